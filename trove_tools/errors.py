@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong, as one tree of exceptions.
+
+Every error carries two things for the person at the terminal: what
+happened (``message``) and what to do now (``hint``), and one thing for the
+script that called: the exit status.  Library code raises; only
+:func:`trove_tools.cmd.common.main` prints and exits.
+"""
+
+import collections.abc
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_MISSING = 3
+EXIT_CLOUD = 4
+EXIT_INTERRUPTED = 130
+
+
+class TroveToolsError(Exception):
+    """The base of every error that a user may see.
+
+    :param message: what happened, one or more lines.
+    :param hint: what the user can do now.
+    """
+
+    exit_status = EXIT_FAILED
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TroveToolsError):
+    """The command was called with something it cannot work with."""
+
+    exit_status = EXIT_USAGE
+
+
+class CatalogError(UsageError):
+    """Catalog files break the schema or contradict each other.
+
+    :param problems: every problem found, each naming its file and place.
+    """
+
+    def __init__(self, problems: collections.abc.Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__(
+            "the datastore catalog is not valid:\n"
+            + "\n".join(f"  {problem}" for problem in self.problems),
+            hint="correct the files named above",
+        )
+
+
+class MissingToolError(TroveToolsError):
+    """Something that this host must have is not there."""
+
+    exit_status = EXIT_MISSING
+
+
+class CommandError(TroveToolsError):
+    """A child process failed.
+
+    :param message: what was being done.
+    :param status: its exit status, negative for a signal.
+    :param output: what it printed, already decoded.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        output: str = "",
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.output = output
+
+
+class BuildError(TroveToolsError):
+    """An image could not be built."""
+
+
+class ImageError(TroveToolsError):
+    """A file is not the image (or the manifest) that it should be."""
+
+
+class VerifyError(TroveToolsError):
+    """An image was looked at and failed at least one check."""
+
+
+class CloudError(TroveToolsError):
+    """The cloud refused, or could not be reached."""
+
+    exit_status = EXIT_CLOUD
+
+
+def nearest(
+    name: str, known: collections.abc.Iterable[str], what: str
+) -> str:
+    """Return the hint for a name that is not known.
+
+    :param name: what the user wrote.
+    :param known: the names that would have been right.
+    :param what: the plural of what is named, such as ``datastores``.
+    :returns: a suggestion where one is near, and all known names.
+    """
+    import difflib
+
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}known {what}: {', '.join(known) or 'none'}"
