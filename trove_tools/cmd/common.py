@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands share: the parser's manners and the way out."""
+
+import argparse
+import collections.abc
+import signal
+import sys
+import traceback
+import types
+import typing
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests what a mistyped word may have meant."""
+
+    def __init__(self, **kwargs: typing.Any) -> None:
+        # an abbreviated flag changes its meaning when a new one is added
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault(
+            "formatter_class", argparse.RawDescriptionHelpFormatter
+        )
+        super().__init__(**kwargs)
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: typing.Any = None,
+        namespace: typing.Any = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        known, rest = super().parse_known_args(args, namespace)
+        for word in rest:
+            if word.startswith("-"):
+                flags = self._option_string_actions
+                raise errors.UsageError(
+                    f"{self.prog}: unknown option {word}",
+                    hint=_near_flag(word, flags, self.prog),
+                )
+        return known, rest
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise errors.UsageError(
+            f"{self.prog}: {message}", hint=f"see {self.prog} --help"
+        )
+
+
+def _near_flag(
+    word: str, flags: collections.abc.Iterable[str], prog: str
+) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word.partition("=")[0], flags, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}see {prog} --help"
+
+
+def _terminated(number: int, frame: types.FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(
+    parser: argparse.ArgumentParser,
+    run: collections.abc.Callable[
+        [options.Settings, argparse.Namespace, console.Console], int
+    ],
+    declared: collections.abc.Callable[
+        [argparse.Namespace], list[options.Option]
+    ],
+    argv: collections.abc.Sequence[str] | None = None,
+) -> int:
+    """Parse, run, and turn whatever happens into an exit status.
+
+    :param parser: the command's parser.
+    :param run: does the work; returns an exit status.
+    :param declared: the options that take part, given the command line.
+    :param argv: the command line without the program's name.
+    :returns: an exit status as DESIGN documents them.
+    """
+    # a SIGTERM cleans up exactly as a Ctrl-C does
+    signal.signal(signal.SIGTERM, _terminated)
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    screen = console.Console()
+    try:
+        flags = parser.parse_args(words)
+        values = config.settings(declared(flags), flags)
+        debug = values.debug
+        screen = console.Console(quiet=values.quiet)
+        return run(values, flags, screen)
+    except errors.TroveToolsError as exc:
+        if debug:
+            traceback.print_exc()
+        screen.error(exc)
+        return exc.exit_status
+    except KeyboardInterrupt:
+        screen.warn("interrupted; what was begun has been undone")
+        return errors.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our stdout has gone, as `list | head` does
+        sys.stderr.close()
+        return errors.EXIT_OK
+    except Exception as exc:
+        if debug:
+            raise
+        screen.error(
+            errors.TroveToolsError(
+                f"unexpected {type(exc).__name__}: {exc}",
+                hint="this is a defect of the tool: run again with"
+                " --debug and report what it prints",
+            )
+        )
+        return errors.EXIT_FAILED

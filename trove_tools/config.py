@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of every command, once.
+
+:data:`OPTIONS` is the table; :mod:`trove_tools.options` says what an entry
+means.  Variables that diskimage-builder or Trove's older scripts know stand
+beside our own, so that an environment prepared for those keeps working.
+"""
+
+import argparse
+import os
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.options import Option
+
+#: Read when they exist, the stronger last; ``--config-file`` replaces them.
+FILES = (
+    pathlib.Path("/etc/trove-tools/trove-tools.conf"),
+    pathlib.Path("~/.config/trove-tools/trove-tools.conf"),
+)
+
+OPTIONS = (
+    # --- what every command takes
+    Option("config_file", "common", "read options from this file",
+           options.path, metavar="FILE"),
+    Option("format", "common", "how results are printed on stdout",
+           default="table", choices=("table", "json", "shell"), short="-f"),
+    Option("quiet", "common", "print results and errors only",
+           options.boolean, False, short="-q"),
+    Option("debug", "common", "show tracebacks and debug messages",
+           options.boolean, False),
+    Option("catalog", "common", "directory with further datastore entries",
+           options.path, many=True, metavar="DIR"),
+    # --- what a build is made of
+    Option("guest", "plan", "guest system, as `list` names them",
+           metavar="SYSTEM"),
+    Option("arch", "plan", "architecture of the image", default="amd64",
+           variables=("DIB_ARCH",)),
+    Option("runtime", "plan", "how the datastore runs in the guest",
+           metavar="RUNTIME"),
+    Option("agent", "plan",
+           "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
+           " or a directory", metavar="SOURCE"),
+    Option("constraints", "plan",
+           "upper constraints for the agent's Python packages",
+           variables=("DIB_TROVE_AGENT_CONSTRAINTS",), metavar="FILE|URL"),
+    Option("guest_user", "plan", "the guest's user, without a password",
+           variables=("DIB_TROVE_GUEST_USER", "GUEST_USERNAME"),
+           metavar="NAME"),
+    Option("mirror", "plan",
+           "package mirror (default: the one this host uses)",
+           variables=("DIB_DISTRIBUTION_MIRROR",), metavar="URL"),
+    Option("security_mirror", "plan",
+           "mirror of the security updates (default: as this host)",
+           variables=("DIB_DEBIAN_SECURITY_MIRROR",), metavar="URL"),
+    Option("elements_path", "plan", "directories with further elements",
+           variables=("ELEMENTS_PATH",), metavar="DIR[:DIR]"),
+    Option("element", "plan", "a further element", many=True,
+           variables=("EXTRA_ELEMENTS",), metavar="NAME"),
+    Option("image_format", "plan", "format of the image", default="qcow2",
+           choices=("qcow2", "raw", "tar")),
+    Option("compression", "plan", "compression inside a qcow2",
+           default="zstd", choices=("zstd", "zlib", "none")),
+    Option("partition_table", "plan", "disk label", default="mbr",
+           choices=("mbr", "gpt")),
+    Option("disk_size", "plan", "virtual size of the disk, GiB", int,
+           variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB"),
+    # --- where and how it is built
+    Option("output_dir", "build", "directory that gets the image",
+           options.path, pathlib.Path("."), short="-o", metavar="DIR"),
+    Option("name", "build", "name of the image, without an ending",
+           metavar="NAME"),
+    Option("work_dir", "build", "directory for the build's own files",
+           options.path, variables=("TMP_DIR", "TMPDIR"), metavar="DIR"),
+    Option("force", "build", "build even if the image is current",
+           options.boolean, False),
+    # --- how an image is booted
+    Option("accelerator", "verify", "what runs the guest", default="auto",
+           choices=("auto", "kvm", "tcg")),
+    Option("timeout", "verify", "seconds the guest gets to come up", int,
+           600, metavar="SECONDS"),
+    Option("memory", "verify", "memory of the guest, MiB", int, 2048,
+           metavar="MIB"),
+    Option("cpus", "verify", "processors of the guest", int, 2,
+           metavar="N"),
+)  # fmt: skip
+
+
+def group(*names: str) -> list[Option]:
+    """Return the options of some groups, in the table's order."""
+    return [option for option in OPTIONS if option.group in names]
+
+
+def settings(
+    declared: list[Option], flags: argparse.Namespace
+) -> options.Settings:
+    """Find the values of options for this run of a command.
+
+    :param declared: the options that the command takes.
+    :param flags: its parsed command line.
+    :raises UsageError: a value is wrong, or ``--config-file`` is absent.
+    """
+    named = getattr(flags, "config_file", None) or os.environ.get(
+        "TROVE_TOOLS_CONFIG_FILE"
+    )
+    if named is None:
+        files = [file.expanduser() for file in FILES]
+        files = [file for file in files if file.is_file()]
+    else:
+        files = [pathlib.Path(named).expanduser()]
+        if not files[0].is_file():
+            raise errors.UsageError(
+                f"there is no configuration file {files[0]}",
+                hint="correct --config-file or TROVE_TOOLS_CONFIG_FILE",
+            )
+    return options.resolve(declared, flags, files=files)
+
+
+def list_opts() -> list[tuple[str, list[typing.Any]]]:
+    """Return the options for oslo-config-generator."""
+    in_files = [opt for opt in OPTIONS if opt.name != "config_file"]
+    return [("DEFAULT", options.oslo_options(in_files))]

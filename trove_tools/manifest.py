@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest: what an image is, in a file that travels beside it.
+
+``NAME.d/manifest.json`` lies beside ``NAME.qcow2``.  It is all that passes
+from building to verifying and loading.
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import typing
+
+from trove_tools import errors
+
+VERSION = 1
+
+_BLOCK = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """A datastore that an image serves.
+
+    :param min_ram: memory a guest needs, MiB.
+    :param min_disk: disk a guest needs, GiB.
+    """
+
+    name: str
+    version: str
+    manager: str | None
+    runtime: str
+    packages: tuple[str, ...]
+    min_ram: int
+    min_disk: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What an image is made of, and for.
+
+    :param image: file, format, size and virtual_size (bytes), sha256,
+        sha512.
+    :param guest: distribution, version, release, arch.
+    :param series: name and trove (the major version).
+    :param agent: source, version, commit, dirty.
+    :param dev: made for development: never to be made public.
+    :param plan: the plan it was built from, as plain data.
+    """
+
+    build_id: str
+    created: str
+    image: dict[str, typing.Any]
+    guest: dict[str, str]
+    series: dict[str, str]
+    agent: dict[str, typing.Any]
+    datastores: tuple[Datastore, ...]
+    dev: bool = False
+    plan: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    plan_digest: str = ""
+    tools: dict[str, str] = dataclasses.field(default_factory=dict)
+    timings: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it as it is written."""
+        return {"manifest_version": VERSION, **dataclasses.asdict(self)}
+
+
+def sidecar(image: pathlib.Path) -> pathlib.Path:
+    """Return the directory beside an image: ``NAME.d`` for ``NAME.qcow2``."""
+    return image.with_name(f"{_stem(image)}.d")
+
+
+def _stem(image: pathlib.Path) -> str:
+    for ending in (".qcow2", ".raw", ".tar"):
+        if image.name.endswith(ending):
+            return image.name.removesuffix(ending)
+    return image.name
+
+
+def path(image: pathlib.Path) -> pathlib.Path:
+    """Return where the manifest of an image lies."""
+    return sidecar(image) / "manifest.json"
+
+
+def read(image: pathlib.Path) -> Manifest | None:
+    """Read the manifest beside an image.
+
+    :returns: nothing where there is none.
+    :raises ImageError: it cannot be understood.
+    """
+    file = path(image)
+    try:
+        data = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise errors.ImageError(
+            f"manifest {file} cannot be read: {exc}",
+            hint="build the image again, or remove the manifest and name"
+            " the datastore on the command line",
+        ) from exc
+    if not isinstance(data, dict) or data.get("manifest_version") != VERSION:
+        found = data.get("manifest_version") if isinstance(data, dict) else data
+        raise errors.ImageError(
+            f"manifest {file} is of version {found!r};"
+            f" this release reads version {VERSION}",
+            hint="use the release that built the image, or build it again",
+        )
+    try:
+        return _from(data)
+    except (KeyError, TypeError) as exc:
+        raise errors.ImageError(
+            f"manifest {file} is damaged: {exc}",
+            hint="build the image again",
+        ) from exc
+
+
+def _from(data: dict[str, typing.Any]) -> Manifest:
+    known = {field.name for field in dataclasses.fields(Manifest)}
+    values = {name: data[name] for name in known if name in data}
+    values["datastores"] = tuple(
+        Datastore(**{**entry, "packages": tuple(entry["packages"])})
+        for entry in data["datastores"]
+    )
+    return Manifest(**values)
+
+
+def write(manifest: Manifest, file: pathlib.Path) -> None:
+    """Write a manifest, complete or not at all.
+
+    :param file: where to; its directory exists.
+    """
+    partial = file.with_name(f".{file.name}.partial")
+    with open(partial, "w") as stream:
+        json.dump(manifest.as_dict(), stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.rename(file)
+
+
+def digests(
+    file: pathlib.Path,
+    names: collections.abc.Iterable[str] = ("sha256", "sha512"),
+) -> dict[str, str]:
+    """Return digests of a file, read once and in constant memory."""
+    sums = {name: hashlib.new(name) for name in names}
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            for total in sums.values():
+                total.update(block)
+    return {name: total.hexdigest() for name, total in sums.items()}

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How one declared option becomes flag, variable and file entry.
+
+:mod:`trove_tools.config` declares every option once.  A command adds the
+groups it takes to its parser with :func:`add`, and :func:`resolve` then
+finds each value: the flag, else the environment variable, else the
+configuration file, else the default.
+
+oslo.config reads the file.  It is imported only where there is a file to
+read, because it costs more start-up time than all the rest of a command.
+"""
+
+import argparse
+import collections.abc
+import dataclasses
+import os
+import pathlib
+import typing
+
+from trove_tools import errors
+
+PREFIX = "TROVE_TOOLS_"
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def boolean(text: str) -> bool:
+    """Read a yes or no as people write it in environment and files.
+
+    :raises ValueError: it is neither.
+    """
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return word in _TRUE
+
+
+def path(text: str) -> pathlib.Path:
+    """Read a path; a leading ``~`` is the user's home."""
+    return pathlib.Path(text).expanduser()
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option, wherever it is given.
+
+    :param name: as in the file; the flag has dashes for underscores.
+    :param group: the commands that share it add it by this name.
+    :param help: one sentence; the default is added by itself.
+    :param kind: turns text into a value, raising ValueError.
+    :param default: the value when it is given nowhere.
+    :param variables: environment variables besides ``TROVE_TOOLS_NAME``,
+        which are looked at after it, in this order.
+    :param choices: the values allowed.
+    :param many: may be given several times; the value is a list.  In the
+        environment and in the file, commas or blanks stand between.
+    :param short: the flag's one-letter form.
+    :param metavar: what stands for the value in the help text.
+    """
+
+    name: str
+    group: str
+    help: str
+    kind: collections.abc.Callable[[str], typing.Any] = str
+    default: typing.Any = None
+    variables: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    short: str | None = None
+    metavar: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The long flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """All its environment variables, the strongest first."""
+        return (PREFIX + self.name.upper(), *self.variables)
+
+    def read(self, text: str, where: str) -> typing.Any:
+        """Return the value that ``text`` stands for.
+
+        :param where: where the text was found, for the error.
+        :raises UsageError: it is no value of this option.
+        """
+        if self.many:
+            words = text.replace(",", " ").split()
+            return [self._read_one(word, where) for word in words]
+        return self._read_one(text, where)
+
+    def _read_one(self, text: str, where: str) -> typing.Any:
+        try:
+            value = self.kind(text)
+        except ValueError as exc:
+            raise errors.UsageError(
+                f"{where}: {text!r} is not a value of {self.flag}: {exc}"
+            ) from exc
+        if self.choices and value not in self.choices:
+            raise errors.UsageError(
+                f"{where}: {text!r} is not a value of {self.flag}",
+                hint=f"one of: {', '.join(self.choices)}",
+            )
+        return value
+
+
+def add(
+    parser: argparse.ArgumentParser,
+    declared: collections.abc.Iterable[Option],
+) -> None:
+    """Add options to a command's parser.
+
+    Flags that are absent leave nothing in the namespace, so that
+    :func:`resolve` can tell "not given" from any value.
+    """
+    for option in declared:
+        names = [option.short] if option.short else []
+        settings: dict[str, typing.Any] = {
+            "dest": option.name,
+            "default": argparse.SUPPRESS,
+            "help": _help(option),
+        }
+        if option.kind is boolean:
+            settings["action"] = argparse.BooleanOptionalAction
+            if option.default is False and not option.variables:
+                settings["action"] = "store_true"
+        else:
+            settings["type"] = _flag_type(option)
+            settings["metavar"] = option.metavar or _metavar(option)
+            if option.many:
+                settings["action"] = "append"
+        parser.add_argument(*names, option.flag, **settings)
+
+
+def _metavar(option: Option) -> str:
+    if option.choices:
+        return "{" + "|".join(option.choices) + "}"
+    return option.name.rsplit("_", 1)[-1].upper()
+
+
+def _help(option: Option) -> str:
+    text = option.help
+    if option.default not in (None, False, [], ()):
+        default = "yes" if option.default is True else option.default
+        text += f" (default: {default})"
+    return text.replace("%", "%%")
+
+
+def _flag_type(
+    option: Option,
+) -> collections.abc.Callable[[str], typing.Any]:
+    def convert(text: str) -> typing.Any:
+        try:
+            return option._read_one(text, "command line")
+        except errors.UsageError as exc:
+            reason = exc.hint or exc.message.rpartition(": ")[2]
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: {reason}"
+            ) from exc
+
+    return convert
+
+
+class Settings:
+    """The value of every option that a command takes, as attributes."""
+
+    def __init__(self, values: collections.abc.Mapping[str, typing.Any]):
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> typing.Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return all names and values."""
+        return dict(self._values)
+
+
+def resolve(
+    declared: collections.abc.Sequence[Option],
+    flags: argparse.Namespace,
+    environ: collections.abc.Mapping[str, str] | None = None,
+    files: collections.abc.Sequence[pathlib.Path] = (),
+) -> Settings:
+    """Find the value of every declared option.
+
+    :param flags: the parsed command line.
+    :param environ: the environment; this process's own when not given.
+    :param files: configuration files that exist, the strongest last.
+    :raises UsageError: a variable or a file holds no value of an option.
+    """
+    environ = os.environ if environ is None else environ
+    from_files = _read_files(declared, files) if files else {}
+    values = {}
+    for option in declared:
+        if option.name in vars(flags):
+            values[option.name] = getattr(flags, option.name)
+            continue
+        for variable in option.environment:
+            if environ.get(variable):
+                values[option.name] = option.read(
+                    environ[variable], f"environment variable {variable}"
+                )
+                break
+        else:
+            values[option.name] = from_files.get(
+                option.name,
+                list(option.default or [])
+                if option.many
+                else option.default,
+            )
+    return Settings(values)
+
+
+def _read_files(
+    declared: collections.abc.Sequence[Option],
+    files: collections.abc.Sequence[pathlib.Path],
+) -> dict[str, typing.Any]:
+    from oslo_config import cfg
+
+    conf = cfg.ConfigOpts()
+    conf.register_opts(oslo_options(declared))
+    names = ", ".join(map(str, files))
+    try:
+        conf(args=[], default_config_files=[str(file) for file in files])
+    except cfg.Error as exc:
+        raise errors.UsageError(
+            f"configuration file {names} cannot be read: {exc}"
+        ) from exc
+    found = {}
+    for option in declared:
+        text = conf[option.name]
+        if text is not None:
+            found[option.name] = option.read(text, f"{names}, {option.name}")
+    return found
+
+
+def oslo_options(
+    declared: collections.abc.Iterable[Option],
+) -> list[typing.Any]:
+    """Return the options as oslo.config knows them.
+
+    All are strings there: their text is read by the same function as that
+    of an environment variable.
+    """
+    from oslo_config import cfg
+
+    return [
+        cfg.StrOpt(
+            option.name,
+            help=option.help,
+            sample_default=str(option.default or ""),
+        )
+        for option in declared
+    ]
