@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of every test.
+
+A test sees no configuration of the person who runs it: no variable that
+steers the commands, a home directory and a working directory of its own
+when it asks for one.  What a test logs or prints is shown only when it
+fails.
+"""
+
+import logging
+import os
+import pathlib
+import sys
+import typing
+import warnings
+
+import fixtures
+import testtools
+
+#: The root of the source tree.
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+#: Variables with these prefixes would change what the commands do.
+_STEERING = ("DIB_", "GUEST_", "OS_", "DATASTORE_", "TROVE_TOOLS_")
+
+#: Those that tools/run-tests hands to the tests themselves.
+_FOR_TESTS = (
+    "TROVE_TOOLS_MINICLOUD",
+    "TROVE_TOOLS_TEST_",
+    "TROVE_TOOLS_LINT_BIN",
+)
+
+
+class TestCase(testtools.TestCase):
+    """A test with nothing of the outside world in its environment."""
+
+    #: Seconds after which a test that hangs is ended; none for no limit.
+    timeout: int | None = 60
+
+    def setUp(self) -> None:
+        super().setUp()
+        if self.timeout is not None:
+            self.useFixture(fixtures.Timeout(self.timeout, gentle=True))
+        for name in list(os.environ):
+            if name.startswith(_STEERING) and not name.startswith(_FOR_TESTS):
+                self.useFixture(fixtures.EnvironmentVariable(name))
+        self.useFixture(
+            fixtures.FakeLogger(
+                level=logging.DEBUG,
+                format="%(levelname)s %(name)s: %(message)s",
+            )
+        )
+        self.useFixture(fixtures.WarningsCapture())
+        warnings.simplefilter("always", ResourceWarning)
+
+    def temp_dir(self) -> pathlib.Path:
+        """Return a new directory that goes away with the test."""
+        return pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def set_env(self, **values: str | None) -> None:
+        """Set variables of the environment (remove: None) for the test."""
+        for name, value in values.items():
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+    def patch_object(
+        self, target: object, name: str, value: typing.Any
+    ) -> None:
+        """Give an attribute another value for the time of the test."""
+        self.useFixture(fixtures.MockPatchObject(target, name, value))
+
+    def capture(self) -> tuple[typing.Any, typing.Any]:
+        """Catch what is printed; returns stdout's and stderr's streams."""
+        streams = []
+        for name in ("stdout", "stderr"):
+            stream = self.useFixture(fixtures.StringStream(name)).stream
+            self.patch_object(sys, name, stream)
+            streams.append(stream)
+        return streams[0], streams[1]
+
+    def fake_program(
+        self,
+        name: str,
+        script: str,
+        directory: pathlib.Path | None = None,
+    ) -> pathlib.Path:
+        """Put a program on PATH that is a few lines of shell.
+
+        :param name: the program to stand in for.
+        :param script: the body of a ``sh`` script.
+        :param directory: where to put it; a new directory when not given.
+        :returns: its path.
+        """
+        directory = directory or self.temp_dir()
+        program = directory / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        path = os.environ.get("PATH", os.defpath)
+        if str(directory) not in path.split(os.pathsep):
+            self.set_env(PATH=f"{directory}{os.pathsep}{path}")
+        return program
