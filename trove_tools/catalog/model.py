@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the catalog says, as plain immutable data."""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """The Trove series that this tree serves.
+
+    :param name: OpenStack's name of the series.
+    :param trove: Trove's major version in it.
+    :param requirement: what pip is asked for.
+    """
+
+    name: str
+    trove: str
+    git_url: str
+    git_ref: str
+    requirement: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """A guest operating system.
+
+    :param release: the distribution's name of it (DIB_RELEASE).
+    :param elements: what DIB makes the bare system from.
+    :param tier: supported, untested or experimental.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    release: str
+    elements: tuple[str, ...]
+    architectures: tuple[str, ...]
+    tier: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """A question that only a working server answers rightly.
+
+    :param protocol: mysql, postgresql, tcp or http.
+    :param port: TCP port in the guest.
+    :param query: SQL, what is sent, or a URL's path.
+    :param expect: regular expression that the answer matches.
+    :param setup: commands for the guest, run as root before the question;
+        ``{user}`` and ``{password}`` in them are replaced.
+    """
+
+    protocol: str
+    port: int
+    expect: str
+    query: str = ""
+    setup: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """One way in which a datastore runs in the guest.
+
+    :param packages: the server's packages; the first has its version.
+    """
+
+    name: str
+    elements: tuple[str, ...]
+    packages: tuple[str, ...]
+    health: Health
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A version of a datastore.
+
+    :param guests: for each runtime, the guest systems that have it.
+    """
+
+    version: str
+    guests: collections.abc.Mapping[str, tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """A datastore and all that is known of it.
+
+    :param tier: supported, or image-only.
+    :param manager: the guest agent's manager, if this series has one.
+    :param runtimes: the default first.
+    :param min_ram: MiB.
+    :param min_disk: GiB.
+    """
+
+    name: str
+    title: str
+    summary: str
+    tier: str
+    manager: str | None
+    default_version: str
+    ports: tuple[int, ...]
+    min_ram: int
+    min_disk: int
+    versions: collections.abc.Mapping[str, Version]
+    runtimes: collections.abc.Mapping[str, Runtime]
+
+    def version(self, name: str | None = None) -> Version:
+        """Return a version; the default when none is named.
+
+        :raises UsageError: there is no such version.
+        """
+        name = name or self.default_version
+        if name not in self.versions:
+            raise errors.UsageError(
+                f"{self.name} has no version {name} in the catalog",
+                hint=errors.nearest(
+                    name, self.versions, f"versions of {self.name}"
+                ),
+            )
+        return self.versions[name]
+
+    def runtime(self, name: str | None = None) -> Runtime:
+        """Return a runtime; the default when none is named.
+
+        :raises UsageError: there is no such runtime.
+        """
+        name = name or next(iter(self.runtimes))
+        if name not in self.runtimes:
+            raise errors.UsageError(
+                f"{self.name} has no runtime {name}",
+                hint=errors.nearest(name, self.runtimes, "runtimes"),
+            )
+        return self.runtimes[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """All datastores, all guest systems, and the series."""
+
+    series: Series
+    guests: collections.abc.Mapping[str, Guest]
+    datastores: collections.abc.Mapping[str, Datastore]
+
+    def datastore(self, name: str) -> Datastore:
+        """Return a datastore.
+
+        :raises UsageError: there is no such datastore.
+        """
+        if name not in self.datastores:
+            raise errors.UsageError(
+                f"unknown datastore {name!r}",
+                hint=errors.nearest(name, self.datastores, "datastores"),
+            )
+        return self.datastores[name]
+
+    def guest(self, name: str) -> Guest:
+        """Return a guest system.
+
+        :raises UsageError: there is no such guest system.
+        """
+        if name not in self.guests:
+            raise errors.UsageError(
+                f"unknown guest system {name!r}",
+                hint=errors.nearest(name, self.guests, "guest systems"),
+            )
+        return self.guests[name]
