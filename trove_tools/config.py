@@ -68,12 +68,12 @@ OPTIONS = (
     Option("disk_size", "plan", "virtual size of the disk, GiB", int,
            variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB"),
     # --- where and how it is built
-    Option("output_dir", "build", "directory that gets the image",
+    Option("output_dir", "place", "directory that gets the image",
            options.path, pathlib.Path("."), short="-o", metavar="DIR"),
-    Option("name", "build", "name of the image, without an ending",
+    Option("name", "name", "name of the image, without an ending",
            metavar="NAME"),
-    Option("work_dir", "build", "directory for the build's own files",
-           options.path, variables=("TMP_DIR", "TMPDIR"), metavar="DIR"),
+    Option("work_dir", "place", "directory for the build's own files",
+           options.path, variables=("TMP_DIR",), metavar="DIR"),
     Option("force", "build", "build even if the image is current",
            options.boolean, False),
     # --- how an image is booted

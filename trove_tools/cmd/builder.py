@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-image-builder: plan, build and verify guest images."""
+
+import argparse
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools import options
+from trove_tools.catalog import loader
+from trove_tools.catalog import model
+from trove_tools.cmd import common
+
+_EXAMPLES = """
+examples:
+  trove-image-builder list
+  trove-image-builder build mariadb --output-dir /var/lib/images
+  trove-image-builder verify trove-mariadb-11.8-debian-13-amd64.qcow2
+
+exit status: 0 done, 1 failed, 2 bad usage, 3 something is missing on this
+host, 130 interrupted
+"""
+
+# the option groups of each subcommand
+_GROUPS = {
+    "list": ("common",),
+    "show": ("common",),
+    "plan": ("common", "plan", "name"),
+    "build": ("common", "plan", "name", "place", "build"),
+    "verify": ("common", "verify"),
+    "doctor": ("common", "place"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    top = common.Parser(
+        prog="trove-image-builder",
+        description="Build and verify guest images for OpenStack Trove.",
+        epilog=_EXAMPLES,
+    )
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND"
+    )
+    for name, summary in (
+        ("list", "list datastores, versions and guest systems"),
+        ("show", "show all that is known of a datastore"),
+        ("plan", "print what a build would do"),
+        ("build", "build an image"),
+        ("verify", "boot an image and question its datastore"),
+        ("doctor", "tell what this host lacks"),
+    ):
+        sub = commands.add_parser(name, help=summary, description=summary)
+        options.add(sub, config.group(*_GROUPS[name]))
+        if name == "show":
+            sub.add_argument("datastore", metavar="DATASTORE")
+        elif name in ("plan", "build"):
+            sub.add_argument(
+                "datastores",
+                metavar="DATASTORE[:VERSION]",
+                nargs="+",
+            )
+        elif name == "verify":
+            sub.add_argument("image", metavar="IMAGE", type=pathlib.Path)
+    return top
+
+
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :returns: its exit status.
+    """
+    return common.main(
+        parser(),
+        _run,
+        lambda flags: config.group(*_GROUPS[flags.command]),
+        argv,
+    )
+
+
+def _run(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    catalog = loader.load(settings.catalog)
+    done: int = globals()[f"_{flags.command}"](
+        settings, flags, screen, catalog
+    )
+    return done
+
+
+def _list(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    rows = []
+    for datastore in catalog.datastores.values():
+        for version in datastore.versions.values():
+            for runtime, guests in version.guests.items():
+                rows.append(
+                    {
+                        "datastore": datastore.name,
+                        "version": version.version,
+                        "default": version.version
+                        == datastore.default_version,
+                        "runtime": runtime,
+                        "guest_systems": list(guests),
+                        "tier": datastore.tier,
+                        "manager": datastore.manager,
+                    }
+                )
+    console.emit(rows, settings.format)
+    return errors.EXIT_OK
+
+
+def _show(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    datastore = catalog.datastore(flags.datastore)
+    data = dataclasses.asdict(datastore)
+    data["versions"] = [
+        {"version": each.version, **each.guests}
+        for each in datastore.versions.values()
+    ]
+    data["series"] = catalog.series.name
+    console.emit(data, settings.format)
+    return errors.EXIT_OK
+
+
+def _plans(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    catalog: model.Catalog,
+) -> list[typing.Any]:
+    from trove_tools.image import plan
+    from trove_tools.image import request
+
+    if settings.name and len(flags.datastores) > 1:
+        raise errors.UsageError(
+            "--name goes with one image only",
+            hint="build the images one by one, or leave --name out",
+        )
+    # all are checked before the first is built
+    return [
+        plan.make(request.make(word, settings, catalog))
+        for word in flags.datastores
+    ]
+
+
+def _plan(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    plans = [plan.as_dict() for plan in _plans(settings, flags, catalog)]
+    if settings.format == "table":
+        for plan in plans:
+            console.emit(plan, settings.format)
+    else:
+        console.emit(plans[0] if len(plans) == 1 else plans, settings.format)
+    return errors.EXIT_OK
+
+
+def _build(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    from trove_tools.image import build
+
+    results = []
+    for plan in _plans(settings, flags, catalog):
+        result = build.build(
+            plan,
+            output=settings.output_dir,
+            work=settings.work_dir,
+            force=settings.force,
+            screen=screen,
+        )
+        if not result.built:
+            screen.say(f"{result.image} is current; nothing to do")
+        results.append(result.as_dict())
+    if settings.format == "table":
+        for each in results:
+            console.emit({**each, "size": _size(each["size"])}, "table")
+    else:
+        console.emit(
+            results[0] if len(results) == 1 else results, settings.format
+        )
+    return errors.EXIT_OK
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024**2:,.0f} MiB ({size} bytes)"
+
+
+def _doctor(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    from trove_tools.image import host
+
+    findings = [
+        *host.tools(),
+        *host.privileges(),
+        *host.space(settings.output_dir, settings.work_dir),
+    ]
+    rows = [dataclasses.asdict(finding) for finding in findings]
+    for row in rows:
+        if row["ok"]:
+            row["remedy"] = ""
+    console.emit(rows, settings.format, ("check", "ok", "found", "remedy"))
+    return (
+        errors.EXIT_OK
+        if all(finding.ok for finding in findings)
+        else errors.EXIT_MISSING
+    )

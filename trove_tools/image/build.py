@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds an image from a plan: check, build, convert, describe, publish."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import time
+import typing
+import uuid
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.image import dib
+from trove_tools.image import disk
+from trove_tools.image import host
+from trove_tools.image import plan as _plan
+from trove_tools.image import workspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """An image that is there.
+
+    :param built: whether it was built now; false when it was current.
+    :param seconds: how long that took.
+    """
+
+    image: pathlib.Path
+    manifest: manifest.Manifest
+    log: pathlib.Path
+    built: bool
+    seconds: float
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for printing."""
+        return {
+            "image": str(self.image),
+            "size": self.manifest.image["size"],
+            "sha256": self.manifest.image["sha256"],
+            "built": self.built,
+            "seconds": round(self.seconds, 1),
+            "log": str(self.log),
+            "manifest": str(manifest.path(self.image)),
+        }
+
+
+def current(
+    plan: _plan.Plan, output: pathlib.Path
+) -> manifest.Manifest | None:
+    """Return the manifest of the image that this plan would build again.
+
+    :returns: nothing, when there is no image, or one of another plan.
+    """
+    image = output / plan.file
+    try:
+        found = manifest.read(image)
+    except errors.ImageError:
+        return None
+    if found is None or found.plan_digest != plan.digest():
+        return None
+    if not image.is_file() or image.stat().st_size != found.image["size"]:
+        return None
+    return found
+
+
+def build(
+    plan: _plan.Plan,
+    *,
+    output: pathlib.Path,
+    work: pathlib.Path | None,
+    force: bool,
+    screen: console.Console,
+) -> Result:
+    """Build an image, unless it is there already.
+
+    :param output: the directory that gets it.
+    :param work: where diskimage-builder works, if not there too.
+    :param force: build even if it is there.
+    :raises MissingToolError: the host lacks something.
+    :raises UsageError: a directory cannot be used.
+    :raises BuildError: it could not be built; nothing is left of it but
+        the log.
+    """
+    begin = time.monotonic()
+    found = None if force else current(plan, output)
+    if found is not None:
+        image = output / plan.file
+        log = manifest.sidecar(image) / "build.log"
+        return Result(image, found, log, False, time.monotonic() - begin)
+    host.require_tools("build")
+    host.require_root()
+    host.require_space(output, work)
+    with workspace.open_workspace(output, plan.file, work) as space:
+        screen.say(f"Building {plan.name}; the log grows in {space.log}")
+        try:
+            timings = _make(plan, space, screen)
+        except errors.BuildError as exc:
+            kept = space.keep_log(output)
+            if exc.hint:
+                exc.hint = exc.hint.replace(str(space.log), str(kept))
+            raise
+        made = _describe(plan, space, timings)
+        manifest.write(made, manifest.path(space.image))
+        image = space.publish(output)
+    log = manifest.sidecar(image) / "build.log"
+    return Result(image, made, log, True, time.monotonic() - begin)
+
+
+def _make(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    screen: console.Console,
+) -> dict[str, float]:
+    """Run diskimage-builder and bring the result into its format."""
+    steps = len(dib.PHASES) + 2
+    with screen.progress(plan.name, steps) as progress:
+        timings = dib.run(
+            plan,
+            space.stem,
+            work=space.work.resolve(),
+            log=space.log,
+            progress=progress,
+        )
+        begin = time.monotonic()
+        if plan.output["format"] == "qcow2":
+            progress.state("convert to qcow2")
+            raw = space.stem.with_name(f"{space.stem.name}.raw")
+            disk.to_qcow2(raw, space.image, plan.output["compression"])
+            raw.unlink()
+            timings["convert"] = round(time.monotonic() - begin, 1)
+        progress.advance()
+        progress.state("describe")
+    return timings
+
+
+def _describe(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    timings: dict[str, float],
+) -> manifest.Manifest:
+    """Return the manifest of the image that was just made."""
+    image = space.image
+    virtual = image.stat().st_size
+    if plan.output["format"] != "tar":
+        virtual = disk.info(image)["virtual-size"]
+    agent = _facts(space, "trove-guest-agent.json")
+    return manifest.Manifest(
+        build_id=uuid.uuid4().hex,
+        created=datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="seconds"
+        ),
+        image={
+            "file": image.name,
+            "format": plan.output["format"],
+            "size": image.stat().st_size,
+            "virtual_size": virtual,
+            **manifest.digests(image),
+        },
+        guest=plan.guest,
+        series=plan.series,
+        agent=agent,
+        datastores=tuple(
+            manifest.Datastore(**entry) for entry in plan.datastores
+        ),
+        plan=plan.as_dict(),
+        plan_digest=plan.digest(),
+        tools={
+            name: importlib.metadata.version(name)
+            for name in ("trove-tools", "diskimage-builder")
+        },
+        timings=timings,
+    )
+
+
+def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
+    """Return what an element found out inside the image.
+
+    :raises BuildError: the element did not say it.
+    """
+    file = space.sidecar / "dib-manifests" / name
+    try:
+        found: dict[str, typing.Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as exc:
+        raise errors.BuildError(
+            f"the build ended without {name}: {exc}",
+            hint=f"the whole log is in {space.log}",
+        ) from exc
+    return found

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs diskimage-builder and understands what it prints.
+
+diskimage-builder runs hooks, phase by phase, and names each hook before it
+runs (``lib/dib-run-parts``).  From these lines come the progress, the
+timings, and, when a hook fails, the few lines out of thousands that tell
+why.
+"""
+
+import collections
+import getpass
+import os
+import pathlib
+import re
+import sys
+import time
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.image import plan as _plan
+
+#: diskimage-builder's phases in their order, in a user's words.
+PHASES = {
+    "root": "base system",
+    "extra-data": "copy data into the build",
+    "pre-install": "prepare for packages",
+    "install": "install packages and agent",
+    "post-install": "configure",
+    "post-root": "finish the root",
+    "block-device": "partition the disk",
+    "pre-finalise": "prepare the file system",
+    "finalise": "install the boot loader",
+    "cleanup": "clean up",
+}
+
+_HOOK = re.compile(
+    r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
+)
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
+_SHOWN_LINES = 20
+_NOISE = re.compile(
+    r"^(dib-run-parts (Running|Sourcing)|\s*$|.*(umount|sync)$)"
+)
+
+# what went wrong in words of the tools, and what a user can do about it
+_REMEDIES = (
+    (
+        re.compile(r"404\s+Not Found|Release.*(not found|does not have)|"
+                   r"Invalid Release|Failed getting release file|"
+                   r"Couldn't download|Unable to fetch", re.IGNORECASE),
+        "a package mirror does not have what was asked of it: check"
+        " --mirror and --security-mirror, or this host's apt sources",
+    ),
+    (
+        re.compile(r"Could not resolve|Temporary failure (in name|resolving)|"
+                   r"Could not connect|Connection (refused|timed out)",
+                   re.IGNORECASE),
+        "a package mirror cannot be reached: check the network, and"
+        " --mirror, --security-mirror or this host's apt sources",
+    ),
+    (
+        re.compile(r"No space left on device"),
+        "the disk is full: give --work-dir on a larger one, or a larger"
+        " --disk-size if the image itself was too small",
+    ),
+    (
+        re.compile(r"NO_PUBKEY|EXPKEYSIG|signature.*(invalid|cannot)|"
+                   r"not signed|Release signed by unknown key",
+                   re.IGNORECASE),
+        "a package index is not signed by a key this build trusts: check"
+        " the mirror, and that the distribution's keyring package of this"
+        " host is up to date",
+    ),
+    (
+        re.compile(r"No matching distribution found|ResolutionImpossible|"
+                   r"No solution found"),
+        "the guest agent's Python packages cannot be had together: check"
+        " --agent and --constraints",
+    ),
+)  # fmt: skip
+
+
+class Log:
+    """Follows diskimage-builder's output line by line.
+
+    :param progress: told of each new phase.
+    """
+
+    def __init__(self, progress: console.Progress) -> None:
+        self._progress = progress
+        self._begin = time.monotonic()
+        self._tail: collections.deque[str] = collections.deque(maxlen=400)
+        self.phase = ""
+        self.hook = ""
+        self.timings: dict[str, float] = {}
+
+    def line(self, line: str) -> None:
+        """Take the next line."""
+        text = _STAMP.sub("", line.rstrip("\n"))
+        match = _HOOK.search(text)
+        if match and match["phase"] in PHASES:
+            if match["phase"] != self.phase:
+                self.enter(match["phase"])
+            self.hook = match["hook"]
+            self._tail.clear()
+        self._tail.append(text)
+
+    def enter(self, phase: str) -> None:
+        """Note that a phase begins, and so that the one before has ended."""
+        now = time.monotonic()
+        if self.phase:
+            self.timings[self.phase] = round(
+                self.timings.get(self.phase, 0) + now - self._begin, 1
+            )
+            self._progress.advance()
+        self._begin = now
+        self.phase = phase
+        if phase:
+            self._progress.state(PHASES.get(phase, phase))
+
+    def failure(self, status: int, log: pathlib.Path) -> errors.BuildError:
+        """Return the error that tells why the build stopped here."""
+        lines = [line for line in self._tail if not _NOISE.match(line)]
+        shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
+        where = (
+            f"hook {self.phase}.d/{self.hook}"
+            if self.hook
+            else "before the first hook"
+        )
+        text = "\n".join(self._tail)
+        remedies = [remedy for sign, remedy in _REMEDIES if sign.search(text)]
+        return errors.BuildError(
+            f"diskimage-builder failed with status {status}"
+            f" in {where}:{shown}",
+            hint="\n".join((*remedies[:1], f"the whole log is in {log}")),
+        )
+
+
+def command(plan: _plan.Plan, stem: pathlib.Path) -> list[str]:
+    """Return the command line that builds a plan.
+
+    :param stem: the image's path without an ending.
+    """
+    kind = "tar" if plan.output["format"] == "tar" else "raw"
+    return [
+        # the one installed with us, whatever is first on PATH
+        os.path.join(sys.prefix, "bin", "disk-image-create"),
+        "-a", plan.guest["arch"],
+        "-t", kind,
+        "-o", os.fspath(stem),
+        *plan.elements,
+    ]  # fmt: skip
+
+
+def environment(plan: _plan.Plan, work: pathlib.Path) -> dict[str, str]:
+    """Return the variables that diskimage-builder is given.
+
+    :param work: the directory for all that it mounts and writes.
+    """
+    binaries = os.path.join(sys.prefix, "bin")
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {
+        **plan.environment,
+        "ELEMENTS_PATH": ":".join(plan.elements_path),
+        "PATH": f"{binaries}:{os.environ.get('PATH', '')}:{system}",
+        "TMP_DIR": os.fspath(work),
+        # diskimage-builder gives files back to $USER, which not every
+        # environment has
+        "USER": getpass.getuser(),
+    }
+
+
+def run(
+    plan: _plan.Plan,
+    stem: pathlib.Path,
+    *,
+    work: pathlib.Path,
+    log: pathlib.Path,
+    progress: console.Progress,
+) -> dict[str, float]:
+    """Build a plan's raw disk (or tar archive).
+
+    :param stem: the result's path without an ending.
+    :param work: an empty directory, with no blank in its path.
+    :param log: takes all that diskimage-builder prints.
+    :param progress: told of each phase; there are ``len(PHASES)``.
+    :returns: seconds by phase.
+    :raises BuildError: it failed.
+    """
+    follower = Log(progress)
+    child = process.start(
+        command(plan, stem), env=environment(plan, work), pipe=True
+    )
+    assert child.stdout is not None
+    try:
+        with open(log, "a") as stream:
+            for raw in child.stdout:
+                line = raw.decode(errors="replace")
+                stream.write(line)
+                stream.flush()
+                follower.line(line)
+        status = child.wait()
+    finally:
+        # whoever called takes down what this leaves mounted
+        process.stop(child)
+    if status != 0:
+        raise follower.failure(status, log)
+    follower.enter("")
+    return follower.timings

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this host can build and boot images, and what it lacks."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+
+from trove_tools import errors
+from trove_tools import hosttools
+from trove_tools import process
+
+_GIB = 1024**3
+
+#: Space that a build takes at its peak, GiB: the unpacked root and the raw
+#: disk in the work directory (measured: 1.5 and 1.3 for Debian 13 with
+#: MariaDB), the raw disk and the image in the output directory, and the
+#: packages that diskimage-builder keeps in its cache.
+WORK_SPACE = 4
+OUTPUT_SPACE = 3
+CACHE_SPACE = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at on this host.
+
+    :param ok: whether it is as a build needs it.
+    :param remedy: what to do when it is not.
+    """
+
+    check: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def cache_directory() -> pathlib.Path:
+    """Return where diskimage-builder keeps what it has downloaded."""
+    named = os.environ.get("DIB_IMAGE_CACHE")
+    return pathlib.Path(named or "~/.cache/image-create").expanduser()
+
+
+def require_tools(purpose: str, arch: str = "amd64") -> None:
+    """Make sure that the programs for a purpose are there.
+
+    :param purpose: build or verify.
+    :raises MissingToolError: naming all that are absent.
+    """
+    process.require(*_tools(purpose, arch))
+
+
+def _tools(purpose: str, arch: str) -> list[str]:
+    emulator = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
+    return [
+        tool.name
+        for tool in hosttools.TOOLS.values()
+        if tool.purpose == purpose
+        and (
+            not tool.name.startswith("qemu-system")
+            or tool.name == f"qemu-system-{emulator}"
+        )
+    ]
+
+
+def require_root() -> None:
+    """Make sure that root's rights can be had without a question.
+
+    :raises MissingToolError: they cannot.
+    """
+    if not may_be_root():
+        raise errors.MissingToolError(
+            "building needs root: this user is not root, and sudo asks for"
+            " a password",
+            hint="run as root, or allow this user passwordless sudo",
+        )
+
+
+def may_be_root() -> bool:
+    """Tell whether root's rights can be had without a question."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    return process.run(["sudo", "-n", "true"], check=False).status == 0
+
+
+def space(
+    output: pathlib.Path, work: pathlib.Path | None
+) -> list[Finding]:
+    """Compare free disk space with what a build takes.
+
+    Directories on one file system share what is free there.
+    """
+    wanted: dict[int, tuple[pathlib.Path, int]] = {}
+    for directory, size in (
+        (output, OUTPUT_SPACE),
+        (work or output, WORK_SPACE),
+        (cache_directory(), CACHE_SPACE),
+    ):
+        place = _existing(directory)
+        device = place.stat().st_dev
+        first, total = wanted.get(device, (place, 0))
+        wanted[device] = (first, total + size)
+    findings = []
+    for place, size in wanted.values():
+        free = shutil.disk_usage(place).free / _GIB
+        findings.append(
+            Finding(
+                f"disk space in {place}",
+                free >= size,
+                f"{free:.1f} GiB free, {size} GiB needed",
+                "make room, or give --output-dir and --work-dir elsewhere",
+            )
+        )
+    return findings
+
+
+def require_space(output: pathlib.Path, work: pathlib.Path | None) -> None:
+    """Make sure that a build will not fill the disk.
+
+    :raises MissingToolError: there is too little space.
+    """
+    for finding in space(output, work):
+        if not finding.ok:
+            raise errors.MissingToolError(
+                f"too little {finding.check}: {finding.found}",
+                hint=finding.remedy,
+            )
+
+
+def _existing(directory: pathlib.Path) -> pathlib.Path:
+    directory = directory.absolute()
+    while not directory.exists():
+        directory = directory.parent
+    return directory
+
+
+def tools(arch: str = "amd64") -> list[Finding]:
+    """Look for every program that building and verifying need."""
+    findings = []
+    for purpose in ("build", "verify"):
+        for name in _tools(purpose, arch):
+            found = shutil.which(name)
+            findings.append(
+                Finding(
+                    f"{name} (to {purpose})",
+                    found is not None,
+                    found or "not found",
+                    hosttools.install_command([name]) or "",
+                )
+            )
+    return findings
+
+
+def privileges() -> list[Finding]:
+    """Look at what a build may do here."""
+    return [
+        Finding(
+            "root's rights",
+            may_be_root(),
+            "root" if os.geteuid() == 0 else "through sudo",
+            "run as root, or allow this user passwordless sudo",
+        ),
+        Finding(
+            "loop devices",
+            pathlib.Path("/dev/loop-control").exists(),
+            "/dev/loop-control",
+            "load the kernel module loop (modprobe loop); in a container,"
+            " give it /dev/loop-control and /dev/loop*",
+        ),
+    ]

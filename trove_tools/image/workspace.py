@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The place in which an image comes into being.
+
+Everything happens in ``OUTPUT/.NAME.partial``, next to the final name, so
+that the last step is a rename.  The directory is locked while a build runs
+in it.  One that is there and not locked belonged to a build that was
+killed; the next build of that name takes it down first.
+"""
+
+import collections.abc
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import tempfile
+
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.image import leftovers
+
+
+class Workspace:
+    """The directory of one running build.
+
+    :param directory: ``OUTPUT/.NAME.partial``.
+    :param file: the image's final file name.
+    """
+
+    def __init__(self, directory: pathlib.Path, file: str) -> None:
+        self.directory = directory
+        self.image = directory / file
+        self.sidecar = manifest.sidecar(self.image)
+        self.stem = self.sidecar.with_suffix("")
+        self.log = self.sidecar / "build.log"
+        self.work = directory / "work"
+
+    def publish(self, output: pathlib.Path) -> pathlib.Path:
+        """Give image and sidecar their final names.
+
+        The image comes last: whoever sees it sees a complete one.
+
+        :returns: the image.
+        """
+        image = output / self.image.name
+        sidecar = manifest.sidecar(image)
+        if sidecar.exists():
+            sidecar.rename(self.directory / "replaced")
+        self.sidecar.rename(sidecar)
+        self.image.rename(image)
+        return image
+
+    def keep_log(self, output: pathlib.Path) -> pathlib.Path:
+        """Save the log of a failed build beside where the image would be.
+
+        :returns: where it is now.
+        """
+        kept = manifest.sidecar(output / self.image.name)
+        kept.mkdir(exist_ok=True)
+        kept /= "build-failed.log"
+        if self.log.exists():
+            shutil.copyfile(self.log, kept)
+        return kept
+
+
+@contextlib.contextmanager
+def open_workspace(
+    output: pathlib.Path, file: str, work_dir: pathlib.Path | None
+) -> collections.abc.Iterator[Workspace]:
+    """Make the workspace of a build; take it down whatever happens.
+
+    :param output: the directory that gets the image; made if absent.
+    :param file: the image's file name.
+    :param work_dir: where diskimage-builder works; in the workspace when
+        not given.
+    :raises UsageError: a directory cannot be used.
+    :raises BuildError: another build of this image runs.
+    """
+    output = _usable(output, "--output-dir")
+    name = manifest.sidecar(pathlib.Path(file)).stem
+    directory = output / f".{name}.partial"
+    while True:
+        directory.mkdir(exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise errors.BuildError(
+                f"another build of {name} runs in {output}",
+                hint="wait for it, or give --output-dir or --name",
+            ) from None
+        if _same(lock, directory) and not any(directory.iterdir()):
+            break
+        # of a build that was killed, or removed while we took the lock
+        _take_down(directory)
+        os.close(lock)
+    try:
+        space = Workspace(directory, file)
+        space.sidecar.mkdir()
+        if work_dir is None:
+            space.work.mkdir()
+        else:
+            # the link leads the next build there if this one is killed
+            place = tempfile.mkdtemp(
+                prefix="trove-image-", dir=_usable(work_dir, "--work-dir")
+            )
+            space.work.symlink_to(place)
+        if " " in str(space.work.resolve()):
+            raise errors.UsageError(
+                f"diskimage-builder cannot work in {space.work.resolve()}:"
+                " there is a blank in the path",
+                hint="give --work-dir DIR without one",
+            )
+        yield space
+    finally:
+        _take_down(directory)
+        os.close(lock)
+
+
+def _take_down(directory: pathlib.Path) -> None:
+    work = directory / "work"
+    if work.is_symlink():
+        leftovers.remove(work.resolve())
+    leftovers.remove(directory)
+
+
+def _same(descriptor: int, directory: pathlib.Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), directory.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _usable(directory: pathlib.Path, flag: str) -> pathlib.Path:
+    directory = directory.absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as exc:
+        raise errors.UsageError(
+            f"cannot write to {directory}: {exc.strerror}",
+            hint=f"give {flag} a directory that you may write to",
+        ) from exc
+    return directory.resolve()
