@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Partition an image without device-mapper.
+
+diskimage-builder's own ``partitioning`` plugin writes the partition table and
+then asks kpartx for device-mapper nodes.  Many containers and small virtual
+machines have no device-mapper.  There the kernel's own loop partitions do the
+same job: ``partx`` tells the kernel about them, the kernel makes ``loopNpM``.
+
+``partx_partitioning`` takes the same configuration as ``partitioning`` and
+differs in nothing but that.  diskimage-builder pickles the nodes (and through
+them this object) between ``create`` and ``umount``, so everything kept on
+``self`` is plain data.
+"""
+
+import logging
+import os
+import pathlib
+import time
+from typing import Any
+
+from diskimage_builder.block_device import exception
+from diskimage_builder.block_device.level1 import partitioning
+from diskimage_builder.block_device import utils
+
+LOG = logging.getLogger(__name__)
+
+#: How long a partition's node may take to appear, in seconds.
+NODE_TIMEOUT = 5.0
+#: How often ``partx --delete`` is tried while something still looks at the
+#: partition (udev probes new ones for a moment).
+DELETE_TRIES = 10
+POLL_INTERVAL = 0.2
+
+SYSFS_BLOCK = pathlib.Path('/sys/class/block')
+MOUNTS = pathlib.Path('/proc/self/mounts')
+
+
+class PartxPartitioning(partitioning.Partitioning):
+    """The ``partx_partitioning`` entry of a block device configuration."""
+
+    def create(self) -> None:
+        """Write the partition table and make the partitions' nodes.
+
+        Each partition is a node of its own in diskimage-builder's graph and
+        calls this; only the first call does the work.
+
+        :raises BlockDeviceSetupException: when a command fails or the kernel
+            does not show a partition that was asked for.
+        """
+        self.number_of_partitions += 1
+        if self.number_of_partitions > 1:
+            return
+
+        base = self.state['blockdev'][self.base]
+        self.image_path = base['image']
+        self.device_path = base['device']
+        self.disk_size = self._size_of_block_dev(self.image_path)
+        self.made_nodes: list[str] = []
+
+        try:
+            if self.label == 'mbr':
+                self._create_mbr()
+            else:
+                self._create_gpt()
+        finally:
+            # The parent registered the removal of device-mapper nodes, and
+            # there are none.  One rollback stands for all the partitions.
+            for node in self.partitions:
+                node.rollbacks.clear()
+            self.partitions[0].add_rollback(self._roll_back)
+
+        devices = [self._rename_device(node) for node in self.partitions]
+        utils.exec_sudo(['sync'])
+        utils.exec_sudo(['partx', '--update', self.device_path])
+        for device in devices:
+            self._ensure_node(device)
+
+    def umount(self) -> None:
+        """Take the partitions away, before the loop device is detached.
+
+        Detaching first would leave the partitions' nodes behind.
+
+        :raises BlockDeviceSetupException: when a partition stays in use.
+        """
+        self.number_of_partitions -= 1
+        if self.number_of_partitions == 0:
+            self._delete_partitions()
+
+    def _rename_device(self, node: Any) -> str:
+        """Replace a node's device-mapper name by the kernel's own.
+
+        Only the directory differs; the number is kept, since logical MBR
+        partitions are not numbered by their place in the list.
+        """
+        entry = self.state['blockdev'][node.get_name()]
+        entry['device'] = entry['device'].replace('/dev/mapper/', '/dev/', 1)
+        return str(entry['device'])
+
+    def _ensure_node(self, device: str) -> None:
+        deadline = time.monotonic() + NODE_TIMEOUT
+        number = SYSFS_BLOCK / os.path.basename(device) / 'dev'
+        while not os.path.exists(device):
+            if number.exists() and not _devtmpfs():
+                major, minor = number.read_text().strip().split(':')
+                utils.exec_sudo(['mknod', device, 'b', major, minor])
+                self.made_nodes.append(device)
+                return
+            if time.monotonic() > deadline:
+                raise exception.BlockDeviceSetupException(
+                    f'partx made no {device}: this host shows no partitions '
+                    f'of {self.device_path}')
+            time.sleep(POLL_INTERVAL)
+
+    def _delete_partitions(self) -> None:
+        command = ['partx', '--delete',
+                   self.state['blockdev'][self.base]['device']]
+        for left in reversed(range(DELETE_TRIES)):
+            try:
+                utils.exec_sudo(command)
+                break
+            except exception.BlockDeviceSetupException:
+                if not left:
+                    raise
+                time.sleep(POLL_INTERVAL)
+        if self.made_nodes:
+            utils.exec_sudo(['rm', '--force', *self.made_nodes])
+            self.made_nodes = []
+
+    def _roll_back(self) -> None:
+        """Undo what was done so far, and never raise.
+
+        diskimage-builder stops its rollback at the first exception, and would
+        leave the loop device attached.
+        """
+        try:
+            for device in self._mounted_devices():
+                # Mounts register no rollback of their own.
+                utils.exec_sudo(['umount', '--all-targets', device])
+            self._delete_partitions()
+        except Exception as exc:
+            LOG.warning('Partitions of %s were not removed: %s',
+                        self.device_path, exc)
+
+    def _mounted_devices(self) -> list[str]:
+        mounted = {line.split()[0] for line in
+                   MOUNTS.read_text().splitlines() if line}
+        devices = [self.state['blockdev'].get(node.get_name(), {})
+                   .get('device') for node in self.partitions]
+        return [device for device in devices if device in mounted]
+
+
+def _devtmpfs() -> bool:
+    """Tell whether the kernel itself makes the nodes in /dev."""
+    return any(line.split()[1:3] == ['/dev', 'devtmpfs']
+               for line in MOUNTS.read_text().splitlines())
