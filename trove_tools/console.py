@@ -12,6 +12,7 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 import time
 import typing
 
@@ -213,14 +214,20 @@ def _plain(value: typing.Any) -> str:
 
 
 def _cell(value: typing.Any) -> str:
+    if isinstance(value, collections.abc.Mapping):
+        return "\n".join(_entry(name, each) for name, each in value.items())
     if isinstance(value, list | tuple):
         plain = not any(isinstance(v, collections.abc.Mapping) for v in value)
         return (", " if plain else "\n").join(_cell(v) for v in value)
-    if isinstance(value, collections.abc.Mapping):
-        return "\n".join(f"{k}={_cell(v)}" for k, v in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
+
+
+def _entry(name: str, value: typing.Any) -> str:
+    if isinstance(value, collections.abc.Mapping):
+        return f"{name}:\n{textwrap.indent(_cell(value), '  ')}"
+    return f"{name}: {_cell(value)}"
 
 
 def _table(

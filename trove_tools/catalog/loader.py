@@ -9,6 +9,7 @@ import typing
 import yaml
 
 from trove_tools import errors
+from trove_tools.catalog import approved
 from trove_tools.catalog import model
 from trove_tools.catalog import problems
 
@@ -58,10 +59,8 @@ def load(
 
 
 @functools.cache
-def _schemas() -> dict[str, typing.Any]:
-    text = (DIRECTORY / "schemas.yaml").read_text()
-    schemas: dict[str, typing.Any] = yaml.load(text, _Loader)
-    return schemas
+def _schemas() -> bytes:
+    return (DIRECTORY / "schemas.yaml").read_bytes()
 
 
 def _read(
@@ -69,17 +68,24 @@ def _read(
 ) -> typing.Any:
     """Read one file; nothing, and a problem noted, when it is broken."""
     try:
-        text = file.read_text()
-        data = yaml.load(text, _Loader)
-    except (OSError, UnicodeError) as exc:
+        content = file.read_bytes()
+        data = yaml.load(content, _Loader)
+    except OSError as exc:
         found.add(file, [problems.Problem((), f"cannot be read: {exc}")])
         return None
     except yaml.YAMLError as exc:
         found.add_yaml(file, exc)
         return None
-    wrong = problems.violations(data, _schemas()[kind])
+    known = approved.Approved(_schemas())
+    if known.has(kind, content):
+        return data
+    schema = yaml.load(_schemas(), _Loader)[kind]
+    wrong = problems.violations(data, schema)
     found.add(file, wrong)
-    return None if wrong else data
+    if wrong:
+        return None
+    known.add(kind, content)
+    return data
 
 
 def _contradictions(

@@ -97,7 +97,7 @@ def line_of(
     Where a key is absent, the line of what should have held it.
     """
     try:
-        node = yaml.compose(file.read_text(), yaml.SafeLoader)
+        node = yaml.compose(file.read_bytes(), yaml.SafeLoader)
     except (OSError, yaml.YAMLError):
         return 1
     line = 1

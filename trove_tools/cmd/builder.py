@@ -10,11 +10,11 @@ import typing
 from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import manifest
 from trove_tools import options
-from trove_tools.catalog import loader
-from trove_tools.catalog import model
 from trove_tools.cmd import common
+
+if typing.TYPE_CHECKING:
+    from trove_tools.catalog import model
 
 _EXAMPLES = """
 examples:
@@ -88,6 +88,9 @@ def _run(
     flags: argparse.Namespace,
     screen: console.Console,
 ) -> int:
+    # --help must not wait for a YAML parser
+    from trove_tools.catalog import loader
+
     catalog = loader.load(settings.catalog)
     done: int = globals()[f"_{flags.command}"](
         settings, flags, screen, catalog
@@ -99,7 +102,7 @@ def _list(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> int:
     rows = []
     for datastore in catalog.datastores.values():
@@ -125,7 +128,7 @@ def _show(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> int:
     datastore = catalog.datastore(flags.datastore)
     data = dataclasses.asdict(datastore)
@@ -141,7 +144,7 @@ def _show(
 def _plans(
     settings: options.Settings,
     flags: argparse.Namespace,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> list[typing.Any]:
     from trove_tools.image import plan
     from trove_tools.image import request
@@ -162,7 +165,7 @@ def _plan(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> int:
     plans = [plan.as_dict() for plan in _plans(settings, flags, catalog)]
     if settings.format == "table":
@@ -177,7 +180,7 @@ def _build(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> int:
     from trove_tools.image import build
 
@@ -211,7 +214,7 @@ def _doctor(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-    catalog: model.Catalog,
+    catalog: "model.Catalog",
 ) -> int:
     from trove_tools.image import host
 

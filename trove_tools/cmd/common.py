@@ -5,7 +5,6 @@ import argparse
 import collections.abc
 import signal
 import sys
-import traceback
 import types
 import typing
 
@@ -61,6 +60,12 @@ def _terminated(number: int, frame: types.FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
 def main(
     parser: argparse.ArgumentParser,
     run: collections.abc.Callable[
@@ -92,7 +97,7 @@ def main(
         return run(values, flags, screen)
     except errors.TroveToolsError as exc:
         if debug:
-            traceback.print_exc()
+            _traceback()
         screen.error(exc)
         return exc.exit_status
     except KeyboardInterrupt:

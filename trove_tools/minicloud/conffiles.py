@@ -30,10 +30,7 @@ def render(sections: Sections) -> str:
     lines = ["# written by each start; changes here are lost"]
     for section, options in sections.items():
         lines += ["", f"[{section}]"]
-        for name, value in options.items():
-            # oslo.config replaces $name in values
-            text = str(value).replace("$", "$$")
-            lines.append(f"{name} = {text}")
+        lines += [f"{name} = {value}" for name, value in options.items()]
     return "\n".join(lines) + "\n"
 
 

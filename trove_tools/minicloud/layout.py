@@ -20,8 +20,9 @@ import tempfile
 
 from trove_tools import errors
 
-#: Characters that an SQLite URL or an ini file cannot carry in a path.
-_UNFIT = "?#\n\r\t"
+#: Characters that an SQLite URL or the services' ini files, which replace
+#: ``$name`` and ``%(name)s`` more than once, cannot carry in a path.
+_UNFIT = "?#$%\n\r\t"
 
 
 @dataclasses.dataclass(frozen=True)

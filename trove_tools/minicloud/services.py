@@ -88,7 +88,7 @@ def environment(layout: layouts.Layout) -> dict[str, str]:
     """Return the variables by which the services find their files."""
     nearby = "127.0.0.1,localhost"
     return {
-        "OS_KEYSTONE_CONFIG_FILES": str(layout.etc / KEYSTONE.config),
+        "OS_KEYSTONE_CONFIG_DIR": str(layout.etc),
         "OS_GLANCE_CONFIG_DIR": str(layout.etc),
         # they talk to each other on loopback, never through a proxy
         "no_proxy": nearby,

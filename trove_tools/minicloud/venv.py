@@ -111,7 +111,7 @@ def _install(path: pathlib.Path, report: Report) -> None:
                 hint="name an empty or a new directory with --venv",
             )
         report(f"an unfinished or older installation is redone: {path}")
-        _empty(path)
+        _clear(path)
     path.mkdir(exist_ok=True)
     _write_mark(path, complete=False)
     report(f"installing keystone, glance and trove into {path} (once)")
@@ -134,6 +134,7 @@ def _install(path: pathlib.Path, report: Report) -> None:
             [path / "bin/python", "-m", "pip", "install",
              "--quiet", "--disable-pip-version-check", "--no-input",
              "--requirement", REQUIREMENTS],
+            env={"PYTHONPATH": "", "PYTHONHOME": ""},
             timeout=_TIMEOUT,
         )  # fmt: skip
     except errors.CommandError as exc:
@@ -145,7 +146,7 @@ def _install(path: pathlib.Path, report: Report) -> None:
     _write_mark(path, complete=True)
 
 
-def _empty(path: pathlib.Path) -> None:
+def _clear(path: pathlib.Path) -> None:
     # the mark goes last: without it the directory would look foreign
     for entry in path.iterdir():
         if entry.name == _MARK:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options: flag, then variable, then file, then default."""
+
+import argparse
+import pathlib
+
+from tests import base
+from trove_tools import config
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.options import Option
+
+DECLARED = [
+    Option("size", "x", "a size", int, 4, variables=("OLD_SIZE",)),
+    Option("colour", "x", "a colour", default="red", choices=("red", "blue")),
+    Option("element", "x", "names", many=True),
+    Option("loud", "x", "be loud", options.boolean, False, ("LOUD",)),
+]
+
+
+class ResolveTest(base.TestCase):
+    def resolve(
+        self,
+        *words: str,
+        file: str | None = None,
+        **environ: str,
+    ) -> options.Settings:
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        options.add(parser, DECLARED)
+        files = []
+        if file is not None:
+            files = [self.temp_dir() / "x.conf"]
+            files[0].write_text(file)
+        return options.resolve(
+            DECLARED, parser.parse_args(words), environ, files
+        )
+
+    def test_default(self) -> None:
+        found = self.resolve()
+        self.assertEqual(
+            {"size": 4, "colour": "red", "element": [], "loud": False},
+            found.as_dict(),
+        )
+
+    def test_precedence(self) -> None:
+        file = "[DEFAULT]\nsize = 5\n"
+        self.assertEqual(5, self.resolve(file=file).size)
+        self.assertEqual(6, self.resolve(file=file, OLD_SIZE="6").size)
+        self.assertEqual(
+            7,
+            self.resolve(OLD_SIZE="6", TROVE_TOOLS_SIZE="7", file=file).size,
+        )
+        self.assertEqual(
+            8, self.resolve("--size", "8", TROVE_TOOLS_SIZE="7").size
+        )
+
+    def test_lists(self) -> None:
+        found = self.resolve("--element", "a", "--element", "b")
+        self.assertEqual(["a", "b"], found.element)
+        found = self.resolve(TROVE_TOOLS_ELEMENT="a, b c")
+        self.assertEqual(["a", "b", "c"], found.element)
+
+    def test_boolean(self) -> None:
+        self.assertTrue(self.resolve(LOUD="yes").loud)
+        self.assertFalse(self.resolve("--no-loud", LOUD="yes").loud)
+        error = self.assertRaises(
+            errors.UsageError, self.resolve, LOUD="perhaps"
+        )
+        self.assertIn("variable LOUD", error.message)
+
+    def test_wrong_value_names_its_origin(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.resolve, OLD_SIZE="big"
+        )
+        self.assertIn("environment variable OLD_SIZE: 'big'", error.message)
+        error = self.assertRaises(
+            errors.UsageError, self.resolve, file="[DEFAULT]\ncolour = pink\n"
+        )
+        self.assertIn("x.conf, colour: 'pink'", error.message)
+        self.assertEqual("one of: red, blue", error.hint)
+
+    def test_file_that_is_none(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.resolve, file="no ini\n"
+        )
+        self.assertIn("cannot be read", error.message)
+
+    def test_empty_variable_is_none(self) -> None:
+        self.assertEqual(4, self.resolve(TROVE_TOOLS_SIZE="").size)
+
+
+class ConfigTest(base.TestCase):
+    def test_names_are_unique(self) -> None:
+        names = [option.name for option in config.OPTIONS]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_every_option_has_help(self) -> None:
+        for option in config.OPTIONS:
+            self.assertTrue(option.help, option.name)
+
+    def test_named_file_must_exist(self) -> None:
+        flags = argparse.Namespace(config_file=pathlib.Path("/nowhere.conf"))
+        error = self.assertRaises(
+            errors.UsageError, config.settings, config.group("common"), flags
+        )
+        self.assertIn("--config-file", error.hint or "")
+
+    def test_generator_knows_all(self) -> None:
+        ((group, listed),) = config.list_opts()
+        self.assertEqual("DEFAULT", group)
+        self.assertEqual(len(config.OPTIONS) - 1, len(listed))
