@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way into a cloud: who we are, and the two services that matter.
+
+openstacksdk finds the credentials (``--os-*``, ``OS_*``, clouds.yaml) and
+keeps the session.  Both services are called through its adapters.  That
+goes for Trove too, though python-troveclient has a class for its
+management API: one session then serves both, with the same region,
+interface, certificates and errors, and a request holds just what we put
+there (troveclient cannot leave out ``packages``, and takes ``'true'`` for
+true).
+"""
+
+import argparse
+import dataclasses
+import logging
+import typing
+import warnings
+
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.cloud import failures
+
+#: Seconds without a sign of life after which a call is given up, unless
+#: clouds.yaml says otherwise (``api_timeout``).
+TIMEOUT = 60
+
+_LIBRARIES = ("keystoneauth", "openstack", "urllib3")
+
+_IDENTITY = failures.Peer("keystone", "identity", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One service of the cloud.
+
+    :param adapter: openstacksdk's proxy of the service.
+    :param peer: its name and address.
+    """
+
+    adapter: typing.Any
+    peer: failures.Peer
+
+    def call(
+        self, method: str, path: str, doing: str, **kwargs: typing.Any
+    ) -> typing.Any:
+        """Make a call and return the answer.
+
+        :param method: HTTP's.
+        :param path: under the service's endpoint.
+        :param doing: what the call is for, for the error.
+        :param kwargs: for keystoneauth's adapter: json, data, params, ...
+        :returns: the answer, of requests.
+        :raises CloudError: there was no answer.
+        :raises Refused: the answer was an error.
+        """
+        with failures.explained(self.peer):
+            if self.adapter.session.timeout is None:
+                kwargs.setdefault("timeout", TIMEOUT)
+            response = self.adapter.request(
+                path, method, raise_exc=False, skip_cache=True, **kwargs
+            )
+        failures.check(response, self.peer, doing)
+        return response
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """A cloud that let us in.
+
+    :param who: the user and the project, for messages.
+    :param project_id: the project, which owns what is created.
+    """
+
+    who: str
+    project_id: str
+    images: Service
+    databases: Service
+
+
+def connect(settings: options.Settings) -> Cloud:
+    """Log in, and find Glance and Trove.
+
+    :param settings: the options of the group ``cloud``, and ``debug``.
+    :raises UsageError: it is not said which cloud, or as whom.
+    :raises CloudError: keystone cannot be reached or refuses, or the
+        cloud lacks a service.
+    """
+    _logging(settings.debug)
+    from openstack import connection
+
+    region = _region(settings)
+    auth_url = str(region.config.get("auth", {}).get("auth_url", ""))
+    identity = dataclasses.replace(_IDENTITY, url=auth_url)
+    with failures.explained(identity):
+        cloud = connection.Connection(config=region)
+        access = cloud.session.auth.get_access(cloud.session)
+    who = f"user {access.username or access.user_id}"
+    if access.project_id:
+        who += f" in project {access.project_name or access.project_id}"
+    return Cloud(
+        who=who,
+        project_id=access.project_id or "",
+        images=_service(cloud, "Glance", "image", who),
+        databases=_service(cloud, "Trove", "database", who),
+    )
+
+
+def _region(settings: options.Settings) -> typing.Any:
+    """Return openstacksdk's configuration of the cloud that was named."""
+    from keystoneauth1 import exceptions as ksa
+    from openstack import config
+    from openstack import exceptions as sdk
+
+    given = {
+        name: str(value) if name != "insecure" else value
+        for name, value in settings.as_dict().items()
+        if name.startswith("os_") or name == "insecure"
+        if value
+    }
+    try:
+        found = config.OpenStackConfig(app_name="trove-tools")
+    except (sdk.SDKException, OSError, ValueError) as exc:
+        raise errors.UsageError(
+            f"clouds.yaml cannot be used: {exc}", hint="correct it"
+        ) from exc
+    try:
+        return found.get_one(argparse=argparse.Namespace(**given))
+    except ksa.MissingRequiredOptions as exc:
+        raise errors.UsageError(
+            f"it is not said which cloud to use: {exc}",
+            hint=_which_cloud(found),
+        ) from exc
+    except sdk.ConfigException as exc:
+        raise errors.UsageError(str(exc), hint=_which_cloud(found)) from exc
+    except (ksa.ClientException, OSError) as exc:
+        raise errors.UsageError(
+            f"the cloud's configuration cannot be used: {exc}",
+            hint=_which_cloud(found),
+        ) from exc
+
+
+def _which_cloud(found: typing.Any) -> str:
+    # without any file, openstacksdk makes up a cloud of this name
+    names = [n for n in found.get_cloud_names() if n != "defaults"]
+    if names:
+        return f"use --os-cloud or OS_CLOUD with one of: {', '.join(names)}"
+    return (
+        "there is no clouds.yaml here, in ~/.config/openstack or in"
+        " /etc/openstack that names a cloud: write one and use --os-cloud,"
+        " or set OS_AUTH_URL, OS_USERNAME and the other OS_* variables"
+    )
+
+
+def _service(
+    cloud: typing.Any, title: str, kind: str, who: str
+) -> Service:
+    peer = failures.Peer(title, kind, f"the {kind} endpoint", who)
+    with failures.explained(peer):
+        url = cloud.config.get_session_endpoint(kind)
+    if not url:
+        raise failures.no_endpoint(peer)
+    peer = dataclasses.replace(peer, url=url)
+    with failures.explained(peer):
+        return Service(getattr(cloud, kind), peer)
+
+
+def _logging(debug: bool) -> None:
+    """Show what the libraries log when asked to, else nothing of it.
+
+    Their warnings would stand before, or instead of, our one message.
+    """
+    if debug:
+        import openstack
+
+        openstack.enable_logging(debug=True, http_debug=True)
+        return
+    for name in _LIBRARIES:
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        warnings.filterwarnings("ignore", module=name)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image file is, found out from the file itself.
+
+A cloud takes any bytes for an image and starts guests from them, which
+then hang.  So a file is looked at before the first call: its format comes
+from its magic number and not from its name, and a copy that ended early is
+found by what the file itself says of its end.  Nothing but Python is
+needed for that: the host that loads an image has no reason to have QEMU.
+"""
+
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools.cloud import qcow2
+
+_SECTOR = 512
+
+#: What people try to load that is an image, or holds one, of another kind:
+#: where its magic number stands, the number, its name, and what to do.
+_CONVERT = "convert it: qemu-img convert -O qcow2 {file} {stem}.qcow2"
+_OTHERS = (
+    (0, b"KDMV", "a VMDK image", _CONVERT),
+    (0, b"# Disk DescriptorFile", "a VMDK descriptor", _CONVERT),
+    (0x40, b"\x7f\x10\xda\xbe", "a VDI image", _CONVERT),
+    (0, b"vhdxfile", "a VHDX image", _CONVERT),
+    (0, b"conectix", "a VHD image", _CONVERT),
+    (0, b"QED\0", "a QED image", _CONVERT),
+    (0, b"\x1f\x8b", "compressed by gzip", "unpack it: gunzip {file}"),
+    (0, b"\xfd7zXZ\0", "compressed by xz", "unpack it: unxz {file}"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed by zstd",
+     "unpack it: unzstd {file}"),
+    (0, b"BZh", "compressed by bzip2", "unpack it: bunzip2 {file}"),
+    (0x101, b"ustar", "a tar archive", "load the qcow2 or raw image instead"),
+    (0x8001, b"CD001", "a CD image", "load an image of an installed system"),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """An image file that was looked at and found to be whole.
+
+    :param format: ``qcow2`` or ``raw``, as Glance names them.
+    :param size: bytes of the file.
+    :param virtual_size: bytes of the disk in it.
+    """
+
+    path: pathlib.Path
+    format: str
+    size: int
+    virtual_size: int
+
+
+def inspect(path: pathlib.Path) -> ImageFile:
+    """Look at an image file.
+
+    :param path: the file.
+    :returns: what it is.
+    :raises UsageError: there is no such file, or it cannot be read.
+    :raises ImageError: it is no image that can be loaded, or not whole.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            if stream.read(len(qcow2.MAGIC)) == qcow2.MAGIC:
+                disk = qcow2.read(stream, path, size)
+                return ImageFile(path, "qcow2", size, disk)
+            _check_raw(stream, path, size)
+            return ImageFile(path, "raw", size, size)
+    except IsADirectoryError as exc:
+        raise errors.UsageError(
+            f"{path} is a directory, not an image",
+            hint="name the image file, such as NAME.qcow2",
+        ) from exc
+    except FileNotFoundError as exc:
+        raise errors.UsageError(
+            f"there is no file {path}",
+            hint="correct the path, or build the image first:"
+            " trove-image-builder build DATASTORE",
+        ) from exc
+    except OSError as exc:
+        raise errors.UsageError(
+            f"{path} cannot be read: {exc.strerror}"
+        ) from exc
+
+
+def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
+    """Make sure that a file without a magic number is a whole raw disk.
+
+    :raises ImageError: it is none, or its partitions reach beyond its end.
+    """
+    for offset, magic, name, hint in _OTHERS:
+        stream.seek(offset)
+        if stream.read(len(magic)) == magic:
+            raise errors.ImageError(
+                f"{path} is {name}, not a qcow2 or raw disk image",
+                hint=hint.format(file=path, stem=path.stem),
+            )
+    stream.seek(0)
+    head = stream.read(2 * _SECTOR)
+    if head[510:512] != b"\x55\xaa":
+        raise errors.ImageError(
+            f"{path} is no disk image: it is not qcow2, and its first"
+            " sector has no boot signature",
+            hint="was the right file named? an image comes from:"
+            " trove-image-builder build DATASTORE",
+        )
+    end = _SECTOR * max(_mbr_end(head), _gpt_end(head))
+    if size < end:
+        raise qcow2.truncated(path, size, end)
+
+
+def _mbr_end(head: bytes) -> int:
+    """Return the sector after the last partition of an MBR."""
+    ends = [0]
+    for start in range(446, 510, 16):
+        entry = head[start : start + 16]
+        # 0xee covers a GPT disk and may claim more than there is
+        if entry[4] not in (0, 0xEE):
+            first = int.from_bytes(entry[8:12], "little")
+            ends.append(first + int.from_bytes(entry[12:16], "little"))
+    return max(ends)
+
+
+def _gpt_end(head: bytes) -> int:
+    """Return the sector after a GPT's second copy; 0 without a GPT."""
+    header = head[_SECTOR:]
+    if not header.startswith(b"EFI PART"):
+        return 0
+    return int.from_bytes(header[32:40], "little") + 1

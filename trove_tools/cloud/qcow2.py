@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Just enough of the qcow2 format to tell a whole image from a broken one.
+
+The format (QEMU, docs/interop/qcow2) is a header, tables of references,
+and the clusters they refer to, anywhere in the file.  A copy that ended
+early lacks clusters that its tables still name: so the tables are walked
+and the file must be as long as what they refer to.  The data itself is not
+read, and one table is held at a time.
+"""
+
+import array
+import collections.abc
+import dataclasses
+import pathlib
+import struct
+import sys
+import typing
+
+from trove_tools import errors
+
+MAGIC = b"QFI\xfb"
+
+_HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
+_FEATURES = struct.Struct(">Q")
+_WORD = 8
+_SECTOR = 512
+
+_OFFSET = 0x00FFFFFFFFFFFE00
+_COMPRESSED = 1 << 62
+
+_DIRTY, _CORRUPT, _DATA_FILE, _EXTENDED = 1, 2, 4, 16
+
+#: The limits of QEMU itself.
+_CLUSTER_BITS = range(9, 22)
+_L1_LIMIT = 32 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    backing: int
+    cluster_bits: int
+    disk: int
+    encryption: int
+    l1_entries: int
+    l1_offset: int
+    refcount_offset: int
+    refcount_clusters: int
+    features: int
+
+    @property
+    def cluster(self) -> int:
+        return 1 << self.cluster_bits
+
+
+def truncated(
+    path: pathlib.Path, size: int, end: int
+) -> errors.ImageError:
+    """Return the error for an image that is shorter than it should be.
+
+    :param size: the bytes it has.
+    :param end: the bytes it must have at least.
+    """
+    return errors.ImageError(
+        f"{path} is truncated: it has {size} bytes, and its own tables"
+        f" reach to byte {end}",
+        hint="copy or build the image again",
+    )
+
+
+def read(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> int:
+    """Check a qcow2 file.
+
+    :param stream: the open file.
+    :param path: its name, for the error.
+    :param size: its length in bytes.
+    :returns: bytes of the disk in it.
+    :raises ImageError: it is not whole, or needs another file beside it.
+    """
+    header = _header(stream, path, size)
+    _check_features(header, path)
+    end = max(
+        _HEADER.size,
+        _refcounts_end(stream, header, size),
+        _clusters_end(stream, header, size),
+    )
+    if size < end:
+        raise truncated(path, size, end)
+    return header.disk
+
+
+def _header(
+    stream: typing.BinaryIO, path: pathlib.Path, size: int
+) -> _Header:
+    stream.seek(0)
+    raw = stream.read(_HEADER.size + _FEATURES.size)
+    if len(raw) < _HEADER.size + _FEATURES.size:
+        raise truncated(path, size, _HEADER.size + _FEATURES.size)
+    (
+        _, version, backing, _, cluster_bits, disk, encryption,
+        l1_entries, l1_offset, refcount_offset, refcount_clusters, _, _,
+    ) = _HEADER.unpack_from(raw)  # fmt: skip
+    if (
+        version not in (2, 3)
+        or cluster_bits not in _CLUSTER_BITS
+        or l1_entries * _WORD > _L1_LIMIT
+    ):
+        raise errors.ImageError(
+            f"{path} is no usable qcow2 image: its header makes no sense",
+            hint="copy or build the image again",
+        )
+    features = _FEATURES.unpack_from(raw, _HEADER.size)[0]
+    return _Header(
+        backing, cluster_bits, disk, encryption, l1_entries, l1_offset,
+        refcount_offset, refcount_clusters, features if version > 2 else 0,
+    )  # fmt: skip
+
+
+def _check_features(header: _Header, path: pathlib.Path) -> None:
+    alone = f"make it whole: qemu-img convert -O qcow2 {path} NEW.qcow2"
+    repair = f"check it: qemu-img check {path}"
+    for broken, what, hint in (
+        (header.backing, "needs a backing file, which a cloud has not", alone),
+        (
+            header.features & _DATA_FILE,
+            "keeps its data in another file, which a cloud has not",
+            alone,
+        ),
+        (header.encryption, "is encrypted", alone),
+        (header.features & _CORRUPT, "is marked as corrupt", repair),
+        (
+            header.features & _DIRTY,
+            "was not closed properly, or is in use",
+            repair,
+        ),
+    ):
+        if broken:
+            raise errors.ImageError(f"{path} {what}", hint=hint)
+
+
+def _words(
+    stream: typing.BinaryIO, offset: int, length: int
+) -> collections.abc.Sequence[int]:
+    """Return a table of 64-bit numbers, as much of it as the file has."""
+    stream.seek(offset)
+    raw = stream.read(length)
+    words = array.array("Q", raw[: len(raw) // _WORD * _WORD])
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words
+
+
+def _refcounts_end(
+    stream: typing.BinaryIO, header: _Header, size: int
+) -> int:
+    length = header.refcount_clusters * header.cluster
+    end = header.refcount_offset + length
+    if end > size:
+        return end
+    blocks = _words(stream, header.refcount_offset, length)
+    return max([end, *(word + header.cluster for word in blocks if word)])
+
+
+def _clusters_end(
+    stream: typing.BinaryIO, header: _Header, size: int
+) -> int:
+    """Return where the last cluster that a guest can read must end.
+
+    Of the very last cluster only the first byte is asked for: what a file
+    does not have of it counts as zeros, and QEMU writes it no further
+    than it was filled.
+    """
+    end = header.l1_offset + header.l1_entries * _WORD
+    if end > size:
+        return end
+    step = 2 if header.features & _EXTENDED else 1
+    split = 62 - (header.cluster_bits - 8)
+    sectors = (1 << (62 - split)) - 1
+    for word in _words(stream, header.l1_offset, header.l1_entries * _WORD):
+        table = word & _OFFSET
+        if not table:
+            continue
+        end = max(end, table + header.cluster)
+        if end > size:
+            return end
+        for entry in _words(stream, table, header.cluster)[::step]:
+            if entry & _COMPRESSED:
+                first = (entry & ((1 << split) - 1)) // _SECTOR
+                last = first + (entry >> split & sectors)
+                end = max(end, last * _SECTOR + 1)
+            elif entry & _OFFSET:
+                end = max(end, (entry & _OFFSET) + 1)
+    return end
