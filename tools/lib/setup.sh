@@ -11,6 +11,7 @@ VENV=$ROOT/.venv
 LINT_VENV=$ROOT/.venv-lint
 
 # Exit statuses, the same as those of the commands (see doc/source).
+# shellcheck disable=SC2034
 EXIT_USAGE=2
 EXIT_MISSING=3
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands as they are run from a checkout."""
+
+from tests.devstack import scripts
+
+COMMANDS = ("trove-image-builder", "load-trove-image", "activate-trove-image")
+
+
+class CommandsTest(scripts.ScriptCase):
+    def test_each_runs_by_both_names(self) -> None:
+        for command in COMMANDS:
+            self.stand_in(command, "exit 7")
+            for name in (command, f"{command}.bash"):
+                done = self.run_script(f"tools/{name}", "a b", "-c")
+                self.assertEqual((7, ""), (done.returncode, done.stderr))
+        self.assertEqual(
+            [f"{command} a b -c" for command in COMMANDS for _ in range(2)],
+            self.recorded(),
+        )
+
+    def test_each_runs_through_links_from_anywhere(self) -> None:
+        elsewhere = self.temp_dir()
+        for command in COMMANDS:
+            self.stand_in(command)
+            first, second = elsewhere / f"{command}-1", elsewhere / command
+            first.symlink_to(self.checkout / "tools" / f"{command}.bash")
+            second.symlink_to(first.name)
+            done = self.run_script(second, cwd=elsewhere)
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual([f"{name} " for name in COMMANDS], self.recorded())
+
+    def test_arguments_arrive_as_they_are(self) -> None:
+        self.stand_in("load-trove-image", 'printf "<%s>" "$@"')
+        done = self.run_script("tools/load-trove-image", "", "a  b", "*", "$x")
+        self.assertEqual("<><a  b><*><$x>", done.stdout)
+
+    def test_each_says_what_to_do_without_a_set_up(self) -> None:
+        for command in COMMANDS:
+            self.assert_refused(
+                self.run_script(f"tools/{command}.bash", "--help"),
+                3,
+                f"{command} is not installed in {self.checkout}/.venv",
+                f"run {self.checkout}/tools/quickstart --setup-only first",
+            )

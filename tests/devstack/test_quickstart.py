@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/quickstart, with stand-ins for the commands that it shows."""
+
+import pathlib
+
+from tests.devstack import scripts
+
+
+class QuickstartTest(scripts.ScriptCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_up()
+        images = self.checkout / "quickstart" / "images"
+        self.image = images / "trove-image.qcow2"
+        self.stand_in(
+            "trove-image-builder",
+            'case "$1" in\n'
+            "plan) echo \"NAME='trove-image'\";"
+            " echo \"OUTPUT_FORMAT='qcow2'\" ;;\n"
+            'build) cd "$4"; mkdir -p trove-image.d; echo x >>n;'
+            " [ -e trove-image.qcow2 ] || { touch trove-image.qcow2;"
+            " echo {} >trove-image.d/manifest.json; } ;;\n"
+            "esac",
+        )
+        self.stand_in("load-trove-image")
+        self.stand_in("activate-trove-image")
+        self.stand_in("openstack", 'echo "cloud: $OS_CLOUD" >&2')
+        minicloud = self.checkout / "tools" / "minicloud"
+        minicloud.unlink(missing_ok=True)
+        self.fake_program(
+            "minicloud",
+            f'echo "minicloud $*" >>"{self.calls}"\n'
+            'if [ "$1" = env ]; then echo "export OS_CLOUD=\'mini\'"; fi',
+            minicloud.parent,
+        )
+
+    def quickstart(
+        self, *args: str | pathlib.Path, cwd: str | pathlib.Path = "/"
+    ) -> scripts.Done:
+        return self.run_script("tools/quickstart", *args, cwd=cwd)
+
+    def shown(self, done: scripts.Done) -> list[str]:
+        lines = done.stderr.splitlines()
+        return [line[2:] for line in lines if line.startswith("$ ")]
+
+    def test_each_command_is_shown_and_run(self) -> None:
+        done = self.quickstart()
+        self.assertEqual(0, done.returncode, done.stderr)
+        image = "quickstart/images/trove-image.qcow2"
+        self.assertEqual(
+            [
+                "mkdir -p quickstart/images",
+                "tools/trove-image-builder build mariadb"
+                " --output-dir quickstart/images",
+                f"tools/trove-image-builder verify {image}",
+                "tools/minicloud start quickstart/minicloud",
+                'eval "$(tools/minicloud env quickstart/minicloud)"',
+                f"tools/load-trove-image {image}",
+                "tools/activate-trove-image mariadb",
+                ".venv/bin/openstack datastore version list mariadb",
+            ],
+            self.shown(done),
+        )
+        self.assertEqual(
+            [
+                "bindep",
+                "trove-image-builder build",
+                "trove-image-builder plan",
+                "trove-image-builder verify",
+                "minicloud start",
+                "minicloud env",
+                "load-trove-image",
+                "activate-trove-image",
+                "openstack datastore",
+            ],
+            [
+                " ".join(line.split()[: 1 if "image " in line[:21] else 2])
+                if not line.startswith("bindep")
+                else "bindep"
+                for line in self.recorded()
+            ],
+        )
+        self.assertIn("cloud: mini", done.stderr)
+        self.assertIn("tools/minicloud stop quickstart", done.stderr)
+
+    def test_nothing_is_verified_twice(self) -> None:
+        self.quickstart()
+        again = self.quickstart()
+        self.assertEqual(0, again.returncode, again.stderr)
+        self.assertIn("this very image was verified", again.stderr)
+        self.assertNotIn(" verify ", again.stderr)
+
+    def test_another_image_is_verified_again(self) -> None:
+        self.quickstart()
+        for change in ("trove-image.qcow2", "trove-image.d/manifest.json"):
+            (self.image.parent / change).write_text("other")
+            self.assertIn(" verify ", self.quickstart().stderr)
+
+    def test_a_step_that_fails_is_the_last(self) -> None:
+        self.stand_in(
+            "load-trove-image", 'echo "error: no such cloud" >&2; exit 4'
+        )
+        done = self.quickstart()
+        self.assertEqual(4, done.returncode)
+        self.assertIn("error: no such cloud", done.stderr)
+        self.assertNotIn("activate-trove-image", " ".join(self.shown(done)))
+
+    def test_an_image_that_fails_is_not_loaded(self) -> None:
+        builder = self.checkout / ".venv" / "bin" / "trove-image-builder"
+        text = builder.read_text().replace("esac", "verify) exit 1 ;;\nesac")
+        builder.write_text(text)
+        for _ in range(2):
+            done = self.quickstart()
+            self.assertEqual(1, done.returncode)
+            self.assertNotIn("load-trove-image", done.stderr)
+
+    def test_another_version_and_directory(self) -> None:
+        elsewhere = self.temp_dir() / "my images"
+        elsewhere.mkdir()
+        done = self.quickstart(
+            "--directory", "here", "mariadb:11.8", cwd=elsewhere
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertTrue((elsewhere / "here" / "images").is_dir())
+        self.assertIn("activate-trove-image mariadb:11.8", done.stderr)
+        self.assertIn("version list mariadb\n", done.stderr)
+
+    def test_set_up_only(self) -> None:
+        done = self.quickstart("--setup-only")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual([], self.shown(done))
+        self.assertEqual(1, len(self.recorded()))
+
+    def test_help(self) -> None:
+        done = self.quickstart("--help")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertIn("Datastores: ", done.stdout)
+        self.assertEqual([], self.recorded())
+
+    def test_unknown_datastore(self) -> None:
+        self.assert_refused(
+            self.quickstart("maria"),
+            2,
+            "there is no datastore maria",
+            "known datastores: ",
+        )
+        self.assertEqual([], self.recorded())
+
+    def test_unknown_option(self) -> None:
+        self.assert_refused(
+            self.quickstart("--verbose"),
+            2,
+            "unknown option --verbose",
+            "--help",
+        )
+
+    def test_option_without_its_value(self) -> None:
+        self.assert_refused(
+            self.quickstart("--directory"),
+            2,
+            "--directory needs a directory",
+            "--help",
+        )
+
+    def test_two_datastores(self) -> None:
+        self.assert_refused(
+            self.quickstart("mariadb", "mysql"),
+            2,
+            "one datastore at a time, not also mysql",
+            "--help",
+        )
+
+    def test_no_sudo(self) -> None:
+        self.fake_program("id", "echo 1000")
+        self.fake_program("sudo", "exit 1")
+        self.assert_refused(
+            self.quickstart(),
+            3,
+            "building an image needs root's rights",
+            "sudo without a password",
+        )
+        self.assertEqual([], self.recorded())

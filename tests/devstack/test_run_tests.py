@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/run-tests, with stand-ins for the test runner and the cloud."""
+
+import io
+import pathlib
+
+import subunit
+
+from tests.devstack import scripts
+
+PARTS = ("lint", "unit", "devstack", "functional", "image")
+
+
+class RunTestsTest(scripts.ScriptCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_up()
+        self.run_lib(
+            'mkdir -p "$LINT_VENV/bin"\nmake_venv() { :; }\n'
+            "pip_install() { :; }\nsetup_lint"
+        )
+        lint = self.checkout / ".venv-lint" / "bin" / "python"
+        lint.symlink_to(self.checkout / ".venv" / "bin" / "python")
+        self.cloud()
+
+    def runner(self, status: int = 0, **outcomes: str) -> None:
+        """Stand in for stestr with a run of some tests."""
+        stream = io.BytesIO()
+        out = subunit.StreamResultToBytes(stream)
+        for name, outcome in outcomes.items():
+            out.status(name, "inprogress")
+            out.status(name, outcome)
+        file = self.temp_dir() / "stream"
+        file.write_bytes(stream.getvalue())
+        self.stand_in(
+            "stestr",
+            f'case "$*" in *" last "*) cat "{file}" ;;'
+            f' *) echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
+            f" exit {status} ;; esac",
+        )
+
+    def cloud(self, script: str = "") -> None:
+        program = self.checkout / "tools" / "minicloud"
+        program.unlink(missing_ok=True)
+        self.fake_program(
+            "minicloud",
+            f'echo "minicloud $*" >>"{self.calls}"\n{script}',
+            program.parent,
+        )
+
+    def closing_line(self, done: scripts.Done) -> str:
+        return done.stdout.splitlines()[-1]
+
+    def test_every_part(self) -> None:
+        self.runner(a="success", b="skip")
+        done = self.run_script("tools/run-tests")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertEqual(
+            "5 passed, 0 failed, 5 skipped", self.closing_line(done)
+        )
+        runs = [line for line in self.recorded() if " run " in line]
+        for part, line in zip(PARTS, runs, strict=True):
+            self.assertIn(f"--test-path {self.checkout}/tests/{part} ", line)
+
+    def test_the_gate_runs_the_same(self) -> None:
+        (self.checkout / ".ci").symlink_to(scripts.base.ROOT / ".ci")
+        text = (self.checkout / ".ci" / "run").read_text()
+        self.assertIn("../tools/run-tests", text)
+
+    def test_chosen_parts_with_a_filter(self) -> None:
+        self.runner(a="success")
+        done = self.run_script(
+            "tools/run-tests", "unit", "image", "unit", "--", "my.test"
+        )
+        self.assertEqual(
+            "2 passed, 0 failed, 0 skipped", self.closing_line(done)
+        )
+        runs = [line for line in self.recorded() if " run " in line]
+        self.assertEqual(2, len(runs))
+        self.assertTrue(runs[0].endswith("--concurrency 0 my.test"))
+        self.assertTrue(runs[1].endswith("--concurrency 1 my.test"))
+
+    def test_failure(self) -> None:
+        self.runner(status=1, a="success", b="fail")
+        done = self.run_script("tools/run-tests", "unit", "devstack")
+        self.assertEqual(1, done.returncode)
+        self.assertEqual(
+            "2 passed, 2 failed, 0 skipped", self.closing_line(done)
+        )
+
+    def test_a_runner_that_crashes(self) -> None:
+        self.runner(status=1)
+        done = self.run_script("tools/run-tests", "unit")
+        self.assertEqual(1, done.returncode)
+        self.assertEqual(
+            "0 passed, 1 failed, 0 skipped", self.closing_line(done)
+        )
+
+    def test_results_of_an_earlier_run_do_not_count(self) -> None:
+        old = self.checkout / ".test-work" / "unit" / "stream"
+        old.parent.mkdir(parents=True)
+        old.write_bytes(b"old")
+        self.runner()
+        done = self.run_script("tools/run-tests", "unit")
+        self.assertIn("no test was found", done.stdout)
+        self.assertEqual(1, done.returncode)
+
+    def test_one_cloud_for_all_functional_tests(self) -> None:
+        self.runner(a="success")
+        self.run_script("tools/run-tests", "unit", "functional", "image")
+        place = f"{self.checkout}/.test-work/functional/minicloud"
+        self.assertEqual(
+            ["cloud: ", f"minicloud start {place}", f"cloud: {place}",
+             f"minicloud stop {place}", "cloud: "],
+            [line for line in self.recorded() if "cloud" in line[:10]],
+        )  # fmt: skip
+
+    def test_no_cloud(self) -> None:
+        self.runner(a="skip")
+        self.cloud("exit 3")
+        done = self.run_script("tools/run-tests", "functional")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("minicloud start ended with status 3", done.stdout)
+        self.assertEqual(
+            "0 passed, 1 failed, 1 skipped", self.closing_line(done)
+        )
+
+    def test_help(self) -> None:
+        done = self.run_script("tools/run-tests", "--help")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        for part in PARTS:
+            self.assertIn(f"\n  {part} ", done.stdout)
+
+    def test_help_and_directories_agree(self) -> None:
+        tests = pathlib.Path(scripts.base.ROOT, "tests")
+        found = {path.name for path in tests.iterdir() if path.is_dir()}
+        self.assertEqual(set(PARTS), found - {"__pycache__"})
+
+    def test_unknown_part(self) -> None:
+        self.assert_refused(
+            self.run_script("tools/run-tests", "unti"),
+            2,
+            "there is no part unti",
+            "the parts are: lint unit devstack functional image",
+        )
+
+    def test_unknown_option(self) -> None:
+        self.assert_refused(
+            self.run_script("tools/run-tests", "--fast"),
+            2,
+            "unknown option --fast",
+            "--help",
+        )
+        self.assertEqual([], self.recorded())
