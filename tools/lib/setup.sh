@@ -107,7 +107,10 @@ sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
 # make_venv DIRECTORY: a virtual environment with a working pip.
 make_venv() {
     local python
-    if "$1/bin/python" -m pip --version >/dev/null 2>&1; then
+    # looking for pip takes a tenth of the time of asking it for its version
+    if "$1/bin/python" -c '
+import importlib.util, sys
+sys.exit(importlib.util.find_spec("pip") is None)' 2>/dev/null; then
         return
     fi
     if ! python=$(find_python); then
