@@ -51,7 +51,7 @@ def _common(layout: layouts.Layout, name: str) -> dict[str, dict[str, object]]:
     return {
         "DEFAULT": {"use_stderr": True},
         "database": {
-            "connection": f"sqlite:///{layout.data / name}.sqlite",
+            "connection": f"sqlite:///{layout.database(name)}",
             # nothing here has to survive a power failure
             "sqlite_synchronous": False,
         },

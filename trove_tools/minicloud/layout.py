@@ -64,6 +64,10 @@ class Layout:
         """Who runs; nothing else has this working directory."""
         return self.root / "run"
 
+    def database(self, service: str) -> pathlib.Path:
+        """The SQLite database of a service."""
+        return self.data / f"{service}.sqlite"
+
     def log(self, service: str) -> pathlib.Path:
         """The log of a service."""
         return self.root / "log" / f"{service}.log"

@@ -20,6 +20,7 @@ import fasteners
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.minicloud import conffiles
+from trove_tools.minicloud import databases
 from trove_tools.minicloud import http
 from trove_tools.minicloud import identity
 from trove_tools.minicloud import layout as layouts
@@ -254,22 +255,15 @@ class _Start:
 
     def _bring_up_one(self, service: services.Service, fresh: bool) -> None:
         layout, state = self._layout, self._state
-        venv = pathlib.Path(state.venv)
-        env = services.environment(layout)
         if fresh:
-            url = services.KEYSTONE.url(state.ports["keystone"])
-            secret = {"OS_BOOTSTRAP_PASSWORD": state.passwords["admin"]}
-            for argv in services.prepare(service, venv, layout, url):
-                if self._given_up.is_set():
-                    return
-                process.run(argv, env={**env, **secret}, cwd=layout.data)
+            databases.prepare(service, layout, state, self._given_up)
         if self._given_up.is_set():
             return
         self._begun.append(service)
         port = state.ports[service.name]
         child = process.start(
-            services.serve(service, venv, layout, port),
-            env=env,
+            services.serve(service, pathlib.Path(state.venv), layout, port),
+            env=services.environment(layout),
             cwd=layout.run,
             log=layout.log(service.name),
         )

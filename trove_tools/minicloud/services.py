@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three services: what each is, and the command lines it needs.
+"""The three services: what each is, and how it is run.
 
-No command line holds a secret: passwords stand in configuration files, and
-the one that keystone's bootstrap needs is handed over in the environment.
+No command line holds a secret: passwords stand in configuration files.
 """
 
-import collections.abc
 import dataclasses
 import pathlib
 
@@ -97,25 +95,3 @@ def environment(layout: layouts.Layout) -> dict[str, str]:
         "PYTHONPATH": "",
         "PYTHONHOME": "",
     }
-
-
-def prepare(
-    service: Service, venv: pathlib.Path, layout: layouts.Layout, url: str
-) -> collections.abc.Iterator[list[str]]:
-    """Yield the commands that make a service's database ready.
-
-    :param url: the endpoint of the identity service.
-    """
-    manage = [
-        str(venv / f"bin/{service.name}-manage"),
-        "--config-file", str(layout.etc / service.config),
-    ]  # fmt: skip
-    yield [*manage, "db_sync"]
-    if service is KEYSTONE:
-        yield [
-            *manage, "bootstrap",
-            "--bootstrap-public-url", url,
-            "--bootstrap-internal-url", url,
-            "--bootstrap-admin-url", url,
-            "--bootstrap-region-id", REGION,
-        ]  # fmt: skip
