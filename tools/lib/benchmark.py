@@ -79,10 +79,10 @@ def main() -> int:
     args = parser.parse_args()
     if args.runs < 1:
         parser.error("--runs: at least 1")
-    bin = pathlib.Path(sys.executable).parent
+    programs = pathlib.Path(sys.executable).parent
     reference = [sys.executable, "-c", "pass"]
     commands = [
-        [os.fspath(bin / name), *rest] for name, *rest in COMMANDS
+        [os.fspath(programs / name), *rest] for name, *rest in COMMANDS
     ]
     results = measure([reference, *commands], args.runs)
     names = ["python -c pass", *(" ".join(words) for words in COMMANDS)]
