@@ -74,7 +74,8 @@ class Console:
             with _bar(self.stream, title, total, unit) as bar:
                 yield bar
         else:
-            yield _Lines(self, title, total)
+            # steps are told by their states; only a transfer needs numbers
+            yield _Lines(self, title, total if unit == "bytes" else None)
 
 
 class Progress:

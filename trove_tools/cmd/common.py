@@ -56,8 +56,26 @@ def _near_flag(
     return f"{meant}see {prog} --help"
 
 
-def _terminated(number: int, frame: types.FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _unwind_on_signals() -> None:
+    """Make Ctrl-C and SIGTERM unwind the stack, once.
+
+    Unwinding takes mounts and processes down; an impatient second Ctrl-C
+    in the middle of that would leave them.  The third is obeyed.
+    """
+    received = 0
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received != 2:
+            raise KeyboardInterrupt
+        print("undoing what was begun; once more to stop at once",
+              file=sys.stderr)  # fmt: skip
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # ignored by whoever started us, as nohup does: leave it so
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 def _traceback() -> None:
@@ -84,8 +102,7 @@ def main(
     :param argv: the command line without the program's name.
     :returns: an exit status as DESIGN documents them.
     """
-    # a SIGTERM cleans up exactly as a Ctrl-C does
-    signal.signal(signal.SIGTERM, _terminated)
+    _unwind_on_signals()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     screen = console.Console()

@@ -18,6 +18,8 @@ from trove_tools.catalog import model
 _REQUIREMENT = re.compile(
     r"^trove\s*(\[[\w,]+\])?\s*([<>=!~].*)?$", re.IGNORECASE
 )
+# an @ before the path is a user's, one in the path begins a ref
+_GIT = re.compile(r"^(?P<url>\w+://[^/]*/[^@]+)(@(?P<ref>.+))?$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +69,10 @@ def parse(
     if not text:
         return Agent("pypi", series.requirement, constraints=limits)
     if text.startswith("git+"):
-        # the @ of a ref comes after the last slash; a user's @ before it
-        url, _, ref = text[4:].rpartition("@")
-        if not url or "/" in ref and "://" in ref:
-            url, ref = text[4:], series.git_ref
-        return Agent("git", url, ref=ref, constraints=limits)
+        match = _GIT.match(text[4:])
+        if match:
+            ref = match["ref"] or series.git_ref
+            return Agent("git", match["url"], ref=ref, constraints=limits)
     directory = pathlib.Path(text).expanduser()
     if directory.is_dir():
         return _checkout(directory.resolve(), limits)

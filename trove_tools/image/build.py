@@ -147,6 +147,8 @@ def _describe(
     if plan.output["format"] != "tar":
         virtual = disk.info(image)["virtual-size"]
     agent = _facts(space, "trove-guest-agent.json")
+    # what pip installed besides stays in the element's own file
+    agent.pop("packages", None)
     return manifest.Manifest(
         build_id=uuid.uuid4().hex,
         created=datetime.datetime.now(datetime.UTC).isoformat(

@@ -189,8 +189,12 @@ def run(
     :raises BuildError: it failed.
     """
     follower = Log(progress)
+    # it works there, so that all its processes can be told from others
     child = process.start(
-        command(plan, stem), env=environment(plan, work), pipe=True
+        command(plan, stem),
+        env=environment(plan, work),
+        cwd=work,
+        pipe=True,
     )
     assert child.stdout is not None
     try:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and settings that several tests begin with."""
+
+import typing
+
+from trove_tools import config
+from trove_tools import options
+from trove_tools.catalog import loader
+from trove_tools.image import agent
+from trove_tools.image import mirrors
+from trove_tools.image import request
+
+
+def settings(**changes: typing.Any) -> options.Settings:
+    """Return the options of a build, with their defaults but for some."""
+    declared = config.group("plan", "name", "place", "build")
+    values = {
+        option.name: [] if option.many else option.default
+        for option in declared
+    }
+    return options.Settings({**values, **changes})
+
+
+def a_request(**changes: typing.Any) -> request.Request:
+    """Return a request that depends on nothing of this host."""
+    catalog = loader.load()
+    mariadb = catalog.datastore("mariadb")
+    values: dict[str, typing.Any] = {
+        "datastore": mariadb,
+        "version": mariadb.version("11.8"),
+        "runtime": mariadb.runtime(),
+        "guest": catalog.guest("debian-13"),
+        "arch": "amd64",
+        "series": catalog.series,
+        "agent": agent.Agent("pypi", "trove==1"),
+        "mirrors": mirrors.Mirrors("http://a.example/d", "http://s.example"),
+        "elements_path": ("/elements",),
+        "elements_digest": "abc",
+        "further_elements": (),
+        "guest_user": None,
+        "image_format": "qcow2",
+        "compression": "zstd",
+        "partition_table": "mbr",
+        "disk_size": 4,
+        "dib_version": "3",
+        "inherited": {},
+        "name": None,
+    }
+    return request.Request(**{**values, **changes})

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the guest agent's code comes from."""
+
+import pathlib
+
+import ddt
+
+from tests import base
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.catalog import model
+from trove_tools.image import agent
+
+SERIES = model.Series("x", "1", "http://git/trove", "stable/x", "trove>=1")
+
+
+@ddt.ddt
+class ParseTest(base.TestCase):
+    def parse(self, text: str | None) -> agent.Agent:
+        return agent.parse(text, None, SERIES)
+
+    @ddt.data(
+        (None, "pypi", "trove>=1", ""),
+        ("trove==2.0", "pypi", "trove==2.0", ""),
+        ("git+http://h/trove", "git", "http://h/trove", "stable/x"),
+        ("git+http://h/trove@v1", "git", "http://h/trove", "v1"),
+        ("git+https://me@h/trove", "git", "https://me@h/trove", "stable/x"),
+        ("git+ssh://me@h/t@refs/changes/1", "git", "ssh://me@h/t",
+         "refs/changes/1"),
+    )  # fmt: skip
+    @ddt.unpack
+    def test_sources(
+        self, text: str | None, source: str, location: str, ref: str
+    ) -> None:
+        found = self.parse(text)
+        self.assertEqual(
+            (source, location, ref),
+            (found.source, found.location, found.ref),
+        )
+
+    @ddt.data("mariadb", "torve==1", "/nowhere", "http://h/trove")
+    def test_neither(self, text: str) -> None:
+        error = self.assertRaises(errors.UsageError, self.parse, text)
+        self.assertIn("for example", error.hint or "")
+
+
+class CheckoutTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = self.temp_dir()
+        (self.directory / "trove" / "guestagent").mkdir(parents=True)
+        self.file = self.directory / "trove" / "x.py"
+        self.file.write_text("1\n")
+
+    def state(self) -> str:
+        return agent.parse(str(self.directory), None, SERIES).state
+
+    def git(self, *words: str) -> None:
+        process.run(
+            ["git", "-C", self.directory, "-c", "user.name=x",
+             "-c", "user.email=x@example.org", *words]
+        )  # fmt: skip
+
+    def test_state_follows_the_content(self) -> None:
+        self.git("init")
+        self.git("add", ".")
+        self.git("commit", "-m", "one")
+        clean = self.state()
+        self.assertRegex(clean, "^[0-9a-f]{40}$")
+        self.file.write_text("2\n")
+        changed = self.state()
+        self.assertRegex(changed, rf"^{clean}\+[0-9a-f]+$")
+        (self.directory / "new").write_text("1")
+        new = self.state()
+        (self.directory / "new").write_text("2")
+        newer = self.state()
+        self.assertEqual(4, len({clean, changed, new, newer}))
+
+    def test_no_repository(self) -> None:
+        self.assertEqual("", self.state())
+
+    def test_not_trove(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError,
+            agent.parse,
+            str(pathlib.Path(__file__).parent),
+            None,
+            SERIES,
+        )
+        self.assertIn("no checkout of Trove", error.message)
