@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/run-tests, with stand-ins for the test runner and the cloud."""
 
+import fcntl
 import io
 import pathlib
 
@@ -77,7 +78,7 @@ class RunTestsTest(scripts.ScriptCase):
         )
         runs = [line for line in self.recorded() if " run " in line]
         self.assertEqual(2, len(runs))
-        self.assertTrue(runs[0].endswith("--concurrency 0 my.test"))
+        self.assertTrue(runs[0].endswith("--concurrency 0 --abbreviate my.test"))
         self.assertTrue(runs[1].endswith("--concurrency 1 my.test"))
 
     def test_failure(self) -> None:
@@ -124,6 +125,28 @@ class RunTestsTest(scripts.ScriptCase):
         self.assertEqual(
             "0 passed, 1 failed, 1 skipped", self.closing_line(done)
         )
+
+    def test_a_cloud_that_a_killed_run_left_is_ended(self) -> None:
+        self.runner(a="success")
+        old = self.checkout / ".test-work" / "functional" / "minicloud"
+        old.mkdir(parents=True)
+        self.run_script("tools/run-tests", "functional")
+        clouds = [line for line in self.recorded() if "minicloud " in line]
+        self.assertEqual(f"minicloud stop {old}", clouds[0])
+        self.assertFalse(old.exists())
+
+    def test_one_run_at_a_time(self) -> None:
+        self.runner(a="success")
+        work = self.checkout / ".test-work"
+        work.mkdir()
+        with (work / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assert_refused(
+                self.run_script("tools/run-tests", "unit"),
+                1,
+                "tools/run-tests is at work in this checkout already",
+                "wait",
+            )
 
     def test_help(self) -> None:
         done = self.run_script("tools/run-tests", "--help")
