@@ -10,7 +10,6 @@ there (troveclient cannot leave out ``packages``, and takes ``'true'`` for
 true).
 """
 
-import argparse
 import dataclasses
 import logging
 import typing
@@ -23,6 +22,16 @@ from trove_tools.cloud import failures
 #: Seconds without a sign of life after which a call is given up, unless
 #: clouds.yaml says otherwise (``api_timeout``).
 TIMEOUT = 60
+
+#: What is said of the login itself; the rest says how to reach a cloud.
+_AUTH = (
+    "auth_url",
+    "username",
+    "password",
+    "user_domain_name",
+    "project_name",
+    "project_domain_name",
+)
 
 _LIBRARIES = ("keystoneauth", "openstack", "urllib3")
 
@@ -95,11 +104,16 @@ def connect(settings: options.Settings) -> Cloud:
         cloud = connection.Connection(config=region)
         access = cloud.session.auth.get_access(cloud.session)
     who = f"user {access.username or access.user_id}"
-    if access.project_id:
-        who += f" in project {access.project_name or access.project_id}"
+    if not access.project_id:
+        raise errors.UsageError(
+            f"it is not said in which project {who} works",
+            hint="name it in clouds.yaml, in OS_PROJECT_NAME or with"
+            " --os-project-name (and its domain)",
+        )
+    who += f" in project {access.project_name or access.project_id}"
     return Cloud(
         who=who,
-        project_id=access.project_id or "",
+        project_id=access.project_id,
         images=_service(cloud, "Glance", "image", who),
         databases=_service(cloud, "Trove", "database", who),
     )
@@ -112,11 +126,13 @@ def _region(settings: options.Settings) -> typing.Any:
     from openstack import exceptions as sdk
 
     given = {
-        name: str(value) if name != "insecure" else value
+        name.removeprefix("os_"): value if value is True else str(value)
         for name, value in settings.as_dict().items()
         if name.startswith("os_") or name == "insecure"
         if value
     }
+    # beside "auth", and not in it, a login would yield to clouds.yaml's
+    given["auth"] = {name: given.pop(name) for name in _AUTH if name in given}
     try:
         found = config.OpenStackConfig(app_name="trove-tools")
     except (sdk.SDKException, OSError, ValueError) as exc:
@@ -124,14 +140,17 @@ def _region(settings: options.Settings) -> typing.Any:
             f"clouds.yaml cannot be used: {exc}", hint="correct it"
         ) from exc
     try:
-        return found.get_one(argparse=argparse.Namespace(**given))
+        return found.get_one(**given)
     except ksa.MissingRequiredOptions as exc:
         raise errors.UsageError(
             f"it is not said which cloud to use: {exc}",
             hint=_which_cloud(found),
         ) from exc
     except sdk.ConfigException as exc:
-        raise errors.UsageError(str(exc), hint=_which_cloud(found)) from exc
+        hint = _which_cloud(found)
+        if "Region" in str(exc):
+            hint = "correct --os-region-name"
+        raise errors.UsageError(str(exc), hint=hint) from exc
     except (ksa.ClientException, OSError) as exc:
         raise errors.UsageError(
             f"the cloud's configuration cannot be used: {exc}",
@@ -154,6 +173,8 @@ def _which_cloud(found: typing.Any) -> str:
 def _service(
     cloud: typing.Any, title: str, kind: str, who: str
 ) -> Service:
+    from openstack import exceptions as sdk
+
     peer = failures.Peer(title, kind, f"the {kind} endpoint", who)
     with failures.explained(peer):
         url = cloud.config.get_session_endpoint(kind)
@@ -161,7 +182,13 @@ def _service(
         raise failures.no_endpoint(peer)
     peer = dataclasses.replace(peer, url=url)
     with failures.explained(peer):
-        return Service(getattr(cloud, kind), peer)
+        try:
+            return Service(getattr(cloud, kind), peer)
+        except sdk.NotSupported:
+            # openstacksdk says this of a service that does not answer, too;
+            # asked plainly, such a one fails with the reason
+            cloud.session.get(url, authenticated=False, raise_exc=False)
+            raise
 
 
 def _logging(debug: bool) -> None:

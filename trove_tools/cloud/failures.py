@@ -58,7 +58,8 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     name = f"{peer.title} at {peer.url}"
     try:
         yield
-    except (ksa.Unauthorized, ksa.Forbidden) as exc:
+    except ksa.HTTPClientError as exc:
+        # our own calls return their errors: what raises one is the login
         raise errors.CloudError(
             f"keystone refused the login: {_text(exc)}",
             hint="correct the user, password, project and domains in"
@@ -133,6 +134,11 @@ def _hint(status: int, peer: Peer) -> str:
             "the image is larger than Glance allows, or the project's quota"
             " is used up: raise image_size_cap in glance-api.conf or the"
             " limit image_size_total, or remove images"
+        )
+    if status == 415:
+        return (
+            "Glance looked into the file and takes it for unsafe or for"
+            " another format: its log says which; qemu-img info shows it"
         )
     if status == 404:
         return (

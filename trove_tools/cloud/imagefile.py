@@ -108,6 +108,12 @@ def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
             " trove-image-builder build DATASTORE",
         )
     end = _SECTOR * max(_mbr_end(head), _gpt_end(head))
+    if not end:
+        raise errors.ImageError(
+            f"{path} is no disk that a guest could start from: it has no"
+            " partition",
+            hint="was the right file named?",
+        )
     if size < end:
         raise qcow2.truncated(path, size, end)
 
