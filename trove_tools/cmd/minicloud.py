@@ -2,6 +2,7 @@
 """tools/minicloud: a small real cloud in a directory."""
 
 import argparse
+import collections.abc
 import dataclasses
 import os
 import pathlib
@@ -221,9 +222,12 @@ def _env(
     return errors.EXIT_OK
 
 
-def main() -> int:
-    """Run the command; returns its exit status."""
-    return common.main(_parser(), _run, lambda flags: _declared())
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :returns: its exit status.
+    """
+    return common.main(_parser(), _run, lambda flags: _declared(), argv)
 
 
 if __name__ == "__main__":

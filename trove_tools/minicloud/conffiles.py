@@ -20,9 +20,7 @@ from trove_tools.minicloud import state as states
 #: An account may load images and register versions as fast as it can.
 _NO_RATE_LIMIT = 1000000
 
-Sections = collections.abc.Mapping[
-    str, collections.abc.Mapping[str, object]
-]
+Sections = collections.abc.Mapping[str, collections.abc.Mapping[str, object]]
 
 
 def render(sections: Sections) -> str:

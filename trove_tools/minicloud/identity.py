@@ -66,7 +66,9 @@ class Identity:
         place = f"projects/{project}/users/{user}/roles/{role}"
         self._need("PUT", f"{self._url}/{place}")
 
-    def _need(self, method: str, url: str, body: typing.Any = None) -> typing.Any:
+    def _need(
+        self, method: str, url: str, body: typing.Any = None
+    ) -> typing.Any:
         return http.need(method, url, token=self.token, body=body).body
 
 

@@ -30,7 +30,7 @@ from trove_tools.minicloud import services
 from trove_tools.minicloud import state as states
 from trove_tools.minicloud import venv as venvs
 
-_READY = 60.0
+_READY = 120.0
 _PAUSE = 0.1
 _LOG_LINES = 10
 
@@ -111,7 +111,9 @@ def stop(
     :returns: the names of those that ran.
     """
     with _alone(layout, report):
-        chosen = [one for one in services.ALL if not names or one.name in names]
+        chosen = [
+            one for one in services.ALL if not names or one.name in names
+        ]
         return _end(layout, chosen)
 
 
