@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs the guest's processor: KVM where it really works, else TCG.
+
+That ``/dev/kvm`` can be opened says little.  In many containers and
+micro-VMs it is offered by something that only emulates instructions: a
+guest shows its boot loader and then stalls.  So the question is put to a
+guest of one sector (``data/kvm-probe.S``), which does what a kernel does
+first, and which an emulated processor cannot finish in time.
+
+The probe takes a tenth of a second where KVM works.  Where it takes long
+to fail, the answer is remembered until the host boots again.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import tempfile
+import time
+import typing
+
+from trove_tools import errors
+from trove_tools import process
+
+DEVICE = pathlib.Path("/dev/kvm")
+SYSTEM = "qemu-system-x86_64"
+
+_PROBE = pathlib.Path(__file__).parent / "data" / "kvm-probe.bin"
+_BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
+# isa-debug-exit makes 2n + 1 of the byte n that the probe writes
+_WORKS = 2 * 0x2A + 1
+_FLAGS_RIGHT = 8
+_PATIENCE = 8.0
+_WORTH_REMEMBERING = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Accelerator:
+    """What runs a guest's processor.
+
+    :param name: ``kvm`` or ``tcg``.
+    :param reason: why this one, in words that follow a colon.
+    """
+
+    name: str
+    reason: str
+    cpu: str
+
+    def arguments(self) -> list[str]:
+        """Return QEMU's options for it."""
+        how = "kvm" if self.name == "kvm" else "tcg,thread=multi"
+        return ["-accel", how, "-cpu", self.cpu]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kvm:
+    """Whether KVM boots a guest here.
+
+    :param reason: why not, or how it was found out.
+    """
+
+    usable: bool
+    reason: str
+
+
+def choose(wanted: str = "auto") -> Accelerator:
+    """Choose what runs the guest.
+
+    :param wanted: ``kvm`` and ``tcg`` are taken at their word; ``auto`` is
+        KVM when a guest boots with it.
+    :raises MissingToolError: KVM is wanted, and there is none to open.
+    """
+    if wanted == "tcg":
+        return _tcg("asked for")
+    if wanted == "kvm":
+        absent = _absent()
+        if absent:
+            raise errors.MissingToolError(
+                f"KVM was asked for, but {absent}",
+                hint="use --accelerator tcg, or auto",
+            )
+        return _kvm("asked for")
+    kvm = probe()
+    return _kvm(kvm.reason) if kvm.usable else _tcg(kvm.reason)
+
+
+def _kvm(reason: str) -> Accelerator:
+    return Accelerator("kvm", reason, cpu="host")
+
+
+def _tcg(reason: str) -> Accelerator:
+    """Return TCG with all that it can emulate correctly.
+
+    Before version 8, QEMU's cmpxchg16b leaves garbage in the flags.  When
+    an interrupt comes next, the guest's kernel dies of a double fault or
+    hangs; a busy guest meets that within minutes.  Debian and Ubuntu guests
+    do without the instruction.
+    """
+    old = _major_version() < _FLAGS_RIGHT
+    return Accelerator("tcg", reason, cpu="max,cx16=off" if old else "max")
+
+
+def _major_version() -> int:
+    said = process.run([SYSTEM, "--version"]).stdout
+    found = re.search(r"version (\d+)", said)
+    return int(found.group(1)) if found else _FLAGS_RIGHT
+
+
+def probe(refresh: bool = False) -> Kvm:
+    """Find out whether KVM boots a guest here.
+
+    :param refresh: ask again, whatever was found earlier.
+    """
+    absent = _absent()
+    if absent:
+        return Kvm(False, absent)
+    cache = _cache()
+    key = _key()
+    if not refresh:
+        known = _recall(cache, key)
+        if known is not None:
+            return known
+    begin = time.monotonic()
+    found = _ask()
+    if time.monotonic() - begin > _WORTH_REMEMBERING:
+        _remember(cache, key, found)
+    return found
+
+
+def _absent() -> str | None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return f"this host is {platform.machine()}, not x86_64"
+    if not DEVICE.exists():
+        return f"there is no {DEVICE}"
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        return f"{DEVICE} may not be opened by this user (group kvm)"
+    if shutil.which(SYSTEM) is None:
+        return f"{SYSTEM} is not installed"
+    return None
+
+
+def _ask() -> Kvm:
+    """Boot the probe."""
+    argv: list[process.Argument] = [
+        SYSTEM,
+        *_kvm("").arguments(),
+        "-m", "32",
+        "-nodefaults",
+        "-no-reboot",
+        "-display", "none",
+        # relative: a comma in a path would mean something to QEMU
+        "-drive", f"file={_PROBE.name},format=raw,if=floppy,read-only=on",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="trove-verify-") as directory:
+        # a QEMU that aborts may leave a core file where it ran
+        shutil.copy(_PROBE, directory)
+        try:
+            done = process.run(
+                argv, cwd=directory, timeout=_PATIENCE, check=False
+            )
+        except errors.CommandError:
+            return Kvm(
+                False,
+                f"KVM did not finish a one-sector guest in {_PATIENCE:.0f} s",
+            )
+    if done.status == _WORKS:
+        return Kvm(True, "KVM ran a one-sector guest")
+    said = [line for line in done.stderr.splitlines() if "warning" not in line]
+    why = said[0] if said else f"QEMU ended with status {done.status}"
+    return Kvm(
+        False, "KVM does not run a guest: " + why.removeprefix(f"{SYSTEM}: ")
+    )
+
+
+def _cache() -> pathlib.Path:
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(home).expanduser() / "trove-tools" / "kvm.json"
+
+
+def _key() -> dict[str, typing.Any]:
+    """Return what the answer depends on."""
+    qemu = shutil.which(SYSTEM) or SYSTEM
+    return {
+        "boot": _BOOT_ID.read_text().strip(),
+        "qemu": qemu,
+        "changed": os.stat(qemu).st_mtime_ns,
+    }
+
+
+def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
+    # whatever is wrong with a cache, the remedy is to ask again
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(cache.read_text())
+        if known["key"] == key:
+            return Kvm(bool(known["usable"]), str(known["reason"]))
+    return None
+
+
+def _remember(
+    cache: pathlib.Path, key: dict[str, typing.Any], found: Kvm
+) -> None:
+    text = json.dumps({"key": key, **dataclasses.asdict(found)})
+    # without a cache the next run asks again, which is no harm
+    with contextlib.suppress(OSError):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_name(f".{cache.name}.{os.getpid()}")
+        partial.write_text(text)
+        partial.rename(cache)

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a database a question that only a working one answers rightly.
+
+One function for each protocol makes one attempt.  What it raises tells
+whether another attempt makes sense: :class:`NoAnswerError` is a server that is
+not there yet, :class:`RefusedError` one that is there and will not change its
+mind.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import re
+import socket
+import ssl
+import time
+import typing
+
+from trove_tools.catalog import model
+
+_ATTEMPT = 10.0
+_PAUSE = 1.0
+_BLOCK = 65536
+_MOST = 1 << 20
+# pymysql's own errors, as opposed to those that a server sends
+_MYSQL_CLIENT = 2000
+_POSTGRESQL_STARTING = "57P03"
+
+
+class NoAnswerError(Exception):
+    """The server does not answer; it may later."""
+
+
+class RefusedError(Exception):
+    """The server answers, but not what was expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where to ask, and as whom.
+
+    :param port: on loopback.
+    """
+
+    port: int
+    user: str
+    password: str
+    address: str = "127.0.0.1"
+
+    def fill(self, text: str) -> str:
+        """Put user and password into what is sent."""
+        return text.replace("{user}", self.user).replace(
+            "{password}", self.password
+        )
+
+
+def ask(
+    health: model.Health, target: Target, patience: float = _ATTEMPT
+) -> str:
+    """Ask once.
+
+    :param patience: seconds that the server gets.
+    :returns: its answer, which matches what is expected.
+    :raises NoAnswerError: there is none.
+    :raises RefusedError: it is another one.
+    """
+    attempt = PROTOCOLS[health.protocol]
+    try:
+        answer = attempt(health, target, patience)
+    except (OSError, EOFError) as exc:
+        raise NoAnswerError(str(exc) or type(exc).__name__) from exc
+    if not re.search(health.expect, answer):
+        raise RefusedError(
+            f"answered {_short(answer)!r},"
+            f" which does not match {health.expect!r}"
+        )
+    return _short(answer)
+
+
+def _short(answer: str) -> str:
+    line = " ".join(answer.split())
+    return line if len(line) <= 120 else line[:117] + "..."
+
+
+def ask_until(
+    health: model.Health,
+    target: Target,
+    deadline: float,
+    between: collections.abc.Callable[[], None] = lambda: None,
+) -> str:
+    """Ask until there is an answer.
+
+    :param deadline: as :func:`time.monotonic` counts.
+    :param between: called after each attempt; may raise to give up.
+    :raises NoAnswerError: there was none in time.
+    :raises RefusedError: it is another one than expected.
+    """
+    import tenacity
+
+    def attempt() -> str:
+        left = max(deadline - time.monotonic(), 1.0)
+        return ask(health, target, min(left, _ATTEMPT))
+
+    def next_one(state: tenacity.RetryCallState) -> None:
+        between()
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(NoAnswerError),
+        stop=lambda _: time.monotonic() + _PAUSE > deadline,
+        wait=tenacity.wait_fixed(_PAUSE),
+        before_sleep=next_one,
+        reraise=True,
+    )
+    return retrying(attempt)
+
+
+def _rows(rows: collections.abc.Iterable[typing.Any]) -> str:
+    return "\n".join("\t".join(map(str, row)) for row in rows)
+
+
+def _mysql(health: model.Health, target: Target, patience: float) -> str:
+    import pymysql
+
+    # encrypted where the server can, whatever certificate it made itself:
+    # newer ways to log in send the password over such a connection only
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            pymysql.connect(
+                host=target.address,
+                port=target.port,
+                user=target.user,
+                password=target.password,
+                ssl=unverified,
+                connect_timeout=max(round(patience), 1),
+                read_timeout=patience,
+                write_timeout=patience,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(target.fill(health.query))
+            return _rows(cursor.fetchall())
+    except pymysql.err.MySQLError as exc:
+        code = exc.args[0] if exc.args else 0
+        if isinstance(code, int) and 0 < code < _MYSQL_CLIENT:
+            raise RefusedError(f"refused: {exc.args[1]} ({code})") from exc
+        raise NoAnswerError(str(exc.args[-1] if exc.args else exc)) from exc
+
+
+def _postgresql(health: model.Health, target: Target, patience: float) -> str:
+    import pg8000.dbapi
+
+    try:
+        with contextlib.closing(
+            pg8000.dbapi.connect(
+                host=target.address,
+                port=target.port,
+                user=target.user,
+                password=target.password,
+                database="postgres",
+                timeout=patience,
+            )
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(target.fill(health.query))
+            return _rows(cursor.fetchall())
+    except pg8000.dbapi.InterfaceError as exc:
+        raise NoAnswerError(str(exc)) from exc
+    except pg8000.dbapi.DatabaseError as exc:
+        facts = exc.args[0] if exc.args else {}
+        code = facts.get("C") if isinstance(facts, dict) else None
+        if code is None or code == _POSTGRESQL_STARTING:
+            raise NoAnswerError(str(exc)) from exc
+        raise RefusedError(f"refused: {facts.get('M')} ({code})") from exc
+
+
+def _tcp(health: model.Health, target: Target, patience: float) -> str:
+    deadline = time.monotonic() + patience
+    answer = b""
+    with socket.create_connection(
+        (target.address, target.port), patience
+    ) as connection:
+        connection.sendall(target.fill(health.query).encode())
+        # a stream has no end of an answer: what is expected is the end
+        while not re.search(health.expect, answer.decode(errors="replace")):
+            left = deadline - time.monotonic()
+            if left <= 0 or len(answer) > _MOST:
+                break
+            connection.settimeout(left)
+            try:
+                block = connection.recv(_BLOCK)
+            except TimeoutError:
+                break
+            if not block:
+                break
+            answer += block
+    if not answer:
+        raise NoAnswerError("the connection was closed without a word")
+    return answer.decode(errors="replace")
+
+
+def _http(health: model.Health, target: Target, patience: float) -> str:
+    import base64
+    import http.client
+
+    word = base64.b64encode(f"{target.user}:{target.password}".encode())
+    connection = http.client.HTTPConnection(
+        target.address, target.port, timeout=patience
+    )
+    with contextlib.closing(connection):
+        try:
+            connection.request(
+                "GET",
+                target.fill(health.query) or "/",
+                headers={"Authorization": f"Basic {word.decode()}"},
+            )
+            answer = connection.getresponse()
+            body = answer.read(_MOST).decode(errors="replace")
+        except http.client.HTTPException as exc:
+            raise NoAnswerError(
+                f"no HTTP: {type(exc).__name__} {exc}"
+            ) from exc
+    text = f"{answer.status} {answer.reason}\n{body}"
+    if answer.status >= http.client.INTERNAL_SERVER_ERROR:
+        raise NoAnswerError(_short(text))
+    return text
+
+
+PROTOCOLS: dict[
+    str, collections.abc.Callable[[model.Health, Target, float], str]
+] = {
+    "mysql": _mysql,
+    "postgresql": _postgresql,
+    "tcp": _tcp,
+    "http": _http,
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What verify found, as plain data."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import pathlib
+import time
+import typing
+
+from trove_tools import errors
+
+VERSION = 1
+
+
+class CheckError(Exception):
+    """A check found that something is not as it should be.
+
+    :param message: what was found, in one line.
+    :param log: lines that help to see why.
+    :param hint: what can be done.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        log: collections.abc.Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.log = list(log)
+        self.hint = hint
+
+
+@dataclasses.dataclass
+class Check:
+    """One thing that was looked at.
+
+    :param seconds: how long it took to find out.
+    :param detail: what was found, in one line.
+    :param log: lines that explain a failure.
+    """
+
+    name: str
+    ok: bool = False
+    seconds: float = 0.0
+    detail: str = ""
+    log: list[str] = dataclasses.field(default_factory=list)
+    hint: str | None = None
+
+
+@dataclasses.dataclass
+class Report:
+    """All that was looked at, in order.
+
+    :param level: how far the image was looked into.
+    :param accelerator: what ran the guest.
+    :param facts: what is known of the guest besides: times of the boot.
+    :param console: the last lines of the guest's console.
+    :param console_log: where all of it is; only kept for a failure, or
+        when asked for.
+    """
+
+    image: str
+    level: str
+    accelerator: str = ""
+    build_id: str | None = None
+    checks: list[Check] = dataclasses.field(default_factory=list)
+    facts: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    console: list[str] = dataclasses.field(default_factory=list)
+    console_log: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it should be."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+    @contextlib.contextmanager
+    def check(self, name: str) -> collections.abc.Iterator[Check]:
+        """Note a check, with the time it takes.
+
+        A :class:`CheckError` within makes it a failed one, and is passed
+        on: the caller knows whether to look further.
+        """
+        found = Check(name)
+        begin = time.monotonic()
+        try:
+            yield found
+            found.ok = True
+        except CheckError as exc:
+            found.detail, found.log = exc.message, exc.log
+            found.hint = exc.hint
+            raise
+        except BaseException:
+            found.detail = found.detail or "not finished"
+            raise
+        finally:
+            found.seconds = round(time.monotonic() - begin, 1)
+            self.checks.append(found)
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it as JSON has it."""
+        return {
+            "report_version": VERSION,
+            "ok": self.ok,
+            **dataclasses.asdict(self),
+        }
+
+    def raise_for_failure(self) -> None:
+        """Turn failed checks into an error.
+
+        :raises VerifyError: naming them, with the lines that explain.
+        """
+        failed = [check for check in self.checks if not check.ok]
+        if not failed:
+            return
+        lines = []
+        for check in failed:
+            lines.append(f"{check.name}: {check.detail}")
+            lines += [f"  {line}" for line in check.log]
+        if self.console:
+            lines.append("the guest's console, at its end:")
+            lines += [f"  {line}" for line in self.console]
+        hints = [check.hint for check in failed if check.hint]
+        if self.console_log:
+            hints.append(f"the whole console is in {self.console_log}")
+        raise errors.VerifyError(
+            f"{pathlib.Path(self.image).name} failed " + "\n".join(lines),
+            hint="; ".join(hints) or None,
+        )

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boots an image and looks at it, one check after the other.
+
+The checks are rungs of a ladder: the image is whole, it boots, systemd has
+started everything, the volume is there, each datastore answers from
+outside, the power button works.  A rung that does not hold ends the climb
+only where nothing above it could.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+from trove_tools import console
+from trove_tools import manifest
+from trove_tools import process
+from trove_tools.catalog import model
+from trove_tools.verify import accel
+from trove_tools.verify import disks
+from trove_tools.verify import guest
+from trove_tools.verify import probes
+from trove_tools.verify import qemu
+from trove_tools.verify import report
+from trove_tools.verify import seed
+
+_GIB = 1 << 30
+# systemd itself gives a unit 90 s to stop
+_SHUTDOWN = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How an image is looked at.
+
+    :param accelerator: ``auto``, ``kvm`` or ``tcg``.
+    :param timeout: seconds that boot and probes get together.
+    :param probe_timeout: seconds of these that one datastore gets to
+        answer, once systemd has started it.
+    :param memory: MiB.
+    :param volume: size of the empty second disk, GiB.
+    :param console_log: where the guest's console is kept; when not given,
+        in a file of its own that is kept only if a check fails.
+    """
+
+    accelerator: str = "auto"
+    timeout: float = 600.0
+    probe_timeout: float = 120.0
+    memory: int = 2048
+    cpus: int = 2
+    arch: str = "amd64"
+    volume: int = 2
+    console_log: pathlib.Path | None = None
+
+
+def verify(
+    image: pathlib.Path,
+    healths: collections.abc.Mapping[str, model.Health],
+    *,
+    options: Options,
+    screen: console.Console,
+    known: manifest.Manifest | None = None,
+) -> report.Report:
+    """Look at an image; it is never changed.
+
+    A check that fails is part of the report, and not an exception: see
+    :meth:`report.Report.raise_for_failure`.
+
+    :param healths: the probe of each datastore in the image, by its name;
+        with none, the climb ends at the boot.
+    :param known: the image's manifest, when it has one.
+    :raises ImageError: the file is no image, or not a whole one.
+    :raises MissingToolError: this host cannot boot it.
+    :raises UsageError: this release cannot boot it.
+    """
+    process.require(disks.TOOL, seed.TOOL, *qemu.tools(options.arch))
+    begin = time.monotonic()
+    found = report.Report(
+        image=str(image),
+        level="datastore" if healths else "boot",
+        build_id=known.build_id if known else None,
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="trove-verify-") as directory,
+        screen.progress(f"verify {image.name}") as progress,
+    ):
+        place = pathlib.Path(directory)
+        try:
+            disk = _check_image(found, image, known, progress)
+            progress.state("choosing what runs the guest")
+            chosen = accel.choose(options.accelerator)
+            found.accelerator = chosen.name
+            progress.state(f"using {chosen.name.upper()}: {chosen.reason}")
+            _boot(found, disk, healths, place, chosen, options, progress)
+        except report.CheckError:
+            # it stands in the report
+            pass
+        finally:
+            _keep_console(found, place / qemu.CONSOLE, options.console_log)
+    found.seconds = round(time.monotonic() - begin, 1)
+    return found
+
+
+def _check_image(
+    found: report.Report,
+    image: pathlib.Path,
+    known: manifest.Manifest | None,
+    progress: console.Progress,
+) -> disks.Disk:
+    progress.state("reading the image")
+    with found.check("image") as check:
+        disk = disks.inspect(image, known)
+        check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
+        if known is not None:
+            sha256 = manifest.digests(image, ("sha256",))["sha256"]
+            if sha256 != known.image["sha256"]:
+                raise report.CheckError(
+                    "not the image that its manifest describes:"
+                    f" its sha256 is {sha256}",
+                    hint="build the image again, or copy it again",
+                )
+            check.detail += ", as its manifest says"
+    return disk
+
+
+def _boot(
+    found: report.Report,
+    disk: disks.Disk,
+    healths: collections.abc.Mapping[str, model.Health],
+    place: pathlib.Path,
+    accelerator: accel.Accelerator,
+    options: Options,
+    progress: console.Progress,
+) -> None:
+    """Boot an overlay of the image and climb as far as it holds."""
+    known = seed.Secrets.new()
+    disks.overlay(disk, place / qemu.OVERLAY)
+    disks.volume(place / qemu.VOLUME, options.volume)
+    setup = {name: health.setup for name, health in healths.items()}
+    seed.make(known, setup, place)
+    hardware = qemu.Hardware(
+        arch=options.arch,
+        accelerator=accelerator,
+        memory=options.memory,
+        cpus=options.cpus,
+        ports=tuple(sorted({each.port for each in healths.values()})),
+    )
+    with qemu.Qemu(hardware, place) as machine:
+        watched = guest.Guest(machine, known.nonce, progress)
+        climb = _Climb(found, machine, watched, known, options)
+        try:
+            climb.boot()
+            climb.volume()
+            for name, health in healths.items():
+                climb.datastore(name, health)
+            climb.power_off()
+        finally:
+            if not found.ok:
+                found.console = watched.console_tail()
+
+
+class _Climb:
+    """The checks of a running guest."""
+
+    def __init__(
+        self,
+        found: report.Report,
+        machine: qemu.Qemu,
+        watched: guest.Guest,
+        known: seed.Secrets,
+        options: Options,
+    ) -> None:
+        self._found = found
+        self._machine = machine
+        self._guest = watched
+        self._known = known
+        self._options = options
+        self._deadline = time.monotonic() + options.timeout
+
+    def boot(self) -> None:
+        """See the guest come up, with all that it is to start."""
+        with self._found.check("boot") as check:
+            self._guest.wait_for("started", self._deadline)
+            check.detail = "kernel, root file system and cloud-init work"
+        with (
+            contextlib.suppress(_DegradedError),
+            self._found.check("systemd") as check,
+        ):
+            booted = self._guest.wait_for("booted", self._deadline)
+            for fact in ("times", "slowest", "volume"):
+                self._found.facts[fact] = booted[fact]
+            _check_state(booted)
+            check.detail = _boot_times(booted["times"])
+
+    def volume(self) -> None:
+        """See that the second disk is where Trove looks for it."""
+        with (
+            contextlib.suppress(report.CheckError),
+            self._found.check("volume") as check,
+        ):
+            size = self._found.facts["volume"]
+            if size != self._options.volume * _GIB:
+                raise report.CheckError(
+                    f"/dev/vdb has {size} bytes instead of"
+                    f" {self._options.volume} GiB"
+                )
+            check.detail = f"/dev/vdb, {self._options.volume} GiB"
+
+    def datastore(self, name: str, health: model.Health) -> None:
+        """Ask a datastore its question, from outside the guest."""
+        with (
+            contextlib.suppress(_SilentError),
+            self._found.check(name) as check,
+        ):
+            check.detail = self._answer(name, health)
+
+    def _answer(self, name: str, health: model.Health) -> str:
+        prepared = self._guest.wait_for(
+            "prepared", self._deadline, lambda each: each["probe"] == name
+        )
+        if prepared["status"] != 0:
+            said = prepared["output"].replace(self._known.password, "***")
+            raise _SilentError(
+                "the probe's setup failed in the guest"
+                f" (status {prepared['status']})",
+                said.splitlines(),
+            )
+        target = probes.Target(
+            self._machine.forwards()[health.port],
+            self._known.user,
+            self._known.password,
+        )
+        begin = time.monotonic()
+        patience = min(
+            self._options.probe_timeout, max(self._deadline - begin, 1.0)
+        )
+        try:
+            answer = probes.ask_until(
+                health,
+                target,
+                begin + patience,
+                between=lambda: self._between(name, health),
+            )
+        except probes.NoAnswerError as exc:
+            raise _SilentError(
+                f"no answer on port {health.port}"
+                f" within {patience:.0f} s: {exc}",
+                hint=f"is {name} started, and bound to all addresses?",
+            ) from exc
+        except probes.RefusedError as exc:
+            raise _SilentError(f"port {health.port}: {exc}") from exc
+        return f"port {health.port} answers {answer!r}"
+
+    def _between(self, name: str, health: model.Health) -> None:
+        self._guest.stage = f"{name} does not answer yet"
+        self._guest.look()
+        self._guest.stay_alive()
+
+    def power_off(self) -> None:
+        """See the guest shut down as a cloud asks it to."""
+        with self._found.check("power off") as check:
+            self._guest.shut_down(_SHUTDOWN)
+            check.detail = "the guest obeys the power button"
+
+
+class _DegradedError(report.CheckError):
+    """The guest is up, with something broken: look further."""
+
+
+class _SilentError(report.CheckError):
+    """A datastore is not as it should be: ask the others."""
+
+
+def _boot_times(times: dict[str, float]) -> str:
+    if not times:
+        return "running, no failed unit"
+    return (
+        f"running, no failed unit; kernel {times['kernel']} s,"
+        f" userspace {times['userspace']} s"
+    )
+
+
+def _check_state(booted: guest.Event) -> None:
+    if booted["state"] == "running" and not booted["failed"]:
+        return
+    log = []
+    for each in booted["failed"]:
+        log += [f"{each['unit']}:", *(f"  {line}" for line in each["log"])]
+    units = ", ".join(each["unit"] for each in booted["failed"])
+    raise _DegradedError(
+        f"systemd is {booted['state']}, failed: {units or 'nothing it names'}",
+        log,
+    )
+
+
+def _keep_console(
+    found: report.Report, log: pathlib.Path, wanted: pathlib.Path | None
+) -> None:
+    """Keep the guest's console where it is wanted, or may be needed."""
+    if not log.exists() or (found.ok and wanted is None):
+        return
+    if wanted is None:
+        descriptor, name = tempfile.mkstemp(
+            prefix="trove-verify-console-", suffix=".log"
+        )
+        os.close(descriptor)
+        wanted = pathlib.Path(name)
+    shutil.copyfile(log, wanted)
+    found.console_log = str(wanted)
