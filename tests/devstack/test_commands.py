@@ -34,6 +34,12 @@ class CommandsTest(scripts.ScriptCase):
         done = self.run_script("tools/load-trove-image", "", "a  b", "*", "$x")
         self.assertEqual("<><a  b><*><$x>", done.stdout)
 
+    def test_the_programs_of_root_are_found(self) -> None:
+        self.stand_in("trove-image-builder", 'echo "$PATH"')
+        self.set_env(PATH="/usr/bin:/bin")
+        done = self.run_script("tools/trove-image-builder")
+        self.assertIn("/usr/sbin", done.stdout.strip().split(":"))
+
     def test_each_says_what_to_do_without_a_set_up(self) -> None:
         for command in COMMANDS:
             self.assert_refused(

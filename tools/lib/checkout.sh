@@ -1,6 +1,13 @@
 # How a command runs from a checkout.  To be sourced by tools/<command>.
 # shellcheck shell=bash
 
+# Debian gives an ordinary user a PATH without the directories that losetup,
+# debootstrap and the like are in.
+case :$PATH: in
+    *:/usr/sbin:*) ;;
+    *) export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin ;;
+esac
+
 # run_from_checkout COMMAND ARGUMENT...: become the command of the virtual
 # environment that the set-up has made in the checkout.
 run_from_checkout() {

@@ -7,6 +7,9 @@
 # The caller has "set -eu -o pipefail" and ROOT, the top of the checkout.
 # shellcheck shell=bash
 
+# shellcheck source=tools/lib/checkout.sh
+source "$ROOT/tools/lib/checkout.sh"
+
 VENV=$ROOT/.venv
 LINT_VENV=$ROOT/.venv-lint
 
