@@ -36,7 +36,7 @@ OPTIONS = (
     # --- what a build is made of
     Option("guest", "plan", "guest system, as `list` names them",
            metavar="SYSTEM"),
-    Option("arch", "plan", "architecture of the image", default="amd64",
+    Option("arch", "arch", "architecture of the image", default="amd64",
            variables=("DIB_ARCH",)),
     Option("runtime", "plan", "how the datastore runs in the guest",
            metavar="RUNTIME"),
@@ -74,7 +74,7 @@ OPTIONS = (
            metavar="NAME"),
     Option("work_dir", "place", "directory for the build's own files",
            options.path, variables=("TMP_DIR",), metavar="DIR"),
-    Option("force", "build", "build even if the image is current",
+    Option("force", "force", "do it again even if there is no need",
            options.boolean, False),
     # --- how an image is booted
     Option("accelerator", "verify", "what runs the guest", default="auto",
@@ -86,7 +86,7 @@ OPTIONS = (
     Option("cpus", "verify", "processors of the guest", int, 2,
            metavar="N"),
     # --- what is loaded, and how
-    Option("datastore", "load",
+    Option("datastore", "datastore",
            "the datastore in the image, where no manifest tells",
            metavar="NAME"),
     Option("version", "load", "its version", metavar="VERSION"),
@@ -107,7 +107,7 @@ OPTIONS = (
            options.boolean, False),
     # --- which cloud, and as whom; openstacksdk reads the OS_* variables
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
-           metavar="NAME"),
+           variables=("OS_CLOUD",), metavar="NAME"),
     Option("os_region_name", "cloud", "region", metavar="NAME"),
     Option("os_interface", "cloud", "which endpoints are called",
            choices=("public", "internal", "admin")),

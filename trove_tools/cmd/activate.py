@@ -29,11 +29,12 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     top.add_argument("datastore", metavar="DATASTORE[:VERSION]")
-    options.add(top, _declared())
+    options.add(top, declared())
     return top
 
 
-def _declared() -> list[options.Option]:
+def declared() -> list[options.Option]:
+    """Return the options that the command takes."""
     return config.group("common", "cloud")
 
 
@@ -42,7 +43,7 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main(parser(), _run, lambda flags: _declared(), argv)
+    return common.main(parser(), _run, lambda flags: declared(), argv)
 
 
 def _run(

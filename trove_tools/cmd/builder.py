@@ -30,9 +30,9 @@ host, 130 interrupted
 _GROUPS = {
     "list": ("common",),
     "show": ("common",),
-    "plan": ("common", "plan", "name"),
-    "build": ("common", "plan", "name", "place", "build"),
-    "verify": ("common", "verify"),
+    "plan": ("common", "arch", "plan", "name"),
+    "build": ("common", "arch", "plan", "name", "place", "force"),
+    "verify": ("common", "arch", "datastore", "verify", "force"),
     "doctor": ("common", "place"),
 }
 
@@ -210,6 +210,60 @@ def _size(size: int) -> str:
     return f"{size / 1024**2:,.0f} MiB ({size} bytes)"
 
 
+def _verify(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools import manifest
+    from trove_tools.verify import disks
+    from trove_tools.verify import record
+    from trove_tools.verify import run
+
+    image = flags.image
+    known = manifest.read(image)
+    disks.require_file(image, known)
+    healths = record.questions(catalog, known, settings.datastore)
+    sha256 = manifest.digests(image, ("sha256",))["sha256"]
+    found = None if settings.force else record.recall(image, sha256, healths)
+    if found is not None:
+        screen.say(
+            f"{image} is as it was when it was verified; see"
+            f" {record.path(image)}, or verify again with --force"
+        )
+        _print_report(found, settings.format)
+        return errors.EXIT_OK
+    report = run.verify(
+        image,
+        healths,
+        options=run.Options(
+            accelerator=settings.accelerator,
+            timeout=settings.timeout,
+            memory=settings.memory,
+            cpus=settings.cpus,
+            arch=known.guest["arch"] if known else settings.arch,
+        ),
+        screen=screen,
+        known=known,
+    )
+    found = record.write(report, image, sha256, healths)
+    _print_report(found, settings.format)
+    report.raise_for_failure()
+    return errors.EXIT_OK
+
+
+def _print_report(found: dict[str, typing.Any], form: str) -> None:
+    if form != "table":
+        console.emit(found, form)
+        return
+    rows = [
+        {**check, "result": "ok" if check["ok"] else "FAILED"}
+        for check in found["checks"]
+    ]
+    console.emit(rows, form, ("name", "result", "seconds", "detail"))
+
+
 def _doctor(
     settings: options.Settings,
     flags: argparse.Namespace,
@@ -222,6 +276,7 @@ def _doctor(
         *host.tools(),
         *host.privileges(),
         *host.space(settings.output_dir, settings.work_dir),
+        _accelerator(),
     ]
     rows = [dataclasses.asdict(finding) for finding in findings]
     for row in rows:
@@ -232,4 +287,20 @@ def _doctor(
         errors.EXIT_OK
         if all(finding.ok for finding in findings)
         else errors.EXIT_MISSING
+    )
+
+
+def _accelerator() -> typing.Any:
+    """Say what will run guests here; neither answer is a fault."""
+    from trove_tools.image import host
+    from trove_tools.verify import accel
+
+    try:
+        chosen = accel.choose("auto")
+    except errors.MissingToolError as exc:
+        return host.Finding(
+            "what runs a guest", False, exc.message, exc.hint or ""
+        )
+    return host.Finding(
+        "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
     )

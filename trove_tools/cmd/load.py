@@ -51,13 +51,13 @@ def parser() -> argparse.ArgumentParser:
         type=pathlib.Path,
         help="image file; the manifest beside it says what it is",
     )
-    options.add(top, _declared())
+    options.add(top, declared())
     return top
 
 
-def _declared() -> list[options.Option]:
-    arch = [option for option in config.OPTIONS if option.name == "arch"]
-    return config.group("common", "load", "cloud") + arch
+def declared() -> list[options.Option]:
+    """Return the options that the command takes."""
+    return config.group("common", "arch", "datastore", "load", "cloud")
 
 
 def main(argv: collections.abc.Sequence[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main(parser(), _run, lambda flags: _declared(), argv)
+    return common.main(parser(), _run, lambda flags: declared(), argv)
 
 
 def _run(

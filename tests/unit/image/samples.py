@@ -13,7 +13,7 @@ from trove_tools.image import request
 
 def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
-    declared = config.group("plan", "name", "place", "build")
+    declared = config.group("arch", "plan", "name", "place")
     values = {
         option.name: [] if option.many else option.default
         for option in declared

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps what verify found beside the image, and recalls it.
+
+``NAME.d/verify.json`` speaks of one content of the image and of certain
+questions.  As long as both are the same there is nothing to find out anew.
+"""
+
+import collections.abc
+import dataclasses
+import json
+import os
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.catalog import model
+from trove_tools.verify import report
+
+Healths = collections.abc.Mapping[str, model.Health]
+
+
+def path(image: pathlib.Path) -> pathlib.Path:
+    """Return where the record of an image lies."""
+    return manifest.sidecar(image) / "verify.json"
+
+
+def recall(
+    image: pathlib.Path, sha256: str, healths: Healths
+) -> dict[str, typing.Any] | None:
+    """Return what was found when this was verified before.
+
+    :param sha256: of the image as it is now.
+    :param healths: the questions that would be asked now.
+    :returns: nothing, unless the same image answered the same questions
+        well.
+    """
+    try:
+        found: dict[str, typing.Any] = json.loads(path(image).read_text())
+    except (OSError, ValueError):
+        return None
+    same = (
+        isinstance(found, dict)
+        and found.get("ok") is True
+        and found.get("report_version") == report.VERSION
+        and found.get("sha256") == sha256
+        and found.get("questions") == _plain(healths)
+    )
+    return found if same else None
+
+
+def write(
+    found: report.Report, image: pathlib.Path, sha256: str, healths: Healths
+) -> dict[str, typing.Any]:
+    """Write down what was found.
+
+    An image without a sidecar, or one that this user may not write to, can
+    be verified all the same: then nothing is kept.
+
+    :returns: what is written.
+    """
+    data = {
+        **found.as_dict(),
+        "sha256": sha256,
+        "questions": _plain(healths),
+    }
+    file = path(image)
+    if file.parent.is_dir() and os.access(file.parent, os.W_OK):
+        partial = file.with_name(f".{file.name}.partial")
+        partial.write_text(json.dumps(data, indent=2) + "\n")
+        partial.rename(file)
+    return data
+
+
+def _plain(healths: Healths) -> dict[str, typing.Any]:
+    plain: dict[str, typing.Any] = json.loads(
+        json.dumps(
+            {name: dataclasses.asdict(each) for name, each in healths.items()}
+        )
+    )
+    return plain
+
+
+def questions(
+    catalog: model.Catalog,
+    known: manifest.Manifest | None,
+    datastore: str | None,
+) -> dict[str, model.Health]:
+    """Return what to ask an image.
+
+    :param known: its manifest, which tells what it serves.
+    :param datastore: what to ask it as, where there is no manifest.
+    :raises UsageError: neither tells.
+    """
+    if known is not None:
+        return {
+            each.name: catalog.datastore(each.name)
+            .runtime(each.runtime)
+            .health
+            for each in known.datastores
+        }
+    if datastore is None:
+        raise errors.UsageError(
+            "no manifest beside the image tells what is in it",
+            hint="name what it should answer as: --datastore NAME; known"
+            f" datastores: {', '.join(sorted(catalog.datastores))}",
+        )
+    return {datastore: catalog.datastore(datastore).runtime().health}
