@@ -26,6 +26,7 @@ class Datastore:
 
     :param min_ram: memory a guest needs, MiB.
     :param min_disk: disk a guest needs, GiB.
+    :param installed: the full version of the server's package.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Datastore:
     packages: tuple[str, ...]
     min_ram: int
     min_disk: int
+    installed: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds an image from a plan: check, build, convert, describe, publish."""
 
+import collections.abc
 import dataclasses
 import datetime
 import importlib.metadata
@@ -16,6 +17,7 @@ from trove_tools import manifest
 from trove_tools.image import dib
 from trove_tools.image import disk
 from trove_tools.image import host
+from trove_tools.image import packages
 from trove_tools.image import plan as _plan
 from trove_tools.image import workspace
 
@@ -97,12 +99,12 @@ def build(
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
             timings = _make(plan, space, screen)
-        except errors.BuildError as exc:
+            made = _describe(plan, space, timings)
+        except errors.TroveToolsError as exc:
             kept = space.keep_log(output)
-            if exc.hint:
-                exc.hint = exc.hint.replace(str(space.log), str(kept))
+            where = f"the whole log is in {kept}"
+            exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
             raise
-        made = _describe(plan, space, timings)
         manifest.write(made, manifest.path(space.image))
         image = space.publish(output)
     log = manifest.sidecar(image) / "build.log"
@@ -164,9 +166,7 @@ def _describe(
         guest=plan.guest,
         series=plan.series,
         agent=agent,
-        datastores=tuple(
-            manifest.Datastore(**entry) for entry in plan.datastores
-        ),
+        datastores=tuple(_datastores(plan, space)),
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={
@@ -175,6 +175,23 @@ def _describe(
         },
         timings=timings,
     )
+
+
+def _datastores(
+    plan: _plan.Plan, space: workspace.Workspace
+) -> collections.abc.Iterator[manifest.Datastore]:
+    """Yield what the image serves, with what is really installed.
+
+    :raises BuildError: that is not what the plan says.
+    """
+    found = packages.installed(space.sidecar, plan.name)
+    mirror = plan.environment.get("DIB_DISTRIBUTION_MIRROR", "the mirror")
+    for entry in plan.datastores:
+        server, version = entry["packages"][0], entry["version"]
+        yield manifest.Datastore(
+            **entry,
+            installed=packages.of_version(found, server, version, mirror),
+        )
 
 
 def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
@@ -187,7 +204,6 @@ def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
         found: dict[str, typing.Any] = json.loads(file.read_text())
     except (OSError, ValueError) as exc:
         raise errors.BuildError(
-            f"the build ended without {name}: {exc}",
-            hint=f"the whole log is in {space.log}",
+            f"the build ended without {name}: {exc}"
         ) from exc
     return found

@@ -119,7 +119,7 @@ class Log:
         if phase:
             self._progress.state(PHASES.get(phase, phase))
 
-    def failure(self, status: int, log: pathlib.Path) -> errors.BuildError:
+    def failure(self, status: int) -> errors.BuildError:
         """Return the error that tells why the build stopped here."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
         shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
@@ -133,7 +133,7 @@ class Log:
         return errors.BuildError(
             f"diskimage-builder failed with status {status}"
             f" in {where}:{shown}",
-            hint="\n".join((*remedies[:1], f"the whole log is in {log}")),
+            hint=remedies[0] if remedies else None,
         )
 
 
@@ -209,6 +209,6 @@ def run(
         # whoever called takes down what this leaves mounted
         process.stop(child)
     if status != 0:
-        raise follower.failure(status, log)
+        raise follower.failure(status)
     follower.enter("")
     return follower.timings

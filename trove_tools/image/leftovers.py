@@ -34,7 +34,7 @@ def remove(directory: pathlib.Path) -> None:
     directory = directory.absolute()
     if not os.path.lexists(directory):
         return
-    if os.geteuid() != 0:
+    if not _is_root():
         process.run(
             process.as_root(
                 [sys.executable, "-m", __name__, os.fspath(directory)]
@@ -54,6 +54,10 @@ def remove(directory: pathlib.Path) -> None:
             hint="find who uses them (fuser -vm), then run again",
         )
     shutil.rmtree(directory)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def mounts(directory: pathlib.Path) -> list[pathlib.Path]:

@@ -19,6 +19,9 @@ from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.image import leftovers
 
+# of directories made for --work-dir
+_PREFIX = "trove-image-"
+
 
 class Workspace:
     """The directory of one running build.
@@ -103,7 +106,7 @@ def open_workspace(
         else:
             # the link leads the next build there if this one is killed
             place = tempfile.mkdtemp(
-                prefix="trove-image-", dir=_usable(work_dir, "--work-dir")
+                prefix=_PREFIX, dir=_usable(work_dir, "--work-dir")
             )
             space.work.symlink_to(place)
         if " " in str(space.work.resolve()):
@@ -119,9 +122,21 @@ def open_workspace(
 
 
 def _take_down(directory: pathlib.Path) -> None:
+    """Remove a workspace, and what its link leads to.
+
+    With root's rights, in a directory where others may write: so neither
+    another user's workspace is removed, nor what a link of theirs names.
+    """
+    if directory.lstat().st_uid != os.geteuid():
+        raise errors.UsageError(
+            f"{directory} belongs to another user",
+            hint="remove it, or give another --output-dir",
+        )
     work = directory / "work"
     if work.is_symlink():
-        leftovers.remove(work.resolve())
+        place = work.resolve()
+        if place.name.startswith(_PREFIX) and place.exists():
+            leftovers.remove(place)
     leftovers.remove(directory)
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workspace: published whole, or gone."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from tests import base
+from trove_tools import errors
+from trove_tools.image import leftovers
+from trove_tools.image import workspace
+
+NAME = "image-1.0.qcow2"
+
+
+class WorkspaceTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # what takes things down runs as root by way of sudo otherwise
+        self.patch_object(leftovers, "_is_root", lambda: True)
+        self.output = self.temp_dir() / "out"
+
+    def listing(self) -> list[str]:
+        return sorted(path.name for path in self.output.iterdir())
+
+    def open(self, work: pathlib.Path | None = None):  # type: ignore
+        return workspace.open_workspace(self.output, NAME, work)
+
+    def make(self, text: str) -> None:
+        with self.open() as space:
+            space.image.write_text(text)
+            space.log.write_text(text)
+            space.publish(self.output)
+
+    def test_publish(self) -> None:
+        self.make("one")
+        self.assertEqual(["image-1.0.d", NAME], self.listing())
+        self.make("two")
+        self.assertEqual(["image-1.0.d", NAME], self.listing())
+        self.assertEqual("two", (self.output / NAME).read_text())
+        log = self.output / "image-1.0.d" / "build.log"
+        self.assertEqual("two", log.read_text())
+
+    def test_failure_leaves_nothing(self) -> None:
+        class Oh(Exception):
+            pass
+
+        self.make("one")
+        try:
+            with self.open() as space:
+                space.image.write_text("two")
+                raise Oh
+        except Oh:
+            pass
+        self.assertEqual(["image-1.0.d", NAME], self.listing())
+        self.assertEqual("one", (self.output / NAME).read_text())
+
+    def test_kept_log(self) -> None:
+        with self.open() as space:
+            space.log.write_text("why")
+            kept = space.keep_log(self.output)
+        self.assertEqual("why", kept.read_text())
+        self.assertEqual(["image-1.0.d"], self.listing())
+
+    def test_two_at_a_time(self) -> None:
+        with self.open():
+            error = self.assertRaises(errors.BuildError, self.make, "x")
+        self.assertIn("another build of image-1.0", error.message)
+        self.make("x")
+
+    def test_what_a_killed_build_left(self) -> None:
+        left = self.output / ".image-1.0.partial" / "work" / "x"
+        left.mkdir(parents=True)
+        with self.open() as space:
+            self.assertFalse(left.exists())
+            self.assertTrue(space.work.is_dir())
+
+    def test_work_elsewhere(self) -> None:
+        elsewhere = self.temp_dir()
+        with self.open(elsewhere) as space:
+            (space.work / "file").touch()
+            self.assertEqual(elsewhere, space.work.resolve().parent)
+        self.assertEqual([], list(elsewhere.iterdir()))
+
+    def test_work_elsewhere_of_a_killed_build(self) -> None:
+        elsewhere = self.temp_dir() / "trove-image-x"
+        elsewhere.mkdir()
+        self.leave_link(elsewhere)
+        with self.open():
+            self.assertFalse(elsewhere.exists())
+
+    def leave_link(self, target: pathlib.Path) -> None:
+        (self.output / ".image-1.0.partial").mkdir(parents=True)
+        link = self.output / ".image-1.0.partial" / "work"
+        link.symlink_to(target)
+
+    def test_link_to_what_is_not_ours(self) -> None:
+        precious = self.temp_dir()
+        self.leave_link(precious)
+        with self.open():
+            self.assertTrue(precious.is_dir())
+
+    def test_workspace_of_another_user(self) -> None:
+        (self.output / ".image-1.0.partial" / "x").mkdir(parents=True)
+        self.patch_object(os, "geteuid", lambda: 12345)
+        error = self.assertRaises(errors.UsageError, self.make, "x")
+        self.assertIn("another user", error.message)
+
+    def test_output_that_cannot_be_written(self) -> None:
+        file = self.temp_dir() / "file"
+        file.touch()
+        self.output = file / "out"
+        error = self.assertRaises(errors.UsageError, self.make, "x")
+        self.assertIn("--output-dir", error.hint or "")
+
+    def test_blank_in_the_path(self) -> None:
+        self.output = self.temp_dir() / "a b"
+        error = self.assertRaises(errors.UsageError, self.make, "x")
+        self.assertIn("--work-dir", error.hint or "")
+        self.assertEqual([], self.listing())
+
+
+class LeftoversTest(base.TestCase):
+    def test_processes_are_ended_and_only_those(self) -> None:
+        self.patch_object(leftovers, "_is_root", lambda: True)
+        inside, outside = self.temp_dir() / "inside", self.temp_dir()
+        inside.mkdir()
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        ours = subprocess.Popen(sleep, cwd=inside)
+        other = subprocess.Popen(sleep, cwd=outside)
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        # reaps the child, as init would
+        self.patch_object(
+            leftovers.time, "sleep", lambda seconds: ours.wait(seconds + 5)
+        )
+        leftovers.remove(inside)
+        self.assertIsNone(other.poll())
+        self.assertEqual(-9, ours.wait())
+        self.assertFalse(inside.exists())
+
+    def test_nothing_there(self) -> None:
+        leftovers.remove(self.temp_dir() / "nothing")
