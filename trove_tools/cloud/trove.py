@@ -15,6 +15,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools.cloud import connection
+from trove_tools.cloud import failures
 
 Record = dict[str, typing.Any]
 
@@ -163,12 +164,21 @@ class Versions:
             version["image"] = image_id
         else:
             version["image_tags"] = list(target.tags)
-        self._service.call(
-            "POST",
-            _PATH,
-            f"registering {target.datastore}:{target.version}",
-            json={"version": version},
-        )
+        try:
+            self._service.call(
+                "POST",
+                _PATH,
+                f"registering {target.datastore}:{target.version}",
+                json={"version": version},
+            )
+        except failures.Refused as exc:
+            if exc.status == 500:
+                # Trove looks the manager's settings up without a check
+                exc.hint = (
+                    f"does this Trove know a manager {target.manager}?"
+                    " its log says more"
+                )
+            raise
 
     def _read_back(self, target: Target) -> Record:
         record = self.find(target.datastore, target.version)

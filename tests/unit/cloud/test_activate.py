@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which version is meant, and whether a guest of it could start."""
+
+import io
+import typing
+
+from tests import base
+from tests.unit.cloud import fakes
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.cloud import activate
+from trove_tools.cloud import connection
+
+
+class ActivateTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
+        self.said = io.StringIO()
+        for number, name in enumerate(("10.11", "11.8")):
+            tags = ["trove", "mariadb", name]
+            image = fakes.image(f"image of {name}", number, tags=tags)
+            self.cloud.images[image["id"]] = image
+            version = fakes.version(name)
+            self.cloud.versions[version["id"]] = version
+
+    def activate(
+        self, version: str | None = None, datastore: str = "mariadb"
+    ) -> dict[str, typing.Any]:
+        return activate.activate(
+            connection.connect(fakes.settings()),
+            datastore,
+            version,
+            console.Console(stream=self.said),
+        )
+
+    def refused(
+        self, version: str | None = None, datastore: str = "mariadb"
+    ) -> errors.TroveToolsError:
+        error = self.assertRaises(
+            errors.TroveToolsError, self.activate, version, datastore
+        )
+        changes = [c for c in self.cloud.calls if not c.startswith("GET")]
+        self.assertEqual([], changes)
+        return error
+
+    def test_activate(self) -> None:
+        row = self.activate("10.11")
+        self.assertEqual(
+            {
+                "datastore": "mariadb",
+                "version": "10.11",
+                "version_id": "version-10.11",
+                "active": True,
+                "default": True,
+                "changed": True,
+                "image": "image of 10.11",
+                "image_id": "image-0",
+            },
+            row,
+        )
+        self.assertIn("is active and the default now", self.said.getvalue())
+
+    def test_again(self) -> None:
+        self.activate("10.11")
+        self.cloud.calls.clear()
+        self.assertFalse(self.activate("10.11")["changed"])
+        self.assertNotIn("PATCH", " ".join(self.cloud.calls))
+        self.assertIn("already", self.said.getvalue())
+
+    def test_instead_of_another(self) -> None:
+        self.cloud.versions["version-10.11"]["default"] = True
+        self.activate("11.8")
+        self.assertIn("instead of mariadb:10.11", self.said.getvalue())
+
+    def test_the_newest_when_none_is_named(self) -> None:
+        self.assertEqual("11.8", self.activate()["version"])
+        self.assertIn("taking mariadb:11.8", self.said.getvalue())
+        self.assertIn("others: 10.11", self.said.getvalue())
+
+    def test_the_only_one_when_none_is_named(self) -> None:
+        del self.cloud.versions["version-11.8"]
+        self.assertEqual("10.11", self.activate()["version"])
+        self.assertNotIn("taking", self.said.getvalue())
+
+    def test_unknown_datastore(self) -> None:
+        error = self.refused(datastore="maria")
+        self.assertEqual(2, error.exit_status)
+        self.assertIn("did you mean mariadb?", error.hint or "")
+
+    def test_unknown_version(self) -> None:
+        error = self.refused("11.9")
+        self.assertEqual(2, error.exit_status)
+        self.assertIn("did you mean 11.8?", error.hint or "")
+
+    def test_no_image(self) -> None:
+        del self.cloud.images["image-1"]
+        error = self.refused("11.8")
+        self.assertEqual(4, error.exit_status)
+        self.assertIn("the tags trove, mariadb, 11.8", error.message)
+        self.assertIn("load-trove-image", error.hint or "")
+
+    def test_image_that_is_not_active(self) -> None:
+        self.cloud.images["image-1"]["status"] = "deactivated"
+        self.refused("11.8")
+
+    def test_pinned(self) -> None:
+        self.cloud.versions["version-11.8"]["image"] = "image-0"
+        self.assertEqual("image-0", self.activate("11.8")["image_id"])
+
+    def test_pinned_to_an_image_that_is_gone(self) -> None:
+        self.cloud.versions["version-11.8"]["image"] = "image-7"
+        self.assertIn("is gone", self.refused("11.8").message)
+
+    def test_pinned_to_an_image_that_is_not_active(self) -> None:
+        self.cloud.versions["version-11.8"]["image"] = "image-1"
+        self.cloud.images["image-1"]["status"] = "deactivated"
+        self.assertIn("is deactivated", self.refused("11.8").message)
