@@ -131,10 +131,6 @@ class LeftoversTest(base.TestCase):
         other = subprocess.Popen(sleep, cwd=outside)
         self.addCleanup(other.wait)
         self.addCleanup(other.kill)
-        # reaps the child, as init would
-        self.patch_object(
-            leftovers.time, "sleep", lambda seconds: ours.wait(seconds + 5)
-        )
         leftovers.remove(inside)
         self.assertIsNone(other.poll())
         self.assertEqual(-9, ours.wait())
