@@ -125,7 +125,7 @@ def _region(settings: options.Settings) -> typing.Any:
     from openstack import config
     from openstack import exceptions as sdk
 
-    given = {
+    given: dict[str, typing.Any] = {
         name.removeprefix("os_"): value if value is True else str(value)
         for name, value in settings.as_dict().items()
         if name.startswith("os_") or name == "insecure"
@@ -170,9 +170,7 @@ def _which_cloud(found: typing.Any) -> str:
     )
 
 
-def _service(
-    cloud: typing.Any, title: str, kind: str, who: str
-) -> Service:
+def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
     from openstack import exceptions as sdk
 
     peer = failures.Peer(title, kind, f"the {kind} endpoint", who)

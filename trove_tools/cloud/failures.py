@@ -21,9 +21,7 @@ class Refused(errors.CloudError):
     :param status: the HTTP status of the answer.
     """
 
-    def __init__(
-        self, message: str, hint: str | None, status: int
-    ) -> None:
+    def __init__(self, message: str, hint: str | None, status: int) -> None:
         super().__init__(message, hint)
         self.status = status
 

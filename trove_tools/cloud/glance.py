@@ -111,9 +111,7 @@ class Images:
         self._project_id = cloud.project_id
         self._screen = screen
 
-    def served(
-        self, tags: collections.abc.Sequence[str]
-    ) -> Record | None:
+    def served(self, tags: collections.abc.Sequence[str]) -> Record | None:
         """Return the image that Trove takes for these tags, if any.
 
         The same question that Trove asks: the newest active one.
@@ -246,4 +244,3 @@ class Images:
                 f" {exc.message}; remove it with:"
                 f" openstack image delete {image_id}"
             )
-

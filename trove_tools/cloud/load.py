@@ -98,9 +98,7 @@ def prepare(
     ]
 
 
-def _check_size(
-    file: imagefile.ImageFile, made: manifest.Manifest
-) -> None:
+def _check_size(file: imagefile.ImageFile, made: manifest.Manifest) -> None:
     said = made.image["size"]
     if file.size != said:
         what = "truncated" if file.size < said else "not what was built"

@@ -52,9 +52,7 @@ class _Header:
         return 1 << self.cluster_bits
 
 
-def truncated(
-    path: pathlib.Path, size: int, end: int
-) -> errors.ImageError:
+def truncated(path: pathlib.Path, size: int, end: int) -> errors.ImageError:
     """Return the error for an image that is shorter than it should be.
 
     :param size: the bytes it has.
@@ -88,9 +86,7 @@ def read(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> int:
     return header.disk
 
 
-def _header(
-    stream: typing.BinaryIO, path: pathlib.Path, size: int
-) -> _Header:
+def _header(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> _Header:
     stream.seek(0)
     raw = stream.read(_HEADER.size + _FEATURES.size)
     if len(raw) < _HEADER.size + _FEATURES.size:
@@ -149,9 +145,7 @@ def _words(
     return words
 
 
-def _refcounts_end(
-    stream: typing.BinaryIO, header: _Header, size: int
-) -> int:
+def _refcounts_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
     length = header.refcount_clusters * header.cluster
     end = header.refcount_offset + length
     if end > size:
@@ -160,9 +154,7 @@ def _refcounts_end(
     return max([end, *(word + header.cluster for word in blocks if word)])
 
 
-def _clusters_end(
-    stream: typing.BinaryIO, header: _Header, size: int
-) -> int:
+def _clusters_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
     """Return where the last cluster that a guest can read must end.
 
     Of the very last cluster only the first byte is asked for: what a file

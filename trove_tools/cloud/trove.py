@@ -89,9 +89,7 @@ class Versions:
 
     def all(self) -> list[Record]:
         """Return all versions of all datastores, active or not."""
-        answer = self._service.call(
-            "GET", _PATH, "listing datastore versions"
-        )
+        answer = self._service.call("GET", _PATH, "listing datastore versions")
         records: list[Record] = answer.json()["versions"]
         return records
 
@@ -208,6 +206,4 @@ def difference(
 
 def activation(record: Record) -> dict[str, typing.Any]:
     """Return what must change at a version to make it the default."""
-    return {
-        name: True for name in ("active", "default") if not record[name]
-    }
+    return {name: True for name in ("active", "default") if not record[name]}

@@ -35,7 +35,9 @@ def settings(**given: typing.Any) -> options.Settings:
     return config.settings(load.declared(), argparse.Namespace(**given))
 
 
-def image(name: str, number: int, **changes: typing.Any) -> dict[str, typing.Any]:
+def image(
+    name: str, number: int, **changes: typing.Any
+) -> dict[str, typing.Any]:
     """Return an image as Glance shows it.
 
     :param number: makes its id and its age: a higher one is newer.
@@ -91,7 +93,7 @@ class Cloud(fixtures.Fixture):
         self.sent = b""
         self.services = {"image": GLANCE, "database": TROVE}
 
-    def _setUp(self) -> None:
+    def _setUp(self) -> None:  # noqa: N802
         clouds = self.directory / "clouds.yaml"
         login = {
             "auth_url": KEYSTONE,
@@ -125,9 +127,7 @@ class Cloud(fixtures.Fixture):
 
     def _keystone(self) -> typing.Any:
         links = [{"rel": "self", "href": KEYSTONE}]
-        return {
-            "version": {"id": "v3.14", "status": "stable", "links": links}
-        }
+        return {"version": {"id": "v3.14", "status": "stable", "links": links}}
 
     def _glance(self) -> typing.Any:
         links = [{"rel": "self", "href": f"{GLANCE}/v2/"}]

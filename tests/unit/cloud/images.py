@@ -57,9 +57,7 @@ def raw(sectors: int = 64, end: int = 64, kind: int = 0x83) -> bytes:
     return head.ljust(sectors * 512, b"\0")
 
 
-def describe(
-    image: pathlib.Path, **changes: typing.Any
-) -> manifest.Manifest:
+def describe(image: pathlib.Path, **changes: typing.Any) -> manifest.Manifest:
     """Write the manifest beside an image file, and return it."""
     values: dict[str, typing.Any] = {
         "build_id": "b1",

@@ -132,8 +132,6 @@ class ConnectTest(base.TestCase):
         self.assertIn("--os-project-name", error.hint or "")
 
     def test_glance_is_silent(self) -> None:
-        self.cloud.wire.get(
-            f"{fakes.GLANCE}/", exc=requests.ConnectionError
-        )
+        self.cloud.wire.get(f"{fakes.GLANCE}/", exc=requests.ConnectionError)
         error = self.refused()
         self.assertIn(f"Glance at {fakes.GLANCE}", error.message)

@@ -84,7 +84,7 @@ class ExplainedTest(base.TestCase):
 
 
 class CheckTest(base.TestCase):
-    def refused(self, status: int, body: typing.Any = None) -> typing.Any:
+    def refused(self, status: int) -> typing.Any:
         response = requests.Response()
         response.status_code = status
         response.url = "http://t/x"
@@ -96,9 +96,7 @@ class CheckTest(base.TestCase):
 
     def test_words(self) -> None:
         error = self.refused(400)
-        self.assertEqual(
-            "asking: Trove answered 400: no way", error.message
-        )
+        self.assertEqual("asking: Trove answered 400: no way", error.message)
         self.assertEqual((4, 400), (error.exit_status, error.status))
 
     def test_hints(self) -> None:

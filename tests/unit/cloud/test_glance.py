@@ -135,9 +135,7 @@ class ImagesTest(base.TestCase):
     def test_what_cannot_be_removed_is_named(self) -> None:
         self.cloud.faults = [("PUT .*|DELETE .*", 500, "broken")]
         self.refused()
-        self.assertIn(
-            "openstack image delete image-1", self.said.getvalue()
-        )
+        self.assertIn("openstack image delete image-1", self.said.getvalue())
 
     def test_image_is_gone_after_sending(self) -> None:
         self.cloud.faults = [("GET .*", 404, "gone")]

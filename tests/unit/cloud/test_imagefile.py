@@ -41,7 +41,7 @@ class ImageFileTest(base.TestCase):
         whole = images.qcow2()
         for size in (4, 20, 111, 112, CLUSTER, 3 * CLUSTER, 5 * CLUSTER):
             error = self.refused(whole[:size])
-            self.assertIn("truncated", error.message, size)
+            self.assertIn("truncated", error.message, f"at {size}")
             self.assertIn(f"{size} bytes", error.message)
 
     def test_compressed_cluster_may_end_inside_its_last_sector(self) -> None:

@@ -109,9 +109,7 @@ class RegisterTest(base.TestCase):
         self.add("11.8")
         self.add("10.11")
         self.assertEqual("unchanged", self.register())
-        self.assertEqual(
-            ["GET /mgmt/datastore-versions"], self.cloud.calls
-        )
+        self.assertEqual(["GET /mgmt/datastore-versions"], self.cloud.calls)
 
     def test_only_what_differs(self) -> None:
         self.add("11.8", active=True, image="i")
