@@ -149,18 +149,21 @@ def start(
     """
     with _alone(layout, report):
         layout.make()
-        state = states.new()
         if layout.state.exists():
             state = states.load(layout)
-        # a user may have moved to another place, or to other versions
+        else:
+            # from here on the directory is known to be a minicloud's
+            state = states.new()
+            states.save(layout, state)
         place = venv or _remembered(state) or venvs.default_path()
-        state.venv = str(place.expanduser().absolute())
-        states.save(layout, state)
-        venvs.ensure(pathlib.Path(state.venv), report)
+        place = place.expanduser().absolute()
+        venvs.ensure(place, report)
+        state.venv = str(place)
         return _Start(layout, state, report).run(wanted or {})
 
 
 def _remembered(state: states.State) -> pathlib.Path | None:
+    # not when it holds other versions than those wanted now
     if state.prepared.split(" ")[0] == venvs.digest():
         return pathlib.Path(state.venv)
     return None
