@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import re
 import socket
-import ssl
 import time
 import typing
 
@@ -121,11 +120,6 @@ def _rows(rows: collections.abc.Iterable[typing.Any]) -> str:
 def _mysql(health: model.Health, target: Target, patience: float) -> str:
     import pymysql
 
-    # encrypted where the server can, whatever certificate it made itself:
-    # newer ways to log in send the password over such a connection only
-    unverified = ssl.create_default_context()
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE
     try:
         with (
             pymysql.connect(
@@ -133,7 +127,6 @@ def _mysql(health: model.Health, target: Target, patience: float) -> str:
                 port=target.port,
                 user=target.user,
                 password=target.password,
-                ssl=unverified,
                 connect_timeout=max(round(patience), 1),
                 read_timeout=patience,
                 write_timeout=patience,
