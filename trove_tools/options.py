@@ -32,7 +32,7 @@ def boolean(text: str) -> bool:
     """
     word = text.strip().lower()
     if word not in _TRUE | _FALSE:
-        raise ValueError(f"{text!r} is neither yes nor no")
+        raise ValueError("yes or no")
     return word in _TRUE
 
 
@@ -95,13 +95,15 @@ class Option:
         try:
             value = self.kind(text)
         except ValueError as exc:
+            wanted = "a whole number" if self.kind is int else str(exc)
             raise errors.UsageError(
-                f"{where}: {text!r} is not a value of {self.flag}: {exc}"
+                f"{where}: {text!r} is not a value of {self.flag}",
+                hint=f"wanted: {wanted}",
             ) from exc
         if self.choices and value not in self.choices:
             raise errors.UsageError(
                 f"{where}: {text!r} is not a value of {self.flag}",
-                hint=f"one of: {', '.join(self.choices)}",
+                hint=f"wanted: one of {', '.join(self.choices)}",
             )
         return value
 
@@ -155,9 +157,8 @@ def _flag_type(
         try:
             return option._read_one(text, "command line")
         except errors.UsageError as exc:
-            reason = exc.hint or exc.message.rpartition(": ")[2]
             raise argparse.ArgumentTypeError(
-                f"{text!r}: {reason}"
+                f"{text!r}: {exc.hint}"
             ) from exc
 
     return convert

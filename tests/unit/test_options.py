@@ -77,7 +77,7 @@ class ResolveTest(base.TestCase):
             errors.UsageError, self.resolve, file="[DEFAULT]\ncolour = pink\n"
         )
         self.assertIn("x.conf, colour: 'pink'", error.message)
-        self.assertEqual("one of: red, blue", error.hint)
+        self.assertEqual("wanted: one of red, blue", error.hint)
 
     def test_file_that_is_none(self) -> None:
         error = self.assertRaises(

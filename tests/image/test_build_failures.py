@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build that does not succeed leaves behind: a log, or nothing.
+
+diskimage-builder runs for real, with an element before all others that
+fails, waits, or is served by a mirror that has nothing.
+"""
+
+import contextlib
+import functools
+import http.server
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+from tests import base
+from tests.functional import base as functional
+from trove_tools.image import host
+from trove_tools.image import leftovers
+
+NAME = "trove-mariadb-11.8-debian-13-amd64"
+PARTIAL = f".{NAME}.partial"
+
+
+class Nothing(http.server.BaseHTTPRequestHandler):
+    """Answers 404 to everything."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+class BuildCase(base.TestCase):
+    timeout = 120
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not host.may_be_root():
+            self.skipTest("building needs root, or sudo without a password")
+        self.output = self.temp_dir() / "out"
+        self.output.mkdir()
+        # nothing of an earlier build is reused
+        self.set_env(DIB_IMAGE_CACHE=str(self.temp_dir()))
+        self.addCleanup(self.assert_nothing_left)
+
+    def assert_nothing_left(self) -> None:
+        self.assertEqual([], leftovers.mounts(self.output))
+        self.assertEqual([], leftovers.loops(self.output))
+        self.assertFalse((self.output / PARTIAL).exists())
+        self.assertFalse((self.output / f"{NAME}.qcow2").exists())
+
+    def element(self, script: str) -> list[str]:
+        """Return the options for an element whose first hook is a script."""
+        elements = self.temp_dir()
+        hook = elements / "trouble" / "root.d" / "00-trouble"
+        hook.parent.mkdir(parents=True)
+        hook.write_text(f"#!/bin/bash\nset -eu\n{script}\n")
+        hook.chmod(0o755)
+        return ["--elements-path", str(elements), "--element", "trouble"]
+
+    def build(self, *options: str) -> functional.Outcome:
+        return functional.run(
+            "trove-image-builder", "build", "mariadb",
+            "--output-dir", self.output, *options,
+        )  # fmt: skip
+
+
+class FailureTest(BuildCase):
+    def test_hook_that_fails(self) -> None:
+        done = self.build(*self.element("seq 1000\necho no such luck\nfalse"))
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertEqual("", done.stdout)
+        self.assertIn("in hook root.d/00-trouble", done.stderr)
+        self.assertIn("  | no such luck", done.stderr)
+        self.assertLess(len(done.stderr.splitlines()), 40)
+        log = self.output / f"{NAME}.d" / "build-failed.log"
+        self.assertIn(str(log), done.stderr)
+        self.assertIn("no such luck", log.read_text())
+
+    def test_mirror_without_the_release(self) -> None:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}/debian"
+        done = self.build("--mirror", url, "--security-mirror", url)
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertIn("--mirror", done.stderr.partition("hint: ")[2])
+
+    def test_mirror_that_cannot_be_reached(self) -> None:
+        with http.server.HTTPServer(("127.0.0.1", 0), Nothing) as server:
+            url = f"http://127.0.0.1:{server.server_port}/debian"
+        done = self.build("--mirror", url, "--security-mirror", url)
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertIn("--mirror", done.stderr.partition("hint: ")[2])
+
+
+class InterruptionTest(BuildCase):
+    """Signals while hooks wait, with a tmpfs and a process in the way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.waits = self.element(
+            "cd $TMP_BUILD_DIR\necho here >>waiting\nsleep 300 & sleep 300"
+        )
+
+    def start(self) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            functional.command_line(
+                "trove-image-builder", "build", "mariadb",
+                "--output-dir", self.output, *self.waits,
+            ),
+            env={**os.environ, "PYTHONPATH": str(base.ROOT)},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        self.addCleanup(functools.partial(self.end, child))
+        pattern = f"{PARTIAL}/work/dib_build.*/waiting"
+        while not list(self.output.glob(pattern)):
+            self.assertIsNone(child.poll())
+            time.sleep(0.1)
+        return child
+
+    def end(self, child: subprocess.Popen[str]) -> None:
+        if child.returncode is None:
+            child.kill()
+            child.communicate()
+
+    def sleepers(self) -> list[int]:
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "cwd").startswith(str(self.output)):
+                    found.append(int(entry.name))
+        return found
+
+    def test_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            child = self.start()
+            self.assertNotEqual([], leftovers.mounts(self.output))
+            self.assertNotEqual([], self.sleepers())
+            child.send_signal(number)
+            _, said = child.communicate(timeout=60)
+            self.assertEqual(130, child.returncode, said)
+            self.assertIn("interrupted", said)
+            self.assertEqual([], self.sleepers())
+            self.assert_nothing_left()
+            self.assertEqual([], list(self.output.iterdir()))
+
+    def test_killed_builder_is_cleaned_up_by_the_next(self) -> None:
+        child = self.start()
+        child.kill()
+        child.communicate()
+        self.assertNotEqual([], leftovers.mounts(self.output))
+        # the same build, which fails at once this time
+        done = self.build(*self.element("exit 5"))
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertIn("status 5", done.stderr)
+        self.assertEqual([], self.sleepers())
+
+    def test_two_of_the_same_at_a_time(self) -> None:
+        child = self.start()
+        done = self.build(*self.waits)
+        self.assertEqual(1, done.status)
+        self.assertIn("another build", done.stderr)
+        child.terminate()
+        child.communicate(timeout=60)

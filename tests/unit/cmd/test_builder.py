@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-image-builder's command line, and how it refuses."""
+
+import json
+import pathlib
+
+import ddt
+
+from tests import base
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.cmd import builder
+from trove_tools.cmd import common
+from trove_tools.image import host
+
+
+class CommandCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_env(HOME=str(self.temp_dir()), XDG_CACHE_HOME=None)
+        # the handlers would outlive the test
+        self.patch_object(common, "_unwind_on_signals", lambda: None)
+
+    def call(self, *words: str) -> tuple[int, str, str]:
+        out, err = self.capture()
+        status = builder.main(words)
+        for stream in (out, err):
+            stream.seek(0)
+        return status, out.read(), err.read()
+
+    def refused(self, status: int, *words: str) -> str:
+        """Run a command that must fail, and return what it said."""
+        found, out, err = self.call(*words)
+        self.assertEqual((status, ""), (found, out), err)
+        self.assertTrue(err.startswith("error: "), err)
+        self.assertNotIn("Traceback", err)
+        self.assertIn("\nhint: ", err)
+        return err
+
+
+class ReadingTest(CommandCase):
+    def test_list(self) -> None:
+        status, out, _ = self.call("list", "--format", "json")
+        self.assertEqual(0, status)
+        rows = json.loads(out)
+        self.assertIn(
+            ("mariadb", "11.8", True),
+            [(row["datastore"], row["version"], row["default"])
+             for row in rows],
+        )  # fmt: skip
+
+    def test_show(self) -> None:
+        status, out, _ = self.call("show", "mariadb", "-f", "shell")
+        self.assertEqual(0, status)
+        self.assertIn("NAME=mariadb\n", out)
+
+    def test_plan_in_every_form(self) -> None:
+        for form in ("table", "json", "shell"):
+            status, out, _ = self.call("plan", "mariadb", "-f", form)
+            self.assertEqual(0, status)
+            self.assertIn("trove-mariadb-11.8-debian-13-amd64", out)
+
+    def test_plans_of_several(self) -> None:
+        status, out, _ = self.call(
+            "plan", "mariadb:11.8", "mariadb:10.11", "-f", "json"
+        )
+        self.assertEqual(0, status)
+        self.assertEqual(2, len(json.loads(out)))
+
+
+@ddt.ddt
+class RefusalTest(CommandCase):
+    @ddt.data(
+        ("build mariabd", "did you mean mariadb?"),
+        ("build mariadb:11.9", "did you mean 11.8?"),
+        ("build mariadb --guest debian-31", "did you mean debian-13?"),
+        ("build mariadb --outptu-dir x", "did you mean --output-dir?"),
+        ("build mariadb --compression lz4", "--help"),
+        ("build mariadb --disk-size big", "--help"),
+        ("build", "--help"),
+        ("biuld mariadb", "--help"),
+        ("list --catalog /nowhere", "--catalog"),
+        ("list --config-file /nowhere", "--config-file"),
+        ("plan mariadb mariadb:10.11 --name x", "--name"),
+    )
+    @ddt.unpack
+    def test_usage(self, words: str, hint: str) -> None:
+        said = self.refused(errors.EXIT_USAGE, *words.split())
+        self.assertIn(hint, said.partition("hint: ")[2])
+
+    def test_variable_with_a_bad_value(self) -> None:
+        self.set_env(GUEST_IMAGESIZE="much")
+        said = self.refused(errors.EXIT_USAGE, "plan", "mariadb")
+        self.assertIn("GUEST_IMAGESIZE", said)
+
+    def test_broken_catalog(self) -> None:
+        place = self.temp_dir()
+        (place / "x.yaml").write_text("name: x\ntier: y\n")
+        said = self.refused(
+            errors.EXIT_USAGE, "list", "--catalog", str(place)
+        )
+        self.assertIn(f"{place}/x.yaml:2: tier: 'y' is not one of", said)
+        self.assertIn("'versions' is a required property", said)
+
+    def test_missing_tools_are_named_with_their_packages(self) -> None:
+        self.set_env(PATH=str(self.temp_dir()))
+        said = self.refused(
+            errors.EXIT_MISSING,
+            "build", "mariadb", "-o", str(self.temp_dir()),
+        )  # fmt: skip
+        self.assertIn("debootstrap", said)
+        self.assertIn("qemu-utils", said)
+
+    def test_too_little_disk(self) -> None:
+        self.patch_object(host.process, "require", lambda *tools: None)
+        self.patch_object(host, "may_be_root", lambda: True)
+        self.patch_object(host, "WORK_SPACE", 10**6)
+        output = self.temp_dir()
+        said = self.refused(
+            errors.EXIT_MISSING, "build", "mariadb", "-o", str(output)
+        )
+        self.assertIn("too little disk space", said)
+        self.assertIn("GiB needed", said)
+        self.assertEqual([], list(output.iterdir()))
+
+    def test_no_root(self) -> None:
+        self.patch_object(host.process, "require", lambda *tools: None)
+        self.patch_object(host, "may_be_root", lambda: False)
+        said = self.refused(errors.EXIT_MISSING, "build", "mariadb")
+        self.assertIn("sudo", said)
+
+    def test_output_that_cannot_be_written(self) -> None:
+        self.patch_object(host.process, "require", lambda *tools: None)
+        self.patch_object(host, "may_be_root", lambda: True)
+        self.patch_object(host, "require_space", lambda *places: None)
+        file = self.temp_dir() / "file"
+        file.touch()
+        said = self.refused(
+            errors.EXIT_USAGE, "build", "mariadb", "-o", str(file / "x")
+        )
+        self.assertIn(f"cannot write to {file}/x", said)
+
+    def test_a_defect_of_ours_is_called_so(self) -> None:
+        self.patch_object(builder, "_list", lambda *words: 1 / 0)
+        status, _, err = self.call("list")
+        self.assertEqual(errors.EXIT_FAILED, status)
+        self.assertIn("--debug", err)
+        self.assertNotIn("Traceback", err)
+
+    def test_interrupt(self) -> None:
+        def interrupt(*words: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch_object(builder, "_list", interrupt)
+        status, _, err = self.call("list")
+        self.assertEqual(errors.EXIT_INTERRUPTED, status)
+        self.assertIn("interrupted", err)
+
+
+class VerifyTest(CommandCase):
+    def test_no_such_image(self) -> None:
+        said = self.refused(errors.EXIT_FAILED, "verify", "/nowhere.qcow2")
+        self.assertIn("/nowhere.qcow2 cannot be read", said)
+
+    def test_no_manifest(self) -> None:
+        image = self.temp_dir() / "x.qcow2"
+        image.write_text("x")
+        said = self.refused(errors.EXIT_USAGE, "verify", str(image))
+        self.assertIn("--datastore", said)
+
+    def test_manifest_that_cannot_be_read(self) -> None:
+        image = self.temp_dir() / "x.qcow2"
+        image.write_text("x")
+        manifest.sidecar(image).mkdir()
+        manifest.path(image).write_text("{")
+        said = self.refused(errors.EXIT_FAILED, "verify", str(image))
+        self.assertIn(str(manifest.path(image)), said)
+
+
+class DoctorTest(CommandCase):
+    def test_missing_tools(self) -> None:
+        self.set_env(PATH=str(self.temp_dir()))
+        status, out, _ = self.call("doctor", "-f", "json")
+        self.assertEqual(errors.EXIT_MISSING, status)
+        rows = {row["check"]: row for row in json.loads(out)}
+        self.assertFalse(rows["qemu-img (to build)"]["ok"])
+        self.assertIn("qemu-utils", rows["qemu-img (to build)"]["remedy"])
+        self.assertIn("what runs a guest", rows)
+
+    def test_space_is_added_up_by_file_system(self) -> None:
+        place = self.temp_dir()
+        self.set_env(DIB_IMAGE_CACHE=str(place / "cache"))
+        (finding,) = host.space(place / "out", pathlib.Path(place))
+        total = host.WORK_SPACE + host.OUTPUT_SPACE + host.CACHE_SPACE
+        self.assertIn(f"{total} GiB needed", finding.found)
