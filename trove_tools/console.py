@@ -245,11 +245,15 @@ def _table(
         shown.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         shown.add_row(*(_text(_cell(row.get(name))) for name in columns))
-    out = console.Console(file=sys.stdout, highlight=False)
-    if not sys.stdout.isatty():
-        # a pipe has no width to fold at
-        out = console.Console(file=sys.stdout, highlight=False, width=500)
-    out.print(shown)
+    # a pipe has no width to fold at
+    width = None if sys.stdout.isatty() else 500
+    out = console.Console(file=sys.stdout, highlight=False, width=width)
+    with out.capture() as capture:
+        out.print(shown)
+    for line in capture.get().strip("\n").splitlines():
+        # rich pads every line to the table's width
+        if line.strip():
+            print(line.rstrip())
 
 
 def _text(cell: str) -> typing.Any:
