@@ -66,6 +66,8 @@ def _keystone(layout: layouts.Layout) -> Sections:
         "credential": {"key_repository": layout.etc / "credential-keys"},
         # the passwords are random and long: slow hashes only cost time
         "identity": {"password_hash_rounds": 4},
+        # one process serves it, so what it remembers is never out of date
+        "cache": {"enabled": True, "backend": "oslo_cache.dict"},
     }
 
 
