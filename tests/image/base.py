@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of the tests that look at a real image.
+
+They share one image, which the real command builds.  Whoever runs them may
+have built it and names it in ``TROVE_TOOLS_TEST_IMAGE``.  Otherwise the
+first test that needs it builds it; a later one, also in another process,
+finds it there, because building the same again does nothing.
+"""
+
+import functools
+import os
+import pathlib
+import tempfile
+
+import fasteners
+
+from tests import base
+from tests.functional import base as functional
+
+VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
+OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
+
+_BUILD_TIMEOUT = 2400.0
+
+
+def builder(
+    *args: str | os.PathLike[str], timeout: float = 1800.0
+) -> functional.Outcome:
+    """Run trove-image-builder as a process of its own."""
+    return functional.run("trove-image-builder", *args, timeout=timeout)
+
+
+@functools.cache
+def _built() -> tuple[pathlib.Path | None, str]:
+    """Return the image, or what went wrong; tried once a process."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return pathlib.Path(named), ""
+    place = os.environ.get(OUTPUT)
+    if place is None:
+        # this user's, and the same one for each process of a run
+        shared = f"trove-tools-images-{os.getuid()}"
+        place = os.path.join(tempfile.gettempdir(), shared)
+    output = pathlib.Path(place) / "images"
+    output.mkdir(parents=True, exist_ok=True)
+    with fasteners.InterProcessLock(output / ".lock"):
+        built = builder(
+            "build", "mariadb", "--output-dir", output, "--format", "json",
+            timeout=_BUILD_TIMEOUT,
+        )  # fmt: skip
+    if built.status != 0:
+        return None, built.stderr
+    return pathlib.Path(built.json()["image"]), ""
+
+
+class TestCase(base.TestCase):
+    """A test with a real image of MariaDB."""
+
+    # builds and boots have limits of their own
+    timeout = None
+
+    def image(self) -> pathlib.Path:
+        """Return the image; it is everybody's, so look, do not touch."""
+        image, problem = _built()
+        if image is None:
+            self.fail(f"the image cannot be built:\n{problem}")
+        return image
