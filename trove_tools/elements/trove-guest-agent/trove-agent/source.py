@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Note where the guest agent comes from, for record.py to complete.
+
+Arguments: the file to write, then the source (pypi, git or checkout), the
+URL, the ref, the commit, and yes or no for uncommitted changes.
+"""
+
+import json
+import sys
+import urllib.parse
+
+
+def without_credentials(url):
+    """Return a URL without the user and password that it may carry."""
+    parts = urllib.parse.urlsplit(url)
+    if not parts.scheme:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()
+
+
+def main(path, source, url, ref, commit, dirty):
+    with open(path, 'w') as out:
+        json.dump({'source': source,
+                   'url': without_credentials(url) or None,
+                   'ref': ref or None,
+                   'commit': commit or None,
+                   'dirty': dirty == 'yes'}, out)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
