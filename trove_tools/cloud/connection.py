@@ -111,11 +111,13 @@ def connect(settings: options.Settings) -> Cloud:
             " --os-project-name (and its domain)",
         )
     who += f" in project {access.project_name or access.project_id}"
+    # Trove first: it is the one that a cloud may lack
+    databases = _service(cloud, "Trove", "database", who)
     return Cloud(
         who=who,
         project_id=access.project_id,
         images=_service(cloud, "Glance", "image", who),
-        databases=_service(cloud, "Trove", "database", who),
+        databases=databases,
     )
 
 
