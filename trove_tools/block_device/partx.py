@@ -19,8 +19,8 @@ import time
 from typing import Any
 
 from diskimage_builder.block_device import exception
-from diskimage_builder.block_device.level1 import partitioning
 from diskimage_builder.block_device import utils
+from diskimage_builder.block_device.level1 import partitioning
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ NODE_TIMEOUT = 5.0
 DELETE_TRIES = 10
 POLL_INTERVAL = 0.2
 
-SYSFS_BLOCK = pathlib.Path('/sys/class/block')
-MOUNTS = pathlib.Path('/proc/self/mounts')
+SYSFS_BLOCK = pathlib.Path("/sys/class/block")
+MOUNTS = pathlib.Path("/proc/self/mounts")
 
 
 class PartxPartitioning(partitioning.Partitioning):
@@ -51,14 +51,14 @@ class PartxPartitioning(partitioning.Partitioning):
         if self.number_of_partitions > 1:
             return
 
-        base = self.state['blockdev'][self.base]
-        self.image_path = base['image']
-        self.device_path = base['device']
+        base = self.state["blockdev"][self.base]
+        self.image_path = base["image"]
+        self.device_path = base["device"]
         self.disk_size = self._size_of_block_dev(self.image_path)
         self.made_nodes: list[str] = []
 
         try:
-            if self.label == 'mbr':
+            if self.label == "mbr":
                 self._create_mbr()
             else:
                 self._create_gpt()
@@ -70,8 +70,8 @@ class PartxPartitioning(partitioning.Partitioning):
             self.partitions[0].add_rollback(self._roll_back)
 
         devices = [self._rename_device(node) for node in self.partitions]
-        utils.exec_sudo(['sync'])
-        utils.exec_sudo(['partx', '--update', self.device_path])
+        utils.exec_sudo(["sync"])
+        utils.exec_sudo(["partx", "--update", self.device_path])
         for device in devices:
             self._ensure_node(device)
 
@@ -92,38 +92,48 @@ class PartxPartitioning(partitioning.Partitioning):
         Only the directory differs; the number is kept, since logical MBR
         partitions are not numbered by their place in the list.
         """
-        entry = self.state['blockdev'][node.get_name()]
-        entry['device'] = entry['device'].replace('/dev/mapper/', '/dev/', 1)
-        return str(entry['device'])
+        entry = self.state["blockdev"][node.get_name()]
+        entry["device"] = entry["device"].replace("/dev/mapper/", "/dev/", 1)
+        return str(entry["device"])
 
     def _ensure_node(self, device: str) -> None:
+        """Wait for a partition's node; make it where the kernel does not.
+
+        A node of the right name is not enough: where /dev is a plain
+        directory, one may be left there that means another device.
+        """
         deadline = time.monotonic() + NODE_TIMEOUT
-        number = SYSFS_BLOCK / os.path.basename(device) / 'dev'
-        while not os.path.exists(device):
-            if number.exists() and not _devtmpfs():
-                major, minor = number.read_text().strip().split(':')
-                utils.exec_sudo(['mknod', device, 'b', major, minor])
-                self.made_nodes.append(device)
-                return
+        while True:
+            number = _number_in_sysfs(device)
+            if number is not None:
+                if _number_of_node(device) == number:
+                    return
+                if not _devtmpfs():
+                    break
             if time.monotonic() > deadline:
                 raise exception.BlockDeviceSetupException(
-                    f'partx made no {device}: this host shows no partitions '
-                    f'of {self.device_path}')
+                    f"partx made no {device}: this host shows no partitions "
+                    f"of {self.device_path}"
+                )
             time.sleep(POLL_INTERVAL)
+        utils.exec_sudo(["rm", "--force", device])
+        utils.exec_sudo(["mknod", device, "b", *number.split(":")])
+        self.made_nodes.append(device)
 
     def _delete_partitions(self) -> None:
-        command = ['partx', '--delete',
-                   self.state['blockdev'][self.base]['device']]
-        for left in reversed(range(DELETE_TRIES)):
+        device = self.state["blockdev"][self.base]["device"]
+        tries = DELETE_TRIES
+        while _partitions(device):
+            tries -= 1
             try:
-                utils.exec_sudo(command)
+                utils.exec_sudo(["partx", "--delete", device])
                 break
             except exception.BlockDeviceSetupException:
-                if not left:
+                if not tries:
                     raise
                 time.sleep(POLL_INTERVAL)
         if self.made_nodes:
-            utils.exec_sudo(['rm', '--force', *self.made_nodes])
+            utils.exec_sudo(["rm", "--force", *self.made_nodes])
             self.made_nodes = []
 
     def _roll_back(self) -> None:
@@ -135,21 +145,51 @@ class PartxPartitioning(partitioning.Partitioning):
         try:
             for device in self._mounted_devices():
                 # Mounts register no rollback of their own.
-                utils.exec_sudo(['umount', '--all-targets', device])
+                utils.exec_sudo(["umount", "--all-targets", device])
             self._delete_partitions()
         except Exception as exc:
-            LOG.warning('Partitions of %s were not removed: %s',
-                        self.device_path, exc)
+            LOG.warning(
+                "Partitions of %s were not removed: %s", self.device_path, exc
+            )
 
     def _mounted_devices(self) -> list[str]:
-        mounted = {line.split()[0] for line in
-                   MOUNTS.read_text().splitlines() if line}
-        devices = [self.state['blockdev'].get(node.get_name(), {})
-                   .get('device') for node in self.partitions]
+        mounted = {
+            line.split()[0] for line in MOUNTS.read_text().splitlines() if line
+        }
+        devices = [
+            self.state["blockdev"].get(node.get_name(), {}).get("device")
+            for node in self.partitions
+        ]
         return [device for device in devices if device in mounted]
+
+
+def _partitions(device: str) -> list[pathlib.Path]:
+    """Return what the kernel shows of a device's partitions."""
+    name = os.path.basename(device)
+    return list((SYSFS_BLOCK / name).glob(f"{name}p*"))
+
+
+def _number_in_sysfs(device: str) -> str | None:
+    """Return "major:minor" of a device that the kernel has, else None."""
+    try:
+        number = SYSFS_BLOCK / os.path.basename(device) / "dev"
+        return number.read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _number_of_node(device: str) -> str | None:
+    """Return "major:minor" of a node in /dev, None when there is none."""
+    try:
+        number = os.stat(device).st_rdev
+    except FileNotFoundError:
+        return None
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _devtmpfs() -> bool:
     """Tell whether the kernel itself makes the nodes in /dev."""
-    return any(line.split()[1:3] == ['/dev', 'devtmpfs']
-               for line in MOUNTS.read_text().splitlines())
+    return any(
+        line.split()[1:3] == ["/dev", "devtmpfs"]
+        for line in MOUNTS.read_text().splitlines()
+    )

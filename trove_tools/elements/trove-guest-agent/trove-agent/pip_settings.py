@@ -19,40 +19,48 @@ import sys
 import urllib.parse
 
 #: Where the output directory and the mounts are seen in the chroot.
-CHROOT_DIR = pathlib.Path('/tmp/in_target.d/trove-agent')
-MOUNT_DIR = pathlib.Path('/tmp/trove-agent-host')
+CHROOT_DIR = pathlib.Path("/tmp/in_target.d/trove-agent")
+MOUNT_DIR = pathlib.Path("/tmp/trove-agent-host")
 
 #: Settings that decide where packages come from, and how they are reached.
-INDEXES = ('index-url', 'extra-index-url')
-LOCATIONS = (*INDEXES, 'find-links')
-FILES = ('cert', 'client-cert')
-PLAIN = ('no-index', 'trusted-host', 'timeout', 'default-timeout', 'retries',
-         'proxy')
+INDEXES = ("index-url", "extra-index-url")
+LOCATIONS = (*INDEXES, "find-links")
+FILES = ("cert", "client-cert")
+PLAIN = (
+    "no-index",
+    "trusted-host",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "proxy",
+)
 
 #: pip's name -> uv's variable.
 UV_NAMES = {
-    'index-url': 'UV_DEFAULT_INDEX',
-    'extra-index-url': 'UV_INDEX',
-    'find-links': 'UV_FIND_LINKS',
-    'cert': 'SSL_CERT_FILE',
-    'client-cert': 'SSL_CLIENT_CERT',
-    'trusted-host': 'UV_INSECURE_HOST',
-    'no-index': 'UV_NO_INDEX',
-    'timeout': 'UV_HTTP_TIMEOUT',
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "trusted-host": "UV_INSECURE_HOST",
+    "no-index": "UV_NO_INDEX",
+    "timeout": "UV_HTTP_TIMEOUT",
 }
-FALSE = ('', '0', 'false', 'no', 'off')
+FALSE = ("", "0", "false", "no", "off")
 
 
 def read_settings(environ, prefix=sys.prefix):
     """Return pip's settings as a dictionary, by pip's long option names."""
-    home = pathlib.Path(environ.get('HOME') or '/nonexistent')
-    xdg = pathlib.Path(environ.get('XDG_CONFIG_HOME') or home / '.config')
-    files = [pathlib.Path('/etc/xdg/pip/pip.conf'),
-             pathlib.Path('/etc/pip.conf'),
-             home / '.pip' / 'pip.conf',
-             xdg / 'pip' / 'pip.conf',
-             pathlib.Path(prefix) / 'pip.conf']
-    override = environ.get('PIP_CONFIG_FILE')
+    home = pathlib.Path(environ.get("HOME") or "/nonexistent")
+    xdg = pathlib.Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [
+        pathlib.Path("/etc/xdg/pip/pip.conf"),
+        pathlib.Path("/etc/pip.conf"),
+        home / ".pip" / "pip.conf",
+        xdg / "pip" / "pip.conf",
+        pathlib.Path(prefix) / "pip.conf",
+    ]
+    override = environ.get("PIP_CONFIG_FILE")
     if override == os.devnull:
         files = []
     elif override:
@@ -60,26 +68,31 @@ def read_settings(environ, prefix=sys.prefix):
 
     known = {*LOCATIONS, *FILES, *PLAIN}
     settings = {}
-    for section in ('global', 'install'):
+    for section in ("global", "install"):
         for path in files:
             parser = configparser.RawConfigParser()
             parser.read(path)
             if parser.has_section(section):
-                settings.update((name.replace('_', '-'), value)
-                                for name, value in parser.items(section))
+                settings.update(
+                    (name.replace("_", "-"), value)
+                    for name, value in parser.items(section)
+                )
     for name, value in environ.items():
-        if name.startswith('PIP_'):
-            settings[name[4:].lower().replace('_', '-')] = value
-    if 'timeout' not in settings and 'default-timeout' in settings:
-        settings['timeout'] = settings.pop('default-timeout')
-    return {name: value for name, value in settings.items()
-            if name in known and value}
+        if name.startswith("PIP_"):
+            settings[name[4:].lower().replace("_", "-")] = value
+    if "timeout" not in settings and "default-timeout" in settings:
+        settings["timeout"] = settings.pop("default-timeout")
+    return {
+        name: value
+        for name, value in settings.items()
+        if name in known and value
+    }
 
 
 def local_path(location):
     """Return the path that a location names, or None for one elsewhere."""
     parts = urllib.parse.urlsplit(location)
-    if parts.scheme == 'file':
+    if parts.scheme == "file":
         return pathlib.Path(urllib.parse.unquote(parts.path))
     return None if parts.scheme else pathlib.Path(location).absolute()
 
@@ -107,13 +120,14 @@ def translate(settings, out_dir):
                     source = path
                     if name in INDEXES or path.is_file():
                         source = path.parent
-                    target = MOUNT_DIR / str(source).lstrip('/')
+                    target = MOUNT_DIR / str(source).lstrip("/")
                     mounts[source] = target
-                    inside = MOUNT_DIR / str(path).lstrip('/')
-                    seen.append(inside.as_uri() if name in INDEXES
-                                else str(inside))
+                    inside = MOUNT_DIR / str(path).lstrip("/")
+                    seen.append(
+                        inside.as_uri() if name in INDEXES else str(inside)
+                    )
             if seen:
-                translated[name] = ' '.join(seen)
+                translated[name] = " ".join(seen)
         else:
             translated[name] = value
     return translated, mounts
@@ -122,14 +136,14 @@ def translate(settings, out_dir):
 def uv_environment(settings):
     """Return the settings as uv's variables."""
     # pip looks into all indexes alike and takes the best version.
-    result = {'UV_INDEX_STRATEGY': 'unsafe-best-match'}
+    result = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for name, value in settings.items():
-        if name == 'no-index':
+        if name == "no-index":
             if value.lower() not in FALSE:
-                result['UV_NO_INDEX'] = '1'
-        elif name == 'find-links':
-            result['UV_FIND_LINKS'] = ','.join(value.split())
-        elif name == 'proxy':
+                result["UV_NO_INDEX"] = "1"
+        elif name == "find-links":
+            result["UV_FIND_LINKS"] = ",".join(value.split())
+        elif name == "proxy":
             result.update(HTTPS_PROXY=value, HTTP_PROXY=value)
         elif name in UV_NAMES:
             result[UV_NAMES[name]] = value
@@ -141,16 +155,19 @@ def main(out_dir):
     settings, mounts = translate(read_settings(os.environ), out_dir)
     os.umask(0o077)
     pip_conf = configparser.RawConfigParser()
-    pip_conf['global'] = settings
-    with open(out_dir / 'pip.conf', 'w') as conf:
+    pip_conf["global"] = settings
+    with open(out_dir / "pip.conf", "w") as conf:
         pip_conf.write(conf)
-    with open(out_dir / 'uv.env', 'w') as env:
-        env.writelines(f'{name}={value}\n' for name, value
-                       in uv_environment(settings).items())
-    with open(out_dir / 'mounts', 'w') as lines:
-        lines.writelines(f'{source}\t{target}\n'
-                         for source, target in mounts.items())
+    with open(out_dir / "uv.env", "w") as env:
+        env.writelines(
+            f"{name}={value}\n"
+            for name, value in uv_environment(settings).items()
+        )
+    with open(out_dir / "mounts", "w") as lines:
+        lines.writelines(
+            f"{source}\t{target}\n" for source, target in mounts.items()
+        )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -15,10 +15,10 @@ import sys
 
 def check_imports():
     """Import the agent and the manager of each datastore it knows."""
-    importlib.import_module('trove.cmd.guest')
-    dbaas = importlib.import_module('trove.guestagent.dbaas')
+    importlib.import_module("trove.cmd.guest")
+    dbaas = importlib.import_module("trove.guestagent.dbaas")
     for path in sorted(dbaas.datastore_registry().values()):
-        module, name = path.rsplit('.', 1)
+        module, name = path.rsplit(".", 1)
         getattr(importlib.import_module(module), name)
 
 
@@ -26,16 +26,19 @@ def main(source_file, target):
     check_imports()
     with open(source_file) as source:
         record = json.load(source)
-    record['version'] = importlib.metadata.version('trove')
-    record['python'] = platform.python_version()
-    record['packages'] = {
-        dist.metadata['Name']: dist.version
-        for dist in sorted(importlib.metadata.distributions(),
-                           key=lambda dist: dist.metadata['Name'].lower())}
-    with open(target, 'w') as out:
+    record["version"] = importlib.metadata.version("trove")
+    record["python"] = platform.python_version()
+    record["packages"] = {
+        dist.metadata["Name"]: dist.version
+        for dist in sorted(
+            importlib.metadata.distributions(),
+            key=lambda dist: dist.metadata["Name"].lower(),
+        )
+    }
+    with open(target, "w") as out:
         json.dump(record, out, indent=2)
-        out.write('\n')
+        out.write("\n")
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main(*sys.argv[1:])

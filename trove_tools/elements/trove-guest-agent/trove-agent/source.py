@@ -15,17 +15,22 @@ def without_credentials(url):
     parts = urllib.parse.urlsplit(url)
     if not parts.scheme:
         return url
-    return parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def main(path, source, url, ref, commit, dirty):
-    with open(path, 'w') as out:
-        json.dump({'source': source,
-                   'url': without_credentials(url) or None,
-                   'ref': ref or None,
-                   'commit': commit or None,
-                   'dirty': dirty == 'yes'}, out)
+    with open(path, "w") as out:
+        json.dump(
+            {
+                "source": source,
+                "url": without_credentials(url) or None,
+                "ref": ref or None,
+                "commit": commit or None,
+                "dirty": dirty == "yes",
+            },
+            out,
+        )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main(*sys.argv[1:])
