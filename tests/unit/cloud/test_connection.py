@@ -117,9 +117,12 @@ class ConnectTest(base.TestCase):
         del self.cloud.services["database"]
         self.assertIn("no endpoint of Trove", self.refused().message)
 
-    def test_no_glance_in_the_region(self) -> None:
+    def test_no_glance_in_the_catalog(self) -> None:
+        del self.cloud.services["image"]
+        self.assertIn("no endpoint of Glance", self.refused().message)
+
+    def test_nothing_in_the_region(self) -> None:
         error = self.refused(os_region_name="elsewhere")
-        self.assertIn("no endpoint of Glance", error.message)
         self.assertIn("--os-region-name", error.hint or "")
 
     def test_no_project(self) -> None:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two commands: what they print where, and how they end."""
+
+import json
+import signal
+
+from tests import base
+from tests.unit.cloud import fakes
+from tests.unit.cloud import images
+from trove_tools.cmd import activate
+from trove_tools.cmd import load
+
+
+class CommandsTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # the commands take SIGTERM over, which is the tests' own again after
+        before = signal.getsignal(signal.SIGTERM)
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+        self.useFixture(fakes.Cloud(self.temp_dir()))
+        path = self.temp_dir() / "trove-mariadb.qcow2"
+        path.write_bytes(images.qcow2())
+        images.describe(path)
+        self.path = str(path)
+        self.stdout, self.stderr = self.capture()
+
+    def printed(self) -> str:
+        self.stdout.seek(0)
+        text: str = self.stdout.read()
+        self.stdout.seek(0)
+        self.stdout.truncate()
+        return text
+
+    def said(self) -> str:
+        self.stderr.seek(0)
+        text: str = self.stderr.read()
+        return text
+
+    def test_json(self) -> None:
+        self.assertEqual(0, load.main([self.path, "-f", "json"]))
+        (row,) = json.loads(self.printed())
+        self.assertEqual("mariadb", row["datastore"])
+        self.assertEqual(0, activate.main(["mariadb", "-f", "json"]))
+        self.assertTrue(json.loads(self.printed())["default"])
+
+    def test_shell(self) -> None:
+        self.assertEqual(0, load.main([self.path, "-f", "shell"]))
+        lines = self.printed().splitlines()
+        self.assertIn("LOADED_COUNT=1", lines)
+        self.assertIn("LOADED_0_IMAGE_ID=image-1", lines)
+        self.assertIn("LOADED_0_ACTIVE=false", lines)
+        self.assertEqual(0, activate.main(["mariadb:11.8", "-f", "shell"]))
+        self.assertIn("ACTIVATED_DEFAULT=true", self.printed().splitlines())
+
+    def test_table(self) -> None:
+        self.assertEqual(0, load.main([self.path, "--activate"]))
+        self.assertIn("image-1", self.printed())
+        self.assertIn("datastore version mariadb:11.8: created", self.said())
+        self.assertEqual(0, activate.main(["mariadb"]))
+        self.assertIn("image-1", self.printed())
+
+    def test_options_come_from_the_environment_too(self) -> None:
+        self.set_env(TROVE_TOOLS_ACTIVATE="yes", TROVE_TOOLS_FORMAT="json")
+        self.assertEqual(0, load.main([self.path]))
+        self.assertTrue(json.loads(self.printed())[0]["active"])
+
+    def test_errors(self) -> None:
+        for status, main, argv, words in (
+            (2, load.main, [], "IMAGE"),
+            (2, load.main, [self.path + "x"], "there is no file"),
+            (2, load.main, [self.path, "--visibility", "all"], "all"),
+            (4, load.main, [self.path, "--os-region-name", "x"], "Trove"),
+            (2, activate.main, [], "DATASTORE"),
+            (2, activate.main, [":11.8"], "names no datastore version"),
+            (2, activate.main, ["mariadb"], "knows no datastore"),
+        ):
+            self.assertEqual(status, main(argv), argv)
+            self.assertIn(words, self.said())
+        self.assertEqual("", self.printed())
