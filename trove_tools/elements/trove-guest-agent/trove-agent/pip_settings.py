@@ -151,9 +151,10 @@ def uv_environment(settings):
 
 
 def main(out_dir):
+    # also for a client certificate, which holds its key
+    os.umask(0o077)
     out_dir = pathlib.Path(out_dir)
     settings, mounts = translate(read_settings(os.environ), out_dir)
-    os.umask(0o077)
     pip_conf = configparser.RawConfigParser()
     pip_conf["global"] = settings
     with open(out_dir / "pip.conf", "w") as conf:

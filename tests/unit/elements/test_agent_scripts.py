@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripts of the element trove-guest-agent.
+
+They run on their own, some of them by the guest's Python, and are loaded
+from their files here.
+"""
+
+import importlib.util
+import json
+import pathlib
+import sys
+import types
+import typing
+
+from tests import base
+
+SCRIPTS = pathlib.Path(
+    base.ROOT, "trove_tools", "elements", "trove-guest-agent", "trove-agent"
+)
+
+
+def load(name: str) -> typing.Any:
+    """Return a script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class SettingsCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pip = load("pip_settings")
+        self.home = self.temp_dir()
+        self.out = self.temp_dir()
+
+    def read(self, **environ: str) -> dict[str, str]:
+        environ.setdefault("HOME", str(self.home))
+        settings = self.pip.read_settings(environ, prefix=str(self.home / "v"))
+        return typing.cast(dict[str, str], settings)
+
+    def user_file(self, text: str) -> None:
+        directory = self.home / ".config" / "pip"
+        directory.mkdir(parents=True)
+        (directory / "pip.conf").write_text(text)
+
+
+class ReadSettingsTest(SettingsCase):
+    def test_files_and_sections_in_the_order_of_pip(self) -> None:
+        self.user_file(
+            "[install]\nindex-url = https://two.example.org/simple\n"
+            "[global]\nindex-url = https://one.example.org/simple\n"
+            "no_index = true\n"
+        )
+        settings = self.read()
+        self.assertEqual(
+            "https://two.example.org/simple", settings["index-url"]
+        )
+        self.assertEqual("true", settings["no-index"])
+
+    def test_variables_are_stronger_than_files(self) -> None:
+        self.user_file("[global]\nindex-url = https://one.example.org/\n")
+        settings = self.read(PIP_INDEX_URL="https://three.example.org/")
+        self.assertEqual("https://three.example.org/", settings["index-url"])
+
+    def test_no_files_at_all(self) -> None:
+        self.user_file("[global]\nindex-url = https://one.example.org/\n")
+        self.assertEqual({}, self.read(PIP_CONFIG_FILE="/dev/null"))
+
+    def test_a_file_that_is_named(self) -> None:
+        named = self.home / "named.conf"
+        named.write_text("[global]\nproxy = http://proxy.example.org:3128\n")
+        settings = self.read(PIP_CONFIG_FILE=str(named))
+        self.assertEqual("http://proxy.example.org:3128", settings["proxy"])
+
+    def test_what_does_not_concern_the_source_is_left_out(self) -> None:
+        settings = self.read(PIP_TARGET="/somewhere", PIP_USER="1")
+        self.assertNotIn("target", settings)
+        self.assertNotIn("user", settings)
+
+    def test_the_short_name_of_the_timeout(self) -> None:
+        settings = self.read(PIP_DEFAULT_TIMEOUT="90", PIP_CONFIG_FILE="")
+        self.assertEqual("90", settings["timeout"])
+
+
+class TranslateTest(SettingsCase):
+    def test_certificates_are_copied(self) -> None:
+        bundle = self.home / "ca.pem"
+        bundle.write_text("certificate")
+        settings, mounts = self.pip.translate({"cert": str(bundle)}, self.out)
+        self.assertEqual(
+            {"cert": "/tmp/in_target.d/trove-agent/cert"}, settings
+        )
+        self.assertEqual("certificate", (self.out / "cert").read_text())
+        self.assertEqual({}, mounts)
+
+    def test_a_missing_certificate_is_left_out(self) -> None:
+        settings, _ = self.pip.translate({"cert": "/no/such.pem"}, self.out)
+        self.assertEqual({}, settings)
+
+    def test_directories_are_mounted(self) -> None:
+        wheels = self.home / "wheels"
+        wheels.mkdir()
+        settings, mounts = self.pip.translate(
+            {"find-links": f"{wheels} https://example.org/links"}, self.out
+        )
+        inside = f"/tmp/trove-agent-host{wheels}"
+        self.assertEqual(
+            {"find-links": f"{inside} https://example.org/links"}, settings
+        )
+        self.assertEqual({wheels: pathlib.Path(inside)}, mounts)
+
+    def test_an_index_brings_the_files_beside_it(self) -> None:
+        simple = self.home / "index" / "simple"
+        simple.mkdir(parents=True)
+        settings, mounts = self.pip.translate(
+            {"index-url": simple.as_uri()}, self.out
+        )
+        self.assertEqual(
+            {"index-url": f"file:///tmp/trove-agent-host{simple}"}, settings
+        )
+        self.assertEqual([simple.parent], list(mounts))
+
+    def test_a_directory_that_is_not_there_is_left_out(self) -> None:
+        settings, mounts = self.pip.translate(
+            {"extra-index-url": "file:///no/such/place"}, self.out
+        )
+        self.assertEqual(({}, {}), (settings, mounts))
+
+
+class UvTest(SettingsCase):
+    def test_names(self) -> None:
+        self.assertEqual(
+            {
+                "UV_INDEX_STRATEGY": "unsafe-best-match",
+                "UV_DEFAULT_INDEX": "https://example.org/simple",
+                "UV_INDEX": "https://a.example.org https://b.example.org",
+                "UV_FIND_LINKS": "/one,/two",
+                "UV_NO_INDEX": "1",
+                "UV_INSECURE_HOST": "example.org",
+                "SSL_CERT_FILE": "/ca.pem",
+                "HTTPS_PROXY": "http://proxy",
+                "HTTP_PROXY": "http://proxy",
+            },
+            self.pip.uv_environment(
+                {
+                    "index-url": "https://example.org/simple",
+                    "extra-index-url": (
+                        "https://a.example.org https://b.example.org"
+                    ),
+                    "find-links": "/one /two",
+                    "no-index": "true",
+                    "trusted-host": "example.org",
+                    "cert": "/ca.pem",
+                    "proxy": "http://proxy",
+                    "retries": "7",
+                }
+            ),
+        )
+
+    def test_an_index_that_is_wanted(self) -> None:
+        self.assertNotIn(
+            "UV_NO_INDEX", self.pip.uv_environment({"no-index": "false"})
+        )
+
+
+class MainTest(SettingsCase):
+    def test_credentials_are_for_the_owner_only(self) -> None:
+        self.set_env(
+            HOME=str(self.home),
+            PIP_CONFIG_FILE="/dev/null",
+            PIP_INDEX_URL="https://user:secret@example.org/simple",
+        )
+        out, err = self.capture()
+        self.pip.main(str(self.out))
+        for name in ("pip.conf", "uv.env"):
+            path = self.out / name
+            self.assertIn("user:secret@example.org", path.read_text())
+            self.assertEqual(0o600, path.stat().st_mode & 0o777)
+        for stream in (out, err):
+            stream.seek(0)
+            self.assertNotIn("secret", stream.read())
+
+
+class SourceTest(base.TestCase):
+    def record(self, *words: str) -> dict[str, typing.Any]:
+        path = self.temp_dir() / "source.json"
+        load("source").main(str(path), *words)
+        found = json.loads(path.read_text())
+        assert isinstance(found, dict)
+        return found
+
+    def test_a_release(self) -> None:
+        self.assertEqual(
+            {
+                "source": "pypi",
+                "url": None,
+                "ref": None,
+                "commit": None,
+                "dirty": False,
+            },
+            self.record("pypi", "", "", "", "no"),
+        )
+
+    def test_a_dirty_checkout(self) -> None:
+        found = self.record("checkout", "", "", "abc123", "yes")
+        self.assertEqual(("abc123", True), (found["commit"], found["dirty"]))
+
+    def test_credentials_are_not_recorded(self) -> None:
+        found = self.record(
+            "git", "https://me:secret@example.org/trove", "HEAD", "abc", "no"
+        )
+        self.assertEqual("https://example.org/trove", found["url"])
+
+    def test_an_address_of_git_is_no_url(self) -> None:
+        found = self.record("git", "git@example.org:trove", "HEAD", "a", "no")
+        self.assertEqual("git@example.org:trove", found["url"])
+
+
+class RecordTest(base.TestCase):
+    def agent(self, managers: dict[str, str]) -> None:
+        """Put a package ``trove`` of these managers where it is imported."""
+        dbaas = types.ModuleType("trove.guestagent.dbaas")
+        vars(dbaas)["datastore_registry"] = lambda: managers
+        manager = types.ModuleType("trove.manager")
+        vars(manager)["Manager"] = object
+        modules = {
+            "trove": types.ModuleType("trove"),
+            "trove.cmd": types.ModuleType("trove.cmd"),
+            "trove.cmd.guest": types.ModuleType("trove.cmd.guest"),
+            "trove.guestagent": types.ModuleType("trove.guestagent"),
+            "trove.guestagent.dbaas": dbaas,
+            "trove.manager": manager,
+        }
+        self.patch_object(sys, "modules", {**sys.modules, **modules})
+
+    def test_managers_are_imported(self) -> None:
+        self.agent({"mariadb": "trove.manager.Manager"})
+        load("record").check_imports()
+
+    def test_a_manager_that_is_not_there(self) -> None:
+        self.agent({"mariadb": "trove.nothing.Manager"})
+        self.assertRaises(ImportError, load("record").check_imports)
+
+    def test_a_manager_without_its_class(self) -> None:
+        self.agent({"mariadb": "trove.manager.Nothing"})
+        self.assertRaises(AttributeError, load("record").check_imports)
