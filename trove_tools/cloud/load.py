@@ -290,9 +290,12 @@ def load(
             record, registration = versions.register(
                 target, image_id if pin else None, activate
             )
-            screen.say(
-                f"datastore version {trove.describe(record)}: {registration}"
-            )
+            name = trove.describe(record)
+            screen.say(f"datastore version {name}: {registration}")
+            if not record["default"]:
+                screen.say(
+                    f"to make it the default: activate-trove-image {name}"
+                )
             rows.append(
                 {
                     "datastore": target.datastore,
@@ -335,7 +338,7 @@ def _provide(
             " one with the same tags: it is sent again, to be the newest"
         )
     image_id = images.upload(source.content, source.description)
-    screen.say(f"image {name} is in Glance: {image_id}")
+    screen.say(f"image {name} is in Glance, verified: {image_id}")
     return image_id, "sent"
 
 

@@ -19,6 +19,15 @@ exit status: 0 done, 2 bad usage, 4 the cloud refused or could not be
 reached, 130 interrupted
 """
 
+_COLUMNS = (
+    "datastore",
+    "version",
+    "active",
+    "default",
+    "image",
+    "image_id",
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
@@ -66,7 +75,7 @@ def _run(
     if settings.format == "shell":
         console.emit({"activated": row}, "shell")
     elif settings.format == "table":
-        console.emit([row], "table")
+        console.emit([row], "table", _COLUMNS)
     else:
         console.emit(row, settings.format)
     return errors.EXIT_OK
