@@ -6,6 +6,7 @@ import io
 import pathlib
 
 import subunit
+from testtools import matchers
 
 from tests.devstack import scripts
 
@@ -78,8 +79,12 @@ class RunTestsTest(scripts.ScriptCase):
         )
         runs = [line for line in self.recorded() if " run " in line]
         self.assertEqual(2, len(runs))
-        self.assertTrue(runs[0].endswith("--concurrency 0 --abbreviate my.test"))
-        self.assertTrue(runs[1].endswith("--concurrency 1 my.test"))
+        self.assertThat(
+            runs[0], matchers.EndsWith("--concurrency 0 --abbreviate my.test")
+        )
+        self.assertThat(
+            runs[1], matchers.EndsWith("--concurrency 1 my.test")
+        )
 
     def test_failure(self) -> None:
         self.runner(status=1, a="success", b="fail")
