@@ -7,6 +7,7 @@ from their files here.
 
 import importlib.util
 import json
+import os
 import pathlib
 import sys
 import types
@@ -172,6 +173,7 @@ class MainTest(SettingsCase):
             PIP_CONFIG_FILE="/dev/null",
             PIP_INDEX_URL="https://user:secret@example.org/simple",
         )
+        self.addCleanup(os.umask, os.umask(0o022))
         out, err = self.capture()
         self.pip.main(str(self.out))
         for name in ("pip.conf", "uv.env"):

@@ -11,6 +11,7 @@ The output directory is part of diskimage-builder's hooks, which the image
 never holds.  Settings may carry credentials, so nothing here prints a value.
 """
 
+from collections.abc import Mapping
 import configparser
 import os
 import pathlib
@@ -49,7 +50,9 @@ UV_NAMES = {
 FALSE = ("", "0", "false", "no", "off")
 
 
-def read_settings(environ, prefix=sys.prefix):
+def read_settings(
+    environ: Mapping[str, str], prefix: str = sys.prefix
+) -> dict[str, str]:
     """Return pip's settings as a dictionary, by pip's long option names."""
     home = pathlib.Path(environ.get("HOME") or "/nonexistent")
     xdg = pathlib.Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -67,7 +70,7 @@ def read_settings(environ, prefix=sys.prefix):
         files.append(pathlib.Path(override))
 
     known = {*LOCATIONS, *FILES, *PLAIN}
-    settings = {}
+    settings: dict[str, str] = {}
     for section in ("global", "install"):
         for path in files:
             parser = configparser.RawConfigParser()
@@ -89,7 +92,7 @@ def read_settings(environ, prefix=sys.prefix):
     }
 
 
-def local_path(location):
+def local_path(location: str) -> pathlib.Path | None:
     """Return the path that a location names, or None for one elsewhere."""
     parts = urllib.parse.urlsplit(location)
     if parts.scheme == "file":
@@ -97,13 +100,15 @@ def local_path(location):
     return None if parts.scheme else pathlib.Path(location).absolute()
 
 
-def translate(settings, out_dir):
+def translate(
+    settings: dict[str, str], out_dir: pathlib.Path
+) -> tuple[dict[str, str], dict[pathlib.Path, pathlib.Path]]:
     """Return the settings as the chroot needs them, and the mounts.
 
     Certificate files are copied to out_dir on the way.
     """
-    translated = {}
-    mounts = {}
+    translated: dict[str, str] = {}
+    mounts: dict[pathlib.Path, pathlib.Path] = {}
     for name, value in settings.items():
         if name in FILES:
             if os.path.isfile(value):
@@ -133,7 +138,7 @@ def translate(settings, out_dir):
     return translated, mounts
 
 
-def uv_environment(settings):
+def uv_environment(settings: dict[str, str]) -> dict[str, str]:
     """Return the settings as uv's variables."""
     # pip looks into all indexes alike and takes the best version.
     result = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
@@ -150,10 +155,10 @@ def uv_environment(settings):
     return result
 
 
-def main(out_dir):
+def main(directory: str) -> None:
     # also for a client certificate, which holds its key
     os.umask(0o077)
-    out_dir = pathlib.Path(out_dir)
+    out_dir = pathlib.Path(directory)
     settings, mounts = translate(read_settings(os.environ), out_dir)
     pip_conf = configparser.RawConfigParser()
     pip_conf["global"] = settings

@@ -13,7 +13,7 @@ import platform
 import sys
 
 
-def check_imports():
+def check_imports() -> None:
     """Import the agent and the manager of each datastore it knows."""
     importlib.import_module("trove.cmd.guest")
     dbaas = importlib.import_module("trove.guestagent.dbaas")
@@ -22,7 +22,7 @@ def check_imports():
         getattr(importlib.import_module(module), name)
 
 
-def main(source_file, target):
+def main(source_file: str, target: str) -> None:
     check_imports()
     with open(source_file) as source:
         record = json.load(source)

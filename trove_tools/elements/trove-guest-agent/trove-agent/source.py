@@ -10,7 +10,7 @@ import sys
 import urllib.parse
 
 
-def without_credentials(url):
+def without_credentials(url: str) -> str:
     """Return a URL without the user and password that it may carry."""
     parts = urllib.parse.urlsplit(url)
     if not parts.scheme:
@@ -18,7 +18,9 @@ def without_credentials(url):
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def main(path, source, url, ref, commit, dirty):
+def main(
+    path: str, source: str, url: str, ref: str, commit: str, dirty: str
+) -> None:
     with open(path, "w") as out:
         json.dump(
             {
