@@ -184,7 +184,12 @@ class _Climb:
     def boot(self) -> None:
         """See the guest come up, with all that it is to start."""
         with self._found.check("boot") as check:
-            self._guest.wait_for("started", self._deadline)
+            try:
+                self._guest.wait_for("started", self._deadline)
+            except report.CheckError as exc:
+                if self._found.accelerator == "kvm" and exc.hint is None:
+                    exc.hint = "is it KVM? see with --accelerator tcg"
+                raise
             check.detail = "kernel, root file system and cloud-init work"
         with (
             contextlib.suppress(_DegradedError),

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify, with a real image: a good one, and one with planted faults.
+
+A boot takes minutes where there is no KVM.  So both guests run at the same
+time, which also shows that two verifies do not meet, and several faults are
+planted in one guest.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import socket
+import tempfile
+import threading
+import typing
+
+from tests.image import base
+from trove_tools import console
+from trove_tools import manifest
+from trove_tools import process
+from trove_tools.catalog import loader
+from trove_tools.catalog import model
+from trove_tools.image import host
+from trove_tools.verify import disks
+from trove_tools.verify import record
+from trove_tools.verify import report
+from trove_tools.verify import run
+
+_SECTOR = 512
+# two guests at a time on two processors, without KVM
+_TIMEOUT = 1200
+_PLANTED = {
+    "etc/systemd/system/planted.service": (
+        "[Service]\n"
+        "Type=oneshot\n"
+        "ExecStart=/bin/sh -c 'echo a planted fault; exit 3'\n"
+    ),
+    # the server is there, but nobody outside reaches it
+    "etc/mysql/mariadb.conf.d/zzz-planted.cnf": (
+        "[mysqld]\nbind-address = 127.0.0.1\n"
+    ),
+}
+
+
+def root_partition(disk: pathlib.Path) -> int:
+    """Return where on a raw disk its largest partition begins."""
+    said = process.run(
+        ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", disk]
+    ).stdout
+    found = [tuple(map(int, line.split())) for line in said.splitlines()]
+    start, _ = max(found, key=lambda each: each[1])
+    return start * _SECTOR
+
+
+class VerifyTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        if not host.may_be_root():
+            self.skipTest("faults are planted by root, or with sudo")
+        self.good = self.image()
+        self.place = self.temp_dir()
+        self.scratch = self.temp_dir()
+        self.set_env(TMPDIR=str(self.scratch))
+        self.patch_object(tempfile, "tempdir", str(self.scratch))
+        self.catalog = loader.load()
+
+    def plant(self) -> pathlib.Path:
+        """Return a raw copy of the image with faults in it."""
+        broken = self.place / "broken.raw"
+        process.run([disks.TOOL, "convert", "-O", "raw", self.good, broken])
+        tree = self.place / "tree"
+        for name, text in _PLANTED.items():
+            file = tree / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        wants = tree / "etc/systemd/system/multi-user.target.wants"
+        wants.mkdir()
+        (wants / "planted.service").symlink_to("../planted.service")
+        root = self.place / "root"
+        root.mkdir()
+        options = f"loop,offset={root_partition(broken)}"
+        self.as_root("mount", "-o", options, broken, root)
+        try:
+            self.as_root(
+                "cp", "-r", "--preserve=links,mode", f"{tree}/.", root
+            )
+        finally:
+            self.as_root("umount", root)
+        return broken
+
+    def as_root(self, *argv: process.Argument) -> None:
+        process.run(process.as_root(argv))
+
+    def test_a_good_image_and_a_broken_one(self) -> None:
+        broken = self.plant()
+        with (
+            Listener() as listener,
+            concurrent.futures.ThreadPoolExecutor(2) as pool,
+        ):
+            good = pool.submit(self.verify_good)
+            bad = pool.submit(self.verify_broken, broken, listener.port)
+            good.result()
+            self.check_broken(bad.result())
+            self.assertEqual(0, listener.connections)
+        self.assertEqual([], os.listdir(self.scratch))
+
+    def verify_good(self) -> None:
+        """The command, on the image as it was built."""
+        before = manifest.digests(self.good)
+        outcome = base.builder(
+            "verify", self.good, "--datastore", "mariadb", "--force",
+            "--timeout", str(_TIMEOUT), "--format", "json",
+        )  # fmt: skip
+        self.assertEqual(0, outcome.status, outcome.stderr)
+        found = outcome.json()
+        self.assertTrue(found["ok"])
+        self.assertEqual(
+            ["image", "boot", "systemd", "volume", "mariadb", "power off"],
+            [check["name"] for check in found["checks"]],
+        )
+        self.assertIn("MariaDB", found["checks"][4]["detail"])
+        self.assertGreater(found["facts"]["times"]["total"], 0)
+        self.assertEqual(before, manifest.digests(self.good))
+        if (kept := record.path(self.good)).exists():
+            self.assertEqual(found, json.loads(kept.read_text()))
+
+    def verify_broken(self, image: pathlib.Path, port: int) -> report.Report:
+        """What the command calls, with questions of the test's own."""
+        health = self.health()
+        console_log = self.place / "console.log"
+        with open(os.devnull, "w") as nowhere:
+            return run.verify(
+                image,
+                {
+                    "mariadb": health,
+                    "wrong": dataclasses.replace(
+                        health,
+                        protocol="tcp",
+                        port=22,
+                        expect="^FTP",
+                        # the guest reaches neither us nor anybody else
+                        setup=(_unreachable("10.0.2.2", port),),
+                    ),
+                    "unprepared": dataclasses.replace(
+                        health, setup=("echo no {password} for you; exit 4",)
+                    ),
+                },
+                options=run.Options(
+                    timeout=_TIMEOUT,
+                    probe_timeout=15,
+                    console_log=console_log,
+                ),
+                screen=console.Console(stream=nowhere),
+            )
+
+    def health(self) -> model.Health:
+        return self.catalog.datastore("mariadb").runtime().health
+
+    def check_broken(self, found: report.Report) -> None:
+        checks = {check.name: check for check in found.checks}
+        self.assertFalse(found.ok)
+        self.assertTrue(checks["boot"].ok)
+        systemd = checks["systemd"]
+        self.assertEqual(
+            "systemd is degraded, failed: planted.service", systemd.detail
+        )
+        self.assertIn("a planted fault", "\n".join(systemd.log))
+        mariadb = checks["mariadb"]
+        self.assertIn("no answer on port 3306 within 15 s", mariadb.detail)
+        self.assertFalse(checks["wrong"].ok)
+        self.assertIn("does not match '^FTP'", checks["wrong"].detail)
+        unprepared = checks["unprepared"]
+        self.assertIn("setup failed", unprepared.detail)
+        self.assertEqual(["no *** for you"], unprepared.log)
+        # it is looked at to its end all the same
+        self.assertTrue(checks["power off"].ok)
+        self.assertTrue(found.console)
+        log = self.place / "console.log"
+        self.assertIn("Linux version", log.read_text(errors="replace"))
+
+
+def _unreachable(address: str, port: int) -> str:
+    attempt = f"timeout 5 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
+    return f"if {attempt}; then echo reached; exit 1; fi"
+
+
+class Listener(contextlib.AbstractContextManager["Listener"]):
+    """Counts who connects to a port of this host."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        # on all addresses: whichever way a guest might come
+        self._socket = socket.create_server(("", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._count, daemon=True)
+        self._thread.start()
+
+    def _count(self) -> None:
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except OSError:
+                return
+            self.connections += 1
+
+    def __exit__(self, *args: typing.Any) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
