@@ -192,6 +192,10 @@ setup_project() {
         return
     fi
     say "installing trove-tools into .venv"
+    if [ ! -e "$ROOT/.git" ] && [ ! -e "$ROOT/PKG-INFO" ]; then
+        # neither a clone nor an sdist: nothing here knows the version
+        export PBR_VERSION=${PBR_VERSION:-0.0.0}
+    fi
     pip_install "$VENV" -e "$ROOT"
     mark_up_to_date "$VENV" project "${files[@]}"
 }
