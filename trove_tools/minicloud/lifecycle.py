@@ -157,9 +157,18 @@ def start(
             states.save(layout, state)
         place = venv or _remembered(state) or venvs.default_path()
         place = place.expanduser().absolute()
+        if venv and state.venv not in ("", str(place)) and _runs(layout):
+            raise errors.UsageError(
+                f"the cloud is running with the services in {state.venv}",
+                hint="stop the cloud, then start it with others",
+            )
         venvs.ensure(place, report)
         state.venv = str(place)
         return _Start(layout, state, report).run(wanted or {})
+
+
+def _runs(layout: layouts.Layout) -> bool:
+    return any(_process(layout, service) for service in services.ALL)
 
 
 def _remembered(state: states.State) -> pathlib.Path | None:

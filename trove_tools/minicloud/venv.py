@@ -93,7 +93,9 @@ def _mark(path: pathlib.Path) -> dict[str, object] | None:
 
 
 def _is_complete(path: pathlib.Path) -> bool:
-    return _mark(path) == {"digest": digest(), "complete": True}
+    # its python is a link to the one that made it, which may have gone
+    works = (path / "bin/python").exists()
+    return works and _mark(path) == {"digest": digest(), "complete": True}
 
 
 def _write_mark(path: pathlib.Path, complete: bool) -> None:

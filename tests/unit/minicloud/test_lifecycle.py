@@ -153,8 +153,20 @@ class LifecycleTest(base.TestCase):
         self.assertEqual(6, len(self.prepared))
         self.all_are("running")
 
+    def test_another_environment_needs_a_stop_first(self) -> None:
+        here, there = pathlib.Path("/here"), pathlib.Path("/there")
+        self.start(venv=here)
+        self.assertEqual([], self.start(venv=here))
+        self.assertRaisesRegex(
+            errors.UsageError, "/here", self.start, venv=there
+        )
+        lifecycle.stop(self.layout, self.said.append)
+        self.start(venv=there)
+        self.assertEqual("/there", states.load(self.layout).venv)
+
     def test_an_environment_that_fails_is_not_remembered(self) -> None:
         self.start()
+        lifecycle.stop(self.layout, self.said.append)
         before = states.load(self.layout).venv
 
         def fail(path: pathlib.Path, report: object) -> None:

@@ -18,6 +18,9 @@ class VenvTest(base.TestCase):
 
     def run_nothing(self, argv: list[object], **kwargs: object) -> object:
         self.calls.append([str(word) for word in argv])
+        if "venv" in self.calls[-1]:
+            (self.path / "bin").mkdir()
+            (self.path / "bin" / "python").touch()
         return process.Completed(0, "", "")
 
     def ensure(self) -> None:
@@ -44,6 +47,12 @@ class VenvTest(base.TestCase):
         self.assertEqual(2, len(self.calls))
         self.assertFalse((self.path / "half").exists())
         self.assertFalse((self.path / "file").exists())
+
+    def test_a_python_that_has_gone(self) -> None:
+        self.ensure()
+        (self.path / "bin" / "python").unlink()
+        self.ensure()
+        self.assertEqual(4, len(self.calls))
 
     def test_other_versions(self) -> None:
         self.ensure()
