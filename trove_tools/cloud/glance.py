@@ -32,6 +32,11 @@ _PATCH = "application/openstack-images-v2.1-json-patch"
 #: Seconds that Glance may take to put the last byte away.
 _STORING = 900
 
+#: How often the removal of an incomplete image is tried, and the seconds
+#: before the second time; the pause doubles each time.
+_ATTEMPTS = 5
+_PAUSE = 0.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:
@@ -233,14 +238,39 @@ class Images:
         return record
 
     def _discard(self, image_id: str) -> None:
-        """Remove an image that did not become complete."""
+        """Remove an image that did not become complete.
+
+        Glance may just be noticing that the upload broke off and then
+        changes the image itself: a removal at that moment can fail.
+        """
+        import tenacity
+
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_exponential(_PAUSE),
+            reraise=True,
+        )
         try:
-            self._service.call(
-                "DELETE", f"/images/{image_id}", "removing the image"
-            )
+            attempts(self._delete, image_id)
         except errors.CloudError as exc:
             self._screen.warn(
                 f"the incomplete image {image_id} is still in Glance:"
                 f" {exc.message}; remove it with:"
                 f" openstack image delete {image_id}"
             )
+
+    def _delete(self, image_id: str) -> None:
+        try:
+            self._service.call(
+                "DELETE", f"/images/{image_id}", "removing the image"
+            )
+        except failures.Refused as exc:
+            if exc.status != 404:
+                raise
+
+
+def _may_pass(exc: BaseException) -> bool:
+    return isinstance(exc, failures.Refused) and (
+        exc.status == 409 or exc.status >= 500
+    )

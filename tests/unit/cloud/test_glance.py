@@ -53,6 +53,7 @@ class ImagesTest(base.TestCase):
             hashlib.sha256(self.data).hexdigest(),
             hashlib.sha512(self.data).hexdigest(),
         )
+        self.patch_object(glance, "_PAUSE", 0)
         self.said = io.StringIO()
         screen = console.Console(stream=self.said)
         self.images = glance.Images(
@@ -131,6 +132,30 @@ class ImagesTest(base.TestCase):
         self.images._screen.quiet = True
         self.assertRaises(KeyboardInterrupt, self.upload)
         self.assertEqual({}, self.cloud.images)
+
+    def test_removal_is_tried_again(self) -> None:
+        def fail_once(request: typing.Any, context: typing.Any) -> bytes:
+            tries.append(request)
+            if len(tries) == 1:
+                context.status_code = 500
+                return b""
+            return original(request, context)
+
+        tries: list[typing.Any] = []
+        original = self.cloud._serve
+        self.cloud.wire.register_uri(
+            "DELETE", f"{fakes.GLANCE}/v2/images/image-1", content=fail_once
+        )
+        self.cloud.faults = [("PUT .*", 413, "too large")]
+        self.refused()
+        self.assertEqual(2, len(tries))
+        self.assertEqual({}, self.cloud.images)
+        self.assertNotIn("still in Glance", self.said.getvalue())
+
+    def test_removed_by_somebody_else(self) -> None:
+        self.cloud.faults = [("PUT .*", 410, ""), ("DELETE .*", 404, "")]
+        self.refused()
+        self.assertNotIn("still in Glance", self.said.getvalue())
 
     def test_what_cannot_be_removed_is_named(self) -> None:
         self.cloud.faults = [("PUT .*|DELETE .*", 500, "broken")]
