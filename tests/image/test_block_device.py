@@ -4,6 +4,9 @@
 diskimage-builder's own front end reads our elements' layouts, finds the
 plugin by its entry point, and makes, mounts and unmounts them.  Create and
 umount are processes of their own, as in a build.
+
+All that runs in a mount namespace of the test's own: a container that some
+other test starts meanwhile would get a copy of our mounts, and hold them.
 """
 
 import importlib.metadata
@@ -24,17 +27,6 @@ PLUGINS = "diskimage_builder.block_device.plugin"
 SUDO = ["sudo", "--non-interactive"]
 
 
-def block_device(*words: str, params: pathlib.Path) -> typing.Any:
-    """Run diskimage-builder's block device front end."""
-    return subprocess.run(
-        [sys.executable, "-c",
-         "import sys; from diskimage_builder.block_device import cmd; "
-         "sys.exit(cmd.main())", *words],
-        env={**os.environ, "DIB_BLOCK_DEVICE_PARAMS_YAML": str(params)},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
-
 class BlockDeviceTest(base.TestCase):
     timeout = 240
 
@@ -50,15 +42,58 @@ class BlockDeviceTest(base.TestCase):
                           capture_output=True).returncode:  # fmt: skip
             self.skipTest("this user gets no loop device")
         self.directory = self.temp_dir()
+        self.pid = self.start_namespace("unshare")
         self.addCleanup(self.tear_down_leftovers)
 
+    def start_namespace(self, *command: str, seconds: int = 600) -> str:
+        """Start a process with its own mounts; returns its id."""
+        keeper = subprocess.Popen(
+            [*SUDO, *command, "--mount", "--propagation", "private",
+             "sh", "-c", f"echo $$; exec sleep {seconds}"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert keeper.stdout is not None
+        with keeper.stdout:
+            pid = keeper.stdout.readline().strip()
+        self.addCleanup(keeper.wait)
+        self.addCleanup(
+            subprocess.run, [*SUDO, "kill", pid], stderr=subprocess.DEVNULL
+        )
+        self.assertTrue(pid.isdigit(), "no mount namespace")
+        return pid
+
+    def inside(self, *argv: str) -> list[str]:
+        """Return the command line that runs a program among our mounts."""
+        mounts = f"--mount=/proc/{self.pid}/ns/mnt"
+        return [*SUDO, "--preserve-env", "nsenter", mounts, *argv]
+
+    def block_device(self, step: str, params: pathlib.Path) -> typing.Any:
+        """Run diskimage-builder's block device front end."""
+        variable = f"DIB_BLOCK_DEVICE_PARAMS_YAML={params}"
+        return subprocess.run(
+            self.inside(
+                "env", variable, sys.executable, "-c",
+                "import sys; from diskimage_builder.block_device import cmd; "
+                "sys.exit(cmd.main())", step,
+            ),
+            capture_output=True, text=True, timeout=180,
+        )  # fmt: skip
+
+    def mounts(self) -> str:
+        return self.ask(*self.inside("cat", "/proc/self/mounts"))
+
     def tear_down_leftovers(self) -> None:
-        """Give back what a failed test left, by its own image's path."""
+        """Give back what a failed test left, and what is root's."""
         for device in self.loop_devices():
-            subprocess.run([*SUDO, "umount", "--all-targets", f"{device}p1"])
-            subprocess.run([*SUDO, "umount", "--all-targets", f"{device}p2"])
+            for number in (1, 2):
+                subprocess.run(
+                    self.inside(
+                        "umount", "--all-targets", f"{device}p{number}"
+                    )
+                )
             subprocess.run([*SUDO, "partx", "--delete", device])
             subprocess.run([*SUDO, "losetup", "--detach", device])
+        subprocess.run([*SUDO, "rm", "-rf", str(self.directory / "states")])
 
     def loop_devices(self) -> list[str]:
         """Return the loop devices of this test's image."""
@@ -77,7 +112,10 @@ class BlockDeviceTest(base.TestCase):
     def ask(self, *argv: str) -> str:
         """Return what a program says, found where root finds it."""
         return subprocess.run(
-            [*SUDO, *argv], capture_output=True, text=True, check=True
+            argv if argv[0] == SUDO[0] else [*SUDO, *argv],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
 
     def params(self, layout: list[typing.Any]) -> pathlib.Path:
@@ -105,16 +143,14 @@ class BlockDeviceTest(base.TestCase):
         return typing.cast(list[typing.Any], yaml.safe_load(text))
 
     def run_step(self, step: str, params: pathlib.Path) -> None:
-        done = block_device(step, params=params)
+        done = self.block_device(step, params)
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
 
     def assert_nothing_left(self, device: str) -> None:
         self.assertEqual([], self.loop_devices())
         name = os.path.basename(device)
         self.assertEqual([], list(pathlib.Path("/dev").glob(f"{name}p*")))
-        self.assertNotIn(
-            str(self.directory), pathlib.Path("/proc/mounts").read_text()
-        )
+        self.assertNotIn(str(self.directory), self.mounts())
 
     def check_layout(self, table: str, root: int) -> None:
         params = self.params(self.layout(table))
@@ -122,10 +158,10 @@ class BlockDeviceTest(base.TestCase):
         self.run_step("create", params)
         (device,) = self.loop_devices()
 
-        mounts = pathlib.Path("/proc/mounts").read_text()
+        mounts = self.mounts()
         self.assertIn(f"{device}p{root} {self.directory}/mnt ext4 ", mounts)
         subprocess.run(
-            [*SUDO, "tee", str(self.directory / "mnt" / "proof")],
+            self.inside("tee", str(self.directory / "mnt" / "proof")),
             input=b"written", stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         self.run_step("umount", params)
@@ -152,6 +188,20 @@ class BlockDeviceTest(base.TestCase):
     def test_gpt(self) -> None:
         self.check_layout("gpt", root=2)
 
+    def test_a_copy_of_the_mount_elsewhere_is_waited_for(self) -> None:
+        params = self.params(self.layout("mbr"))
+        self.run_step("init", params)
+        self.run_step("create", params)
+        (device,) = self.loop_devices()
+        # as any container or service that starts during a build
+        held = f"nsenter --mount=/proc/{self.pid}/ns/mnt unshare"
+        pid = self.start_namespace(*held.split(), seconds=8)
+        self.run_step("umount", params)
+        self.assertFalse(
+            os.path.exists(f"/proc/{pid}"), "nobody waited for the holder"
+        )
+        self.assert_nothing_left(device)
+
     def check_rollback(self, table: str) -> None:
         layout = self.layout(table)
         partitions = layout[1]["partx_partitioning"]["partitions"]
@@ -159,7 +209,7 @@ class BlockDeviceTest(base.TestCase):
         partitions[-1]["mkfs"]["opts"] = "--no-such-option"
         params = self.params(layout)
         self.run_step("init", params)
-        done = block_device("create", params=params)
+        done = self.block_device("create", params)
         self.assertNotEqual(0, done.returncode)
         output = done.stdout + done.stderr
         self.assertIn("no-such-option", output)
@@ -194,7 +244,7 @@ class BlockDeviceTest(base.TestCase):
         )
         params = self.params(layout)
         self.run_step("init", params)
-        done = block_device("create", params=params)
+        done = self.block_device("create", params)
         self.assertNotEqual(0, done.returncode)
         output = done.stdout + done.stderr
         self.assertIn("Calling [sudo mount /dev/loop", output)

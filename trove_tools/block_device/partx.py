@@ -26,13 +26,16 @@ LOG = logging.getLogger(__name__)
 
 #: How long a partition's node may take to appear, in seconds.
 NODE_TIMEOUT = 5.0
-#: How often ``partx --delete`` is tried while something still looks at the
-#: partition (udev probes new ones for a moment).
-DELETE_TRIES = 10
+#: How long ``partx --delete`` is tried while something holds a partition, in
+#: seconds.  udev looks at a new one for a moment.  A process that started with
+#: a mount namespace of its own while the image was mounted got a copy of that
+#: mount, and holds it until it ends.
+DELETE_TIMEOUT = 60.0
 POLL_INTERVAL = 0.2
 
 SYSFS_BLOCK = pathlib.Path("/sys/class/block")
 MOUNTS = pathlib.Path("/proc/self/mounts")
+PROC = pathlib.Path("/proc")
 
 
 class PartxPartitioning(partitioning.Partitioning):
@@ -83,8 +86,16 @@ class PartxPartitioning(partitioning.Partitioning):
         :raises BlockDeviceSetupException: when a partition stays in use.
         """
         self.number_of_partitions -= 1
-        if self.number_of_partitions == 0:
+        if self.number_of_partitions > 0:
+            return
+        try:
             self._delete_partitions()
+        except exception.BlockDeviceSetupException:
+            # Nobody else will: diskimage-builder stops here.  The kernel
+            # detaches the device when the last one lets go of it.
+            device = self.state["blockdev"][self.base]["device"]
+            utils.exec_sudo(["losetup", "--detach", device])
+            raise
 
     def _rename_device(self, node: Any) -> str:
         """Replace a node's device-mapper name by the kernel's own.
@@ -122,15 +133,16 @@ class PartxPartitioning(partitioning.Partitioning):
 
     def _delete_partitions(self) -> None:
         device = self.state["blockdev"][self.base]["device"]
-        tries = DELETE_TRIES
+        deadline = time.monotonic() + DELETE_TIMEOUT
         while _partitions(device):
-            tries -= 1
             try:
                 utils.exec_sudo(["partx", "--delete", device])
                 break
-            except exception.BlockDeviceSetupException:
-                if not tries:
-                    raise
+            except exception.BlockDeviceSetupException as exc:
+                if time.monotonic() > deadline:
+                    raise exception.BlockDeviceSetupException(
+                        f"{device} is still in use{_holders(device)}"
+                    ) from exc
                 time.sleep(POLL_INTERVAL)
         if self.made_nodes:
             utils.exec_sudo(["rm", "--force", *self.made_nodes])
@@ -167,6 +179,22 @@ def _partitions(device: str) -> list[pathlib.Path]:
     """Return what the kernel shows of a device's partitions."""
     name = os.path.basename(device)
     return list((SYSFS_BLOCK / name).glob(f"{name}p*"))
+
+
+def _holders(device: str) -> str:
+    """Name the processes that see a device's partition mounted."""
+    numbers = {_number_in_sysfs(part.name) for part in _partitions(device)}
+    found = []
+    for mounts in PROC.glob("[0-9]*/mountinfo"):
+        try:
+            lines = mounts.read_text().splitlines()
+            name = (mounts.parent / "comm").read_text().strip()
+        except OSError:
+            # it has ended, or is none of ours
+            continue
+        if any(line.split()[2] in numbers for line in lines):
+            found.append(f"{mounts.parent.name} ({name})")
+    return f", by process {', '.join(found)}" if found else ""
 
 
 def _number_in_sysfs(device: str) -> str | None:

@@ -231,11 +231,27 @@ class UmountTest(PartxCase):
         self.assertEqual([DELETE] * 4, self.commands)
 
     def test_a_partition_that_stays_busy(self) -> None:
+        self.patch_object(partx, "DELETE_TIMEOUT", 0.01)
+        proc = self.temp_dir()
+        self.patch_object(partx, "PROC", proc)
+        for pid, mounted in (("7", "8:1"), ("4711", "259:2")):
+            (proc / pid).mkdir()
+            (proc / pid / "comm").write_text("mmdebstrap\n")
+            (proc / pid / "mountinfo").write_text(
+                f"36 35 {mounted} / /mnt rw - ext4 /dev/x rw\n"
+            )
         plugin = self.created()
-        self.failures["partx --delete"] = 1000
+        self.failures["partx --delete"] = 1000000
         plugin.umount()
-        self.assertRaises(exception.BlockDeviceSetupException, plugin.umount)
-        self.assertEqual(partx.DELETE_TRIES, len(self.commands))
+        failure = self.assertRaises(
+            exception.BlockDeviceSetupException, plugin.umount
+        )
+        self.assertIn("in use, by process 4711 (mmdebstrap)", str(failure))
+        self.assertNotIn(" 7 ", str(failure))
+        # it is given back as soon as they are gone
+        self.assertEqual(
+            ["losetup", "--detach", "/dev/loop7"], self.commands[-1]
+        )
 
 
 class RollbackTest(PartxCase):
@@ -254,7 +270,8 @@ class RollbackTest(PartxCase):
     def test_it_never_raises(self) -> None:
         plugin = self.plugin("gpt", GPT)
         plugin.create()
-        self.failures["partx --delete"] = 1000
+        self.patch_object(partx, "DELETE_TIMEOUT", 0.01)
+        self.failures["partx --delete"] = 1000000
         for node in plugin.get_nodes():
             node.rollback()
 
