@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each kind of secret is planted, and found."""
+
+import pathlib
+
+import ddt
+
+from tests import base
+from trove_tools.inspection import findings
+
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    + "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAA\n"
+    + "-----END OPENSSH PRIVATE KEY-----\n"
+)
+SIGNED = "Types: deb\nURIs: http://m\nSuites: s\nSigned-By: /k.gpg\n"
+
+
+@ddt.ddt
+class FindingsTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.temp_dir()
+        self.write("etc/shadow", "root:*:1::::::\nann:!:1::::::\n")
+        self.write("etc/machine-id", "")
+        self.write("etc/apt/sources.list", "# nothing here\n")
+        self.write("etc/apt/sources.list.d/debian.sources", SIGNED)
+        self.write("usr/lib/python3/keys.py", KEY.splitlines()[0])
+        self.write("opt/v/site-packages/x/README", "OS_PASSWORD=secret\n")
+        self.write("usr/share/doc/x", "see http://user:secret@example.org\n")
+
+    def write(self, name: str, text: str) -> pathlib.Path:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def test_a_clean_image(self) -> None:
+        self.assertEqual([], findings.look(self.root))
+
+    @ddt.data(
+        ("private key", "root/.ssh/id_rsa", KEY),
+        ("private key", "opt/deep/er/x.pem", "cert\n" + KEY),
+        ("password", "etc/shadow", "root:$y$j9T$abc:1::::::\n"),
+        ("password", "etc/shadow", "root::1::::::\n"),
+        ("password", "etc/shadow-", "root:$6$abc:1::::::\n"),
+        ("host key", "etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 A\n"),
+        ("machine id", "etc/machine-id", "0123456789abcdef\n"),
+        ("machine id", "var/lib/dbus/machine-id", "0123456789abcdef\n"),
+        ("random seed", "var/lib/systemd/random-seed", "x"),
+        ("login", "root/.ssh/authorized_keys", "ssh-ed25519 A\n"),
+        ("login", "home/ann/.ssh/authorized_keys", "ssh-ed25519 A\n"),
+        ("credentials", "etc/openstack/clouds.yaml", "clouds: {}\n"),
+        ("credentials", "root/env", "export OS_PASSWORD=x\n"),
+        ("credentials", "etc/trove/conf.d/guest_info.conf", "[DEFAULT]\n"),
+        ("credentials", "etc/pip.conf", "index-url = https://u:p@m/\n"),
+        ("credentials", "etc/apt/apt.conf.d/1", 'Proxy "http://u:p@m/";\n'),
+        ("unsigned packages", "etc/apt/sources.list", "deb http://m s m\n"),
+        ("unsigned packages", "etc/apt/sources.list.d/x.list",
+         "deb [signed-by=/k.gpg trusted=yes] http://m s m\n"),
+        ("unsigned packages", "etc/apt/sources.list.d/x.sources",
+         SIGNED + "\n" + SIGNED.replace("Signed-By", "#Signed-By")),
+        ("unsigned packages", "etc/apt/sources.list.d/x.sources",
+         SIGNED + "Trusted: yes\n"),
+        ("unsigned packages", "etc/apt/apt.conf.d/99",
+         'APT::Get::AllowUnauthenticated "true";\n'),
+        ("unsigned packages", "etc/apt/trusted.gpg", "x"),
+    )  # fmt: skip
+    @ddt.unpack
+    def test_planted(self, kind: str, name: str, text: str) -> None:
+        self.write(name, text)
+        found = findings.look(self.root)
+        self.assertEqual(
+            [(kind, f"/{name}")], [each[:2] for each in found]
+        )
+        self.assertNotIn("secret", str(found))
+
+    def test_a_key_that_may_let_in(self) -> None:
+        self.write("home/ann/.ssh/authorized_keys", "ssh-ed25519 A\n")
+        self.assertEqual([], findings.look(self.root, dev=True))
+
+    def test_signed_one_line_source(self) -> None:
+        self.write(
+            "etc/apt/sources.list", "deb [signed-by=/k.gpg] http://m s m\n"
+        )
+        self.assertEqual([], findings.look(self.root))
+
+    def test_links_lead_nowhere(self) -> None:
+        outside = self.temp_dir() / "key"
+        outside.write_text(KEY)
+        (self.root / "etc/passwords").symlink_to(outside)
+        (self.root / "var/lib").mkdir(parents=True)
+        (self.root / "var/lib/dbus").symlink_to(outside.parent)
+        (outside.parent / "machine-id").write_text("0123\n")
+        (self.root / "etc/machine-id").unlink()
+        (self.root / "etc/machine-id").symlink_to(outside)
+        self.assertEqual([], findings.look(self.root))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks into an image, trusting neither its manifest nor its makers.
+
+Reading a foreign root takes root's rights.  As another user, this module
+runs itself again through sudo and reads the findings from that.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.inspection import findings
+from trove_tools.inspection import mounted
+
+
+def inspect(image: pathlib.Path, dev: bool = False) -> list[findings.Finding]:
+    """Return all that must not be in an image.
+
+    :param image: a qcow2 or raw disk, or a tar archive of the root.
+    :param dev: it was built for development.
+    :raises ImageError: the file is no image.
+    """
+    if not image.is_file():
+        raise errors.ImageError(
+            f"image {image} cannot be read: there is no such file",
+            hint="give the path of an image file",
+        )
+    if os.geteuid() == 0:
+        with mounted.root_of(image) as root:
+            return findings.look(root, dev)
+    argv = [sys.executable, "-m", __name__, os.fspath(image.resolve())]
+    done = process.run(
+        process.as_root([*argv, "dev"] if dev else argv), check=False
+    )
+    if done.status == errors.EXIT_USAGE:
+        raise errors.ImageError(**json.loads(done.stdout))
+    if done.status != 0:
+        raise process.failure(argv, done.status, done.stderr)
+    return [findings.Finding(*each) for each in json.loads(done.stdout)]
+
+
+def require_safe(image: pathlib.Path, dev: bool = False) -> None:
+    """Make sure that nothing is in an image that must not be.
+
+    :raises ImageError: naming all that is.
+    """
+    found = inspect(image, dev)
+    if found:
+        listed = "".join(
+            f"\n  {each.path}: {each.kind}: {each.what}" for each in found
+        )
+        raise errors.ImageError(
+            f"the image is not safe to be published:{listed}",
+            hint="remove this in an element's hook in post-install.d or"
+            " cleanup.d, then build again",
+        )
+
+
+def _main() -> int:
+    """Inspect as root for another user: findings, or an error, as JSON."""
+    try:
+        found = inspect(pathlib.Path(sys.argv[1]), "dev" in sys.argv[2:])
+    except errors.TroveToolsError as exc:
+        print(json.dumps({"message": exc.message, "hint": exc.hint}))
+        return errors.EXIT_USAGE
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
