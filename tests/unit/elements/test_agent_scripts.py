@@ -130,6 +130,24 @@ class TranslateTest(SettingsCase):
         self.assertEqual(({}, {}), (settings, mounts))
 
 
+class CertificatesTest(SettingsCase):
+    def test_what_the_host_trusts(self) -> None:
+        bundle = self.home / "ca.pem"
+        bundle.write_text("certificate")
+        system = self.home / "system.pem"
+        self.patch_object(self.pip, "SYSTEM_CERTIFICATES", (str(system),))
+        self.assertIsNone(self.pip.certificates({}))
+        system.write_text("certificate")
+        self.assertEqual(str(system), self.pip.certificates({}))
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            self.assertEqual(
+                str(bundle), self.pip.certificates({name: str(bundle)})
+            )
+        self.assertEqual(
+            str(system), self.pip.certificates({"SSL_CERT_FILE": "/no/such"})
+        )
+
+
 class UvTest(SettingsCase):
     def test_names(self) -> None:
         self.assertEqual(

@@ -36,6 +36,17 @@ PLAIN = (
     "proxy",
 )
 
+#: What pip goes by when its own settings name no certificates.
+CERTIFICATE_VARIABLES = (
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+SYSTEM_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+)
+
 #: pip's name -> uv's variable.
 UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -90,6 +101,18 @@ def read_settings(
         for name, value in settings.items()
         if name in known and value
     }
+
+
+def certificates(environ: Mapping[str, str]) -> str | None:
+    """Return the file of the authorities that this host trusts.
+
+    A company's own are among them as a rule, and the guest's do not know it.
+    """
+    named = [environ.get(name, "") for name in CERTIFICATE_VARIABLES]
+    for path in (*named, *SYSTEM_CERTIFICATES):
+        if os.path.isfile(path):
+            return path
+    return None
 
 
 def local_path(location: str) -> pathlib.Path | None:
@@ -159,7 +182,11 @@ def main(directory: str) -> None:
     # also for a client certificate, which holds its key
     os.umask(0o077)
     out_dir = pathlib.Path(directory)
-    settings, mounts = translate(read_settings(os.environ), out_dir)
+    found = read_settings(os.environ)
+    trusted = certificates(os.environ)
+    if "cert" not in found and trusted:
+        found["cert"] = trusted
+    settings, mounts = translate(found, out_dir)
     pip_conf = configparser.RawConfigParser()
     pip_conf["global"] = settings
     with open(out_dir / "pip.conf", "w") as conf:
