@@ -179,7 +179,7 @@ class VerifyTest(base.TestCase):
         self.assertTrue(checks["power off"].ok)
         self.assertTrue(found.console)
         log = self.place / "console.log"
-        self.assertIn("Linux version", log.read_text(errors="replace"))
+        self.assertIn("reboot: Power down", log.read_text(errors="replace"))
 
 
 def _unreachable(address: str, port: int) -> str:

@@ -41,6 +41,8 @@ _FATAL = (
 )
 _STAGES = (
     ("Linux version", "the kernel has started"),
+    # a quiet kernel says nothing, and systemd's log may go elsewhere
+    ("\x1b[0;32m  OK  \x1b[0m", "systemd has started"),
     ("systemd[1]: ", "systemd has started"),
 )
 _BEGINNING = "firmware and boot loader"
