@@ -20,6 +20,7 @@ _REQUIREMENT = re.compile(
 )
 # an @ before the path is a user's, one in the path begins a ref
 _GIT = re.compile(r"^(?P<url>\w+://[^/]*/[^@]+)(@(?P<ref>.+))?$")
+_PASSWORD = re.compile(r"://[^/@:]*:[^/@]*@")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,14 @@ def parse(
     :param series: what to take when nothing was given.
     :raises UsageError: it names nothing that exists.
     """
+    for flag, url in (("--agent", text), ("--constraints", constraints)):
+        if url and _PASSWORD.search(url):
+            raise errors.UsageError(
+                f"{flag}: there is a password in the URL, and it would stay"
+                " in the build's log and the image's manifest",
+                hint="leave it out, and let git's credential helper or"
+                " ~/.netrc of the building user supply it",
+            )
     limits = _constraints(constraints)
     if not text:
         return Agent("pypi", series.requirement, constraints=limits)

@@ -146,6 +146,8 @@ def command(plan: _plan.Plan, stem: pathlib.Path) -> list[str]:
     return [
         # the one installed with us, whatever is first on PATH
         os.path.join(sys.prefix, "bin", "disk-image-create"),
+        # without the element "base", whose packages no guest of ours needs
+        "-n",
         "-a", plan.guest["arch"],
         "-t", kind,
         "-o", os.fspath(stem),

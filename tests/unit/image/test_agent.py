@@ -43,6 +43,17 @@ class ParseTest(base.TestCase):
         error = self.assertRaises(errors.UsageError, self.parse, text)
         self.assertIn("for example", error.hint or "")
 
+    @ddt.data(
+        ("git+https://me:secret@h/trove", None),
+        (None, "https://me:secret@h/upper-constraints.txt"),
+    )
+    @ddt.unpack
+    def test_no_passwords(self, text: str | None, limits: str | None) -> None:
+        error = self.assertRaises(
+            errors.UsageError, agent.parse, text, limits, SERIES
+        )
+        self.assertNotIn("secret", f"{error.message}{error.hint}")
+
 
 class CheckoutTest(base.TestCase):
     def setUp(self) -> None:

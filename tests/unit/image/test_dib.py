@@ -95,9 +95,9 @@ class CommandTest(base.TestCase):
         argv = dib.command(made, pathlib.Path("/out/x"))
         self.assertTrue(argv[0].endswith("/bin/disk-image-create"))
         self.assertEqual(
-            ["-a", "amd64", "-t", "raw", "-o", "/out/x"], argv[1:7]
+            ["-n", "-a", "amd64", "-t", "raw", "-o", "/out/x"], argv[1:8]
         )
-        self.assertEqual(list(made.elements), argv[7:])
+        self.assertEqual(list(made.elements), argv[8:])
         variables = dib.environment(made, pathlib.Path("/work"))
         self.assertEqual("/a:/b", variables["ELEMENTS_PATH"])
         self.assertEqual("/work", variables["TMP_DIR"])
