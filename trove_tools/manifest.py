@@ -104,8 +104,8 @@ def read(image: pathlib.Path) -> Manifest | None:
             hint="build the image again, or remove the manifest and name"
             " the datastore on the command line",
         ) from exc
-    if not isinstance(data, dict) or data.get("manifest_version") != VERSION:
-        found = data.get("manifest_version") if isinstance(data, dict) else data
+    found = data.get("manifest_version") if isinstance(data, dict) else None
+    if found != VERSION:
         raise errors.ImageError(
             f"manifest {file} is of version {found!r};"
             f" this release reads version {VERSION}",

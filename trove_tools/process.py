@@ -23,6 +23,7 @@ Argument = str | os.PathLike[str]
 Child = subprocess.Popen[bytes]
 
 _NOT_FOUND = 127
+_SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _TAIL_LINES = 15
 
 
@@ -57,9 +58,24 @@ def require(*tools: str) -> None:
 
     :raises MissingToolError: naming all that are absent, with packages.
     """
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    missing = [tool for tool in tools if find(tool) is None]
     if missing:
         raise hosttools.missing(missing)
+
+
+def find(tool: str) -> str | None:
+    """Return where a program is; nothing if it is not on this host."""
+    return shutil.which(tool, path=_search_path())
+
+
+def _search_path() -> str:
+    """Return PATH with the directories of root's programs.
+
+    Debian's ordinary users do not have them, but much of what runs through
+    sudo, and some of what does not need it, is there.
+    """
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([*places, *_SYSTEM_PLACES]))
 
 
 def environment(
@@ -69,7 +85,12 @@ def environment(
 
     The locale is fixed, because the tools' messages are read by machines.
     """
-    return {**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}
+    return {
+        **os.environ,
+        "PATH": _search_path(),
+        "LC_ALL": "C.UTF-8",
+        **(extra or {}),
+    }
 
 
 def run(

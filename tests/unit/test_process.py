@@ -54,11 +54,21 @@ class RunTest(base.TestCase):
 
     def test_require_names_all_and_their_packages(self) -> None:
         self.set_env(PATH=str(self.temp_dir()))
+        self.patch_object(process, "_SYSTEM_PLACES", ())
         error = self.assertRaises(
             errors.MissingToolError, process.require, "sgdisk", "qemu-img"
         )
         self.assertIn("sgdisk, qemu-img", error.message)
         self.assertIn("install ", error.hint or "")
+
+    def test_roots_programs_are_found(self) -> None:
+        place = self.temp_dir()
+        self.fake_program("for-root-x", "echo found", place)
+        self.set_env(PATH="/usr/bin:/bin")
+        self.assertIsNone(process.find("for-root-x"))
+        self.patch_object(process, "_SYSTEM_PLACES", (str(place),))
+        process.require("for-root-x")
+        self.assertEqual("found\n", process.run(["for-root-x"]).stdout)
 
 
 class StartTest(base.TestCase):

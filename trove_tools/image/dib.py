@@ -161,11 +161,11 @@ def environment(plan: _plan.Plan, work: pathlib.Path) -> dict[str, str]:
     :param work: the directory for all that it mounts and writes.
     """
     binaries = os.path.join(sys.prefix, "bin")
-    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = process.environment()["PATH"]
     return {
         **plan.environment,
         "ELEMENTS_PATH": ":".join(plan.elements_path),
-        "PATH": f"{binaries}:{os.environ.get('PATH', '')}:{system}",
+        "PATH": f"{binaries}:{path}",
         "TMP_DIR": os.fspath(work),
         # diskimage-builder gives files back to $USER, which not every
         # environment has

@@ -80,7 +80,7 @@ def may_be_root() -> bool:
     """Tell whether root's rights can be had without a question."""
     if os.geteuid() == 0:
         return True
-    if shutil.which("sudo") is None:
+    if process.find("sudo") is None:
         return False
     return process.run(["sudo", "-n", "true"], check=False).status == 0
 
@@ -141,7 +141,7 @@ def tools(arch: str = "amd64") -> list[Finding]:
     findings = []
     for purpose in ("build", "verify"):
         for name in _tools(purpose, arch):
-            found = shutil.which(name)
+            found = process.find(name)
             findings.append(
                 Finding(
                     f"{name} (to {purpose})",

@@ -179,7 +179,8 @@ class FurtherTest(base.TestCase):
         place = self.temp_dir()
         (place / "thirteenth.yaml").write_text(yaml.safe_dump(data))
         catalog = loader.load([place])
-        self.assertEqual("11.8", catalog.datastore("thirteenth").version().version)
+        added = catalog.datastore("thirteenth")
+        self.assertEqual("11.8", added.version().version)
         self.assertIn("mariadb", catalog.datastores)
 
     def test_no_such_directory(self) -> None:

@@ -9,6 +9,7 @@ import ddt
 from tests import base
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import process
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
 from trove_tools.image import host
@@ -104,6 +105,7 @@ class RefusalTest(CommandCase):
 
     def test_missing_tools_are_named_with_their_packages(self) -> None:
         self.set_env(PATH=str(self.temp_dir()))
+        self.patch_object(process, "_SYSTEM_PLACES", ())
         said = self.refused(
             errors.EXIT_MISSING,
             "build", "mariadb", "-o", str(self.temp_dir()),
@@ -180,6 +182,7 @@ class VerifyTest(CommandCase):
 class DoctorTest(CommandCase):
     def test_missing_tools(self) -> None:
         self.set_env(PATH=str(self.temp_dir()))
+        self.patch_object(process, "_SYSTEM_PLACES", ())
         status, out, _ = self.call("doctor", "-f", "json")
         self.assertEqual(errors.EXIT_MISSING, status)
         rows = {row["check"]: row for row in json.loads(out)}
