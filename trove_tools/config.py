@@ -40,6 +40,19 @@ OPTIONS = (
            variables=("DIB_ARCH",)),
     Option("runtime", "plan", "how the datastore runs in the guest",
            metavar="RUNTIME"),
+    Option("container_source", "plan",
+           "where the datastore's container comes from: packages, registry,"
+           " archive:PATH or oci:PATH; with DATASTORE= before it for one of"
+           " several (default: packages where the catalog has them)",
+           many=True, metavar="SOURCE"),
+    Option("registry_mirror", "plan",
+           "registry to ask instead of the catalog's; http://... for one"
+           " without TLS", metavar="HOST[:PORT][/PATH]"),
+    Option("locked", "plan",
+           "take from registries only what this lock file pins",
+           options.path, metavar="FILE"),
+    Option("lock", "lock", "write what came from registries to a lock file",
+           options.path, metavar="FILE"),
     Option("agent", "plan",
            "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
            " or a directory", metavar="SOURCE"),
@@ -72,6 +85,8 @@ OPTIONS = (
            options.path, pathlib.Path("."), short="-o", metavar="DIR"),
     Option("name", "name", "name of the image, without an ending",
            metavar="NAME"),
+    Option("together", "name", "one image for all the datastores named",
+           options.boolean, False),
     Option("work_dir", "place", "directory for the build's own files",
            options.path, variables=("TMP_DIR",), metavar="DIR"),
     Option("force", "force", "do it again even if there is no need",

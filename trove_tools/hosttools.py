@@ -17,7 +17,9 @@ class Tool:
     """A program of the host.
 
     :param name: the program.
-    :param purpose: what it is needed for: ``build`` or ``verify``.
+    :param purpose: what it is needed for: ``build``, ``verify``,
+        ``packages`` (to make containers of packages) or ``containers`` (to
+        get them from elsewhere).
     :param debian: Debian's and Ubuntu's package.
     :param fedora: the package of Fedora and its family.
     """
@@ -41,6 +43,8 @@ TOOLS = {
         Tool("qemu-img", "build", "qemu-utils", "qemu-img"),
         Tool("blkid", "build", "util-linux", "util-linux"),
         Tool("gpg", "build", "gnupg", "gnupg2"),
+        Tool("mmdebstrap", "packages", "mmdebstrap", "mmdebstrap"),
+        Tool("skopeo", "containers", "skopeo", "skopeo"),
         Tool(
             "qemu-system-x86_64",
             "verify",

@@ -27,6 +27,8 @@ class Datastore:
     :param min_ram: memory a guest needs, MiB.
     :param min_disk: disk a guest needs, GiB.
     :param installed: the full version of the server's package.
+    :param containers: those in the guest's image store that it runs in:
+        names (with tags), digest, source, reference and size (bytes).
     """
 
     name: str
@@ -37,6 +39,7 @@ class Datastore:
     min_ram: int
     min_disk: int
     installed: str = ""
+    containers: tuple[dict[str, typing.Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +127,13 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
     known = {field.name for field in dataclasses.fields(Manifest)}
     values = {name: data[name] for name in known if name in data}
     values["datastores"] = tuple(
-        Datastore(**{**entry, "packages": tuple(entry["packages"])})
+        Datastore(
+            **{
+                **entry,
+                "packages": tuple(entry["packages"]),
+                "containers": tuple(entry.get("containers", ())),
+            }
+        )
         for entry in data["datastores"]
     )
     return Manifest(**values)

@@ -186,8 +186,25 @@ def _runtime(name: str, data: dict[str, typing.Any]) -> model.Runtime:
     return model.Runtime(
         name=name,
         elements=tuple(data["elements"]),
-        packages=tuple(data["packages"]),
         health=model.Health(
             **{**health, "setup": tuple(health.get("setup", ()))}
         ),
+        packages=tuple(data.get("packages", ())),
+        container=_container(data["container"])
+        if "container" in data
+        else None,
+    )
+
+
+def _container(data: dict[str, typing.Any]) -> model.Container:
+    return model.Container(
+        image=data["image"],
+        names=tuple(data["names"]),
+        variable=data["variable"],
+        packages={
+            version: {
+                guest: tuple(packages) for guest, packages in guests.items()
+            }
+            for version, guests in data.get("packages", {}).items()
+        },
     )

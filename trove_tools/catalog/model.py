@@ -61,16 +61,41 @@ class Health:
 
 
 @dataclasses.dataclass(frozen=True)
+class Container:
+    """The container that a datastore runs in.
+
+    :param image: the repository in a registry, without a tag.
+    :param names: what else a cloud's configuration may call it.
+    :param variable: the variable in its environment that tells the version.
+    :param packages: by version and guest system, the packages that such a
+        container can be made of; the first has the version.
+    """
+
+    image: str
+    names: tuple[str, ...]
+    variable: str
+    packages: collections.abc.Mapping[
+        str, collections.abc.Mapping[str, tuple[str, ...]]
+    ]
+
+    def tagged(self, version: str) -> tuple[str, ...]:
+        """Return all its names with a version's tag."""
+        return tuple(f"{name}:{version}" for name in (*self.names, self.image))
+
+
+@dataclasses.dataclass(frozen=True)
 class Runtime:
     """One way in which a datastore runs in the guest.
 
     :param packages: the server's packages; the first has its version.
+    :param container: the container, where there is one.
     """
 
     name: str
     elements: tuple[str, ...]
-    packages: tuple[str, ...]
     health: Health
+    packages: tuple[str, ...] = ()
+    container: Container | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ _GROUPS = {
     "list": ("common",),
     "show": ("common",),
     "plan": ("common", "arch", "plan", "name"),
-    "build": ("common", "arch", "plan", "name", "place", "force"),
+    "build": ("common", "arch", "plan", "name", "lock", "place", "force"),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "doctor": ("common", "place"),
 }
@@ -149,15 +149,18 @@ def _plans(
     from trove_tools.image import plan
     from trove_tools.image import request
 
-    if settings.name and len(flags.datastores) > 1:
+    images = [[word] for word in flags.datastores]
+    if settings.together:
+        images = [flags.datastores]
+    if settings.name and len(images) > 1:
         raise errors.UsageError(
             "--name goes with one image only",
-            hint="build the images one by one, or leave --name out",
+            hint="build the images one by one, or leave --name out; or"
+            " --together makes one image of all",
         )
     # all are checked before the first is built
     return [
-        plan.make(request.make(word, settings, catalog))
-        for word in flags.datastores
+        plan.make(request.make(words, settings, catalog)) for words in images
     ]
 
 
@@ -182,6 +185,7 @@ def _build(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools.container import lock
     from trove_tools.image import build
 
     results = []
@@ -195,6 +199,8 @@ def _build(
         )
         if not result.built:
             screen.say(f"{result.image} is current; nothing to do")
+        if settings.lock:
+            lock.write(settings.lock, result.pinned())
         results.append(result.as_dict())
     if settings.format == "table":
         for each in results:

@@ -14,6 +14,8 @@ import uuid
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools.container import prepare
+from trove_tools.container import sources
 from trove_tools.image import dib
 from trove_tools.image import disk
 from trove_tools.image import host
@@ -35,6 +37,15 @@ class Result:
     log: pathlib.Path
     built: bool
     seconds: float
+
+    def pinned(self) -> dict[str, str]:
+        """Return the digests of what came from registries, by reference."""
+        return {
+            container["reference"]: container["digest"]
+            for datastore in self.manifest.datastores
+            for container in datastore.containers
+            if container["source"] == "registry"
+        }
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it for printing."""
@@ -93,13 +104,17 @@ def build(
         log = manifest.sidecar(image) / "build.log"
         return Result(image, found, log, False, time.monotonic() - begin)
     host.require_tools("build")
+    for container in plan.containers:
+        host.require_tools(
+            "packages" if container["source"] == "packages" else "containers"
+        )
     host.require_root()
     host.require_space(output, work)
     with workspace.open_workspace(output, plan.file, work) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
-            timings = _make(plan, space, screen)
-            made = _describe(plan, space, timings)
+            timings, containers = _make(plan, space, screen)
+            made = _describe(plan, space, timings, containers)
         except errors.TroveToolsError as exc:
             kept = space.keep_log(output)
             where = f"the whole log is in {kept}"
@@ -115,17 +130,23 @@ def _make(
     plan: _plan.Plan,
     space: workspace.Workspace,
     screen: console.Console,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], list[prepare.Prepared]]:
     """Run diskimage-builder and bring the result into its format."""
-    steps = len(dib.PHASES) + 2
+    steps = len(plan.containers) + len(dib.PHASES) + 2
     with screen.progress(plan.name, steps) as progress:
+        begin = time.monotonic()
+        containers = _prepare(plan, space, progress)
+        prepared = round(time.monotonic() - begin, 1)
         timings = dib.run(
             plan,
             space.stem,
             work=space.work.resolve(),
             log=space.log,
             progress=progress,
+            containers=space.containers,
         )
+        if containers:
+            timings = {"containers": prepared, **timings}
         begin = time.monotonic()
         if plan.output["format"] == "qcow2":
             progress.state("convert to qcow2")
@@ -135,13 +156,49 @@ def _make(
             timings["convert"] = round(time.monotonic() - begin, 1)
         progress.advance()
         progress.state("describe")
-    return timings
+    return timings, containers
+
+
+def _prepare(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    progress: console.Progress,
+) -> list[prepare.Prepared]:
+    """Lay the containers where the element finds them.
+
+    :raises BuildError: one cannot be had, or is of another version.
+    """
+    prepared = []
+    mirror = plan.environment.get("DIB_DISTRIBUTION_MIRROR")
+    with open(space.log, "a") as log:
+        for entry in plan.containers:
+            container = sources.Container(**entry)
+            progress.state(f"container of {container.datastore}")
+            made = prepare.prepare(
+                container,
+                space.containers,
+                guest=plan.guest,
+                mirror=mirror,
+                security=plan.environment.get("DIB_DEBIAN_SECURITY_MIRROR"),
+                log=log.write,
+            )
+            for server in container.packages[:1]:
+                packages.of_version(
+                    {server: made.installed},
+                    server,
+                    container.version,
+                    mirror or "the mirror",
+                )
+            prepared.append(made)
+            progress.advance()
+    return prepared
 
 
 def _describe(
     plan: _plan.Plan,
     space: workspace.Workspace,
     timings: dict[str, float],
+    containers: list[prepare.Prepared],
 ) -> manifest.Manifest:
     """Return the manifest of the image that was just made."""
     image = space.image
@@ -166,7 +223,7 @@ def _describe(
         guest=plan.guest,
         series=plan.series,
         agent=agent,
-        datastores=tuple(_datastores(plan, space)),
+        datastores=tuple(_datastores(plan, space, containers)),
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={
@@ -178,15 +235,26 @@ def _describe(
 
 
 def _datastores(
-    plan: _plan.Plan, space: workspace.Workspace
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    containers: list[prepare.Prepared],
 ) -> collections.abc.Iterator[manifest.Datastore]:
     """Yield what the image serves, with what is really installed.
 
     :raises BuildError: that is not what the plan says.
     """
-    found = packages.installed(space.sidecar, plan.name)
     mirror = plan.environment.get("DIB_DISTRIBUTION_MIRROR", "the mirror")
+    prepared = {each.container.datastore: each for each in containers}
     for entry in plan.datastores:
+        container = prepared.get(entry["name"])
+        if container is not None:
+            yield manifest.Datastore(
+                **entry,
+                installed=container.installed,
+                containers=(container.as_dict(),),
+            )
+            continue
+        found = packages.installed(space.sidecar, plan.name)
         server, version = entry["packages"][0], entry["version"]
         yield manifest.Datastore(
             **entry,

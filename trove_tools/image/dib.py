@@ -155,15 +155,19 @@ def command(plan: _plan.Plan, stem: pathlib.Path) -> list[str]:
     ]  # fmt: skip
 
 
-def environment(plan: _plan.Plan, work: pathlib.Path) -> dict[str, str]:
+def environment(
+    plan: _plan.Plan, work: pathlib.Path, containers: pathlib.Path
+) -> dict[str, str]:
     """Return the variables that diskimage-builder is given.
 
     :param work: the directory for all that it mounts and writes.
+    :param containers: the directory with the containers' archives.
     """
     binaries = os.path.join(sys.prefix, "bin")
     path = process.environment()["PATH"]
     return {
         **plan.environment,
+        "DIB_TROVE_CONTAINERS": os.fspath(containers),
         "ELEMENTS_PATH": ":".join(plan.elements_path),
         "PATH": f"{binaries}:{path}",
         "TMP_DIR": os.fspath(work),
@@ -180,6 +184,7 @@ def run(
     work: pathlib.Path,
     log: pathlib.Path,
     progress: console.Progress,
+    containers: pathlib.Path,
 ) -> dict[str, float]:
     """Build a plan's raw disk (or tar archive).
 
@@ -187,6 +192,7 @@ def run(
     :param work: an empty directory, with no blank in its path.
     :param log: takes all that diskimage-builder prints.
     :param progress: told of each phase; there are ``len(PHASES)``.
+    :param containers: the directory with the containers' archives.
     :returns: seconds by phase.
     :raises BuildError: it failed.
     """
@@ -194,7 +200,7 @@ def run(
     # it works there, so that all its processes can be told from others
     child = process.start(
         command(plan, stem),
-        env=environment(plan, work),
+        env=environment(plan, work, containers),
         cwd=work,
         pipe=True,
     )

@@ -44,7 +44,7 @@ def cache_directory() -> pathlib.Path:
 def require_tools(purpose: str, arch: str = "amd64") -> None:
     """Make sure that the programs for a purpose are there.
 
-    :param purpose: build or verify.
+    :param purpose: as in the table of :mod:`trove_tools.hosttools`.
     :raises MissingToolError: naming all that are absent.
     """
     process.require(*_tools(purpose, arch))
@@ -139,12 +139,17 @@ def _existing(directory: pathlib.Path) -> pathlib.Path:
 def tools(arch: str = "amd64") -> list[Finding]:
     """Look for every program that building and verifying need."""
     findings = []
-    for purpose in ("build", "verify"):
+    for purpose, words in (
+        ("build", "to build"),
+        ("packages", "to make containers of packages"),
+        ("containers", "to get containers from elsewhere"),
+        ("verify", "to verify"),
+    ):
         for name in _tools(purpose, arch):
             found = process.find(name)
             findings.append(
                 Finding(
-                    f"{name} (to {purpose})",
+                    f"{name} ({words})",
                     found is not None,
                     found or "not found",
                     hosttools.install_command([name]) or "",

@@ -25,6 +25,7 @@ class Plan:
     :param environment: what reaches diskimage-builder.
     :param output: format, compression, partition_table, disk_size (GiB).
     :param inputs: versions and digests of what takes part.
+    :param containers: what is put into the guest's image store.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Plan:
     environment: dict[str, str]
     output: dict[str, typing.Any]
     inputs: dict[str, str]
+    containers: tuple[dict[str, typing.Any], ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -53,6 +55,8 @@ class Plan:
         """
         content = dataclasses.asdict(self)
         del content["elements_path"]
+        for container in content["containers"]:
+            del container["path"]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -64,19 +68,22 @@ class Plan:
 
 def make(request: _request.Request) -> Plan:
     """Return the plan that fulfils a request."""
-    datastore, guest = request.datastore, request.guest
+    guest = request.guest
     return Plan(
         name=request.name or default_name(request),
-        datastores=(
+        datastores=tuple(
             {
-                "name": datastore.name,
-                "version": request.version.version,
-                "manager": datastore.manager,
-                "runtime": request.runtime.name,
-                "packages": request.runtime.packages,
-                "min_ram": datastore.min_ram,
-                "min_disk": max(datastore.min_disk, request.disk_size),
-            },
+                "name": each.datastore.name,
+                "version": each.version.version,
+                "manager": each.datastore.manager,
+                "runtime": each.runtime.name,
+                "packages": each.container.packages
+                if each.container
+                else each.runtime.packages,
+                "min_ram": each.datastore.min_ram,
+                "min_disk": max(each.datastore.min_disk, request.disk_size),
+            }
+            for each in request.choices
         ),
         guest={
             "distribution": guest.distribution,
@@ -101,7 +108,12 @@ def make(request: _request.Request) -> Plan:
             f"block-device-trove-{request.partition_table}",
             "trove-guest",
             "trove-guest-agent",
-            *request.runtime.elements,
+            # once each, in the order of the datastores
+            *dict.fromkeys(
+                element
+                for each in request.choices
+                for element in each.runtime.elements
+            ),
             *request.further_elements,
             "manifests",
         ),
@@ -119,16 +131,24 @@ def make(request: _request.Request) -> Plan:
             "diskimage-builder": request.dib_version,
             "elements": request.elements_digest,
         },
+        containers=tuple(
+            each.container.as_dict()
+            for each in request.choices
+            if each.container
+        ),
     )
 
 
 def default_name(request: _request.Request) -> str:
     """Return the name of an image that is given none."""
+    datastores = (
+        f"{each.datastore.name}-{each.version.version}"
+        for each in request.choices
+    )
     return "-".join(
         (
             "trove",
-            request.datastore.name,
-            request.version.version,
+            *datastores,
             request.guest.distribution,
             request.guest.version,
             request.arch,

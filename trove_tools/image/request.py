@@ -6,6 +6,7 @@ diskimage-builder's version, the elements' files, the state of a checkout)
 is looked up here, once, so that making the plan is a pure function.
 """
 
+import collections.abc
 import dataclasses
 import importlib.metadata
 import os
@@ -14,23 +15,37 @@ import pathlib
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.catalog import model
+from trove_tools.container import lock
+from trove_tools.container import sources
 from trove_tools.image import agent
 from trove_tools.image import elements
 from trove_tools.image import mirrors
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """One image that somebody wants.
+class Choice:
+    """One datastore that an image is to serve.
 
-    :param disk_size: GiB; the catalog's minimum when not given.
-    :param inherited: the ``DIB_*`` variables of our own environment.
-    :param name: the image's name; made from its content when not given.
+    :param container: what it runs in, unless it runs natively.
     """
 
     datastore: model.Datastore
     version: model.Version
     runtime: model.Runtime
+    container: sources.Container | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One image that somebody wants.
+
+    :param choices: the datastores; at least one.
+    :param disk_size: GiB; the catalog's minimum when not given.
+    :param inherited: the ``DIB_*`` variables of our own environment.
+    :param name: the image's name; made from its content when not given.
+    """
+
+    choices: tuple[Choice, ...]
     guest: model.Guest
     arch: str
     series: model.Series
@@ -50,47 +65,37 @@ class Request:
 
 
 def make(
-    word: str, settings: options.Settings, catalog: model.Catalog
+    words: collections.abc.Sequence[str],
+    settings: options.Settings,
+    catalog: model.Catalog,
 ) -> Request:
-    """Return the request for ``DATASTORE[:VERSION]``.
+    """Return the request for an image.
 
+    :param words: ``DATASTORE[:VERSION]``, one or several.
     :raises UsageError: something named does not exist or does not go
         together.
     """
-    datastore_name, _, version_name = word.partition(":")
-    datastore = catalog.datastore(datastore_name)
-    runtime = datastore.runtime(settings.runtime)
     guest = catalog.guest(settings.guest) if settings.guest else None
-    version = _version(datastore, version_name, runtime, guest)
-    systems = version.guests.get(runtime.name, ())
-    if guest is None:
-        # the catalog's order is the order of preference
-        guest = next(
-            each for each in catalog.guests.values() if each.name in systems
-        )
-    if guest.name not in systems:
+    choices = [_choice(word, settings, catalog, guest) for word in words]
+    guest = guest or _common_guest(choices, catalog)
+    for choice in choices:
+        _require_guest(choice, guest)
+    names = [choice.datastore.name for choice in choices]
+    if len(set(names)) < len(names):
         raise errors.UsageError(
-            f"{datastore.name} {version.version} ({runtime.name}) is not"
-            f" made for {guest.name}",
-            hint=f"guest systems that have it: {', '.join(systems)}",
+            f"an image serves a datastore once: {', '.join(names)}",
+            hint="build the versions one by one, without --together",
         )
     if settings.arch not in guest.architectures:
         raise errors.UsageError(
             f"{guest.name} is not made for architecture {settings.arch}",
             hint=f"one of: {', '.join(guest.architectures)}",
         )
-    size = settings.disk_size or datastore.min_disk
-    if size < datastore.min_disk:
-        raise errors.UsageError(
-            f"--disk-size {size}: {datastore.name} needs at least"
-            f" {datastore.min_disk} GiB"
-        )
+    size = _disk_size(settings.disk_size, choices)
     places = elements.path(settings.elements_path)
     host = mirrors.of_host(guest.distribution)
     return Request(
-        datastore=datastore,
-        version=version,
-        runtime=runtime,
+        choices=_with_containers(choices, guest, settings),
         guest=guest,
         arch=settings.arch,
         series=catalog.series,
@@ -116,6 +121,93 @@ def make(
             if name.startswith("DIB_")
         },
         name=_name(getattr(settings, "name", None)),
+    )
+
+
+def _choice(
+    word: str,
+    settings: options.Settings,
+    catalog: model.Catalog,
+    guest: model.Guest | None,
+) -> Choice:
+    name, _, version = word.partition(":")
+    datastore = catalog.datastore(name)
+    runtime = datastore.runtime(settings.runtime)
+    return Choice(
+        datastore, _version(datastore, version, runtime, guest), runtime
+    )
+
+
+def _common_guest(
+    choices: collections.abc.Iterable[Choice], catalog: model.Catalog
+) -> model.Guest:
+    """Return the first guest system that has all that is wanted."""
+    for guest in catalog.guests.values():
+        if all(
+            guest.name in each.version.guests.get(each.runtime.name, ())
+            for each in choices
+        ):
+            return guest
+    wanted = ", ".join(
+        f"{each.datastore.name} {each.version.version}"
+        f" ({each.runtime.name})"
+        for each in choices
+    )
+    raise errors.UsageError(
+        f"no guest system has {wanted}",
+        hint="`trove-image-builder list` names what each guest system has",
+    )
+
+
+def _require_guest(choice: Choice, guest: model.Guest) -> None:
+    systems = choice.version.guests.get(choice.runtime.name, ())
+    if guest.name not in systems:
+        raise errors.UsageError(
+            f"{choice.datastore.name} {choice.version.version}"
+            f" ({choice.runtime.name}) is not made for {guest.name}",
+            hint=f"guest systems that have it: {', '.join(systems) or 'none'}",
+        )
+
+
+def _disk_size(
+    wanted: int | None, choices: collections.abc.Iterable[Choice]
+) -> int:
+    """Return the disk's size, GiB: as wanted, else what is needed."""
+    largest = max(choices, key=lambda each: each.datastore.min_disk)
+    needed = largest.datastore.min_disk
+    if wanted is not None and wanted < needed:
+        raise errors.UsageError(
+            f"--disk-size {wanted}: {largest.datastore.name} needs at least"
+            f" {needed} GiB"
+        )
+    return wanted or needed
+
+
+def _with_containers(
+    choices: collections.abc.Iterable[Choice],
+    guest: model.Guest,
+    settings: options.Settings,
+) -> tuple[Choice, ...]:
+    """Add to each choice where its container comes from."""
+    locked = lock.read(settings.locked) if settings.locked else None
+    return tuple(
+        dataclasses.replace(
+            each,
+            container=sources.make(
+                each.datastore,
+                each.version.version,
+                each.runtime.container,
+                guest.name,
+                source=sources.choose(
+                    settings.container_source, each.datastore.name
+                ),
+                mirror=settings.registry_mirror,
+                locked=locked,
+            ),
+        )
+        if each.runtime.container
+        else each
+        for each in choices
     )
 
 

@@ -37,6 +37,7 @@ class Workspace:
         self.stem = self.sidecar.with_suffix("")
         self.log = self.sidecar / "build.log"
         self.work = directory / "work"
+        self.containers = directory / "containers"
 
     def publish(self, output: pathlib.Path) -> pathlib.Path:
         """Give image and sidecar their final names.
@@ -101,6 +102,7 @@ def open_workspace(
     try:
         space = Workspace(directory, file)
         space.sidecar.mkdir()
+        space.containers.mkdir()
         if work_dir is None:
             space.work.mkdir()
         else:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lock file: which digest each reference had when it was written."""
+
+import collections.abc
+import json
+import pathlib
+
+from trove_tools import errors
+
+VERSION = 1
+
+
+def read(file: pathlib.Path) -> dict[str, str]:
+    """Return the digests of a lock file, by reference.
+
+    :raises UsageError: it is none.
+    """
+    try:
+        data = json.loads(file.read_text())
+        if data["lock_version"] != VERSION:
+            raise ValueError(f"lock_version {data['lock_version']}")
+        return dict(data["containers"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise errors.UsageError(
+            f"--locked {file}: this is no lock file: {exc}",
+            hint="write one with --lock",
+        ) from exc
+
+
+def write(
+    file: pathlib.Path, found: collections.abc.Mapping[str, str]
+) -> None:
+    """Add digests to a lock file, or begin one.
+
+    :raises UsageError: it cannot be written.
+    """
+    known = read(file) if file.exists() else {}
+    data = {
+        "lock_version": VERSION,
+        "containers": dict(sorted({**known, **found}.items())),
+    }
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(json.dumps(data, indent=2) + "\n")
+        partial.rename(file)
+    except OSError as exc:
+        raise errors.UsageError(
+            f"--lock {file} cannot be written: {exc.strerror}"
+        ) from exc

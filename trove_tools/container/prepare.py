@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepares a container for an image: an archive that ``docker load`` reads."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools.container import archive
+from trove_tools.container import recipes
+from trove_tools.container import rootfs
+from trove_tools.container import skopeo
+from trove_tools.container import sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A container that is ready.
+
+    :param digest: of the manifest in a registry, else the image's id.
+    :param size: of the archive, bytes.
+    :param installed: the server's full version; empty where unknown.
+    """
+
+    container: sources.Container
+    digest: str
+    size: int
+    installed: str
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for a manifest."""
+        return {
+            "names": list(self.container.names),
+            "digest": self.digest,
+            "source": self.container.source,
+            "reference": self.container.reference,
+            "size": self.size,
+        }
+
+
+def prepare(
+    container: sources.Container,
+    directory: pathlib.Path,
+    *,
+    guest: collections.abc.Mapping[str, str],
+    mirror: str | None,
+    security: str | None,
+    log: collections.abc.Callable[[str], object],
+) -> Prepared:
+    """Write ``DATASTORE.tar``.
+
+    :param directory: gets it, and beside it what is needed for a time.
+    :param guest: distribution, release and arch of the guest system.
+    :param mirror: where the distribution's packages are.
+    :param security: where its security updates are.
+    :param log: takes what the programs that do it said.
+    :raises BuildError: it cannot be had, or is not what was asked for.
+    """
+    file = directory / f"{container.datastore}.tar"
+    if container.source != "packages":
+        image = skopeo.find(container, guest["arch"])
+        log(f"{image.transport} is {image.digest}\n")
+        skopeo.copy(container, image, file, guest["arch"])
+        version = skopeo.version_in(image.config, container.variable)
+        return Prepared(container, image.digest, file.stat().st_size, version)
+    work = directory / container.datastore
+    work.mkdir()
+    recipe = recipes.read(container.datastore)
+    root, said = rootfs.make(
+        recipe,
+        guest=guest,
+        packages=container.packages,
+        mirror=mirror,
+        security=security,
+        directory=work,
+    )
+    log(said)
+    version = rootfs.installed(root).get(container.packages[0], "")
+    config = recipe.configuration(container.version)
+    config["Env"].append(f"{container.variable}={version}")
+    digest = archive.write(
+        root,
+        file,
+        names=container.names,
+        arch=guest["arch"],
+        config=config,
+        epoch=rootfs.epoch(),
+    )
+    root.unlink()
+    return Prepared(container, digest, file.stat().st_size, version)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: what turns a guest system's packages into a container.
+
+``recipes/NAME`` holds ``recipe.yaml`` and ``rootfs``, the files of our own
+that lie over the packages': the entrypoint and the health check.
+"""
+
+import collections.abc
+import dataclasses
+import io
+import pathlib
+import tarfile
+import typing
+
+import yaml
+
+DIRECTORY = pathlib.Path(__file__).parent / "recipes"
+
+#: Runs outside the container's root when all packages are in it.
+FINISH = DIRECTORY / "finish"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a container differs from its packages.
+
+    :param command: what the entrypoint is given by default.
+    :param environment: ``{version}`` in it is the datastore's.
+    :param remove: packages that are not needed, as dpkg-query's patterns.
+    :param delete: files that are not needed, as the shell's patterns.
+    """
+
+    directory: pathlib.Path
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    port: int
+    stop_signal: str
+    remove: tuple[str, ...]
+    delete: tuple[str, ...]
+
+    def files(self) -> collections.abc.Iterator[tuple[str, pathlib.Path]]:
+        """Yield our own files: their place in the container and here."""
+        root = self.directory / "rootfs"
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                yield str(file.relative_to(root)), file
+
+    def configuration(self, version: str) -> dict[str, typing.Any]:
+        """Return the ``config`` of the container's image."""
+        return {
+            "Entrypoint": ["docker-entrypoint.sh"],
+            "Cmd": list(self.command),
+            "Env": [
+                f"{name}={value.replace('{version}', version)}"
+                for name, value in self.environment.items()
+            ],
+            "ExposedPorts": {f"{self.port}/tcp": {}},
+            "StopSignal": self.stop_signal,
+            "User": "1001:1001",
+        }
+
+    def write_overlay(self, file: pathlib.Path) -> None:
+        """Write a tar archive of our own files, the same each time."""
+        with tarfile.open(file, "w") as archive:
+            for name, source in self.files():
+                content = source.read_bytes()
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                member.mode = source.stat().st_mode & 0o755
+                archive.addfile(member, io.BytesIO(content))
+
+
+def read(name: str) -> Recipe:
+    """Return a datastore's recipe."""
+    directory = DIRECTORY / name
+    data = yaml.safe_load((directory / "recipe.yaml").read_text())
+    return Recipe(
+        directory=directory,
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in data.items()
+        },
+    )

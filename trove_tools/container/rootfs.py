@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a container's root from a distribution's signed packages.
+
+mmdebstrap does it without a daemon, sorts what it writes, and takes all
+times from ``SOURCE_DATE_EPOCH``: the same packages give the same bytes.
+"""
+
+import collections.abc
+import os
+import pathlib
+import tarfile
+
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.container import recipes
+
+_KEYRINGS = pathlib.Path("/usr/share/keyrings")
+_COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
+
+_NOT_UNPACKED = (
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
+)
+
+
+def epoch() -> int:
+    """Return the time that everything in a container has.
+
+    Of its own choosing a build has none: the packages' versions say more.
+
+    :raises UsageError: SOURCE_DATE_EPOCH is no number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    if not text.isdigit():
+        raise errors.UsageError(
+            f"SOURCE_DATE_EPOCH is {text!r}",
+            hint="set it to seconds since 1970, or not at all",
+        )
+    return int(text)
+
+
+def make(
+    recipe: recipes.Recipe,
+    *,
+    guest: collections.abc.Mapping[str, str],
+    packages: collections.abc.Sequence[str],
+    mirror: str | None,
+    security: str | None,
+    directory: pathlib.Path,
+) -> tuple[pathlib.Path, str]:
+    """Make the root of a container.
+
+    :param guest: distribution, release and arch of the packages.
+    :param mirror: the archive; the distribution's own when not given.
+    :param security: the same for security updates.
+    :param directory: where to work and to leave the result.
+    :returns: the root as a tar archive, and what mmdebstrap said.
+    :raises BuildError: the packages cannot be had.
+    """
+    overlay = directory / "overlay.tar"
+    recipe.write_overlay(overlay)
+    finish = directory / "finish"
+    finish.write_bytes(recipes.FINISH.read_bytes())
+    finish.chmod(0o755)
+    root = directory / "root.tar"
+    argv: list[process.Argument] = [
+        # sudo passes no environment on
+        "env", f"SOURCE_DATE_EPOCH={epoch()}", f"TMPDIR={directory}",
+        f"TROVE_REMOVE={' '.join(recipe.remove)}",
+        f"TROVE_DELETE={' '.join(recipe.delete)}",
+        # what it mounts and starts is gone when it is, however it ends
+        "unshare", "--mount", "--pid", "--fork", "--kill-child",
+        "--mount-proc",
+        "mmdebstrap", "--mode=root", "--variant=essential",
+        f"--architectures={guest['arch']}",
+        f"--include={','.join(packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt={option}" for option in _NOT_UNPACKED),
+        # before the server's packages, whose scripts may ask it
+        f"--essential-hook=tar-in {overlay} /",
+        f"--customize-hook={finish}",
+        guest["release"], root,
+        *_sources(guest, mirror, security),
+    ]  # fmt: skip
+    try:
+        done = process.run(process.as_root(argv), cwd=directory)
+    except errors.CommandError as exc:
+        raise errors.BuildError(
+            f"no container can be made of {', '.join(packages)} of"
+            f" {guest['release']}:\n{_reasons(exc.output)}",
+            hint="check --mirror and --security-mirror, or this host's apt"
+            " sources; or take the container from elsewhere, with"
+            " --container-source",
+        ) from exc
+    return root, done.stderr
+
+
+def _reasons(output: str) -> str:
+    lines = output.strip().splitlines()
+    told = [line for line in lines if line.startswith(("E:", "W:", "Err:"))]
+    return "\n".join(f"  | {line}" for line in (told or lines)[-8:])
+
+
+def _sources(
+    guest: collections.abc.Mapping[str, str],
+    mirror: str | None,
+    security: str | None,
+) -> list[str]:
+    """Return apt's lines; none leaves it to mmdebstrap, which knows them."""
+    if mirror is None:
+        return []
+    distribution, release = guest["distribution"], guest["release"]
+    keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
+    if not keyring.exists():
+        raise errors.MissingToolError(
+            f"nothing on this host says which keys sign {distribution}'s"
+            f" packages: there is no {keyring}",
+            hint=f"install {distribution}-archive-keyring (Ubuntu:"
+            " ubuntu-keyring)",
+        )
+    places = [(mirror, release), (mirror, f"{release}-updates")]
+    if distribution == "ubuntu":
+        security = security or mirror
+    if security:
+        places.append((security, f"{release}-security"))
+    return [
+        f"deb [signed-by={keyring}] {uri} {suite} {_COMPONENTS[distribution]}"
+        for uri, suite in places
+    ]
+
+
+def installed(root: pathlib.Path) -> dict[str, str]:
+    """Return the packages in a root and their versions."""
+    with tarfile.open(root) as archive:
+        stream = archive.extractfile("./var/lib/dpkg/status")
+        assert stream is not None
+        text = stream.read().decode()
+    found = {}
+    for stanza in text.split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) for line in stanza.splitlines()
+            if ": " in line and not line.startswith(" ")
+        )
+        if fields.get("Status", "").endswith(" installed"):
+            found[fields["Package"]] = fields["Version"]
+    return found
