@@ -207,4 +207,5 @@ def _container(data: dict[str, typing.Any]) -> model.Container:
             }
             for version, guests in data.get("packages", {}).items()
         },
+        recipe=data.get("recipe", ""),
     )

@@ -69,6 +69,7 @@ class Container:
     :param variable: the variable in its environment that tells the version.
     :param packages: by version and guest system, the packages that such a
         container can be made of; the first has the version.
+    :param recipe: how they become one.
     """
 
     image: str
@@ -77,6 +78,7 @@ class Container:
     packages: collections.abc.Mapping[
         str, collections.abc.Mapping[str, tuple[str, ...]]
     ]
+    recipe: str = ""
 
     def tagged(self, version: str) -> tuple[str, ...]:
         """Return all its names with a version's tag."""

@@ -65,7 +65,7 @@ def prepare(
         return Prepared(container, image.digest, file.stat().st_size, version)
     work = directory / container.datastore
     work.mkdir()
-    recipe = recipes.read(container.datastore)
+    recipe = recipes.read(container.recipe)
     root, said = rootfs.make(
         recipe,
         guest=guest,

@@ -14,6 +14,8 @@ import typing
 
 import yaml
 
+from trove_tools import errors
+
 DIRECTORY = pathlib.Path(__file__).parent / "recipes"
 
 #: Runs outside the container's root when all packages are in it.
@@ -71,8 +73,17 @@ class Recipe:
 
 
 def read(name: str) -> Recipe:
-    """Return a datastore's recipe."""
+    """Return a recipe.
+
+    :raises UsageError: there is none of that name.
+    """
     directory = DIRECTORY / name
+    if not directory.is_dir():
+        known = [each.name for each in DIRECTORY.iterdir() if each.is_dir()]
+        raise errors.UsageError(
+            f"unknown recipe {name!r} for a container",
+            hint=errors.nearest(name, known, "recipes"),
+        )
     data = yaml.safe_load((directory / "recipe.yaml").read_text())
     return Recipe(
         directory=directory,

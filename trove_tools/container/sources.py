@@ -26,6 +26,7 @@ class Container:
     :param source: packages, registry, archive or oci.
     :param names: with tags; those it has in the guest.
     :param packages: what it is made of; the first has the version.
+    :param recipe: how.
     :param reference: what a registry is asked for.
     :param mirror: the registry to ask instead.
     :param path: of an archive or an OCI layout.
@@ -38,6 +39,7 @@ class Container:
     source: str
     names: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    recipe: str = ""
     reference: str = ""
     mirror: str = ""
     path: str = ""
@@ -112,7 +114,8 @@ def make(
         return Container(
             **common,
             packages=packages,
-            digest=_recipe_digest(datastore.name),
+            recipe=container.recipe,
+            digest=_recipe_digest(container.recipe),
         )
     if kind == "registry":
         reference = f"{container.image}:{version}"

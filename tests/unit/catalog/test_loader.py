@@ -38,6 +38,8 @@ class ShippedTest(base.TestCase):
         for datastore in self.catalog.datastores.values():
             for runtime in datastore.runtimes.values():
                 installed: set[str] = set()
+                if not runtime.packages:
+                    continue
                 for name in runtime.elements:
                     file = elements.DIRECTORY / name / "package-installs.yaml"
                     installed.update(yaml.safe_load(file.read_text()))

@@ -6,6 +6,7 @@ import typing
 from trove_tools import config
 from trove_tools import options
 from trove_tools.catalog import loader
+from trove_tools.container import sources
 from trove_tools.image import agent
 from trove_tools.image import mirrors
 from trove_tools.image import request
@@ -25,10 +26,11 @@ def a_request(**changes: typing.Any) -> request.Request:
     """Return a request that depends on nothing of this host."""
     catalog = loader.load()
     mariadb = catalog.datastore("mariadb")
+    native = request.Choice(
+        mariadb, mariadb.version("11.8"), mariadb.runtime("native")
+    )
     values: dict[str, typing.Any] = {
-        "datastore": mariadb,
-        "version": mariadb.version("11.8"),
-        "runtime": mariadb.runtime(),
+        "choices": (native,),
         "guest": catalog.guest("debian-13"),
         "arch": "amd64",
         "series": catalog.series,
@@ -47,3 +49,23 @@ def a_request(**changes: typing.Any) -> request.Request:
         "name": None,
     }
     return request.Request(**{**values, **changes})
+
+
+def a_choice(name: str, **changes: typing.Any) -> request.Choice:
+    """Return the choice of a datastore's container, from a registry."""
+    datastore = loader.load().datastore(name)
+    version = datastore.default_version
+    values = {
+        "datastore": name,
+        "version": version,
+        "variable": "X_VERSION",
+        "source": "registry",
+        "names": (f"{name}:{version}",),
+        "reference": f"registry.example/{name}:{version}",
+    }
+    return request.Choice(
+        datastore,
+        datastore.version(),
+        datastore.runtime("container"),
+        sources.Container(**{**values, **changes}),
+    )

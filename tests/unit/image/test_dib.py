@@ -98,7 +98,9 @@ class CommandTest(base.TestCase):
             ["-n", "-a", "amd64", "-t", "raw", "-o", "/out/x"], argv[1:8]
         )
         self.assertEqual(list(made.elements), argv[8:])
-        variables = dib.environment(made, pathlib.Path("/work"))
+        variables = dib.environment(
+            made, pathlib.Path("/work"), pathlib.Path("/c")
+        )
         self.assertEqual("/a:/b", variables["ELEMENTS_PATH"])
         self.assertEqual("/work", variables["TMP_DIR"])
         self.assertIn("/usr/sbin", variables["PATH"])
@@ -130,6 +132,7 @@ class RunTest(base.TestCase):
             work=self.directory,
             log=self.log,
             progress=console.Progress(),
+            containers=self.directory,
         )
 
     def test_success(self) -> None:

@@ -41,6 +41,43 @@ class PlanTest(base.TestCase):
             "{name} {version}".format(**made.datastores[0]),
         )
 
+    def test_containers(self) -> None:
+        made = plan.make(
+            samples.a_request(
+                choices=(
+                    samples.a_choice("mariadb"),
+                    samples.a_choice("postgresql"),
+                )
+            )
+        )
+        self.assertEqual(
+            "trove-mariadb-11.8-postgresql-17-debian-13-amd64", made.name
+        )
+        self.assertEqual(
+            ["trove-docker", "trove-datastore-containers"],
+            [name for name in made.elements if name.startswith("trove-d")],
+        )
+        self.assertEqual(
+            ["mariadb", "postgresql"],
+            [each["datastore"] for each in made.containers],
+        )
+        self.assertEqual(
+            ["container", "container"],
+            [each["runtime"] for each in made.datastores],
+        )
+
+    def test_where_an_archive_lies_does_not_change_the_digest(self) -> None:
+        def digest(**values: str) -> str:
+            choice = samples.a_choice("mysql", source="archive", **values)
+            return plan.make(samples.a_request(choices=(choice,))).digest()
+
+        self.assertEqual(
+            digest(path="/a", digest="1"), digest(path="/b", digest="1")
+        )
+        self.assertNotEqual(
+            digest(path="/a", digest="1"), digest(path="/a", digest="2")
+        )
+
     def test_as_dict_is_json(self) -> None:
         plain = plan.make(samples.a_request()).as_dict()
         self.assertEqual(plain, json.loads(json.dumps(plain)))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the command line to a request."""
 
+import pathlib
+
 import ddt
 
 from tests import base
@@ -16,23 +18,69 @@ class RequestTest(base.TestCase):
         super().setUp()
         self.catalog = loader.load()
 
-    def make(self, word: str, **changes: object) -> request.Request:
-        return request.make(word, samples.settings(**changes), self.catalog)
+    def make(self, *words: str, **changes: object) -> request.Request:
+        return request.make(words, samples.settings(**changes), self.catalog)
 
     def test_defaults(self) -> None:
         made = self.make("mariadb")
-        self.assertEqual("11.8", made.version.version)
+        (choice,) = made.choices
+        self.assertEqual("11.8", choice.version.version)
+        self.assertEqual("container", choice.runtime.name)
+        self.assertEqual("packages", choice.container.source)
         self.assertEqual("debian-13", made.guest.name)
-        self.assertEqual("native", made.runtime.name)
         self.assertEqual("pypi", made.agent.source)
-        self.assertEqual(made.datastore.min_disk, made.disk_size)
+        self.assertEqual(choice.datastore.min_disk, made.disk_size)
+
+    def test_native_needs_no_container(self) -> None:
+        (choice,) = self.make("mariadb", runtime="native").choices
+        self.assertEqual("native", choice.runtime.name)
+        self.assertIsNone(choice.container)
+
+    def test_several(self) -> None:
+        made = self.make("mariadb", "postgresql", "mysql")
+        self.assertEqual(
+            ["packages", "packages", "registry"],
+            [each.container.source for each in made.choices],
+        )
+        self.assertEqual("debian-13", made.guest.name)
+
+    def test_several_share_a_guest(self) -> None:
+        made = self.make("mariadb:10.11", "postgresql:15")
+        self.assertEqual("debian-12", made.guest.name)
+
+    def test_several_without_a_common_guest(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError,
+            self.make,
+            "mariadb:10.11",
+            "mariadb:11.8",
+            runtime="native",
+        )
+        self.assertIn("no guest system has mariadb 10.11", error.message)
+
+    def test_same_datastore_twice(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mysql:8.0", "mysql:8.4"
+        )
+        self.assertIn("without --together", error.hint or "")
+
+    def test_source_of_one_of_several(self) -> None:
+        layout = self.temp_dir()
+        (layout / "index.json").write_text("{}")
+        made = self.make(
+            "mariadb", "mysql", container_source=[f"mysql=oci:{layout}"]
+        )
+        self.assertEqual(
+            ["packages", "oci"],
+            [each.container.source for each in made.choices],
+        )
 
     def test_version_chooses_the_guest(self) -> None:
         self.assertEqual("debian-12", self.make("mariadb:10.11").guest.name)
 
     def test_guest_chooses_the_version(self) -> None:
-        made = self.make("mariadb", guest="ubuntu-24.04")
-        self.assertEqual("10.11", made.version.version)
+        made = self.make("mariadb", guest="debian-12")
+        self.assertEqual("10.11", made.choices[0].version.version)
 
     def test_user_values_win_over_the_host(self) -> None:
         made = self.make("mariadb", mirror="http://m", security_mirror="h")
@@ -49,6 +97,12 @@ class RequestTest(base.TestCase):
         ("mariadb:11.8", {"guest": "debian-12"}, "debian-13"),
         ("mariadb", {"guest": "debian-14"}, "did you mean debian-1"),
         ("mariadb", {"runtime": "podman"}, "native"),
+        ("mysql", {"container_source": ["packages"]}, "registry"),
+        ("mariadb", {"container_source": ["podman"]}, "archive:PATH"),
+        ("mariadb", {"container_source": ["registry:x"]}, "archive:PATH"),
+        ("mariadb", {"container_source": ["archive:/no"]}, "docker save"),
+        ("mariadb", {"container_source": ["oci:/no"]}, "index.json"),
+        ("mysql", {"locked": pathlib.Path("/no")}, "--lock"),
         ("mariadb", {"arch": "sparc"}, "amd64"),
         ("mariadb", {"agent": "/nowhere"}, "git+"),
         ("mariadb", {"constraints": "/nowhere"}, "a file"),
