@@ -73,9 +73,13 @@ make_data() {
     mkdir -p "$DATADIR"
     : > "$UNFINISHED"
     {
+        # root from anywhere else would need no password
+        echo "DELETE FROM mysql.global_priv" \
+            "WHERE User = 'root' AND Host <> 'localhost';"
         echo "FLUSH PRIVILEGES;"
-        echo "ALTER USER root@localhost IDENTIFIED BY" \
-            "$(quoted "$MYSQL_ROOT_PASSWORD");"
+        # not echo, which reads backslashes
+        printf "ALTER USER root@localhost IDENTIFIED BY %s;\n" \
+            "$(quoted "$MYSQL_ROOT_PASSWORD")"
         make_health_account
         if [ -n "${MARIADB_DATABASE:=${MYSQL_DATABASE:-}}" ]; then
             echo "CREATE DATABASE IF NOT EXISTS \`$MARIADB_DATABASE\`;"
@@ -122,15 +126,14 @@ beside_server() {
     wait $pid
 }
 
-refresh() {
-    if is_older && [ -n "${MARIADB_AUTO_UPGRADE:-}" ]; then
-        say "bringing the data up to $RELEASE"
-        mariadb-upgrade --no-defaults --user=root --socket="$1"
-    fi
-    if [ ! -e "$HEALTH" ]; then
-        { echo "FLUSH PRIVILEGES;"; make_health_account; } \
-            | mariadb --no-defaults --user=root --socket="$1"
-    fi
+upgrade() {
+    say "bringing the data up to $RELEASE"
+    mariadb-upgrade --no-defaults --user=root --socket="$1" --silent
+}
+
+add_health_account() {
+    { echo "FLUSH PRIVILEGES;"; make_health_account; } \
+        | mariadb --no-defaults --user=root --socket="$1"
 }
 
 if [ -e "$UNFINISHED" ]; then
@@ -140,9 +143,15 @@ if [ -e "$UNFINISHED" ]; then
 fi
 if [ ! -d "$DATADIR/mysql" ]; then
     make_data "$@"
-elif [ ! -e "$HEALTH" ] \
-        || { is_older && [ -n "${MARIADB_AUTO_UPGRADE:-}" ]; }; then
-    beside_server refresh "$@"
+else
+    # one after the other: the first ends with the privileges in force
+    if is_older && [ -n "${MARIADB_AUTO_UPGRADE:-}" ]; then
+        beside_server upgrade "$@"
+    fi
+    # data that was restored from a backup has none
+    if [ ! -e "$HEALTH" ]; then
+        beside_server add_health_account "$@"
+    fi
 fi
 unset MYSQL_ROOT_PASSWORD MARIADB_ROOT_PASSWORD
 exec mariadbd "$@"
