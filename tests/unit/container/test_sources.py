@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a container comes from, as users say it."""
+
+import ddt
+
+from tests import base
+from trove_tools import errors
+from trove_tools.catalog import loader
+from trove_tools.container import lock
+from trove_tools.container import sources
+
+
+@ddt.ddt
+class ChooseTest(base.TestCase):
+    @ddt.data(
+        ([], None),
+        (["registry"], "registry"),
+        (["mysql=oci:/a", "registry"], "oci:/a"),
+        (["registry", "mysql=oci:/a"], "oci:/a"),
+        (["mariadb=packages"], None),
+    )
+    @ddt.unpack
+    def test_choose(self, words: list[str], expected: str | None) -> None:
+        self.assertEqual(expected, sources.choose(words, "mysql"))
+
+
+class MakeTest(base.TestCase):
+    def make(
+        self,
+        name: str = "mariadb",
+        version: str = "11.8",
+        guest: str = "debian-13",
+        source: str | None = None,
+        locked: dict[str, str] | None = None,
+    ) -> sources.Container:
+        datastore = loader.load().datastore(name)
+        container = datastore.runtime("container").container
+        assert container is not None
+        return sources.make(
+            datastore, version, container, guest,
+            source=source, mirror=None, locked=locked,
+        )  # fmt: skip
+
+    def test_packages_where_there_are_some(self) -> None:
+        made = self.make()
+        self.assertEqual("packages", made.source)
+        self.assertEqual("mariadb-server-core", made.packages[0])
+        self.assertIn("mariadb:11.8", made.names)
+        self.assertRegex(made.digest, "^sha256:")
+
+    def test_registry_else(self) -> None:
+        made = self.make(guest="ubuntu-24.04")
+        self.assertEqual("registry", made.source)
+        self.assertEqual("", made.digest)
+        self.assertRegex(made.reference, "/mariadb:11.8$")
+
+    def test_digest_of_an_archive_is_its_content(self) -> None:
+        file = self.temp_dir() / "a.tar"
+        digests = []
+        for content in ("1", "1", "2"):
+            file.write_text(content)
+            digests.append(self.make(source=f"archive:{file}").digest)
+        self.assertEqual(digests[0], digests[1])
+        self.assertNotEqual(digests[0], digests[2])
+
+    def test_locked(self) -> None:
+        reference = self.make("mysql", "8.4").reference
+        made = self.make("mysql", "8.4", locked={reference: "sha256:1"})
+        self.assertEqual("sha256:1", made.digest)
+
+    def test_locked_knows_nothing_of_it(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mysql", "8.4", locked={}
+        )
+        self.assertIn("mysql:8.4", error.message)
+        self.assertIn("--lock", error.hint or "")
+
+    def test_no_packages(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mysql", "8.4", source="packages"
+        )
+        self.assertIn("no packages of mysql 8.4", error.message)
+
+    def test_packages_of_others_are_named(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError,
+            self.make,
+            guest="ubuntu-24.04",
+            source="packages",
+        )
+        self.assertIn("mariadb:11.8 on debian-13", error.hint or "")
+
+
+class LockTest(base.TestCase):
+    def test_adds(self) -> None:
+        file = self.temp_dir() / "lock.json"
+        lock.write(file, {"b": "2"})
+        lock.write(file, {"a": "1"})
+        self.assertEqual({"a": "1", "b": "2"}, lock.read(file))
+
+    def test_no_lock_file(self) -> None:
+        file = self.temp_dir() / "lock.json"
+        for text in ("", "[]", '{"lock_version": 2}'):
+            file.write_text(text)
+            error = self.assertRaises(errors.UsageError, lock.read, file)
+            self.assertIn(str(file), error.message)
