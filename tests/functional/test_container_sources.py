@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers from a real registry on loopback, archives and OCI layouts.
+
+The images are small and made here: what counts is the way they take, which
+is the way of the large ones.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+import typing
+import urllib.request
+
+from tests import base
+from trove_tools import errors
+from trove_tools.container import archive
+from trove_tools.container import lock
+from trove_tools.container import prepare
+from trove_tools.container import recipes
+from trove_tools.container import sources
+
+GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
+REFERENCE = "registry.example/openstack.trove/mysql:8.4"
+
+_REGISTRY = """\
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {directory}}}}}
+http: {{addr: 127.0.0.1:{port}}}
+"""
+
+
+def an_image(file: pathlib.Path, name: str, version: str, arch: str) -> str:
+    """Write the image of a container with nothing but our own files."""
+    root = file.with_suffix(".root")
+    recipes.read("mariadb").write_overlay(root)
+    return archive.write(
+        root, file, names=[name], arch=arch, epoch=0,
+        config={"Env": [f"MYSQL_VERSION={version}"]},
+    )  # fmt: skip
+
+
+class SourcesCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        if shutil.which("skopeo") is None:
+            self.skipTest("skopeo is not installed")
+        self.place = self.temp_dir()
+
+    def container(
+        self, source: str, **changes: typing.Any
+    ) -> sources.Container:
+        values: dict[str, typing.Any] = {
+            "datastore": "mysql",
+            "version": "8.4",
+            "variable": "MYSQL_VERSION",
+            "source": source,
+            "names": ("mysql:8.4", REFERENCE),
+        }
+        return sources.Container(**{**values, **changes})
+
+    def prepare(self, container: sources.Container) -> prepare.Prepared:
+        return prepare.prepare(
+            container, self.place, guest=GUEST, mirror=None, security=None,
+            log=lambda text: None,
+        )  # fmt: skip
+
+    def refused(self, container: sources.Container) -> errors.BuildError:
+        error = self.assertRaises(errors.BuildError, self.prepare, container)
+        self.assertEqual(errors.EXIT_FAILED, error.exit_status)
+        self.assertTrue(error.hint)
+        return error
+
+    def check_result(self) -> dict[str, typing.Any]:
+        """Look into what docker load would be given."""
+        with tarfile.open(self.place / "mysql.tar") as opened:
+            stream = opened.extractfile("manifest.json")
+            assert stream is not None
+            (listed,) = json.load(stream)
+        self.assertEqual(2, len(listed["RepoTags"]))
+        self.assertIn(REFERENCE, listed["RepoTags"])
+        found: dict[str, typing.Any] = listed
+        return found
+
+    def skopeo(self, *argv: str) -> None:
+        subprocess.run(
+            ["skopeo", "--insecure-policy", *argv],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+
+class RegistryTest(SourcesCase):
+    def setUp(self) -> None:
+        super().setUp()
+        program = shutil.which("docker-registry")
+        if program is None:
+            self.skipTest("docker-registry is not installed")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            self.port = taken.getsockname()[1]
+        directory = self.temp_dir()
+        config = directory / "config.yml"
+        config.write_text(
+            _REGISTRY.format(directory=directory, port=self.port)
+        )
+        child = subprocess.Popen(
+            [program, "serve", config],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+        )  # fmt: skip
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/")
+                break
+            time.sleep(0.1)
+
+    def push(self, version: str = "8.4.6", arch: str = "amd64") -> None:
+        file = self.temp_dir() / "image.tar"
+        an_image(file, "mysql:8.4", version, arch)
+        self.skopeo(
+            "copy", "--dest-tls-verify=false", f"docker-archive:{file}",
+            f"docker://127.0.0.1:{self.port}/openstack.trove/mysql:8.4",
+        )  # fmt: skip
+
+    def wanted(self, **changes: typing.Any) -> sources.Container:
+        values: dict[str, typing.Any] = {
+            "reference": REFERENCE,
+            "mirror": f"http://127.0.0.1:{self.port}",
+        }
+        return self.container("registry", **{**values, **changes})
+
+    def test_there_and_locked(self) -> None:
+        self.push()
+        made = self.prepare(self.wanted())
+        self.assertEqual("8.4.6", made.installed)
+        self.check_result()
+        file = self.temp_dir() / "lock.json"
+        lock.write(file, {REFERENCE: made.digest})
+        (self.place / "mysql.tar").unlink()
+        locked = self.wanted(digest=lock.read(file)[REFERENCE])
+        self.assertEqual(made, dataclasses.replace(
+            self.prepare(locked), container=made.container
+        ))  # fmt: skip
+        # somebody moves the tag
+        self.push("8.4.7")
+        error = self.refused(locked)
+        self.assertIn(f"not {made.digest}", error.message)
+        self.assertIn("--lock", error.hint or "")
+
+    def test_no_such_version(self) -> None:
+        self.assertIn("no such image", self.refused(self.wanted()).message)
+
+    def test_other_version_behind_the_tag(self) -> None:
+        self.push("8.0.40")
+        self.assertIn(
+            "holds mysql 8.0.40, not 8.4", self.refused(self.wanted()).message
+        )
+
+    def test_other_architecture(self) -> None:
+        self.push(arch="arm64")
+        self.assertIn(
+            "made for arm64, not amd64", self.refused(self.wanted()).message
+        )
+
+    def test_plain_http_is_not_taken_for_granted(self) -> None:
+        error = self.refused(self.wanted(mirror=f"127.0.0.1:{self.port}"))
+        self.assertIn("plain HTTP", error.message)
+
+    def test_registry_that_does_not_answer(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            error = self.refused(
+                self.wanted(mirror=f"http://127.0.0.1:{port}")
+            )
+        self.assertIn("cannot be reached", error.message)
+        self.assertIn("archive:PATH", error.hint or "")
+
+
+class FilesTest(SourcesCase):
+    def test_archive(self) -> None:
+        file = self.temp_dir() / "image.tar"
+        identity = an_image(file, "mysql:8.4", "8.4.6", "amd64")
+        made = self.prepare(self.container("archive", path=str(file)))
+        self.assertEqual(identity, made.digest)
+        self.check_result()
+
+    def test_layout(self) -> None:
+        file = self.temp_dir() / "image.tar"
+        identity = an_image(file, "mysql:8.4", "8.4.6", "amd64")
+        layout = self.temp_dir() / "layout"
+        self.skopeo("copy", f"docker-archive:{file}", f"oci:{layout}:8.4")
+        made = self.prepare(self.container("oci", path=str(layout)))
+        self.assertEqual("8.4.6", made.installed)
+        self.assertNotEqual("", identity)
+        self.check_result()
+
+    def test_wrong_ones(self) -> None:
+        for version, arch, words in (
+            ("8.0.1", "amd64", "holds mysql 8.0.1, not 8.4"),
+            ("8.4.6", "arm64", "not amd64"),
+        ):
+            file = self.temp_dir() / "image.tar"
+            an_image(file, "mysql:8.4", version, arch)
+            error = self.refused(self.container("archive", path=str(file)))
+            self.assertIn(words, error.message)
+
+    def test_cut_off(self) -> None:
+        file = self.temp_dir() / "image.tar"
+        an_image(file, "mysql:8.4", "8.4.6", "amd64")
+        file.write_bytes(file.read_bytes()[:1500])
+        error = self.refused(self.container("archive", path=str(file)))
+        self.assertIn("is no container image", error.message)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The containers made of packages do what Trove's guest agent asks of them.
+
+Made for real and run for real, as the agent runs them: user 1001:1001, the
+agent's arguments, environment and health check.  Without an engine, in
+namespaces: what is tested is the container, not Docker.
+"""
+
+import os
+import pathlib
+import subprocess
+import typing
+
+from tests import base
+from trove_tools import process
+from trove_tools.catalog import loader
+from trove_tools.container import prepare
+from trove_tools.container import recipes
+from trove_tools.container import sources
+from trove_tools.image import mirrors
+
+GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
+
+# $1: the container's root, $2: what to run in it, then its environment
+_ENTER = """
+set -eu
+mount --make-rprivate /
+mount -t proc proc "$1/proc"
+mount --bind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/run"
+mkdir -m 1777 "$1/run/mysqld" "$1/run/postgresql"
+ip link set lo up
+root=$1 script=$2
+shift 2
+exec chroot --userspec=1001:1001 "$root" \\
+    /usr/bin/env -i "$@" /bin/sh -eu -c "$script"
+"""
+
+# what every contract begins with; stop waits for a clean end
+_COMMON = """
+start() { docker-entrypoint.sh "$@" & server=$!; wait_healthy; }
+wait_healthy() {
+    tries=0
+    until healthy > /dev/null 2>&1; do
+        tries=$((tries + 1))
+        kill -0 $server
+        [ $tries -lt 150 ]
+        sleep 1
+    done
+}
+stop() { kill -$1 $server; wait $server; }
+"""
+
+_MARIADB = (
+    _COMMON
+    + r"""
+D=/var/lib/mysql/data
+export MYSQL_ROOT_PASSWORD="p'w\\d" MYSQL_INITDB_SKIP_TZINFO=1
+export MARIADB_AUTO_UPGRADE=1
+healthy() {
+    healthcheck.sh --defaults-file $D/.my-healthcheck.cnf --connect \
+        --innodb_initialized
+}
+sql() {
+    mariadb --user=root --password="$MYSQL_ROOT_PASSWORD" --batch \
+        --skip-column-names --execute="$1"
+}
+# options only
+start --datadir=$D
+sql "CREATE DATABASE kept; CREATE TABLE kept.x (i INT);
+     INSERT INTO kept.x VALUES (7)"
+[ "$(sql "SELECT GROUP_CONCAT(host) FROM mysql.user
+          WHERE user IN ('root', '')")" = localhost ]
+# nobody without a password
+if mariadb --user=root --execute="SELECT 1"; then exit 1; fi
+if healthcheck.sh --unknown; then exit 1; fi
+stop TERM
+# data of an older server, from a backup
+rm $D/.my-healthcheck.cnf
+echo 10.5.1 > $D/mariadb_upgrade_info
+start --datadir=$D
+[ "$(sql "SELECT i FROM kept.x")" = 7 ]
+! grep -q 10.5.1 $D/mariadb_upgrade_info
+stop TERM
+# a first start that did not end
+echo > $D/.entrypoint-unfinished
+start mysqld --datadir=$D
+[ "$(sql "SHOW DATABASES LIKE 'kept'")" = "" ]
+stop TERM
+# no password, nothing made
+rm -rf $D
+if MYSQL_ROOT_PASSWORD= docker-entrypoint.sh --datadir=$D; then exit 1; fi
+[ ! -e $D/mysql ]
+[ "$(docker-entrypoint.sh id -u)" = 1001 ]
+echo contract kept
+"""
+)
+
+_POSTGRESQL = (
+    _COMMON
+    + r"""
+export PGDATA=/var/lib/postgresql/data/pgdata POSTGRES_PASSWORD="p'w\\d"
+healthy() { pg_isready -U postgres; }
+sql() { psql -U postgres -qtA -c "$1"; }
+# as the agent leaves it
+mkdir -p $PGDATA
+start postgres -c listen_addresses='*'
+sql "CREATE TABLE kept (i INT)"
+[ "$(sql "SHOW lc_messages")" = en_US.utf8 ]
+[ "$(PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U postgres -tA \
+    -c "SELECT 1")" = 1 ]
+if PGPASSWORD=wrong psql -h 127.0.0.1 -U postgres -c ""; then exit 1; fi
+pg_ctl reload -D $PGDATA
+stop INT
+# options only
+start -c port=5432
+[ "$(sql "SELECT COUNT(*) FROM kept")" = 0 ]
+stop INT
+# a first start that did not end
+mkdir $PGDATA/.entrypoint-unfinished
+start postgres
+[ "$(sql "SELECT COUNT(*) FROM pg_tables WHERE tablename = 'kept'")" = 0 ]
+stop INT
+# no password, nothing made
+rm -rf $PGDATA
+if POSTGRES_PASSWORD= docker-entrypoint.sh postgres; then exit 1; fi
+[ ! -e $PGDATA/PG_VERSION ]
+[ "$(docker-entrypoint.sh id -u)" = 1001 ]
+echo contract kept
+"""
+)
+
+
+class ContractTest(base.TestCase):
+    timeout = 900
+
+    def setUp(self) -> None:
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("making a container's root needs root")
+        process.require("mmdebstrap", "unshare", "ip")
+        self.place = self.temp_dir()
+
+    def make(self, name: str) -> prepare.Prepared:
+        datastore = loader.load().datastore(name)
+        container = datastore.runtime("container").container
+        assert container is not None
+        host = mirrors.of_host("debian")
+        return prepare.prepare(
+            sources.make(
+                datastore, datastore.default_version, container,
+                "debian-13", source="packages", mirror=None, locked=None,
+            ),
+            self.place,
+            guest=GUEST,
+            mirror=host.archive,
+            security=host.security,
+            log=lambda text: None,
+        )  # fmt: skip
+
+    def keep(self, name: str, contract: str) -> None:
+        """Make a datastore's container, and run a contract in it."""
+        made = self.make(name)
+        version = loader.load().datastore(name).default_version
+        self.assertRegex(made.installed, rf"(^|:){version}\.")
+        # small: the server and what it needs
+        self.assertLess(made.size, 150 * 1024**2)
+        root = self.place / "root"
+        self.unpack(name, root)
+        config = recipes.read(name).configuration(version)
+        done = subprocess.run(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child",
+             "--net", "--ipc", "sh", "-c", _ENTER, "sh", root, contract,
+             *config["Env"]],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        said = f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        self.assertEqual(0, done.returncode, said)
+        self.assertIn("contract kept", done.stdout)
+
+    def unpack(self, name: str, root: pathlib.Path) -> None:
+        layer = self.tar(
+            "--list", "--file", self.place / f"{name}.tar", "*/layer.tar",
+            "--wildcards",
+        ).strip()  # fmt: skip
+        self.tar(
+            "--extract", "--file", self.place / f"{name}.tar",
+            "--directory", self.place, layer,
+        )  # fmt: skip
+        root.mkdir()
+        self.tar(
+            "--extract", "--numeric-owner", "--file", self.place / layer,
+            "--directory", root,
+        )  # fmt: skip
+        for secret in ("ssl/private", "shadow-", "machine-id", "apt/sources*"):
+            self.assertEqual([], list(root.glob(f"etc/{secret}")))
+
+    def tar(self, *argv: typing.Any) -> str:
+        done = subprocess.run(
+            ["tar", *argv], check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def test_mariadb(self) -> None:
+        self.keep("mariadb", _MARIADB)
+
+    def test_postgresql(self) -> None:
+        self.keep("postgresql", _POSTGRESQL)
+
+    def test_same_packages_same_bytes(self) -> None:
+        first = self.make("mariadb").digest
+        self.place = self.temp_dir()
+        self.assertEqual(first, self.make("mariadb").digest)
