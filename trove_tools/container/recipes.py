@@ -85,10 +85,8 @@ def read(name: str) -> Recipe:
             hint=errors.nearest(name, known, "recipes"),
         )
     data = yaml.safe_load((directory / "recipe.yaml").read_text())
-    return Recipe(
-        directory=directory,
-        **{
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in data.items()
-        },
-    )
+    values: dict[str, typing.Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in data.items()
+    }
+    return Recipe(directory=directory, **values)

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # The entrypoint of the PostgreSQL container: what Trove's guest agent calls.
 #
 # Options alone mean the server.  An empty PGDATA is made first, with
