@@ -45,7 +45,8 @@ def _built() -> tuple[pathlib.Path | None, str]:
     output.mkdir(parents=True, exist_ok=True)
     with fasteners.InterProcessLock(output / ".lock"):
         built = builder(
-            "build", "mariadb", "--output-dir", output, "--format", "json",
+            "build", "mariadb", "--runtime", "native",
+            "--output-dir", output, "--format", "json",
             timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:

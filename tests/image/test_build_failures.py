@@ -64,7 +64,7 @@ class BuildCase(base.TestCase):
 
     def build(self, *options: str) -> functional.Outcome:
         return functional.run(
-            "trove-image-builder", "build", "mariadb",
+            "trove-image-builder", "build", "mariadb", "--runtime", "native",
             "--output-dir", self.output, *options,
         )  # fmt: skip
 
@@ -112,6 +112,7 @@ class InterruptionTest(BuildCase):
         child = subprocess.Popen(
             functional.command_line(
                 "trove-image-builder", "build", "mariadb",
+                "--runtime", "native",
                 "--output-dir", self.output, *self.waits,
             ),
             env={**os.environ, "PYTHONPATH": str(base.ROOT)},

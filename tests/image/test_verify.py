@@ -157,7 +157,7 @@ class VerifyTest(base.TestCase):
             )
 
     def health(self) -> model.Health:
-        return self.catalog.datastore("mariadb").runtime().health
+        return self.catalog.datastore("mariadb").runtime("native").health
 
     def check_broken(self, found: report.Report) -> None:
         checks = {check.name: check for check in found.checks}

@@ -22,8 +22,12 @@ def example(image: pathlib.Path) -> manifest.Manifest:
             manifest.Datastore(
                 "mariadb", "1", "mariadb", "native", ("server",), 1024, 4
             ),
+            manifest.Datastore(
+                "mysql", "1", "mysql", "container", (), 1024, 4,
+                containers=({"names": ["mysql:1"], "digest": "sha256:1"},),
+            ),
         ),
-    )
+    )  # fmt: skip
 
 
 class ManifestTest(base.TestCase):

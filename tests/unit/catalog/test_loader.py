@@ -10,6 +10,7 @@ import yaml
 from tests import base
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.container import recipes
 from trove_tools.image import elements
 
 SHIPPED = loader.DIRECTORY / "datastores"
@@ -33,6 +34,21 @@ class ShippedTest(base.TestCase):
             for runtime in datastore.runtimes.values():
                 for name in runtime.elements:
                     self.assertTrue((elements.DIRECTORY / name).is_dir(), name)
+
+    def test_every_container_has_its_recipe(self) -> None:
+        for datastore in self.catalog.datastores.values():
+            for runtime in datastore.runtimes.values():
+                container = runtime.container
+                if container is None:
+                    continue
+                for version, systems in container.packages.items():
+                    for system in systems:
+                        known = datastore.version(version).guests
+                        self.assertIn(system, known["container"])
+                    self.assertEqual(
+                        container.recipe,
+                        recipes.read(container.recipe).directory.name,
+                    )
 
     def test_every_package_is_installed_by_an_element(self) -> None:
         for datastore in self.catalog.datastores.values():

@@ -68,6 +68,17 @@ class ReadingTest(CommandCase):
         self.assertEqual(0, status)
         self.assertEqual(2, len(json.loads(out)))
 
+    def test_one_image_for_several(self) -> None:
+        status, out, _ = self.call(
+            "plan", "mariadb", "postgresql", "--together", "-f", "json"
+        )
+        self.assertEqual(0, status)
+        plan = json.loads(out)
+        self.assertEqual(
+            "trove-mariadb-11.8-postgresql-17-debian-13-amd64", plan["name"]
+        )
+        self.assertEqual(2, len(plan["containers"]))
+
 
 @ddt.ddt
 class RefusalTest(CommandCase):
@@ -83,6 +94,8 @@ class RefusalTest(CommandCase):
         ("list --catalog /nowhere", "--catalog"),
         ("list --config-file /nowhere", "--config-file"),
         ("plan mariadb mariadb:10.11 --name x", "--name"),
+        ("plan mariadb mariadb:10.11 --together", "--together"),
+        ("plan mysql --container-source packages", "registry"),
     )
     @ddt.unpack
     def test_usage(self, words: str, hint: str) -> None:
