@@ -28,6 +28,8 @@ class Recipe:
 
     :param command: what the entrypoint is given by default.
     :param environment: ``{version}`` in it is the datastore's.
+    :param exclude: files of packages that are not even unpacked, as
+        dpkg's patterns.
     :param remove: packages that are not needed, as dpkg-query's patterns.
     :param delete: files that are not needed, as the shell's patterns.
     """
@@ -37,6 +39,7 @@ class Recipe:
     environment: dict[str, str]
     port: int
     stop_signal: str
+    exclude: tuple[str, ...]
     remove: tuple[str, ...]
     delete: tuple[str, ...]
 

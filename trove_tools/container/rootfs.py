@@ -17,7 +17,9 @@ from trove_tools.container import recipes
 _KEYRINGS = pathlib.Path("/usr/share/keyrings")
 _COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
 
-_NOT_UNPACKED = (
+_DPKG = (
+    # a root that a crash leaves half-made is made anew
+    "force-unsafe-io",
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
     "path-exclude=/usr/share/man/*",
@@ -78,7 +80,8 @@ def make(
         f"--architectures={guest['arch']}",
         f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"',
-        *(f"--dpkgopt={option}" for option in _NOT_UNPACKED),
+        *(f"--dpkgopt={option}" for option in _DPKG),
+        *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
         # before the server's packages, whose scripts may ask it
         f"--essential-hook=tar-in {overlay} /",
         f"--customize-hook={finish}",
