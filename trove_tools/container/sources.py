@@ -51,20 +51,31 @@ class Container:
 
 
 def choose(
-    words: collections.abc.Iterable[str], datastore: str
-) -> str | None:
-    """Return what a user said about a datastore, among all that was said.
+    words: collections.abc.Iterable[str],
+    datastores: collections.abc.Collection[str],
+) -> dict[str, str | None]:
+    """Return what a user said about each datastore.
 
     :param words: ``SOURCE`` and ``NAME=SOURCE``.
+    :param datastores: those that run in containers.
+    :raises UsageError: something was said of none of them.
     """
-    found = None
+    general = None
+    named: dict[str, str] = {}
     for word in words:
         name, separator, rest = word.partition("=")
-        if not separator:
-            found = found or word
-        elif name == datastore:
-            return rest
-    return found
+        # a path may have any character
+        if separator and ":" not in name:
+            named[name] = rest
+        else:
+            general = word
+        if not datastores or named.keys() - datastores:
+            raise errors.UsageError(
+                f"--container-source {word}: no such datastore of this image"
+                " runs in a container",
+                hint=f"those that do: {', '.join(datastores) or 'none'}",
+            )
+    return {name: named.get(name, general) for name in datastores}
 
 
 def make(

@@ -184,12 +184,16 @@ def _disk_size(
 
 
 def _with_containers(
-    choices: collections.abc.Iterable[Choice],
+    choices: collections.abc.Sequence[Choice],
     guest: model.Guest,
     settings: options.Settings,
 ) -> tuple[Choice, ...]:
     """Add to each choice where its container comes from."""
     locked = lock.read(settings.locked) if settings.locked else None
+    chosen = sources.choose(
+        settings.container_source,
+        [each.datastore.name for each in choices if each.runtime.container],
+    )
     return tuple(
         dataclasses.replace(
             each,
@@ -198,9 +202,7 @@ def _with_containers(
                 each.version.version,
                 each.runtime.container,
                 guest.name,
-                source=sources.choose(
-                    settings.container_source, each.datastore.name
-                ),
+                source=chosen[each.datastore.name],
                 mirror=settings.registry_mirror,
                 locked=locked,
             ),

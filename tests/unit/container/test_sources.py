@@ -18,10 +18,22 @@ class ChooseTest(base.TestCase):
         (["mysql=oci:/a", "registry"], "oci:/a"),
         (["registry", "mysql=oci:/a"], "oci:/a"),
         (["mariadb=packages"], None),
+        (["archive:/a=b"], "archive:/a=b"),
     )
     @ddt.unpack
     def test_choose(self, words: list[str], expected: str | None) -> None:
-        self.assertEqual(expected, sources.choose(words, "mysql"))
+        found = sources.choose(words, ["mariadb", "mysql"])
+        self.assertEqual(expected, found["mysql"])
+
+    def test_of_none(self) -> None:
+        for words, datastores in (
+            (["mysql=registry"], ["mariadb"]),
+            (["registry"], []),
+        ):
+            error = self.assertRaises(
+                errors.UsageError, sources.choose, words, datastores
+            )
+            self.assertIn(words[0], error.message)
 
 
 class MakeTest(base.TestCase):
