@@ -180,8 +180,8 @@ class ContractTest(base.TestCase):
 
     def unpack(self, name: str, root: pathlib.Path) -> None:
         layer = self.tar(
-            "--list", "--file", self.place / f"{name}.tar", "*/layer.tar",
-            "--wildcards",
+            "--list", "--wildcards", "--file", self.place / f"{name}.tar",
+            "*/layer.tar",
         ).strip()  # fmt: skip
         self.tar(
             "--extract", "--file", self.place / f"{name}.tar",
