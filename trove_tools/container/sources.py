@@ -129,6 +129,12 @@ def make(
             digest=_recipe_digest(container.recipe),
         )
     if kind == "registry":
+        if mirror and "@" in mirror:
+            raise errors.UsageError(
+                "--registry-mirror: there are credentials in the address, and"
+                " they would stay in the image's manifest",
+                hint="leave them out, and log in with `skopeo login`",
+            )
         reference = f"{container.image}:{version}"
         if locked is not None and reference not in locked:
             raise errors.UsageError(

@@ -44,13 +44,14 @@ class MakeTest(base.TestCase):
         guest: str = "debian-13",
         source: str | None = None,
         locked: dict[str, str] | None = None,
+        mirror: str | None = None,
     ) -> sources.Container:
         datastore = loader.load().datastore(name)
         container = datastore.runtime("container").container
         assert container is not None
         return sources.make(
             datastore, version, container, guest,
-            source=source, mirror=None, locked=locked,
+            source=source, mirror=mirror, locked=locked,
         )  # fmt: skip
 
     def test_packages_where_there_are_some(self) -> None:
@@ -86,6 +87,14 @@ class MakeTest(base.TestCase):
         )
         self.assertIn("mysql:8.4", error.message)
         self.assertIn("--lock", error.hint or "")
+
+    def test_credentials_are_for_skopeo(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mysql", "8.4",
+            mirror="https://ann:secret@m.example",
+        )  # fmt: skip
+        self.assertNotIn("secret", f"{error.message}{error.hint}")
+        self.assertIn("skopeo login", error.hint or "")
 
     def test_no_packages(self) -> None:
         error = self.assertRaises(
