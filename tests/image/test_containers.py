@@ -24,7 +24,6 @@ GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 # $1: the container's root, $2: what to run in it, then its environment
 _ENTER = """
 set -eu
-mount --make-rprivate /
 mount -t proc proc "$1/proc"
 mount --bind /dev "$1/dev"
 mount -t tmpfs tmpfs "$1/run"
@@ -169,8 +168,8 @@ class ContractTest(base.TestCase):
         self.unpack(name, root)
         config = recipes.read(name).configuration(version)
         done = subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child",
-             "--net", "--ipc", "sh", "-c", _ENTER, "sh", root, contract,
+            ["unshare", "--mount", "--propagation", "slave", "--pid",
+             "--fork", "--kill-child", "--net", "--ipc", "sh", "-c", _ENTER, "sh", root, contract,
              *config["Env"]],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip
