@@ -168,8 +168,8 @@ class ContractTest(base.TestCase):
         self.unpack(name, root)
         config = recipes.read(name).configuration(version)
         done = subprocess.run(
-            ["unshare", "--mount", "--propagation", "slave", "--pid",
-             "--fork", "--kill-child", "--net", "--ipc", "sh", "-c", _ENTER, "sh", root, contract,
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child",
+             "--net", "--ipc", "sh", "-c", _ENTER, "sh", root, contract,
              *config["Env"]],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip

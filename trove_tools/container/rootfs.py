@@ -73,10 +73,10 @@ def make(
         "env", f"SOURCE_DATE_EPOCH={epoch()}", f"TMPDIR={directory}",
         f"TROVE_REMOVE={' '.join(recipe.remove)}",
         f"TROVE_DELETE={' '.join(recipe.delete)}",
-        # what it mounts and starts is gone when it is, however it ends; a
-        # slave, so that it holds no mount that is taken away outside
-        "unshare", "--mount", "--propagation=slave", "--pid", "--fork",
-        "--kill-child", "--mount-proc",
+        # what it starts ends with it.  Not so what it mounts, below the
+        # directory: a mount namespace would hold on to the disks of other
+        # builds on this host
+        "unshare", "--pid", "--fork", "--kill-child",
         "mmdebstrap", "--mode=root", "--variant=essential",
         f"--architectures={guest['arch']}",
         f"--include={','.join(packages)}",
