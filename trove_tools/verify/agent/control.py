@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""As much of a control plane as a guest notices: Trove's own.
+
+A broker, a conductor with its database, and a driver that does what the
+task manager does.  Nova, Keystone, Neutron and Cinder are not needed: what
+they would bring to a guest comes from verify.
+"""
+
+import collections.abc
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import pathlib
+import secrets
+import socket
+import time
+import typing
+
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.verify.agent import broker
+from trove_tools.verify.agent import children
+
+DRIVER = pathlib.Path(__file__).with_name("driver.py")
+
+# a first import of all of Trove on a busy host
+_START = 180.0
+_GRACE = 30.0
+
+Sections = dict[str, dict[str, typing.Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the guest finds what it needs of the control plane.
+
+    :param address: of the broker, as the guest sees it.
+    :param ping: seconds that the agent gets to answer a ping.
+    :param patience: seconds that the agent gives a database to start.
+    """
+
+    address: str
+    port: int
+    ping: int = 10
+    patience: int = 180
+
+
+class Control:
+    """A control plane that runs; see :func:`control`.
+
+    :param broker: its message broker.
+    """
+
+    def __init__(
+        self,
+        node: broker.Broker,
+        link: socket.socket,
+        driver: process.Child,
+        directory: pathlib.Path,
+    ) -> None:
+        self.broker = node
+        self._link = link
+        self._stream = link.makefile("rw", encoding="utf-8")
+        self._driver = driver
+        self._directory = directory
+
+    def greet(self) -> None:
+        """Wait until the driver has loaded Trove.
+
+        :raises VerifyError: it cannot.
+        """
+        self._link.settimeout(_START)
+        self._hear("start")
+
+    def call(
+        self, name: str, patience: float, **arguments: typing.Any
+    ) -> dict[str, typing.Any]:
+        """Have the driver do something.
+
+        :param patience: seconds until it has to have answered.
+        :raises VerifyError: it failed, or is lost.
+        """
+        self._link.settimeout(patience + _GRACE)
+        try:
+            self._stream.write(json.dumps({"do": name, **arguments}) + "\n")
+            self._stream.flush()
+        except OSError as exc:
+            raise self._lost(name) from exc
+        return self._hear(name)
+
+    def _hear(self, name: str) -> dict[str, typing.Any]:
+        try:
+            line = self._stream.readline()
+        except TimeoutError as exc:
+            raise errors.VerifyError(
+                f"Trove's own code did not answer `{name}` in time"
+            ) from exc
+        except OSError as exc:
+            raise self._lost(name) from exc
+        if not line:
+            raise self._lost(name)
+        answer: dict[str, typing.Any] = json.loads(line)
+        if "error" in answer:
+            raise FailedError(answer["error"])
+        return answer
+
+    def _lost(self, name: str) -> errors.VerifyError:
+        said = children.tail(self._directory / "driver.log")
+        return errors.VerifyError(
+            f"Trove's own code broke at `{name}`"
+            + "".join(f"\n  {line}" for line in said)
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        self._link.close()
+
+
+class FailedError(errors.VerifyError):
+    """Trove's own code raised an exception."""
+
+
+@contextlib.contextmanager
+def control(
+    directory: pathlib.Path,
+    venv: pathlib.Path,
+    place: Place,
+    guest: Sections,
+    *,
+    port: int | None = None,
+) -> collections.abc.Iterator[Control]:
+    """Run a control plane.
+
+    :param directory: for its files; nobody else may read it.
+    :param venv: the environment that has Trove.
+    :param guest: the guests' configuration besides what every guest needs.
+    :param port: of the broker; a free one when not given.
+    :raises MissingToolError: RabbitMQ is not installed.
+    :raises VerifyError: something of it does not start.
+    """
+    settings = directory / "trove.conf"
+    with contextlib.ExitStack() as stack:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # the tables do not need the broker, and it is slow
+            _write(settings, _plane(directory, place))
+            tables = pool.submit(_make_tables, venv, settings, directory)
+            node = stack.enter_context(broker.broker(directory, port))
+            tables.result()
+        sections = _plane(directory, place)
+        sections["DEFAULT"]["transport_url"] = node.url()
+        _write(settings, sections)
+        _write(
+            directory / "guest.conf",
+            _guest(node.url(place.address, place.port), place, guest),
+        )
+        stack.enter_context(
+            children.child(
+                [
+                    venv / "bin/trove-conductor",
+                    "--config-file", settings,
+                ],
+                directory / "conductor.log",
+                cwd=directory,
+            )
+        )  # fmt: skip
+        running = stack.enter_context(
+            _driver(directory, venv, settings, node)
+        )
+        running.greet()
+        yield running
+
+
+@contextlib.contextmanager
+def _driver(
+    directory: pathlib.Path,
+    venv: pathlib.Path,
+    settings: pathlib.Path,
+    node: broker.Broker,
+) -> collections.abc.Iterator[Control]:
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.ExitStack() as stack:
+        number = theirs.fileno()
+        child = stack.enter_context(
+            children.child(
+                [venv / "bin/python", "-I", DRIVER, str(number), settings],
+                directory / "driver.log",
+                cwd=directory,
+                pass_fds=(number,),
+            )
+        )
+        # else nobody would notice that the driver has gone
+        theirs.close()
+        running = Control(node, ours, child, directory)
+        stack.callback(running.close)
+        yield running
+
+
+def _make_tables(
+    venv: pathlib.Path, settings: pathlib.Path, directory: pathlib.Path
+) -> None:
+    import sqlite3
+
+    process.run(
+        [venv / "bin/trove-manage", "--config-file", settings, "db_sync"],
+        cwd=directory,
+        timeout=_START,
+    )
+    # Trove leaves read transactions open; with the default journal those
+    # would keep the conductor from writing
+    with contextlib.closing(
+        sqlite3.connect(directory / "trove.sqlite")
+    ) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+
+
+def _plane(directory: pathlib.Path, place: Place) -> Sections:
+    return {
+        "DEFAULT": {
+            "control_exchange": "trove",
+            "trove_conductor_workers": 1,
+            # nothing of this host's own Trove
+            "guest_config": directory / "guest.conf",
+            "cloudinit_location": directory / "cloudinit",
+            "template_path": directory / "templates",
+            "taskmanager_rpc_encr_key": secrets.token_hex(16),
+            "inst_rpc_key_encr_key": secrets.token_hex(16),
+            "agent_call_low_timeout": place.ping,
+            "agent_call_high_timeout": place.patience + 60,
+            "use_stderr": True,
+        },
+        "database": {
+            "connection": f"sqlite:///{directory / 'trove.sqlite'}",
+            "sqlite_synchronous": False,
+        },
+        "oslo_concurrency": {"lock_path": directory / "locks"},
+        "oslo_messaging_notifications": {"driver": "noop"},
+    }
+
+
+def _guest(url: str, place: Place, further: Sections) -> Sections:
+    """Return what a cloud's operator writes into the guests' file."""
+    common: Sections = {
+        "DEFAULT": {
+            "transport_url": url,
+            "control_exchange": "trove",
+            "log_dir": "/var/log/trove",
+            "log_file": "trove-guestagent.log",
+            "state_change_wait_time": place.patience,
+            "command_process_timeout": place.patience,
+        },
+        "oslo_messaging_notifications": {"driver": "noop"},
+    }
+    return {**common, **further}
+
+
+def _write(file: pathlib.Path, sections: Sections) -> None:
+    lines = []
+    for name, values in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {value}" for key, value in values.items()]
+    file.touch(mode=0o600)
+    file.write_text("\n".join(lines) + "\n")
+
+
+def wait_healthy(
+    plane: Control,
+    deadline: float,
+    between: collections.abc.Callable[[str], None],
+    interval: float = 1.0,
+) -> str:
+    """Wait until the conductor hears that the database is healthy.
+
+    :param between: told the status after each look; may raise to give up.
+    :returns: the last status.
+    """
+    while True:
+        heard = plane.call("status", 10)
+        between(heard["status"])
+        if heard["status"] in _LAST or time.monotonic() > deadline:
+            return str(heard["status"])
+        time.sleep(interval)
+
+
+_LAST = ("healthy", "failed to spawn", "failed", "crashed")

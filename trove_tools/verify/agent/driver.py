@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what Trove's task manager does, with Trove's own classes.
+
+This file is a program of its own: it runs with the Python of the
+environment that has the services, and imports nothing of this package.
+Each line that it reads is a request in JSON, each line that it writes the
+answer.  So every byte that a guest gets is made by the product's code, and
+nothing of the product enters the process that verifies.
+
+Usage: driver.py DESCRIPTOR TROVE.CONF
+"""
+
+import json
+import socket
+import sys
+import traceback
+import typing
+import uuid
+
+from oslo_log import log as logging
+from trove import rpc
+from trove.common import cfg
+from trove.common import context
+from trove.common import exception
+from trove.common import notification
+from trove.db import get_db_api
+from trove.datastore import models as datastores
+from trove.extensions.common import common as extensions
+from trove.instance import models as instances
+from trove.instance import service_status
+from trove.instance import tasks
+from trove.taskmanager import models as taskmanager
+
+CONF = cfg.CONF
+
+Answer = dict[str, typing.Any]
+
+_TENANT = "0" * 32
+
+
+def _context() -> context.TroveContext:
+    made = context.TroveContext(
+        user_id="verify", project_id=_TENANT, is_admin=True
+    )
+    # the guest tells the end of prepare to whom this names
+    made.notification = notification.DBaaSInstanceCreate(
+        made,
+        request_id=made.request_id,
+        server_type="taskmanager",
+        client_ip="127.0.0.1",
+        server_ip="127.0.0.1",
+        tenant_id=_TENANT,
+    )
+    return made
+
+
+class Driver:
+    """One instance, from its rows in the database to its end."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._version = ""
+        self._manager = ""
+        self._flavor: dict[str, typing.Any] = {}
+
+    def _tasks(self) -> taskmanager.FreshInstanceTasks:
+        # as its load() does, which would also ask Neutron for addresses
+        return taskmanager.FreshInstanceTasks(
+            _context(),
+            instances.DBInstance.find_by(id=self._id),
+            None,
+            instances.InstanceServiceStatus.find_by(instance_id=self._id),
+        )
+
+    def create(
+        self,
+        datastore: str,
+        version: str,
+        manager: str,
+        memory: int,
+        volume: int,
+    ) -> Answer:
+        """Make the rows of an instance.
+
+        :returns: its id, what would be its user data, and its files.
+        """
+        datastores.update_datastore(datastore, None)
+        datastores.update_datastore_version(
+            datastore, version, manager, str(uuid.uuid4()), "", "", True
+        )
+        loaded = datastores.Datastore.load(datastore)
+        row = datastores.DatastoreVersion.load(loaded, version)
+        instance = instances.DBInstance.create(
+            name="verify",
+            flavor_id="1",
+            tenant_id=_TENANT,
+            volume_size=volume,
+            datastore_version_id=row.id,
+            task_status=tasks.InstanceTasks.BUILDING,
+            region_id="verify",
+        )
+        instances.InstanceServiceStatus.create(
+            instance_id=instance.id,
+            status=service_status.ServiceStatuses.NEW,
+        )
+        self._id, self._version = instance.id, version
+        self._manager = manager
+        self._flavor = {"id": "1", "name": "verify", "ram": memory}
+        making = self._tasks()
+        # one port, which is the guest's management port
+        files = making.get_injected_files(manager, version, networks=[])
+        user_data = making.prepare_cloud_config(files)
+        own = making.prepare_userdata(manager)
+        if own:
+            user_data = making.combine_cloudinit_userdata(user_data, own)
+        return {
+            "id": instance.id,
+            "user_data": user_data,
+            "files": files,
+            "owner": CONF.injected_config_owner,
+            "group": CONF.injected_config_group,
+        }
+
+    def ping(self) -> Answer:
+        """Ask the agent whether it is there."""
+        try:
+            self._tasks().guest.rpc_ping()
+        except exception.GuestTimeout:
+            return {"alive": False}
+        return {"alive": True}
+
+    def prepare(self, database: str, user: str, password: str) -> Answer:
+        """Have the agent make the instance, as its owner asked for it."""
+        named = [{"name": database}]
+        making = self._tasks()
+        config = making._render_config(self._flavor)
+        making._guest_prepare(
+            self._flavor["ram"],
+            {
+                "device_path": CONF.get(self._manager).device_path,
+                "mount_point": CONF.get(self._manager).mount_point,
+            },
+            "",
+            extensions.populate_validated_databases(named),
+            extensions.populate_users(
+                [{"name": user, "password": password, "databases": named}],
+                [database],
+            ),
+            config_contents=config.config_contents,
+            ds_version=self._version,
+        )
+        return {}
+
+    def status(self) -> Answer:
+        """Return what the conductor last heard of the instance."""
+        found = instances.InstanceServiceStatus.find_by(instance_id=self._id)
+        try:
+            fault = instances.DBInstanceFault.find_by(instance_id=self._id)
+            faults = [fault.message, *str(fault.details or "").splitlines()]
+        except exception.ModelNotFoundError:
+            faults = []
+        return {
+            "status": found.get_status().description,
+            "updated": str(found.updated_at),
+            "faults": faults,
+        }
+
+    def restart(self) -> Answer:
+        """Have the agent restart the database, and wait for it."""
+        self._tasks().guest.restart()
+        return {}
+
+
+def _answer(driver: Driver, request: typing.Any) -> Answer:
+    name = request.pop("do")
+    try:
+        answer: Answer = getattr(driver, name)(**request)
+        return answer
+    except Exception as exc:
+        # into the driver's log
+        traceback.print_exc()
+        kind = type(exc).__name__
+        return {"error": f"{kind}: {' '.join(str(exc).split())}"}
+
+
+def main(descriptor: str, config: str) -> None:
+    """Serve requests until there are no more."""
+    logging.register_options(CONF)
+    cfg.parse_args(["driver", "--config-file", config])
+    logging.setup(CONF, None)
+    rpc.init(CONF)
+    get_db_api().configure_db()
+    driver = Driver()
+    with (
+        socket.socket(fileno=int(descriptor)) as link,
+        link.makefile("rw", encoding="utf-8") as stream,
+    ):
+        stream.write('{"ready": true}\n')
+        stream.flush()
+        for line in stream:
+            stream.write(json.dumps(_answer(driver, json.loads(line))) + "\n")
+            stream.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
