@@ -28,6 +28,8 @@ SEED = "seed.iso"
 CONSOLE = "console.log"
 REPORT = "report.jsonl"
 
+MAC = "52:54:00:12:34:56"
+
 _OUTPUT = "qemu.log"
 _PARENT = "setpriv"
 _FORWARD = re.compile(
@@ -56,6 +58,9 @@ class Hardware:
 
     :param memory: MiB.
     :param ports: TCP ports of the guest that are reached from here.
+    :param outlet: what the guest reaches, as QEMU's ``guestfwd``.
+    :param channel: a socket that the guest has as a serial port.
+    :param channel_port: the port, as the guest names it.
     """
 
     arch: str
@@ -63,6 +68,9 @@ class Hardware:
     memory: int
     cpus: int
     ports: tuple[int, ...]
+    outlet: str = ""
+    channel: int | None = None
+    channel_port: str = ""
 
 
 def machine(arch: str) -> Machine:
@@ -109,7 +117,7 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
         "-drive", f"file={SEED},format=raw,media=cdrom,read-only=on",
         "-netdev", f"user,id=net,restrict=on,ipv6=off{forwards}",
         # no boot ROM: it would look for a network to boot from
-        "-device", "virtio-net-pci,netdev=net,romfile=",
+        "-device", f"virtio-net-pci,netdev=net,mac={MAC},romfile=",
         "-device", "virtio-rng-pci",
         "-device", "virtio-serial-pci",
         "-chardev", f"file,id=report,path={REPORT}",
@@ -119,6 +127,17 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
         "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={monitor}",
         "-mon", "chardev=monitor,mode=control",
+        *_channel(hardware),
+    ]  # fmt: skip
+
+
+def _channel(hardware: Hardware) -> list[process.Argument]:
+    if hardware.channel is None:
+        return []
+    name = pathlib.PurePath(hardware.channel_port).name
+    return [
+        "-chardev", f"socket,id=channel,fd={hardware.channel}",
+        "-device", f"virtserialport,chardev=channel,name={name}",
     ]  # fmt: skip
 
 
@@ -140,11 +159,13 @@ class Qemu:
         try:
             # inherited whatever happens, but by nothing else
             with theirs:
+                channel = self._hardware.channel
                 self._child = process.start(
                     command(self._hardware, theirs.fileno()),
                     cwd=self.directory,
                     log=self.directory / _OUTPUT,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(),)
+                    + (() if channel is None else (channel,)),
                 )
             self._monitor.greet()
         except BaseException as exc:

@@ -90,7 +90,7 @@ def verify(
     ):
         place = pathlib.Path(directory)
         try:
-            disk = _check_image(found, image, known, progress)
+            disk = check_image(found, image, known, progress)
             progress.state("choosing what runs the guest")
             chosen = accel.choose(options.accelerator)
             found.accelerator = chosen.name
@@ -100,12 +100,12 @@ def verify(
             # it stands in the report
             pass
         finally:
-            _keep_console(found, place / qemu.CONSOLE, options.console_log)
+            keep_console(found, place / qemu.CONSOLE, options.console_log)
     found.seconds = round(time.monotonic() - begin, 1)
     return found
 
 
-def _check_image(
+def check_image(
     found: report.Report,
     image: pathlib.Path,
     known: manifest.Manifest | None,
@@ -302,7 +302,7 @@ def _check_state(booted: guest.Event) -> None:
     )
 
 
-def _keep_console(
+def keep_console(
     found: report.Report, log: pathlib.Path, wanted: pathlib.Path | None
 ) -> None:
     """Keep the guest's console where it is wanted, or may be needed."""

@@ -29,9 +29,6 @@ set -eu
 umask 077
 mkdir -p /run/trove-verify
 cd /run/trove-verify
-cat >report.py <<'{end}'
-{script}
-{end}
 cat >settings.json <<'{end}'
 {settings}
 {end}
@@ -40,10 +37,15 @@ for python in python3 /usr/libexec/platform-python; do
         break
     fi
 done
+{programs}"""
+_PROGRAM = """\
+cat >{name}.py <<'{end}'
+{script}
+{end}
 # no default dependencies: it runs beside the boot that it waits for
-exec systemd-run --no-block --unit=trove-verify \\
+systemd-run --no-block --unit=trove-verify-{name} \\
     --property=DefaultDependencies=no \\
-    "$(command -v "$python")" "$PWD/report.py" "$PWD/settings.json"
+    "$(command -v "$python")" "$PWD/{name}.py" {arguments}
 """
 
 
@@ -84,10 +86,12 @@ class Secrets:
 def user_data(
     known: Secrets,
     setup: collections.abc.Mapping[str, collections.abc.Sequence[str]],
+    *further: pathlib.Path,
 ) -> str:
     """Return the seed's user data.
 
     :param setup: the commands that prepare each probe, by its name.
+    :param further: programs that the guest is to run besides.
     """
     settings = {
         "nonce": known.nonce,
@@ -96,10 +100,20 @@ def user_data(
             for name, commands in setup.items()
         },
     }
+    programs = [
+        _PROGRAM.format(
+            end=_END,
+            name=file.stem,
+            script=file.read_text(),
+            arguments=arguments,
+        )
+        for file, arguments in (
+            (pathlib.Path(guest_report.__file__), '"$PWD/settings.json"'),
+            *((file, "") for file in further),
+        )
+    ]
     return _BOOTHOOK.format(
-        end=_END,
-        script=pathlib.Path(guest_report.__file__).read_text(),
-        settings=json.dumps(settings),
+        end=_END, settings=json.dumps(settings), programs="".join(programs)
     )
 
 
@@ -118,10 +132,16 @@ def make(
     (content / "meta-data").write_text(
         f"instance-id: verify-{known.nonce}\nlocal-hostname: trove-verify\n"
     )
-    image = directory / "seed.iso"
+    return write(content, "cidata", directory / "seed.iso")
+
+
+def write(
+    content: pathlib.Path, label: str, image: pathlib.Path
+) -> pathlib.Path:
+    """Write a CD that holds what is in a directory."""
     process.run(
         [
-            TOOL, "-quiet", "-joliet", "-rock", "-volid", "cidata",
+            TOOL, "-quiet", "-joliet", "-rock", "-volid", label,
             "-output", image, content,
         ]
     )  # fmt: skip

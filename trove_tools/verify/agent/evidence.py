@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest knows of itself, for verify to see why something failed.
+
+This file is copied into the guest as it is.  It runs there as root, with
+whatever Python 3 that has and with nothing but the standard library.  In a
+virtual machine it answers each line that comes over a serial port of its
+own with one line of JSON; with ``--now`` it prints that line once.
+"""
+
+import glob
+import json
+import os
+import shutil
+import socket
+import subprocess  # noqa: TID251 (runs in the guest)
+import sys
+import typing
+
+PORT = "/dev/virtio-ports/org.openstack.trove-tools.evidence"
+UNIT = "trove-guestagent.service"
+
+_LINES = 40
+_TIMEOUT = 20
+_UNIT_PLACES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+
+
+def output(*argv: str) -> list[str]:
+    """Return the last lines that a program prints."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_TIMEOUT,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.decode(errors="replace").splitlines()[-_LINES:]
+
+
+def read(path: str) -> str:
+    """Return what is in a file; nothing when it cannot be read."""
+    try:
+        with open(path, errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def unit_settings(root: str = "") -> dict[str, list[str]]:
+    """Return the settings of the agent's unit, drop-ins included.
+
+    :param root: where the guest's root is.
+    """
+    texts = []
+    for place in _UNIT_PLACES:
+        text = read(f"{root}{place}/{UNIT}")
+        if text:
+            texts.append(text)
+            break
+    drops = {}
+    for place in reversed(_UNIT_PLACES):
+        for path in glob.glob(f"{root}{place}/{UNIT}.d/*.conf"):
+            drops[os.path.basename(path)] = path
+    texts += [read(drops[name]) for name in sorted(drops)]
+    settings: dict[str, list[str]] = {}
+    for line in "\n".join(texts).replace("\\\n", " ").splitlines():
+        name, equals, value = line.strip().partition("=")
+        if not equals or name.startswith(("#", ";", "[")):
+            continue
+        if value.strip():
+            settings.setdefault(name.strip(), []).append(value.strip())
+        else:
+            # an empty value forgets those before it
+            settings.pop(name.strip(), None)
+    return settings
+
+
+def name_of(database: str, number: int) -> str:
+    """Return who has an id, as the guest's own databases say."""
+    lines = output("getent", database, str(number))
+    return lines[0].split(":")[0] if lines else ""
+
+
+def facts() -> dict[str, typing.Any]:
+    """Return what is known to matter to the agent."""
+    unit = unit_settings()
+    return {
+        "uid_1001": name_of("passwd", 1001),
+        "gid_1001": name_of("group", 1001),
+        "hostname": socket.gethostname(),
+        "hostname_resolves": bool(
+            output("getent", "hosts", socket.gethostname())
+        ),
+        "apparmor": read("/sys/module/apparmor/parameters/enabled").strip()
+        == "Y",
+        "apparmor_parser": bool(
+            shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
+        ),
+        "etc_docker": os.path.isdir("/etc/docker"),
+        "after": " ".join(unit.get("After", [])).split(),
+        "start_limit": (unit.get("StartLimitIntervalSec") or [""])[-1],
+        "restart_sec": (unit.get("RestartSec") or [""])[-1],
+    }
+
+
+def journal(unit: str) -> list[str]:
+    """Return the last lines of a unit's journal."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    return output(
+        "journalctl", "--boot", "--no-pager", "--no-hostname",
+        "--output=short-monotonic", "--unit", unit, "--lines", str(_LINES),
+    )  # fmt: skip
+
+
+def logs() -> dict[str, list[str]]:
+    """Return the ends of the logs that may explain a failure."""
+    found = {
+        "guest agent": [],
+        "journal of the guest agent": journal(UNIT),
+        "journal of docker": journal("docker.service"),
+        "journal of cloud-init": [
+            line
+            for unit in ("cloud-init.service", "cloud-config.service")
+            for line in journal(unit)
+            if "WARN" in line or "ERROR" in line or "fail" in line.lower()
+        ],
+    }
+    for path in sorted(glob.glob("/var/log/trove/*.log")):
+        found["guest agent"] += read(path).splitlines()[-3 * _LINES :]
+    docker = shutil.which("docker", path="/usr/bin:/usr/local/bin")
+    if docker:
+        found["containers"] = output(docker, "ps", "--all")
+        found["container images"] = output(docker, "images")
+        found["database container"] = output(
+            docker, "logs", "--tail", str(_LINES), "database"
+        )
+        found["health of the database"] = output(
+            docker, "inspect", "--format",
+            "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
+            " {{json .State.Health}}",
+            "database",
+        )  # fmt: skip
+    return found
+
+
+def collect(with_logs: bool) -> str:
+    """Return everything as one line of JSON."""
+    found: dict[str, typing.Any] = {"facts": facts()}
+    if with_logs:
+        found["logs"] = logs()
+    return json.dumps(found)
+
+
+def main() -> None:
+    """Answer whoever asks."""
+    if sys.argv[1:]:
+        print(collect(sys.argv[1] == "--all"))
+        return
+    with open(PORT, "r+b", buffering=0) as port:
+        asked = b""
+        while True:
+            asked += port.read(1) or b""
+            if asked.endswith(b"\n"):
+                answer = collect(asked.strip() == b"all")
+                port.write(answer.encode() + b"\n")
+                asked = b""
+
+
+if __name__ == "__main__":
+    main()

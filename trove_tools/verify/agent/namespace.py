@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest in namespaces of this host: quick, and less than a guest.
+
+The image's root file system, copied, runs in mount, process, network and
+other namespaces of its own, at native speed and without QEMU.  It has no
+network: sockets in a directory lead to the broker, and from here to its
+datastore.  Kernel, boot, systemd and cloud-init are this host's or absent;
+:data:`UNCHECKED` says so.
+
+The image's programs run as root of this host meanwhile, kept in by nothing
+but namespaces: only for images that come from a source that is trusted.
+"""
+
+import collections.abc
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.verify import disks
+from trove_tools.verify import report
+from trove_tools.verify.agent import children
+from trove_tools.verify.agent import evidence
+from trove_tools.verify.agent import inside
+from trove_tools.verify.agent import relay
+from trove_tools.verify.agent import root
+
+#: Where the guest finds the broker.
+ADDRESS, PORT = "127.0.0.1", 5672
+
+UNCHECKED = (
+    "the guest's kernel, boot loader, systemd, cloud-init, network and"
+    " AppArmor"
+)
+
+TOOLS = ("unshare", "nsenter", "mount", children.PARENT, *root.TOOLS)
+
+_PACKAGE = pathlib.Path(__file__).parents[3]
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+_SOCKET = "broker.sock"
+_PATIENCE = 120.0
+_PAUSE = 0.1
+
+
+class NamespaceGuest:
+    """A guest in namespaces; see :class:`rungs.Guest`.
+
+    :param begun: when it was started, by :func:`time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        child: process.Child,
+        place: pathlib.Path,
+        stack: contextlib.ExitStack,
+        progress: console.Progress,
+    ) -> None:
+        self._child = child
+        self._place = place
+        self._stack = stack
+        self._progress = progress
+        self._ports: dict[int, int] = {}
+        self.begun = time.monotonic()
+
+    def stay_alive(self) -> None:
+        """Make sure that the guest still runs.
+
+        :raises CheckError: it does not, or is broken.
+        """
+        for event in self.events():
+            if event["event"] == "broken":
+                raise report.CheckError(event["why"])
+        status = self._child.poll()
+        if status is not None:
+            raise report.CheckError(
+                f"the guest ended with status {status}",
+                children.tail(self._place / "guest.log"),
+            )
+
+    def events(self) -> list[dict[str, typing.Any]]:
+        """Return what has happened in the guest so far."""
+        try:
+            text = (self._place / "events.jsonl").read_text()
+        except OSError:
+            return []
+        lines = text.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def say(self, stage: str) -> None:
+        """Tell the user what is being waited for."""
+        self._progress.state(stage)
+
+    def pid(self) -> int:
+        """Return the id that the guest's first process has here.
+
+        :raises CheckError: there is none.
+        """
+        parent = self._child.pid
+        file = pathlib.Path(f"/proc/{parent}/task/{parent}/children")
+        try:
+            return int(file.read_text().split()[0])
+        except (OSError, IndexError) as exc:
+            raise report.CheckError(
+                "the guest did not start",
+                children.tail(self._place / "guest.log"),
+            ) from exc
+
+    def within(self, *argv: str) -> list[process.Argument]:
+        """Return the command line that runs something in the guest."""
+        return [
+            "nsenter", "--target", str(self.pid()), "--mount", "--pid",
+            "--net", "--uts", "--ipc", "--root", "--wd", *argv,
+        ]  # fmt: skip
+
+    def evidence(self, everything: bool) -> dict[str, typing.Any]:
+        """Ask the guest for its facts, and for its logs."""
+        how = "--all" if everything else "--facts"
+        try:
+            done = process.run(
+                self.within("python3", inside.SCRIPT, how),
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                check=False,
+                timeout=_PATIENCE,
+            )
+            found: dict[str, typing.Any] = json.loads(done.stdout)
+        except (errors.TroveToolsError, report.CheckError, ValueError):
+            return {}
+        if everything:
+            for name in ("docker", "agent"):
+                found["logs"][f"output of {name}"] = children.tail(
+                    self._place / f"{name}.log", 100
+                )
+        return found
+
+    def port(self, number: int) -> int:
+        """Return the port of loopback that leads to one of the guest."""
+        if number not in self._ports:
+            here = children.free_port()
+            name = f"{number}.sock"
+            self._relay(f"unix:{name}", f"tcp:127.0.0.1:{number}", True)
+            self._relay(f"tcp:127.0.0.1:{here}", f"unix:{name}", False)
+            self._ports[number] = here
+        return self._ports[number]
+
+    def connect(self, broker: int) -> None:
+        """Give the guest its way to the broker."""
+        self._relay(f"unix:{_SOCKET}", f"tcp:127.0.0.1:{broker}", False)
+        self._relay(f"tcp:{ADDRESS}:{PORT}", f"unix:{_SOCKET}", True)
+
+    def _relay(self, here: str, there: str, within: bool) -> None:
+        """Carry connections; all socket files lie in the guest's place."""
+        words: list[process.Argument] = [
+            sys.executable, "-I", "-S", relay.__file__, here, there,
+        ]  # fmt: skip
+        if within:
+            words[:0] = ["nsenter", "--target", str(self.pid()), "--net"]
+        self._stack.enter_context(
+            children.child(
+                words, self._place / "relay.log", cwd=self._place
+            )
+        )
+
+    def wait_for(self, event: str, deadline: float) -> None:
+        """Wait until something has happened in the guest.
+
+        :raises CheckError: it does not.
+        """
+        while not any(each["event"] == event for each in self.events()):
+            self.stay_alive()
+            if time.monotonic() > deadline:
+                raise report.CheckError(f"the guest is not {event!r} in time")
+            time.sleep(_PAUSE)
+
+    def start(self, found: report.Report) -> None:
+        """See its root entered and its Docker engine running.
+
+        :raises CheckError: it is broken.
+        """
+        deadline = self.begun + _PATIENCE
+        with found.check("root") as check:
+            self.wait_for("entered", deadline)
+            check.detail = f"entered; not checked: {UNCHECKED}"
+        with found.check("docker") as check:
+            try:
+                self.wait_for("docker", deadline)
+            except report.CheckError as exc:
+                exc.log += children.tail(self._place / "docker.log")
+                raise
+            check.detail = "the Docker engine answers"
+
+
+def require() -> None:
+    """Make sure that this host and user can do it.
+
+    :raises UsageError: the user cannot.
+    :raises MissingToolError: a program is absent.
+    """
+    process.require(*TOOLS)
+    if os.geteuid() != 0:
+        raise errors.UsageError(
+            "--tier namespace needs root's rights",
+            hint="run it with sudo, or use --tier vm, which does not",
+        )
+
+
+@contextlib.contextmanager
+def guest_of(
+    disk: disks.Disk,
+    created: dict[str, typing.Any],
+    broker: int,
+    volume: int,
+    place: pathlib.Path,
+    progress: console.Progress,
+) -> collections.abc.Iterator[NamespaceGuest]:
+    """Run a copy of an image's root in namespaces.
+
+    :param created: what Trove's own code says of the instance.
+    :param broker: the broker's port on loopback.
+    :param volume: size of the empty second disk, GiB.
+    :param place: an empty directory; nobody else may read it.
+    """
+    progress.state("copying the root file system")
+    where = root.copy(disk, place / "disk.raw")
+    with open(place / "volume.raw", "wb") as stream:
+        stream.truncate(volume << 30)
+    cgroup = f"trove-verify-{os.getpid()}-{place.name}"
+    settings = place / "settings.json"
+    settings.touch(mode=0o600)
+    settings.write_text(
+        json.dumps(
+            {
+                "disk": str(where.file),
+                "offset": where.offset,
+                "size": where.size,
+                "volume": str(place / "volume.raw"),
+                "root": str(place / "root"),
+                "events": str(place / "events.jsonl"),
+                "logs": {
+                    name: str(place / f"{name}.log")
+                    for name in ("docker", "agent")
+                },
+                "cgroup": f"/{cgroup}",
+                **{
+                    name: created[name]
+                    for name in ("files", "owner", "group")
+                },
+            }
+        )
+    )
+    try:
+        with contextlib.ExitStack() as stack:
+            child = stack.enter_context(
+                children.child(
+                    [
+                        "unshare", "--mount", "--pid", "--fork", "--net",
+                        "--uts", "--ipc", "--kill-child=KILL", "--",
+                        sys.executable, "-S",
+                        "-m", inside.__name__, settings,
+                    ],
+                    place / "guest.log",
+                    env={"PYTHONPATH": str(_PACKAGE), "PYTHONSAFEPATH": "1"},
+                    cwd=place,
+                    sign=signal.SIGKILL,
+                )
+            )  # fmt: skip
+            guest = NamespaceGuest(child, place, stack, progress)
+            guest.wait_for("entered", guest.begun + _PATIENCE)
+            guest.connect(broker)
+            yield guest
+    finally:
+        _remove_cgroups(cgroup)
+
+
+def _remove_cgroups(name: str) -> None:
+    """Remove the control groups of containers that have ended."""
+    deadline = time.monotonic() + 5
+    for top in [_CGROUPS, *_CGROUPS.glob("*/")]:
+        group = top / name
+        while group.is_dir():
+            try:
+                for directory, _, _ in os.walk(group, topdown=False):
+                    os.rmdir(directory)
+            except OSError:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(_PAUSE)

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Trove does with a guest, one rung after the other.
+
+The same in a virtual machine and in namespaces: what differs between them
+is a :class:`Guest`.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import secrets
+import time
+import typing
+
+from trove_tools import errors
+from trove_tools.verify import report
+from trove_tools.verify.agent import control
+from trove_tools.verify.agent import defects
+from trove_tools.verify.agent import sql
+
+DATABASE = "verify"
+
+_HEALTHY = "healthy"
+_LOG_LINES = 12
+
+
+class Guest(typing.Protocol):
+    """A guest, whatever runs it."""
+
+    def stay_alive(self) -> None:
+        """Make sure that there is still something to wait for.
+
+        :raises CheckError: there is not.
+        """
+
+    def say(self, stage: str) -> None:
+        """Tell the user what is being waited for."""
+
+    def evidence(self, everything: bool) -> dict[str, typing.Any]:
+        """Return the guest's facts, and its logs if asked for.
+
+        :returns: nothing from a guest that does not answer.
+        """
+
+    def port(self, number: int) -> int:
+        """Return the port of loopback that leads to one of the guest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """A datastore of the image, and how Trove knows it.
+
+    :param image: the container's name, without its tag.
+    :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
+    """
+
+    name: str
+    version: str
+    manager: str
+    image: str
+    protocol: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """Seconds that each rung gets.
+
+    :param alive: from the start of the guest to the agent's first answer.
+    :param healthy: from prepare to HEALTHY.
+    """
+
+    alive: float = 600.0
+    healthy: float = 420.0
+    sql: float = 60.0
+
+
+class Climb:
+    """The rungs of one datastore in one guest.
+
+    :param begun: when the guest was started, by :func:`time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        found: report.Report,
+        guest: Guest,
+        plane: control.Control,
+        datastore: Datastore,
+        patience: Patience,
+        begun: float,
+    ) -> None:
+        self._found = found
+        self._guest = guest
+        self._plane = plane
+        self._datastore = datastore
+        self._patience = patience
+        self._begun = begun
+        self._user = f"verify_{secrets.token_hex(4)}"
+        self._password = f"Aa1{secrets.token_hex(16)}"
+        self._word = secrets.token_hex(8)
+
+    def climb(self) -> None:
+        """Climb as far as it holds.
+
+        :raises CheckError: it does not; it stands in the report.
+        """
+        self._ping()
+        self._defects()
+        self._prepare()
+        self._sql()
+        self._restart()
+
+    @contextlib.contextmanager
+    def _rung(self, name: str) -> collections.abc.Iterator[report.Check]:
+        """Note a rung; let the guest explain it when it does not hold."""
+        with self._found.check(f"{self._datastore.name}: {name}") as check:
+            try:
+                yield check
+            except report.CheckError as exc:
+                if exc.log:
+                    raise
+                raise self._explained(exc) from exc
+            except errors.VerifyError as exc:
+                raise self._explained(
+                    report.CheckError(exc.message, hint=exc.hint)
+                ) from exc
+
+    def _explained(self, exc: report.CheckError) -> report.CheckError:
+        self._guest.say("asking the guest for its logs")
+        told = self._guest.evidence(True)
+        logs = told.get("logs", {})
+        causes, lines = [], []
+        if "facts" in told:
+            causes, lines = defects.explain(told["facts"], logs)
+        else:
+            lines.append("the guest does not tell its logs")
+        for name, tail in logs.items():
+            said = [
+                line.replace(self._password, "***")
+                for line in tail
+                if line.strip()
+            ]
+            if said:
+                lines.append(f"{name}:")
+                lines += [f"  {line}" for line in said[-_LOG_LINES:]]
+        hint = "; ".join(causes) or exc.hint
+        return report.CheckError(exc.message, lines, hint)
+
+    def _ping(self) -> None:
+        with self._rung("agent answers") as check:
+            deadline = self._begun + self._patience.alive
+            while True:
+                self._guest.say(f"{self._datastore.name}: pinging the agent")
+                self._guest.stay_alive()
+                if self._plane.call("ping", 30)["alive"]:
+                    break
+                if time.monotonic() > deadline:
+                    raise report.CheckError(
+                        "the guest agent answers no ping, in"
+                        f" {self._patience.alive:.0f} s since power on"
+                    )
+            took = time.monotonic() - self._begun
+            self._fact("ping", took)
+            check.detail = f"rpc_ping {took:.1f} s after power on"
+
+    def _defects(self) -> None:
+        """See that no known defect lies in wait."""
+        with self._rung("no known defect") as check:
+            facts = self._guest.evidence(False).get("facts")
+            if facts is None:
+                raise report.CheckError("the guest does not tell its facts")
+            known = defects.by_facts(facts)
+            if known:
+                raise report.CheckError(
+                    "; ".join(each.cause for each in known),
+                    ["by the guest's own facts:"]
+                    + [f"  {name}: {facts[name]}" for name in sorted(facts)],
+                    "; ".join(each.remedy for each in known),
+                )
+            check.detail = "users, names, units and directories are right"
+
+    def _prepare(self) -> None:
+        with self._rung("prepare") as check:
+            begin = time.monotonic()
+            self._plane.call(
+                "prepare",
+                30,
+                database=DATABASE,
+                user=self._user,
+                password=self._password,
+            )
+            status = control.wait_healthy(
+                self._plane, begin + self._patience.healthy, self._between
+            )
+            took = time.monotonic() - begin
+            if status != _HEALTHY:
+                raise report.CheckError(self._unhealthy(status, took))
+            self._fact("healthy", took)
+            check.detail = f"HEALTHY {took:.1f} s after prepare"
+
+    def _between(self, status: str) -> None:
+        self._guest.say(f"{self._datastore.name}: the instance is {status}")
+        self._guest.stay_alive()
+
+    def _unhealthy(self, status: str, took: float) -> str:
+        message = f"the instance is {status!r} after {took:.0f} s"
+        faults = self._plane.call("status", 10)["faults"]
+        if faults:
+            message += f": {' '.join(faults[0].split())}"
+        return message
+
+    def _account(self) -> sql.Account:
+        return sql.Account(
+            self._datastore.protocol,
+            self._guest.port(self._datastore.port),
+            self._user,
+            self._password,
+            DATABASE,
+        )
+
+    def _sql(self) -> None:
+        """Do SQL as the user that was asked for."""
+        with self._rung("SQL") as check:
+            self._guest.say(f"{self._datastore.name}: SQL from outside")
+            account = self._account()
+            deadline = time.monotonic() + self._patience.sql
+            try:
+                server = sql.patiently(lambda: sql.version(account), deadline)
+                sql.write(account, self._word)
+                self._read(account)
+            except sql.NoSqlError as exc:
+                raise report.CheckError(
+                    f"the created user cannot work: {exc}"
+                ) from exc
+            check.detail = (
+                f"the created user made a table and read it again; {server}"
+            )
+
+    def _read(self, account: sql.Account) -> None:
+        found = sql.read(account)
+        if found != self._word:
+            raise report.CheckError(
+                f"what was written is not there: {found!r}"
+            )
+
+    def _restart(self) -> None:
+        with self._rung("restart") as check:
+            self._guest.say(f"{self._datastore.name}: restarting")
+            begin = time.monotonic()
+            self._plane.call("restart", self._patience.healthy)
+            account = self._account()
+            deadline = time.monotonic() + self._patience.sql
+            try:
+                sql.patiently(lambda: sql.version(account), deadline)
+                self._read(account)
+            except sql.NoSqlError as exc:
+                raise report.CheckError(
+                    f"no SQL after the restart: {exc}"
+                ) from exc
+            took = time.monotonic() - begin
+            check.detail = (
+                f"by the agent, in {took:.1f} s; the data is still there"
+            )
+
+    def _fact(self, name: str, seconds: float) -> None:
+        facts = self._found.facts.setdefault(self._datastore.name, {})
+        facts[name] = round(seconds, 1)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does with a database what its owner would do first.
+
+That an instance is HEALTHY says little: Trove's agent only warns when it
+could not create a database or a user.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import time
+import typing
+
+_ATTEMPT = 15.0
+_PAUSE = 1.0
+_TABLE = "trove_tools_verify"
+
+
+class NoSqlError(Exception):
+    """The database does not do what it was asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """A user's database, reached from outside the guest.
+
+    :param protocol: ``mysql`` or ``postgresql``.
+    :param port: on loopback.
+    """
+
+    protocol: str
+    port: int
+    user: str
+    password: str
+    database: str
+
+
+def _connect(account: Account) -> typing.Any:
+    if account.protocol == "postgresql":
+        import pg8000.dbapi
+
+        return pg8000.dbapi.connect(
+            host="127.0.0.1",
+            port=account.port,
+            user=account.user,
+            password=account.password,
+            database=account.database,
+            timeout=_ATTEMPT,
+        )
+    import pymysql
+
+    return pymysql.connect(
+        host="127.0.0.1",
+        port=account.port,
+        user=account.user,
+        password=account.password,
+        database=account.database,
+        connect_timeout=int(_ATTEMPT),
+        read_timeout=_ATTEMPT,
+        write_timeout=_ATTEMPT,
+    )
+
+
+def write(account: Account, word: str) -> None:
+    """Make a table and put a word into it."""
+    with contextlib.closing(_connect(account)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE TABLE {_TABLE} (word VARCHAR(64))")
+        cursor.execute(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
+        connection.commit()
+
+
+def read(account: Account) -> str:
+    """Return the word."""
+    with contextlib.closing(_connect(account)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT word FROM {_TABLE}")  # noqa: S608
+        rows = cursor.fetchall()
+    return str(rows[0][0]) if rows else ""
+
+
+def version(account: Account) -> str:
+    """Return what the server says it is."""
+    with contextlib.closing(_connect(account)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT VERSION()")
+        return " ".join(str(cursor.fetchone()[0]).split()[:2])
+
+
+def patiently(
+    what: collections.abc.Callable[[], typing.Any], deadline: float
+) -> typing.Any:
+    """Do something until it works.
+
+    :param deadline: as :func:`time.monotonic` counts.
+    :raises NoSqlError: it did not, saying what the last attempt said.
+    """
+    while True:
+        try:
+            return what()
+        # the drivers' errors have no base in common but this
+        except Exception as exc:
+            if time.monotonic() + _PAUSE > deadline:
+                raise NoSqlError(_said(exc)) from exc
+        time.sleep(_PAUSE)
+
+
+def _said(exc: Exception) -> str:
+    said = exc.args[0] if exc.args else ""
+    if isinstance(said, dict):
+        # a server's message, as pg8000 has it
+        return f"{said.get('M', said)}"
+    return " ".join(f"{type(exc).__name__}: {exc}".split())

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest as a virtual machine, with its way to the broker and back.
+
+It reaches one address and one port: those of the broker, through a relay
+that QEMU starts for each connection.  It is reached at its datastore's
+port.  What it knows of itself comes over a serial port.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shlex
+import shutil
+import socket
+import sys
+import time
+import typing
+
+from trove_tools import console
+from trove_tools.verify import accel
+from trove_tools.verify import disks
+from trove_tools.verify import guest
+from trove_tools.verify import qemu
+from trove_tools.verify import report
+from trove_tools.verify import seed
+from trove_tools.verify.agent import configdrive
+from trove_tools.verify.agent import evidence
+from trove_tools.verify.agent import relay
+
+#: Where the guest finds the broker.
+ADDRESS, PORT = "10.0.2.100", 5672
+
+_GIB = 1 << 30
+_ANSWER = 90.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """What the guest gets of a computer.
+
+    :param memory: MiB.
+    :param volume: GiB of its empty second disk.
+    """
+
+    accelerator: accel.Accelerator
+    arch: str
+    memory: int
+    cpus: int
+    volume: int
+
+
+class VmGuest:
+    """A guest that QEMU runs; see :class:`rungs.Guest`."""
+
+    def __init__(
+        self,
+        machine: qemu.Qemu,
+        watched: guest.Guest,
+        channel: socket.socket,
+    ) -> None:
+        self._machine = machine
+        self._guest = watched
+        self._channel = channel
+        self._partial = b""
+
+    def stay_alive(self) -> None:
+        """Make sure that the guest still runs.
+
+        :raises CheckError: it does not.
+        """
+        self._guest.look()
+        self._guest.stay_alive()
+
+    def say(self, stage: str) -> None:
+        """Tell the user what is being waited for."""
+        self._guest.stage = stage
+        self._guest.look()
+
+    def evidence(self, everything: bool) -> dict[str, typing.Any]:
+        """Ask the guest for its facts, and for its logs."""
+        deadline = time.monotonic() + _ANSWER
+        try:
+            self._channel.settimeout(_ANSWER)
+            self._channel.sendall(b"all\n" if everything else b"facts\n")
+            while b"\n" not in self._partial:
+                left = deadline - time.monotonic()
+                self._channel.settimeout(max(left, 0.1))
+                block = self._channel.recv(65536)
+                if not block:
+                    return {}
+                self._partial += block
+            line, _, self._partial = self._partial.partition(b"\n")
+            answer: dict[str, typing.Any] = json.loads(line)
+        except (OSError, ValueError):
+            return {}
+        return answer
+
+    def port(self, number: int) -> int:
+        """Return the port of loopback that leads to one of the guest."""
+        return self._machine.forwards()[number]
+
+    def boot(self, found: report.Report, deadline: float) -> None:
+        """See it come up, with all that it is to start.
+
+        :raises CheckError: it does not come up at all.
+        """
+        with found.check("boot") as check:
+            self._guest.wait_for("started", deadline)
+            check.detail = "kernel, root file system and cloud-init work"
+
+    def systemd(self, found: report.Report, deadline: float) -> None:
+        """See that everything that the boot starts runs."""
+        with (
+            contextlib.suppress(report.CheckError),
+            found.check("systemd") as check,
+        ):
+            booted = self._guest.wait_for("booted", deadline)
+            for fact in ("times", "slowest"):
+                found.facts.setdefault(fact, booted[fact])
+            if booted["failed"] or booted["state"] != "running":
+                names = [each["unit"] for each in booted["failed"]]
+                lines = [
+                    line for each in booted["failed"] for line in each["log"]
+                ]
+                raise report.CheckError(
+                    f"systemd is {booted['state']}, failed:"
+                    f" {', '.join(names) or 'nothing it names'}",
+                    lines,
+                )
+            check.detail = "running, no failed unit"
+
+    def power_off(self, found: report.Report, patience: float) -> None:
+        """See it shut down as a cloud asks it to."""
+        with found.check("power off") as check:
+            self._guest.shut_down(patience)
+            check.detail = "the guest obeys the power button"
+
+    def console_tail(self) -> list[str]:
+        """Return the console's last lines."""
+        return self._guest.console_tail()
+
+
+@contextlib.contextmanager
+def guest_of(
+    disk: disks.Disk,
+    created: dict[str, typing.Any],
+    broker: int,
+    ports: collections.abc.Iterable[int],
+    frame: Frame,
+    place: pathlib.Path,
+    progress: console.Progress,
+) -> collections.abc.Iterator[VmGuest]:
+    """Boot an overlay of the image.
+
+    :param created: what Trove's own code says of the instance.
+    :param broker: the broker's port on loopback.
+    :param ports: of the guest, to be reached.
+    :param place: an empty directory; nobody else may read it.
+    """
+    known = seed.Secrets.new()
+    disks.overlay(disk, place / qemu.OVERLAY)
+    disks.volume(place / qemu.VOLUME, frame.volume)
+    configdrive.make(known, created, place)
+    shutil.copyfile(relay.__file__, place / "relay.py")
+    # each connection has one: the fewer imports, the better
+    command = shlex.join(
+        [sys.executable, "-I", "-S", "relay.py", f"tcp:127.0.0.1:{broker}"]
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        hardware = qemu.Hardware(
+            arch=frame.arch,
+            accelerator=frame.accelerator,
+            memory=frame.memory,
+            cpus=frame.cpus,
+            ports=tuple(ports),
+            outlet=f"tcp:{ADDRESS}:{PORT}-cmd:{command}",
+            channel=theirs.fileno(),
+            channel_port=evidence.PORT,
+        )
+        with qemu.Qemu(hardware, place) as machine:
+            theirs.close()
+            watched = guest.Guest(machine, known.nonce, progress)
+            yield VmGuest(machine, watched, ours)
