@@ -55,6 +55,8 @@ class Report:
     """All that was looked at, in order.
 
     :param level: how far the image was looked into.
+    :param tier: ``vm``, or ``namespace`` for one without a machine.
+    :param unchecked: what such a guest cannot tell.
     :param accelerator: what ran the guest.
     :param facts: what is known of the guest besides: times of the boot.
     :param console: the last lines of the guest's console.
@@ -64,6 +66,8 @@ class Report:
 
     image: str
     level: str
+    tier: str = "vm"
+    unchecked: str = ""
     accelerator: str = ""
     build_id: str | None = None
     checks: list[Check] = dataclasses.field(default_factory=list)

@@ -184,7 +184,7 @@ def start_docker(settings: dict[str, typing.Any], log: int) -> None:
     engine = subprocess.Popen(
         [
             docker, "--host", f"unix://{SOCKET}",
-            "--cgroup-parent", settings["cgroup"],
+            "--cgroup-parent", settings["cgroup"], *docker_options(),
         ],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         env={"PATH": _PATH, "LANG": "C.UTF-8"},
@@ -198,6 +198,15 @@ def start_docker(settings: dict[str, typing.Any], log: int) -> None:
         if time.monotonic() > deadline:
             raise BrokenError("the Docker engine does not answer")
         time.sleep(0.1)
+
+
+def docker_options() -> list[str]:
+    """Return what Debian's unit adds to the engine's command line."""
+    for line in evidence.read("/etc/default/docker").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "DOCKER_OPTS":
+            return shlex.split(" ".join(shlex.split(value)))
+    return []
 
 
 def answers() -> bool:
