@@ -91,7 +91,17 @@ OPTIONS = (
            options.path, variables=("TMP_DIR",), metavar="DIR"),
     Option("force", "force", "do it again even if there is no need",
            options.boolean, False),
-    # --- how an image is booted
+    # --- how an image is looked at
+    Option("level", "verify",
+           "how far to look (default: the highest that the image has)",
+           choices=("boot", "datastore", "agent")),
+    Option("tier", "verify",
+           "a virtual machine, or namespaces of this host: quick, for the"
+           " level agent, without kernel, boot and cloud-init",
+           default="vm", choices=("vm", "namespace")),
+    Option("broker_port", "verify",
+           "port on loopback for the level agent's message broker (default:"
+           " a free one)", int, metavar="PORT"),
     Option("accelerator", "verify", "what runs the guest", default="auto",
            choices=("auto", "kvm", "tcg")),
     Option("timeout", "verify", "seconds the guest gets to come up", int,
@@ -120,6 +130,9 @@ OPTIONS = (
     Option("activate", "load",
            "also make the version active and its datastore's default",
            options.boolean, False),
+    Option("require_verified", "load",
+           "refuse an image that was not verified in a virtual machine, or"
+           " failed there", options.boolean, False),
     # --- which cloud, and as whom; openstacksdk reads the OS_* variables
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
            variables=("OS_CLOUD",), metavar="NAME"),

@@ -58,6 +58,10 @@ TOOLS = {
             "qemu-system-aarch64-core",
         ),
         Tool("genisoimage", "verify", "genisoimage", "genisoimage"),
+        Tool(
+            "rabbitmq-server", "verify", "rabbitmq-server", "rabbitmq-server"
+        ),
+        Tool("epmd", "verify", "rabbitmq-server", "erlang-erts"),
     )
 }
 

@@ -15,6 +15,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import verified
 from trove_tools.catalog import loader
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
@@ -36,11 +37,13 @@ class Source:
     :param content: the file.
     :param description: the image in Glance.
     :param targets: the datastore versions that it serves.
+    :param proof: what is known of its verification.
     """
 
     content: glance.Content
     description: glance.Description
     targets: tuple[trove.Target, ...]
+    proof: verified.Verified | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +251,9 @@ def _source(
         **facts.properties,
     }
     tags = [tag for target in facts.targets for tag in target.tags]
+    proof = verified.read(content.file.path, content.sha256)
+    if settings.require_verified:
+        _require_verified(content.file.path, proof)
     return Source(
         content=content,
         description=glance.Description(
@@ -258,6 +264,29 @@ def _source(
             fields={k: v for k, v in fields.items() if v is not None},
         ),
         targets=facts.targets,
+        proof=proof,
+    )
+
+
+def _require_verified(
+    path: pathlib.Path, proof: verified.Verified | None
+) -> None:
+    """Make sure that an image was verified, as a cloud would use it.
+
+    :raises ImageError: it was not, or failed.
+    """
+    if proof is None:
+        problem = "was not verified as it is now"
+    elif not proof.ok:
+        problem = f"failed its verification: {proof}"
+    elif proof.tier != "vm":
+        problem = f"was never booted: it was verified at {proof}"
+    else:
+        return
+    raise errors.ImageError(
+        f"{path} {problem}",
+        hint=f"verify it: trove-image-builder verify {path}; or leave out"
+        " --require-verified",
     )
 
 
@@ -285,6 +314,10 @@ def load(
     versions.all()
     rows = []
     for source in sources:
+        if source.proof is None or not source.proof.ok:
+            name = source.content.file.path.name
+            what = source.proof or "no record of this content"
+            screen.warn(f"{name} is not verified: {what}")
         image_id, upload = _provide(images, source, screen)
         for target in source.targets:
             record, registration = versions.register(
@@ -311,6 +344,7 @@ def load(
                     "pinned": record.get("image") == image_id,
                     "size": source.content.file.size,
                     "sha256": source.content.sha256,
+                    "verified": str(source.proof or "no"),
                 }
             )
     return rows

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         ("show", "show all that is known of a datastore"),
         ("plan", "print what a build would do"),
         ("build", "build an image"),
-        ("verify", "boot an image and question its datastore"),
+        ("verify", "boot an image and see that it serves Trove"),
         ("doctor", "tell what this host lacks"),
     ):
         sub = commands.add_parser(name, help=summary, description=summary)
@@ -222,52 +222,9 @@ def _verify(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools import manifest
-    from trove_tools.verify import disks
-    from trove_tools.verify import record
-    from trove_tools.verify import run
+    from trove_tools.cmd import verifying
 
-    image = flags.image
-    known = manifest.read(image)
-    disks.require_file(image, known)
-    healths = record.questions(catalog, known, settings.datastore)
-    sha256 = manifest.digests(image, ("sha256",))["sha256"]
-    found = None if settings.force else record.recall(image, sha256, healths)
-    if found is not None:
-        screen.say(
-            f"{image} is as it was when it was verified; see"
-            f" {record.path(image)}, or verify again with --force"
-        )
-        _print_report(found, settings.format)
-        return errors.EXIT_OK
-    report = run.verify(
-        image,
-        healths,
-        options=run.Options(
-            accelerator=settings.accelerator,
-            timeout=settings.timeout,
-            memory=settings.memory,
-            cpus=settings.cpus,
-            arch=known.guest["arch"] if known else settings.arch,
-        ),
-        screen=screen,
-        known=known,
-    )
-    found = record.write(report, image, sha256, healths)
-    _print_report(found, settings.format)
-    report.raise_for_failure()
-    return errors.EXIT_OK
-
-
-def _print_report(found: dict[str, typing.Any], form: str) -> None:
-    if form != "table":
-        console.emit(found, form)
-        return
-    rows = [
-        {**check, "result": "ok" if check["ok"] else "FAILED"}
-        for check in found["checks"]
-    ]
-    console.emit(rows, form, ("name", "result", "seconds", "detail"))
+    return verifying.verify(settings, flags, screen, catalog)
 
 
 def _doctor(

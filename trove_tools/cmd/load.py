@@ -30,6 +30,7 @@ _COLUMNS = (
     "version",
     "active",
     "default",
+    "verified",
     "registration",
     "upload",
     "image_id",

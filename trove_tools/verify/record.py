@@ -14,43 +14,55 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import verified
 from trove_tools.catalog import model
 from trove_tools.verify import report
 
-Healths = collections.abc.Mapping[str, model.Health]
 
 
-def path(image: pathlib.Path) -> pathlib.Path:
-    """Return where the record of an image lies."""
-    return manifest.sidecar(image) / "verify.json"
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is asked of an image.
+
+    :param level: how far it is looked into.
+    :param tier: in what.
+    :param questions: a dataclass for each datastore, by its name.
+    """
+
+    level: str
+    tier: str
+    questions: collections.abc.Mapping[str, typing.Any]
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it as it is written."""
+        plain: dict[str, typing.Any] = json.loads(
+            json.dumps(dataclasses.asdict(self))
+        )
+        return plain
 
 
 def recall(
-    image: pathlib.Path, sha256: str, healths: Healths
+    image: pathlib.Path, sha256: str, asked: Asked
 ) -> dict[str, typing.Any] | None:
     """Return what was found when this was verified before.
 
     :param sha256: of the image as it is now.
-    :param healths: the questions that would be asked now.
+    :param asked: what would be asked now.
     :returns: nothing, unless the same image answered the same questions
         well.
     """
-    try:
-        found: dict[str, typing.Any] = json.loads(path(image).read_text())
-    except (OSError, ValueError):
-        return None
+    found = verified.load(image, sha256)
     same = (
-        isinstance(found, dict)
+        found is not None
         and found.get("ok") is True
         and found.get("report_version") == report.VERSION
-        and found.get("sha256") == sha256
-        and found.get("questions") == _plain(healths)
+        and found.get("asked") == asked.as_dict()
     )
     return found if same else None
 
 
 def write(
-    found: report.Report, image: pathlib.Path, sha256: str, healths: Healths
+    found: report.Report, image: pathlib.Path, sha256: str, asked: Asked
 ) -> dict[str, typing.Any]:
     """Write down what was found.
 
@@ -62,23 +74,14 @@ def write(
     data = {
         **found.as_dict(),
         "sha256": sha256,
-        "questions": _plain(healths),
+        "asked": asked.as_dict(),
     }
-    file = path(image)
+    file = verified.path(image)
     if file.parent.is_dir() and os.access(file.parent, os.W_OK):
         partial = file.with_name(f".{file.name}.partial")
         partial.write_text(json.dumps(data, indent=2) + "\n")
         partial.rename(file)
     return data
-
-
-def _plain(healths: Healths) -> dict[str, typing.Any]:
-    plain: dict[str, typing.Any] = json.loads(
-        json.dumps(
-            {name: dataclasses.asdict(each) for name, each in healths.items()}
-        )
-    )
-    return plain
 
 
 def questions(

@@ -42,7 +42,7 @@ class Place:
 
     address: str
     port: int
-    ping: int = 10
+    ping: int = 3
     patience: int = 180
 
 

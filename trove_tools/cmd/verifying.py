@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder verify``: from options to a report."""
+
+import argparse
+import collections.abc
+import pathlib
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools import options
+from trove_tools import verified
+from trove_tools.catalog import model
+from trove_tools.verify import disks
+from trove_tools.verify import levels
+from trove_tools.verify import record
+from trove_tools.verify import report
+from trove_tools.verify import run
+from trove_tools.verify.agent import run as agent
+
+Questions = collections.abc.Mapping[str, typing.Any]
+
+
+def verify(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Look at an image, unless that has been done already.
+
+    :returns: the command's exit status.
+    """
+    image: pathlib.Path = flags.image
+    known = manifest.read(image)
+    disks.require_file(image, known)
+    level = levels.choose(known, settings.level, settings.tier)
+    questions: Questions = {}
+    if level == levels.AGENT:
+        questions = {
+            each.name: each
+            for each in levels.instances(catalog, known, settings.datastore)
+        }
+    elif level == levels.DATASTORE:
+        questions = record.questions(catalog, known, settings.datastore)
+    asked = record.Asked(level, settings.tier, questions)
+    sha256 = manifest.digests(image, ("sha256",))["sha256"]
+    found = None if settings.force else record.recall(image, sha256, asked)
+    if found is not None:
+        screen.say(
+            f"{image} is as it was when it was verified; see"
+            f" {verified.path(image)}, or verify again with --force"
+        )
+        _print(found, settings.format)
+        return errors.EXIT_OK
+    result = _look(image, known, asked, settings, screen)
+    _print(record.write(result, image, sha256, asked), settings.format)
+    result.raise_for_failure()
+    return errors.EXIT_OK
+
+
+def _look(
+    image: pathlib.Path,
+    known: manifest.Manifest | None,
+    asked: record.Asked,
+    settings: options.Settings,
+    screen: console.Console,
+) -> report.Report:
+    basic = run.Options(
+        accelerator=settings.accelerator,
+        timeout=settings.timeout,
+        memory=settings.memory,
+        cpus=settings.cpus,
+        arch=known.guest["arch"] if known else settings.arch,
+    )
+    if asked.level != levels.AGENT:
+        return run.verify(
+            image, asked.questions, options=basic, screen=screen, known=known
+        )
+    from trove_tools.minicloud import venv
+    from trove_tools.verify.agent import rungs
+
+    wanted = agent.Options(
+        basic,
+        venv.default_path(),
+        settings.tier,
+        settings.broker_port,
+        rungs.Patience(
+            alive=settings.timeout,
+            healthy=max(settings.timeout, rungs.Patience.healthy),
+        ),
+    )
+    # what is missing is said before anything slow is done
+    agent.require(wanted)
+    venv.ensure(wanted.venv, screen.say)
+    return agent.verify(
+        image,
+        list(asked.questions.values()),
+        options=wanted,
+        screen=screen,
+        known=known,
+    )
+
+
+def _print(found: dict[str, typing.Any], form: str) -> None:
+    if form != "table":
+        console.emit(found, form)
+        return
+    rows = [
+        {**check, "result": "ok" if check["ok"] else "FAILED"}
+        for check in found["checks"]
+    ]
+    console.emit(rows, form, ("name", "result", "seconds", "detail"))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far an image can be looked into, and what is asked at each level.
+
+``boot``: it boots, and systemd has started all.  ``datastore``: a
+datastore that the image starts by itself answers.  ``agent``: Trove's own
+guest agent makes an instance of it.
+"""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.catalog import model
+from trove_tools.verify.agent import rungs
+
+BOOT, DATASTORE, AGENT = "boot", "datastore", "agent"
+LEVELS = (BOOT, DATASTORE, AGENT)
+
+#: The runtime whose datastores Trove's agent starts.
+_RUNTIME = "container"
+
+
+def choose(
+    known: manifest.Manifest | None, asked: str | None, tier: str
+) -> str:
+    """Return the level to verify at.
+
+    :param known: the image's manifest, when it has one.
+    :param asked: the level that the user named.
+    :param tier: ``vm`` or ``namespace``.
+    :raises UsageError: the image or the tier does not have the level.
+    """
+    native = known is not None and any(
+        each.runtime != _RUNTIME for each in known.datastores
+    )
+    if asked is None:
+        asked = AGENT
+        if tier == "vm" and (known is None or native):
+            asked = DATASTORE
+    if asked == AGENT and native:
+        raise errors.UsageError(
+            "Trove's guest agent runs datastores in containers; those of"
+            " this image are installed in its system",
+            hint="use --level datastore, or build with --runtime container",
+        )
+    if tier == "namespace" and asked != AGENT:
+        raise errors.UsageError(
+            f"--tier namespace does not boot: there is no level {asked}",
+            hint="use --level agent, or --tier vm",
+        )
+    return asked
+
+
+def instances(
+    catalog: model.Catalog,
+    known: manifest.Manifest | None,
+    datastore: str | None,
+) -> list[rungs.Datastore]:
+    """Return what Trove's agent is to make instances of.
+
+    :param datastore: where there is no manifest, what the image is for.
+    :raises UsageError: nothing tells, or Trove has no manager for it.
+    :raises ImageError: the image is for another series of Trove.
+    """
+    if known is not None:
+        _check_series(catalog, known)
+        return [
+            _instance(catalog, each.name, each.version, _container(each))
+            for each in known.datastores
+        ]
+    if datastore is None:
+        raise errors.UsageError(
+            "no manifest beside the image tells what is in it",
+            hint="name what it is for: --datastore NAME; known datastores:"
+            f" {', '.join(sorted(catalog.datastores))}",
+        )
+    entry = catalog.datastore(datastore)
+    return [_instance(catalog, entry.name, entry.default_version, "")]
+
+
+def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
+    built = known.series.get("trove")
+    if built is not None and built != catalog.series.trove:
+        raise errors.ImageError(
+            f"the image was built for Trove {built}; this release verifies"
+            f" with Trove {catalog.series.trove}",
+            hint="use the release of its series, or build it again",
+        )
+
+
+def _container(entry: manifest.Datastore) -> str:
+    """Return the container's name, as a cloud may configure it.
+
+    :returns: nothing where the manifest names none: Trove has a default.
+    """
+    containers: collections.abc.Sequence[dict[str, list[str]]]
+    containers = dataclasses.asdict(entry).get("containers", ())
+    for container in containers:
+        for reference in container["names"]:
+            name, _, tag = reference.rpartition(":")
+            if tag == entry.version:
+                return name
+    return ""
+
+
+def _instance(
+    catalog: model.Catalog, name: str, version: str, container: str
+) -> rungs.Datastore:
+    entry = catalog.datastore(name)
+    if entry.manager is None:
+        raise errors.UsageError(
+            f"this series of Trove has no manager for {name}",
+            hint="use --level datastore",
+        )
+    health = entry.runtime().health
+    return rungs.Datastore(
+        name, version, entry.manager, container, health.protocol, health.port
+    )
