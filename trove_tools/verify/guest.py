@@ -126,6 +126,10 @@ class Guest:
                 raise self._too_late()
             time.sleep(_INTERVAL)
 
+    def heard(self, event: str) -> bool:
+        """Tell whether the guest has reported something already."""
+        return any(found["event"] == event for found in self._events)
+
     def look(self) -> None:
         """Take in what the guest has said since the last time."""
         self._text += self._console.more().decode(errors="replace")

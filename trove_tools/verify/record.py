@@ -19,7 +19,6 @@ from trove_tools.catalog import model
 from trove_tools.verify import report
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """What is asked of an image.

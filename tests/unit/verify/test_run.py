@@ -118,23 +118,23 @@ class ConsoleTest(base.TestCase):
         self.report = report.Report(image="i", level="boot")
 
     def test_it_is_kept_for_a_failure(self) -> None:
-        run._keep_console(self.report, self.log, None)
+        run.keep_console(self.report, self.log, None)
         kept = pathlib.Path(str(self.report.console_log))
         self.assertEqual("words", kept.read_text())
 
     def test_it_is_not_kept_otherwise(self) -> None:
         self.report.checks.append(report.Check("boot", ok=True))
-        run._keep_console(self.report, self.log, None)
+        run.keep_console(self.report, self.log, None)
         self.assertIsNone(self.report.console_log)
 
     def test_it_is_kept_where_it_is_wanted(self) -> None:
         self.report.checks.append(report.Check("boot", ok=True))
         wanted = self.place / "wanted"
-        run._keep_console(self.report, self.log, wanted)
+        run.keep_console(self.report, self.log, wanted)
         self.assertEqual("words", wanted.read_text())
         self.assertEqual(str(wanted), self.report.console_log)
 
     def test_there_is_none(self) -> None:
         self.log.unlink()
-        run._keep_console(self.report, self.log, None)
+        run.keep_console(self.report, self.log, None)
         self.assertIsNone(self.report.console_log)

@@ -52,14 +52,17 @@ class SeedTest(base.TestCase):
         process.run(["sh", script])
         started = (place / "started").read_text()
         self.assertIn("--no-block", started)
-        self.assertIn(f"{place}/d/guest_report.py {place}/d/settings.json", started)
+        self.assertIn(
+            f"{place}/d/guest_report.py {place}/d/settings.json", started
+        )
         settings = place / "d" / "settings.json"
         self.assertEqual(
             {"nonce": "n0", "setup": {"mariadb": ["say bob 'a\"b' $x"]}},
             json.loads(settings.read_text()),
         )
         self.assertEqual(0o600, stat.S_IMODE(settings.stat().st_mode))
-        compile((place / "d" / "guest_report.py").read_text(), "report.py", "exec")
+        script = (place / "d" / "guest_report.py").read_text()
+        compile(script, "guest_report.py", "exec")
 
     def test_the_image_is_a_cd_that_cloud_init_looks_for(self) -> None:
         if shutil.which(seed.TOOL) is None:

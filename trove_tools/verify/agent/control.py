@@ -166,9 +166,7 @@ def control(
                 cwd=directory,
             )
         )  # fmt: skip
-        running = stack.enter_context(
-            _driver(directory, venv, settings, node)
-        )
+        running = stack.enter_context(_driver(directory, venv, settings, node))
         running.greet()
         yield running
 

@@ -171,8 +171,10 @@ DEFECTS = (
 )
 
 
-def by_facts(facts: Facts) -> list[Defect]:
+def by_facts(facts: Facts | None) -> list[Defect]:
     """Return the defects that a guest's facts give away."""
+    if facts is None:
+        return []
     return [each for each in DEFECTS if each.fact and each.fact(facts)]
 
 

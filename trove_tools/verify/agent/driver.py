@@ -23,8 +23,8 @@ from trove.common import cfg
 from trove.common import context
 from trove.common import exception
 from trove.common import notification
-from trove.db import get_db_api
 from trove.datastore import models as datastores
+from trove.db import get_db_api
 from trove.extensions.common import common as extensions
 from trove.instance import models as instances
 from trove.instance import service_status
@@ -187,7 +187,7 @@ def main(descriptor: str, config: str) -> None:
     """Serve requests until there are no more."""
     logging.register_options(CONF)
     cfg.parse_args(["driver", "--config-file", config])
-    logging.setup(CONF, None)
+    logging.setup(CONF, "verify")
     rpc.init(CONF)
     get_db_api().configure_db()
     driver = Driver()

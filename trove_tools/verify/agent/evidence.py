@@ -89,6 +89,21 @@ def name_of(database: str, number: int) -> str:
     return lines[0].split(":")[0] if lines else ""
 
 
+def has_apparmor() -> bool:
+    """Tell whether the guest's kernel has AppArmor.
+
+    In namespaces the kernel is not the guest's: then its configuration
+    tells.
+    """
+    if os.path.isdir("/run/systemd/system"):
+        enabled = read("/sys/module/apparmor/parameters/enabled")
+        return enabled.strip() == "Y"
+    return any(
+        "CONFIG_SECURITY_APPARMOR=y" in read(path).splitlines()
+        for path in glob.glob("/boot/config-*")
+    )
+
+
 def facts() -> dict[str, typing.Any]:
     """Return what is known to matter to the agent."""
     unit = unit_settings()
@@ -99,8 +114,7 @@ def facts() -> dict[str, typing.Any]:
         "hostname_resolves": bool(
             output("getent", "hosts", socket.gethostname())
         ),
-        "apparmor": read("/sys/module/apparmor/parameters/enabled").strip()
-        == "Y",
+        "apparmor": has_apparmor(),
         "apparmor_parser": bool(
             shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
         ),

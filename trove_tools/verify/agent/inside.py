@@ -279,7 +279,7 @@ def main(file: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o022)
     try:
-        keep = enter(settings)
+        volume = enter(settings)
         socket.sethostname("trove-verify")
         interface_up(b"lo")
         os.makedirs(os.path.dirname(SCRIPT), mode=0o700)
@@ -287,12 +287,12 @@ def main(file: str) -> None:
             copy.write(script)
         if not os.path.lexists("/etc/mtab"):
             os.symlink("/proc/self/mounts", "/etc/mtab")
-        say("entered")
+        say("entered", volume=volume)
         write_files(settings)
         start_docker(settings, logs["docker"])
         say("docker")
+        # never returns, and so keeps the volume
         run_agent(logs["agent"])
-        os.close(keep)
     except BrokenError as exc:
         say("broken", why=str(exc))
     except subprocess.CalledProcessError as exc:

@@ -79,9 +79,7 @@ def listen(here: str, to: str) -> None:
     server.listen(32)
     while True:
         client, _ = server.accept()
-        threading.Thread(
-            target=serve, args=(client, to), daemon=True
-        ).start()
+        threading.Thread(target=serve, args=(client, to), daemon=True).start()
 
 
 def main() -> None:

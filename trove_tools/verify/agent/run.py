@@ -96,9 +96,9 @@ def verify(
         screen.progress(f"verify {image.name}") as progress,
     ):
         try:
-            _Look(
-                found, pathlib.Path(directory), options, progress
-            ).at(run.check_image(found, image, known, progress), datastores)
+            _Look(found, pathlib.Path(directory), options, progress).at(
+                run.check_image(found, image, known, progress), datastores
+            )
         except report.CheckError:
             # it stands in the report
             pass
@@ -141,7 +141,9 @@ class _Look:
             chosen, basic.arch, basic.memory, basic.cpus, basic.volume
         )
         place = control.Place(
-            vm.ADDRESS, vm.PORT, patience=_SLOW if chosen.name == "tcg" else 180
+            vm.ADDRESS,
+            vm.PORT,
+            patience=_SLOW if chosen.name == "tcg" else 180,
         )
         with self._plane(place, datastores) as plane:
             for datastore, created, where in self._each(plane, datastores):
@@ -172,9 +174,7 @@ class _Look:
         place: control.Place,
         datastores: collections.abc.Sequence[rungs.Datastore],
     ) -> collections.abc.Iterator[control.Control]:
-        self._progress.state(
-            "starting broker, conductor and Trove's own code"
-        )
+        self._progress.state("starting broker, conductor and Trove's own code")
         sections: control.Sections = {
             each.manager: {"docker_image": each.image} for each in datastores
         }

@@ -33,6 +33,9 @@ class Guest(typing.Protocol):
         :raises CheckError: there is not.
         """
 
+    def settled(self) -> bool:
+        """Tell whether its boot is over, so that its facts are final."""
+
     def say(self, stage: str) -> None:
         """Tell the user what is being waited for."""
 
@@ -99,6 +102,7 @@ class Climb:
         self._user = f"verify_{secrets.token_hex(4)}"
         self._password = f"Aa1{secrets.token_hex(16)}"
         self._word = secrets.token_hex(8)
+        self._looked = False
 
     def climb(self) -> None:
         """Climb as far as it holds.
@@ -130,7 +134,8 @@ class Climb:
         self._guest.say("asking the guest for its logs")
         told = self._guest.evidence(True)
         logs = told.get("logs", {})
-        causes, lines = [], []
+        causes: list[str] = []
+        lines: list[str] = []
         if "facts" in told:
             causes, lines = defects.explain(told["facts"], logs)
         else:
@@ -155,6 +160,7 @@ class Climb:
                 self._guest.stay_alive()
                 if self._plane.call("ping", 30)["alive"]:
                     break
+                self._stop_early()
                 if time.monotonic() > deadline:
                     raise report.CheckError(
                         "the guest agent answers no ping, in"
@@ -163,6 +169,22 @@ class Climb:
             took = time.monotonic() - self._begun
             self._fact("ping", took)
             check.detail = f"rpc_ping {took:.1f} s after power on"
+
+    def _stop_early(self) -> None:
+        """Do not wait for an agent that is known not to come.
+
+        :raises CheckError: the guest has a known defect.
+        """
+        if self._looked or not self._guest.settled():
+            return
+        # once: a guest that is asked all the time gets no work done
+        self._looked = True
+        known = defects.by_facts(self._guest.evidence(False).get("facts"))
+        if known:
+            raise report.CheckError(
+                "the guest agent does not answer:"
+                f" {'; '.join(each.cause for each in known)}"
+            )
 
     def _defects(self) -> None:
         """See that no known defect lies in wait."""

@@ -33,7 +33,7 @@ from trove_tools.verify.agent import relay
 ADDRESS, PORT = "10.0.2.100", 5672
 
 _GIB = 1 << 30
-_ANSWER = 90.0
+_ANSWER = 180.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,10 @@ class VmGuest:
         """
         self._guest.look()
         self._guest.stay_alive()
+
+    def settled(self) -> bool:
+        """Tell whether its boot is over."""
+        return self._guest.heard("booted")
 
     def say(self, stage: str) -> None:
         """Tell the user what is being waited for."""

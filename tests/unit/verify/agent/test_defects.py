@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The known defects, by the lines and facts that guests really gave."""
+
+import typing
+
+import ddt
+
+from tests import base
+from trove_tools.verify.agent import defects
+
+GOOD: dict[str, typing.Any] = {
+    "uid_1001": "database",
+    "gid_1001": "database",
+    "hostname": "trove-verify",
+    "hostname_resolves": True,
+    "apparmor": True,
+    "apparmor_parser": True,
+    "etc_docker": True,
+    "after": ["cloud-config.service", "docker.service"],
+    "start_limit": "0",
+    "restart_sec": "5",
+}
+
+_LINES = {
+    "uid": (
+        "useradd: UID 1001 is not unique",
+        "Failed to add user database, error: useradd: UID 1001 is not"
+        " unique\n",
+    ),
+    "hostname": (
+        "sudo: unable to resolve host trove-verify: Name or service not"
+        " known",
+    ),
+    "apparmor": (
+        "docker.errors.APIError: 500 Server Error: Internal Server Error"
+        ' ("AppArmor enabled on system but the docker-default profile could'
+        " not be loaded: running `apparmor_parser` failed with output: ",
+        'error running "apparmor_parser": exec: "apparmor_parser":'
+        " executable file not found in $PATH",
+    ),
+    "order": (
+        "systemd[1]: trove-guestagent.service: Start request repeated too"
+        " quickly.",
+        "RuntimeError: The guest_id parameter is not set. guest_info.conf"
+        " was not injected into the guest or not read by guestagent",
+    ),
+    "etc-docker": (
+        "FileNotFoundError: [Errno 2] No such file or directory:"
+        " '/etc/docker/hostnic.json'",
+    ),
+    "locale": (
+        'LOG:  invalid value for parameter "lc_messages": "en_US.utf8"',
+        'initdb: error: invalid locale name "en_US.utf8"',
+    ),
+    "health": (
+        'OCI runtime exec failed: exec failed: unable to start container'
+        ' process: exec: "healthcheck.sh": executable file not found in'
+        " $PATH: unknown",
+        'running 0  {"Status":"unhealthy","FailingStreak":3,"Log":[]}',
+    ),
+    "no-image": (
+        'Get "https://registry-1.docker.io/v2/": dial tcp: lookup'
+        " registry-1.docker.io on [::1]:53: read udp: connection refused",
+        "pull access denied for mariadb, repository does not exist",
+    ),
+    "no-docker": (
+        "docker.errors.DockerException: Error while fetching server API"
+        " version: ('Connection aborted.', FileNotFoundError(2, 'No such"
+        " file or directory'))",
+    ),
+    "log-dir": (
+        "PermissionError: [Errno 13] Permission denied:"
+        " '/var/log/trove/trove-guestagent.log'",
+    ),
+    "sudo": ("sudo: a password is required",),
+    "key": (
+        "ERROR oslo_messaging json.decoder.JSONDecodeError: Expecting value",
+    ),
+    "space": ("OSError: [Errno 28] No space left on device",),
+}
+
+
+@ddt.ddt
+class DefectsTest(base.TestCase):
+    @ddt.data(*((n, line) for n, lines in _LINES.items() for line in lines))
+    @ddt.unpack
+    def test_a_line_tells(self, name: str, line: str) -> None:
+        logs = {"guest agent": ["INFO all is well", line]}
+        ((found, shown),) = defects.by_logs(logs)
+        self.assertEqual(name, found.name)
+        self.assertEqual(f"guest agent: {line.strip()}", shown)
+
+    def test_nothing_is_wrong(self) -> None:
+        logs = {"x": ["healthy", "Created user database", ""]}
+        self.assertEqual(([], []), defects.explain(GOOD, logs))
+
+    @ddt.data(
+        ("uid", {"uid_1001": "debian"}),
+        ("uid", {"gid_1001": "debian"}),
+        ("hostname", {"hostname_resolves": False}),
+        ("apparmor", {"apparmor_parser": False}),
+        ("order", {"after": ["network.target"]}),
+        ("order", {"after": ["docker.service"]}),
+        ("order", {"start_limit": "", "restart_sec": ""}),
+        ("order", {"start_limit": "10s", "restart_sec": "100ms"}),
+        ("etc-docker", {"etc_docker": False}),
+    )
+    @ddt.unpack
+    def test_a_fact_tells(
+        self, name: str, changes: dict[str, typing.Any]
+    ) -> None:
+        (found,) = defects.by_facts({**GOOD, **changes})
+        self.assertEqual(name, found.name)
+
+    @ddt.data(
+        {"uid_1001": "", "gid_1001": ""},
+        {"apparmor": False, "apparmor_parser": False},
+        {"start_limit": "", "restart_sec": "5s"},
+        {"start_limit": "", "restart_sec": "1min"},
+    )
+    def test_a_fact_that_does_no_harm(
+        self, changes: dict[str, typing.Any]
+    ) -> None:
+        self.assertEqual([], defects.by_facts({**GOOD, **changes}))
+
+    def test_each_has_cause_and_remedy_in_one_line(self) -> None:
+        for defect in defects.DEFECTS:
+            self.assertNotIn("\n", str(defect))
+            self.assertTrue(defect.remedy)
+
+    def test_what_both_tell_is_said_once(self) -> None:
+        facts = {**GOOD, "uid_1001": "debian"}
+        logs = {"agent": ["UID 1001 is not unique"]}
+        causes, lines = defects.explain(facts, logs)
+        self.assertEqual(1, len(causes))
+        self.assertEqual(["agent: UID 1001 is not unique"], lines)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest finds out about itself."""
+
+import json
+
+from tests import base
+from trove_tools.verify.agent import evidence
+from trove_tools.verify.agent import inside
+
+
+class UnitTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.temp_dir()
+
+    def write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def settings(self) -> dict[str, list[str]]:
+        return evidence.unit_settings(str(self.root))
+
+    def test_no_unit(self) -> None:
+        self.assertEqual({}, self.settings())
+
+    def test_drop_ins_add_and_forget(self) -> None:
+        unit = evidence.UNIT
+        self.write(
+            f"usr/lib/systemd/system/{unit}",
+            "[Unit]\n# After=comment\nAfter=a.service \\\n  b.service\n"
+            "[Service]\nExecStart=/old\nUser=x\n",
+        )
+        self.write(
+            f"usr/lib/systemd/system/{unit}.d/10-a.conf",
+            "[Service]\nExecStart=\nExecStart=/new --flag=1\n",
+        )
+        self.write(f"etc/systemd/system/{unit}.d/20.conf", "After=c.service\n")
+        found = self.settings()
+        self.assertEqual(["/new --flag=1"], found["ExecStart"])
+        self.assertEqual(
+            ["a.service", "b.service", "c.service"],
+            " ".join(found["After"]).split(),
+        )
+        self.assertEqual(["x"], found["User"])
+
+    def test_the_administrators_unit_hides_the_packages(self) -> None:
+        unit = evidence.UNIT
+        self.write(f"usr/lib/systemd/system/{unit}", "User=package\n")
+        self.write(f"etc/systemd/system/{unit}", "User=admin\n")
+        self.assertEqual(["admin"], self.settings()["User"])
+
+
+class CollectTest(base.TestCase):
+    def test_it_is_one_line(self) -> None:
+        self.fake_program("docker", "echo line one; echo line two")
+        text = evidence.collect(True)
+        self.assertNotIn("\n", text)
+        found = json.loads(text)
+        self.assertIn("uid_1001", found["facts"])
+        self.assertIn("guest agent", found["logs"])
+        self.assertNotIn("logs", json.loads(evidence.collect(False)))
+
+    def test_a_program_that_is_not_there(self) -> None:
+        self.assertEqual([], evidence.output("/no/such/program"))
+
+
+class InsideTest(base.TestCase):
+    def files(self, **texts: str) -> None:
+        def read(path: str) -> str:
+            return texts.get(path.rpartition("/")[2], "")
+
+        self.patch_object(evidence, "read", read)
+
+    def test_accounts(self) -> None:
+        self.files(
+            passwd="root:x:0:0::/root:/bin/sh\nu:x:7:8::/h:/bin/sh\n",
+            group="docker:x:90:a,u\nother:x:91:ab\n",
+        )
+        self.assertEqual("7", inside.account("passwd", "u")[2])
+        self.assertEqual("u", inside.account("passwd", "7")[0])
+        self.assertEqual([8, 90], inside.groups_of("u", 8))
+        error = self.assertRaises(
+            inside.BrokenError, inside.account, "passwd", "ubuntu"
+        )
+        self.assertIn("'ubuntu'", str(error))
+
+    def test_options_of_the_engine(self) -> None:
+        self.files(docker='# X\nDOCKER_OPTS="--live-restore --log-opt=a=1"\n')
+        self.assertEqual(
+            ["--live-restore", "--log-opt=a=1"], inside.docker_options()
+        )
+        self.files()
+        self.assertEqual([], inside.docker_options())
