@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control plane's files and its broker's, without starting either."""
+
+import configparser
+import json
+import pathlib
+import socket
+import stat
+import threading
+
+from tests import base
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.verify.agent import broker
+from trove_tools.verify.agent import children
+from trove_tools.verify.agent import control
+
+
+class FilesTest(base.TestCase):
+    def test_what_the_guest_reads(self) -> None:
+        place = control.Place("10.0.2.100", 5672, patience=99)
+        node = broker.Broker(1234, "u", "p")
+        file = self.temp_dir() / "guest.conf"
+        control._write(
+            file,
+            control._guest(
+                node.url(place.address, place.port),
+                place,
+                {"mariadb": {"docker_image": "x/mariadb"}},
+            ),
+        )
+        self.assertEqual(0o600, stat.S_IMODE(file.stat().st_mode))
+        found = configparser.RawConfigParser(default_section="none")
+        found.read(file)
+        self.assertEqual(
+            "rabbit://u:p@10.0.2.100:5672/", found["DEFAULT"]["transport_url"]
+        )
+        self.assertEqual("99", found["DEFAULT"]["state_change_wait_time"])
+        self.assertEqual("x/mariadb", found["mariadb"]["docker_image"])
+        # secure RPC stays as a cloud has it by default
+        self.assertNotIn("enable_secure_rpc_messaging", file.read_text())
+
+    def test_keys_are_new_each_time(self) -> None:
+        place = control.Place("x", 1)
+        one, two = (control._plane(self.temp_dir(), place) for _ in "ab")
+        self.assertNotEqual(
+            one["DEFAULT"]["inst_rpc_key_encr_key"],
+            two["DEFAULT"]["inst_rpc_key_encr_key"],
+        )
+
+
+class CallTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = self.temp_dir()
+        ours, self.theirs = socket.socketpair()
+        self.addCleanup(self.theirs.close)
+        child = process.start(["true"])
+        self.addCleanup(child.wait)
+        node = broker.Broker(1, "u", "p")
+        self.plane = control.Control(node, ours, child, self.place)
+        self.addCleanup(self.plane.close)
+
+    def answer(self, text: str) -> None:
+        def serve() -> None:
+            self.theirs.recv(1000)
+            self.theirs.sendall(text.encode())
+            self.theirs.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    def test_an_answer(self) -> None:
+        self.answer(json.dumps({"alive": True}) + "\n")
+        self.assertEqual({"alive": True}, self.plane.call("ping", 5))
+
+    def test_an_exception_of_troves(self) -> None:
+        self.answer('{"error": "GuestError: no"}\n')
+        error = self.assertRaises(
+            control.FailedError, self.plane.call, "restart", 5
+        )
+        self.assertEqual("GuestError: no", error.message)
+
+    def test_a_driver_that_dies(self) -> None:
+        (self.place / "driver.log").write_text("ImportError: trove\n")
+        self.answer("")
+        error = self.assertRaises(
+            errors.VerifyError, self.plane.call, "ping", 5
+        )
+        self.assertIn("broke at `ping`", error.message)
+        self.assertIn("ImportError: trove", error.message)
+
+    def test_a_driver_that_is_silent(self) -> None:
+        self.patch_object(control, "_GRACE", 0.0)
+        error = self.assertRaises(
+            errors.VerifyError, self.plane.call, "ping", 0.1
+        )
+        self.assertIn("in time", error.message)
+
+
+class BrokerTest(base.TestCase):
+    def test_everything_of_it_is_its_own(self) -> None:
+        place = self.temp_dir()
+        node = broker.Broker(12345, "verify", "secret")
+        found = broker._write_settings(place, node)
+        text = (place / "rabbitmq.conf").read_text()
+        self.assertIn("listeners.tcp.default = 127.0.0.1:12345", text)
+        self.assertEqual(str(place), found["HOME"])
+        cookie = (place / ".erlang.cookie").stat()
+        self.assertEqual(0o400, stat.S_IMODE(cookie.st_mode))
+        ports = {found["ERL_EPMD_PORT"], found["RABBITMQ_DIST_PORT"]}
+        self.assertFalse(ports & {"4369", "25672", "12345"})
+        for name in ("MNESIA_BASE", "LOG_BASE", "CONFIG_FILE", "PID_FILE"):
+            self.assertTrue(found[f"RABBITMQ_{name}"].startswith(str(place)))
+
+    def test_it_is_not_installed(self) -> None:
+        self.set_env(PATH=str(self.temp_dir()))
+        error = self.assertRaises(errors.MissingToolError, broker.require)
+        self.assertIn("rabbitmq-server", error.hint)
+
+    def test_its_script_is_not_there(self) -> None:
+        for name in (broker.EPMD, children.PARENT):
+            self.fake_program(name, "")
+        self.patch_object(broker, "SERVER", pathlib.Path("/nowhere"))
+        error = self.assertRaises(errors.MissingToolError, broker.require)
+        self.assertIn("install with:", error.hint)
+
+    def server(self, script: str) -> None:
+        file = self.fake_program("rabbit", script)
+        self.patch_object(broker, "SERVER", file)
+        self.fake_program(broker.EPMD, "exec sleep 60")
+
+    def start(self, port: int | None = None) -> None:
+        with broker.broker(self.temp_dir(), port):
+            self.fail("it started")
+
+    def test_it_dies(self) -> None:
+        self.server("echo no memory; exit 3")
+        error = self.assertRaises(errors.VerifyError, self.start)
+        self.assertIn("ended with status 3", error.message)
+        self.assertIn("no memory", error.message)
+
+    def test_its_port_is_taken(self) -> None:
+        self.server("echo '{error,eaddrinuse}'; exit 1")
+        error = self.assertRaises(errors.VerifyError, self.start, 5672)
+        self.assertIn("port 5672 of 127.0.0.1 is in use", error.message)
+        self.assertTrue(error.hint)
+
+    def test_it_tries_another_port_of_its_own_choice(self) -> None:
+        count = self.temp_dir() / "count"
+        self.server(f"echo x >>{count}; echo eaddrinuse; exit 1")
+        self.assertRaises(errors.VerifyError, self.start)
+        self.assertEqual(3, len(count.read_text().split()))
+
+    def test_it_is_silent(self) -> None:
+        self.patch_object(broker, "_PATIENCE", 0.5)
+        self.server("exec sleep 60")
+        error = self.assertRaises(errors.VerifyError, self.start)
+        self.assertIn("is silent", error.message)
