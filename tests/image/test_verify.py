@@ -21,11 +21,11 @@ from tests.image import base
 from trove_tools import console
 from trove_tools import manifest
 from trove_tools import process
+from trove_tools import verified
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.verify import disks
-from trove_tools.verify import record
 from trove_tools.verify import report
 from trove_tools.verify import run
 
@@ -112,6 +112,7 @@ class VerifyTest(base.TestCase):
         before = manifest.digests(self.good)
         outcome = base.builder(
             "verify", self.good, "--datastore", "mariadb", "--force",
+            "--level", "datastore",
             "--timeout", str(_TIMEOUT), "--format", "json",
         )  # fmt: skip
         self.assertEqual(0, outcome.status, outcome.stderr)
@@ -124,7 +125,7 @@ class VerifyTest(base.TestCase):
         self.assertIn("MariaDB", found["checks"][4]["detail"])
         self.assertGreater(found["facts"]["times"]["total"], 0)
         self.assertEqual(before, manifest.digests(self.good))
-        if (kept := record.path(self.good)).exists():
+        if (kept := verified.path(self.good)).exists():
             self.assertEqual(found, json.loads(kept.read_text()))
 
     def verify_broken(self, image: pathlib.Path, port: int) -> report.Report:

@@ -21,6 +21,7 @@ class Defect:
 
     :param pattern: a regular expression that a line of a log matches.
     :param fact: tells it from the guest's facts, before it does harm.
+    :param hopeless: no database will come up: there is no use in waiting.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Defect:
     remedy: str
     pattern: str = ""
     fact: collections.abc.Callable[[Facts], bool] | None = None
+    hopeless: bool = False
 
     def __str__(self) -> str:
         return f"{self.cause}; remedy: {self.remedy}"
@@ -81,6 +83,7 @@ DEFECTS = (
         "install the package apparmor in the image",
         r"AppArmor enabled on system but|apparmor_parser.*not found",
         lambda facts: facts["apparmor"] and not facts["apparmor_parser"],
+        hopeless=True,
     ),
     Defect(
         "order",
@@ -106,14 +109,22 @@ DEFECTS = (
         "generate en_US.utf8 in the container image",
         r'invalid value for parameter "lc_\w+": "en_US\.utf-?8"'
         r'|invalid locale (name )?"?en_US|locale "en_US.* does not exist',
+        hopeless=True,
     ),
     Defect(
         "health",
-        "the container's health check is missing or fails",
-        "put the command that Trove runs as health check (healthcheck.sh,"
-        " mysqladmin, pg_isready) into the container image, on PATH",
-        r'exec: \\*"?(healthcheck\.sh|mysqladmin|pg_isready)'
-        r'|"Status": ?"unhealthy"',
+        "the container has no health check that works: Trove's command for"
+        " it is missing",
+        "put the command that Trove runs (healthcheck.sh, mysqladmin,"
+        " pg_isready) into the container image, on PATH",
+        r'exec: \\*"?(healthcheck\.sh|mysqladmin|pg_isready)',
+        hopeless=True,
+    ),
+    Defect(
+        "unhealthy",
+        "the container's health check fails",
+        "look at what the check and the container's log say",
+        r'"Status": ?"unhealthy"',
     ),
     Defect(
         "no-image",
@@ -125,6 +136,7 @@ DEFECTS = (
         r"|No such image|registry-1\.docker\.io"
         r"|(dial tcp|lookup) .*(no such host|i/o timeout|refused"
         r"|misbehaving|unreachable)",
+        hopeless=True,
     ),
     Defect(
         "no-docker",

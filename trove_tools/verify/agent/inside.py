@@ -110,7 +110,7 @@ def enter(settings: dict[str, typing.Any]) -> int:
         os.mkdir(f"{root}/dev/{name}")
     mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620,gid=5",
           "devpts", f"{root}/dev/pts")  # fmt: skip
-    mount("-t", "tmpfs", "tmpfs", f"{root}/dev/shm")
+    mount("-t", "tmpfs", "tmpfs", f"{root}/dev/shm")  # noqa: S108
     for name, target in (
         ("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),

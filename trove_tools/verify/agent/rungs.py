@@ -22,6 +22,8 @@ DATABASE = "verify"
 
 _HEALTHY = "healthy"
 _LOG_LINES = 12
+# a database that comes up does so before the first look
+_LOOK_INTERVAL = 60.0
 
 
 class Guest(typing.Protocol):
@@ -103,6 +105,7 @@ class Climb:
         self._password = f"Aa1{secrets.token_hex(16)}"
         self._word = secrets.token_hex(8)
         self._looked = False
+        self._next_look = begun
 
     def climb(self) -> None:
         """Climb as far as it holds.
@@ -205,6 +208,7 @@ class Climb:
     def _prepare(self) -> None:
         with self._rung("prepare") as check:
             begin = time.monotonic()
+            self._next_look = begin + _LOOK_INTERVAL
             self._plane.call(
                 "prepare",
                 30,
@@ -224,6 +228,17 @@ class Climb:
     def _between(self, status: str) -> None:
         self._guest.say(f"{self._datastore.name}: the instance is {status}")
         self._guest.stay_alive()
+        if status == _HEALTHY or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_INTERVAL
+        logs = self._guest.evidence(True).get("logs", {})
+        hopeless = [
+            defect.cause
+            for defect, _ in defects.by_logs(logs)
+            if defect.hopeless
+        ]
+        if hopeless:
+            raise report.CheckError("; ".join(hopeless))
 
     def _unhealthy(self, status: str, took: float) -> str:
         message = f"the instance is {status!r} after {took:.0f} s"

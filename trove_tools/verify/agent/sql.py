@@ -85,8 +85,8 @@ def version(account: Account) -> str:
         cursor = connection.cursor()
         cursor.execute("SELECT VERSION()")
         words = str(cursor.fetchone()[0]).split()
-    # PostgreSQL's goes on about compilers
-    return " ".join(words[:2])
+    # PostgreSQL's begins with its name and goes on about compilers
+    return " ".join(words[: 2 if account.protocol == "postgresql" else 1])
 
 
 def patiently(

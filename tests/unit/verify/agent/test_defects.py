@@ -28,8 +28,7 @@ _LINES = {
         " unique\n",
     ),
     "hostname": (
-        "sudo: unable to resolve host trove-verify: Name or service not"
-        " known",
+        "sudo: unable to resolve host trove-verify: Name or service not known",
     ),
     "apparmor": (
         "docker.errors.APIError: 500 Server Error: Internal Server Error"
@@ -53,9 +52,11 @@ _LINES = {
         'initdb: error: invalid locale name "en_US.utf8"',
     ),
     "health": (
-        'OCI runtime exec failed: exec failed: unable to start container'
+        "OCI runtime exec failed: exec failed: unable to start container"
         ' process: exec: "healthcheck.sh": executable file not found in'
         " $PATH: unknown",
+    ),
+    "unhealthy": (
         'running 0  {"Status":"unhealthy","FailingStreak":3,"Log":[]}',
     ),
     "no-image": (

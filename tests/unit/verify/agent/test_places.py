@@ -67,9 +67,7 @@ class ConfigDriveTest(base.TestCase):
         for name in ("guest_report", "evidence"):
             self.assertIn(f"trove-verify-{name}", hook)
         network = json.loads((latest / "network_data.json").read_text())
-        self.assertEqual(
-            qemu.MAC, network["links"][0]["ethernet_mac_address"]
-        )
+        self.assertEqual(qemu.MAC, network["links"][0]["ethernet_mac_address"])
 
 
 class NamespaceTest(base.TestCase):

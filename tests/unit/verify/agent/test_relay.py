@@ -34,9 +34,7 @@ class RelayTest(base.TestCase):
                 client, _ = self.server.accept()
             except OSError:
                 return
-            threading.Thread(
-                target=serve, args=(client,), daemon=True
-            ).start()
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
 
     def run_relay(self, *places: str) -> None:
         child = subprocess.Popen(

@@ -120,9 +120,7 @@ class ClimbTest(base.TestCase):
         check = self.fails(alive=-1.0)
         self.assertEqual("mariadb: agent answers", check.name)
         self.assertIn("answers no ping", check.detail)
-        self.assertIn(
-            "guest agent: sudo: a password is required", check.log
-        )
+        self.assertIn("guest agent: sudo: a password is required", check.log)
         self.assertIn("sudoers", check.hint or "")
 
     def test_an_agent_that_is_known_not_to_answer(self) -> None:

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify with Trove's own guest agent: a good image, and planted defects.
+
+All but the last run in namespaces, where it takes a minute.
+"""
+
+import collections.abc
+import contextlib
+import os
+import pathlib
+import socket
+import tempfile
+import typing
+
+from tests.functional import base as functional
+from tests.image import base
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools import process
+from trove_tools import verified
+from trove_tools.verify import disks
+from trove_tools.verify.agent import broker
+from trove_tools.verify.agent import defects
+from trove_tools.verify.agent import namespace
+from trove_tools.verify.agent import root as roots
+
+# on a host that has other things to do
+_TIMEOUT = 1800.0
+_PASSWD = "etc/passwd"
+_UNIT = "etc/systemd/system/trove-guestagent.service"
+
+_RUNGS = [
+    "mariadb: agent answers", "mariadb: no known defect",
+    "mariadb: prepare", "mariadb: SQL", "mariadb: restart",
+]  # fmt: skip
+
+Plant = collections.abc.Callable[[pathlib.Path], None]
+
+
+def remedy(name: str) -> str:
+    (found,) = [each for each in defects.DEFECTS if each.name == name]
+    return found.remedy
+
+
+def replace(file: pathlib.Path, old: str, new: str) -> None:
+    text = file.read_text()
+    if old not in text:
+        raise AssertionError(f"no {old!r} in {file.name}")
+    file.write_text(text.replace(old, new))
+
+
+class AgentCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("namespaces and mounts need root")
+        try:
+            broker.require()
+            namespace.require()
+        except errors.TroveToolsError as exc:
+            self.skipTest(exc.message)
+        self.good = self.image()
+        self.place = self.temp_dir()
+        self.scratch = self.temp_dir()
+        self.set_env(TMPDIR=str(self.scratch))
+        self.patch_object(tempfile, "tempdir", str(self.scratch))
+        self.addCleanup(self.nothing_is_left)
+
+    def nothing_is_left(self) -> None:
+        """See that no process, mount, loop device or file has stayed."""
+        place = str(self.scratch)
+        running = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "cwd").startswith(place):
+                    running.append((entry / "cmdline").read_text())
+        self.assertEqual([], running)
+        self.assertNotIn(place, pathlib.Path("/proc/mounts").read_text())
+        self.assertNotIn(place, process.run(["losetup", "--all"]).stdout)
+        left = [
+            name
+            for name in os.listdir(self.scratch)
+            if not name.startswith("trove-verify-console")
+        ]
+        self.assertEqual([], left)
+
+    def verify(
+        self, image: pathlib.Path, *words: str, tier: str = "namespace"
+    ) -> functional.Outcome:
+        return base.builder(
+            "verify", image, "--level", "agent", "--tier", tier,
+            "--datastore", "mariadb", "--format", "json", "--force", *words,
+            timeout=_TIMEOUT,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def planted(self) -> collections.abc.Iterator[pathlib.Path]:
+        """Return the root of a copy of the image, which is ``broken``."""
+        self.broken = self.place / "broken.raw"
+        where = roots.copy(disks.inspect(self.good), self.broken)
+        root = self.place / "root"
+        root.mkdir()
+        options = f"loop,offset={where.offset},sizelimit={where.size}"
+        process.run(["mount", "-o", options, self.broken, root])
+        try:
+            yield root
+        finally:
+            process.run(["umount", root])
+        # with it, the instance has the container's name from there
+        made = manifest.read(self.good)
+        if made is not None:
+            side = manifest.sidecar(self.broken)
+            side.mkdir()
+            sums = manifest.digests(self.broken)
+            size = self.broken.stat().st_size
+            manifest.write(
+                manifest.Manifest(
+                    **{
+                        **vars(made),
+                        "image": {**made.image, **sums, "size": size},
+                    }
+                ),
+                manifest.path(self.broken),
+            )
+
+    def fails(self, *words: str) -> dict[str, typing.Any]:
+        """Return the last check of the broken image."""
+        outcome = self.verify(self.broken, *words)
+        self.assertEqual(1, outcome.status, outcome.stderr)
+        self.assertNotIn("Traceback (most", outcome.stderr.split("error:")[0])
+        last: dict[str, typing.Any] = outcome.json()["checks"][-1]
+        self.assertFalse(last["ok"])
+        return last
+
+    def of_the_container(self, root: pathlib.Path, name: str) -> None:
+        """Remove a file from the containers in the image."""
+        found = list(root.glob(f"var/lib/docker/overlay2/*/diff/{name}"))
+        self.assertNotEqual([], found)
+        for file in found:
+            file.unlink()
+
+
+class GoodTest(AgentCase):
+    def test_two_at_a_time_do_not_meet(self) -> None:
+        before = manifest.digests(self.good)
+        import concurrent.futures
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(self.verify, [self.good, self.good]))
+        for outcome in outcomes:
+            self.assertEqual(0, outcome.status, outcome.stderr)
+            found = outcome.json()
+            names = [check["name"] for check in found["checks"]]
+            self.assertEqual(_RUNGS, names[-len(_RUNGS) :])
+            self.assertEqual(namespace.UNCHECKED, found["unchecked"])
+            self.assertGreater(found["facts"]["mariadb"]["healthy"], 0)
+            self.assertIn("does not check the guest's kernel", outcome.stderr)
+        self.assertEqual(before, manifest.digests(self.good))
+        kept = verified.read(self.good, before["sha256"])
+        if kept is not None:
+            self.assertEqual("agent (namespace)", str(kept))
+
+    def test_in_a_machine(self) -> None:
+        outcome = self.verify(self.good, "--timeout", "1500", tier="vm")
+        self.assertEqual(0, outcome.status, outcome.stderr)
+        names = [check["name"] for check in outcome.json()["checks"]]
+        self.assertEqual(
+            ["image", "control plane", "boot", *_RUNGS, "systemd",
+             "power off"],
+            names,
+        )  # fmt: skip
+
+
+class PlantedTest(AgentCase):
+    def test_what_the_guest_itself_knows(self) -> None:
+        """Five defects in one image, so that each is named beside others."""
+        with self.planted() as root:
+            replace(root / _PASSWD, "database:x:1001:", "planted:x:1001:")
+            conf = root / "etc/nsswitch.conf"
+            lines = [
+                "hosts: files" if line.startswith("hosts:") else line
+                for line in conf.read_text().splitlines()
+            ]
+            conf.write_text("\n".join(lines) + "\n")
+            for parser in root.glob("usr/sbin/apparmor_parser"):
+                parser.unlink()
+            unit = root / _UNIT
+            kept = [
+                line
+                for line in unit.read_text().splitlines()
+                if not line.startswith(("After=", "StartLimit", "RestartSec"))
+            ]
+            unit.write_text("\n".join(kept) + "\n")
+            process.run(["rm", "-r", root / "etc/docker"])
+        last = self.fails()
+        self.assertEqual("mariadb: agent answers", last["name"])
+        for name in ("uid", "hostname", "apparmor", "order", "etc-docker"):
+            self.assertIn(remedy(name), last["hint"])
+        said = "\n".join(last["log"])
+        self.assertIn("UID 1001 is not unique", said)
+
+    def test_no_health_check(self) -> None:
+        with self.planted() as root:
+            self.of_the_container(root, "usr/local/bin/healthcheck.sh")
+        last = self.fails()
+        self.assertEqual("mariadb: prepare", last["name"])
+        self.assertIn(remedy("health"), last["hint"])
+
+    def test_a_container_that_is_not_there(self) -> None:
+        with self.planted() as root:
+            process.run(["rm", "-r", root / "var/lib/docker/image"])
+        last = self.fails()
+        self.assertEqual("mariadb: prepare", last["name"])
+        self.assertIn(remedy("no-image"), last["hint"])
+
+    def test_no_engine(self) -> None:
+        with self.planted() as root:
+            (root / "usr/sbin/dockerd").unlink()
+        last = self.fails()
+        self.assertEqual("docker", last["name"])
+        self.assertIn("no Docker engine", last["detail"])
+
+    def test_an_agent_that_never_answers(self) -> None:
+        with self.planted() as root:
+            replace(root / _UNIT, "--config-dir=/etc/trove/conf.d", "--help")
+        last = self.fails("--timeout", "20")
+        self.assertEqual("mariadb: agent answers", last["name"])
+        self.assertIn("answers no ping, in 20 s", last["detail"])
+        self.assertIn("ended with status 0", "\n".join(last["log"]))
+
+
+class HostTest(AgentCase):
+    """What is wrong is not the image."""
+
+    def test_the_brokers_port_is_in_use(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            outcome = self.verify(self.good, "--broker-port", port)
+        self.assertEqual(1, outcome.status)
+        self.assertIn(f"port {port} of 127.0.0.1 is in use", outcome.stderr)
+        self.assertIn("hint: ", outcome.stderr)
+
+    def test_no_rabbitmq(self) -> None:
+        tools = self.temp_dir()
+        for directory in os.environ["PATH"].split(os.pathsep):
+            for program in pathlib.Path(directory).glob("*"):
+                link = tools / program.name
+                if program.name != broker.EPMD and not link.exists():
+                    link.symlink_to(program)
+        self.set_env(PATH=str(tools))
+        outcome = self.verify(self.good)
+        self.assertEqual(3, outcome.status, outcome.stderr)
+        self.assertIn("rabbitmq-server", outcome.stderr)
