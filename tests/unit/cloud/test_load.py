@@ -2,6 +2,7 @@
 """What a load intends, and what it does to the cloud."""
 
 import io
+import json
 import pathlib
 import typing
 
@@ -10,6 +11,7 @@ from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import verified
 from trove_tools.cloud import connection
 from trove_tools.cloud import load
 from trove_tools.cloud import trove
@@ -68,6 +70,36 @@ class PrepareTest(_Case):
         images.describe(self.path, datastores=(entry,))
         (source,) = self.prepare()
         self.assertEqual(9, source.description.fields["min_disk"])
+
+    def verified(self, **values: typing.Any) -> None:
+        made = images.describe(self.path)
+        record = {"sha256": made.image["sha256"], "level": "agent",
+                  "tier": "vm", "ok": True, **values}  # fmt: skip
+        verified.path(self.path).write_text(json.dumps(record))
+
+    def test_verified(self) -> None:
+        self.verified()
+        (source,) = self.prepare(require_verified=True)
+        self.assertEqual("agent (vm)", str(source.proof))
+
+    def test_not_verified(self) -> None:
+        images.describe(self.path)
+        (source,) = self.prepare()
+        self.assertIsNone(source.proof)
+        error = self.refused(require_verified=True)
+        self.assertIn("was not verified as it is now", error.message)
+        self.assertIn("trove-image-builder verify", error.hint or "")
+
+    def test_verified_but_not_well_enough(self) -> None:
+        for values, message in (
+            ({"ok": False}, "failed its verification"),
+            ({"tier": "namespace"}, "was never booted"),
+            ({"sha256": "0"}, "was not verified as it is now"),
+        ):
+            self.verified(**values)
+            self.prepare()
+            error = self.refused(require_verified=True)
+            self.assertIn(message, error.message)
 
     def test_visibility(self) -> None:
         images.describe(self.path)

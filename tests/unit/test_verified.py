@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a record of a verification says, and when it says nothing."""
+
+import json
+import pathlib
+import typing
+
+from tests import base
+from trove_tools import verified
+
+
+class ReadTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.temp_dir() / "x.qcow2"
+
+    def write(self, data: typing.Any) -> None:
+        file = verified.path(self.image)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(data if isinstance(data, str) else json.dumps(data))
+
+    def test_where_it_is(self) -> None:
+        self.assertEqual(
+            pathlib.PurePath("x.d/verify.json"),
+            verified.path(self.image).relative_to(self.image.parent),
+        )
+
+    def test_nothing(self) -> None:
+        self.assertIsNone(verified.read(self.image, "abc"))
+        for data in ("{", "[]", {"sha256": "other", "ok": True}):
+            self.write(data)
+            self.assertIsNone(verified.read(self.image, "abc"))
+
+    def test_a_good_one(self) -> None:
+        self.write(
+            {"sha256": "abc", "ok": True, "level": "agent", "tier": "vm"}
+        )
+        found = verified.read(self.image, "abc")
+        self.assertEqual(verified.Verified("agent", "vm", True), found)
+        self.assertEqual("agent (vm)", str(found))
+
+    def test_a_failed_one(self) -> None:
+        checks = [
+            {"name": "boot", "ok": True},
+            {"name": "mariadb: prepare", "ok": False},
+        ]
+        self.write(
+            {"sha256": "abc", "ok": False, "level": "agent",
+             "checks": checks}
+        )  # fmt: skip
+        self.assertEqual(
+            "agent (vm) FAILED: mariadb: prepare",
+            str(verified.read(self.image, "abc")),
+        )

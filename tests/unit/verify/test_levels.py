@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far an image is looked into, and at what."""
+
+import dataclasses
+import typing
+
+from tests import base
+from tests.unit.verify import samples
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.catalog import loader
+from trove_tools.verify import levels
+from trove_tools.verify import record
+
+
+def image(
+    runtime: str = "container", **changes: typing.Any
+) -> manifest.Manifest:
+    entry = manifest.Datastore(
+        "mariadb", "11.8", "mariadb", runtime, (), 1024, 4,
+        containers=(
+            {"names": ["a.example:5000/x/mariadb:11.8", "mariadb:11.8"]},
+        ),
+    )  # fmt: skip
+    return dataclasses.replace(
+        samples.manifest(), **{"datastores": (entry,), **changes}
+    )
+
+
+class ChooseTest(base.TestCase):
+    def test_the_highest_is_the_default(self) -> None:
+        self.assertEqual("agent", levels.choose(image(), None, "vm"))
+        native = image("native")
+        self.assertEqual("datastore", levels.choose(native, None, "vm"))
+        self.assertEqual("datastore", levels.choose(None, None, "vm"))
+        self.assertEqual("agent", levels.choose(None, None, "namespace"))
+
+    def test_a_lower_one(self) -> None:
+        self.assertEqual("boot", levels.choose(image(), "boot", "vm"))
+
+    def refused(self, *words: typing.Any) -> str:
+        error = self.assertRaises(errors.UsageError, levels.choose, *words)
+        return f"{error.message}\n{error.hint}"
+
+    def test_no_agent_for_a_native_image(self) -> None:
+        said = self.refused(image("native"), "agent", "vm")
+        self.assertIn("--level datastore", said)
+
+    def test_namespaces_do_not_boot(self) -> None:
+        said = self.refused(image(), "boot", "namespace")
+        self.assertIn("--tier vm", said)
+
+
+class InstancesTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.catalog = loader.load()
+
+    def test_of_a_manifest(self) -> None:
+        series = {"trove": self.catalog.series.trove}
+        (found,) = levels.instances(self.catalog, image(series=series), None)
+        self.assertEqual(
+            ("mariadb", "11.8", "mariadb", "a.example:5000/x/mariadb"),
+            (found.name, found.version, found.manager, found.image),
+        )
+        self.assertEqual(("mysql", 3306), (found.protocol, found.port))
+
+    def test_no_container_of_this_version(self) -> None:
+        entry = manifest.Datastore(
+            "mariadb", "10.11", "mariadb", "container", (), 1, 1,
+            containers=({"names": ["mariadb:11.8"]},),
+        )  # fmt: skip
+        made = image(datastores=(entry,))
+        (found,) = levels.instances(self.catalog, made, None)
+        self.assertEqual("", found.image)
+
+    def test_another_series(self) -> None:
+        error = self.assertRaises(
+            errors.ImageError,
+            levels.instances,
+            self.catalog,
+            image(series={"trove": "25"}),
+            None,
+        )
+        self.assertIn("Trove 25", error.message)
+
+    def test_no_manifest(self) -> None:
+        (found,) = levels.instances(self.catalog, None, "mariadb")
+        self.assertEqual("", found.image)
+        error = self.assertRaises(
+            errors.UsageError, levels.instances, self.catalog, None, None
+        )
+        self.assertIn("--datastore", error.hint)
+
+
+class RecordTest(base.TestCase):
+    def test_what_was_asked_counts(self) -> None:
+        image = self.temp_dir() / "x.qcow2"
+        manifest.sidecar(image).mkdir()
+        asked = record.Asked("agent", "vm", {"x": samples.HEALTH})
+        from trove_tools.verify import report
+
+        found = report.Report(image="x", level="agent")
+        with found.check("boot"):
+            pass
+        written = record.write(found, image, "abc", asked)
+        self.assertEqual(written, record.recall(image, "abc", asked))
+        for other in (
+            dataclasses.replace(asked, tier="namespace"),
+            dataclasses.replace(asked, level="boot"),
+            dataclasses.replace(asked, questions={}),
+        ):
+            self.assertIsNone(record.recall(image, "abc", other))
+        self.assertIsNone(record.recall(image, "abd", asked))
