@@ -18,6 +18,7 @@ from tests import base
 from tests.functional import base as functional
 
 VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
+CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"
 OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
 
 _BUILD_TIMEOUT = 2400.0
@@ -31,9 +32,13 @@ def builder(
 
 
 @functools.cache
-def _built() -> tuple[pathlib.Path | None, str]:
-    """Return the image, or what went wrong; tried once a process."""
-    named = os.environ.get(VARIABLE)
+def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
+    """Return an image, or what went wrong; tried once a process.
+
+    :param variable: may name one that was built already.
+    :param words: what to build.
+    """
+    named = os.environ.get(variable)
     if named:
         return pathlib.Path(named), ""
     place = os.environ.get(OUTPUT)
@@ -45,8 +50,7 @@ def _built() -> tuple[pathlib.Path | None, str]:
     output.mkdir(parents=True, exist_ok=True)
     with fasteners.InterProcessLock(output / ".lock"):
         built = builder(
-            "build", "mariadb", "--runtime", "native",
-            "--output-dir", output, "--format", "json",
+            "build", *words, "--output-dir", output, "--format", "json",
             timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
@@ -62,7 +66,16 @@ class TestCase(base.TestCase):
 
     def image(self) -> pathlib.Path:
         """Return the image; it is everybody's, so look, do not touch."""
-        image, problem = _built()
+        return self._built(VARIABLE, "mariadb", "--runtime", "native")
+
+    def container_image(self) -> pathlib.Path:
+        """Return one whose datastores Trove's agent runs; as above."""
+        return self._built(
+            CONTAINER_VARIABLE, "mariadb", "postgresql", "--together"
+        )
+
+    def _built(self, variable: str, *words: str) -> pathlib.Path:
+        image, problem = _built(variable, *words)
         if image is None:
             self.fail(f"the image cannot be built:\n{problem}")
         return image

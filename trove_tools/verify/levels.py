@@ -59,15 +59,24 @@ def instances(
 ) -> list[rungs.Datastore]:
     """Return what Trove's agent is to make instances of.
 
-    :param datastore: where there is no manifest, what the image is for.
-    :raises UsageError: nothing tells, or Trove has no manager for it.
+    :param datastore: only this one; where there is no manifest, what the
+        image is for.
+    :raises UsageError: nothing tells, or Trove has no manager for it, or
+        the image does not have it.
     :raises ImageError: the image is for another series of Trove.
     """
     if known is not None:
         _check_series(catalog, known)
+        names = [each.name for each in known.datastores]
+        if datastore is not None and datastore not in names:
+            raise errors.UsageError(
+                f"the image has no {datastore}",
+                hint=f"its manifest names {', '.join(names)}",
+            )
         return [
             _instance(catalog, each.name, each.version, _container(each))
             for each in known.datastores
+            if datastore in (None, each.name)
         ]
     if datastore is None:
         raise errors.UsageError(

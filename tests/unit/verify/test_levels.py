@@ -65,6 +65,22 @@ class InstancesTest(base.TestCase):
         )
         self.assertEqual(("mysql", 3306), (found.protocol, found.port))
 
+    def test_one_of_several(self) -> None:
+        made = image()
+        (one,) = made.datastores
+        both = (one, dataclasses.replace(one, name="postgresql"))
+        made = dataclasses.replace(made, datastores=both)
+        self.assertEqual(2, len(levels.instances(self.catalog, made, None)))
+        (found,) = levels.instances(self.catalog, made, "postgresql")
+        self.assertEqual(
+            ("postgresql", "postgresql", 5432),
+            (found.name, found.protocol, found.port),
+        )
+        error = self.assertRaises(
+            errors.UsageError, levels.instances, self.catalog, made, "mysql"
+        )
+        self.assertIn("mariadb, postgresql", error.hint)
+
     def test_no_container_of_this_version(self) -> None:
         entry = manifest.Datastore(
             "mariadb", "10.11", "mariadb", "container", (), 1, 1,
