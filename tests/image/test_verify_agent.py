@@ -5,13 +5,19 @@ All but the last run in namespaces, where it takes a minute.
 """
 
 import collections.abc
+import concurrent.futures
 import contextlib
 import os
 import pathlib
+import shutil
+import signal
 import socket
+import subprocess
 import tempfile
+import time
 import typing
 
+from tests import base as tests_base
 from tests.functional import base as functional
 from tests.image import base
 from trove_tools import errors
@@ -66,15 +72,19 @@ class AgentCase(base.TestCase):
         self.patch_object(tempfile, "tempdir", str(self.scratch))
         self.addCleanup(self.nothing_is_left)
 
+    def running(self) -> list[str]:
+        """Return the command lines of what works in this test's place."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "cwd").startswith(str(self.scratch)):
+                    found.append((entry / "cmdline").read_text())
+        return found
+
     def nothing_is_left(self) -> None:
         """See that no process, mount, loop device or file has stayed."""
         place = str(self.scratch)
-        running = []
-        for entry in pathlib.Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if os.readlink(entry / "cwd").startswith(place):
-                    running.append((entry / "cmdline").read_text())
-        self.assertEqual([], running)
+        self.assertEqual([], self.running())
         self.assertNotIn(place, pathlib.Path("/proc/mounts").read_text())
         self.assertNotIn(place, process.run(["losetup", "--all"]).stdout)
         left = [
@@ -91,7 +101,8 @@ class AgentCase(base.TestCase):
     ) -> functional.Outcome:
         return base.builder(
             "verify", image, "--level", "agent", "--tier", tier,
-            "--datastore", self.datastore, "--format", "json", "--force", *words,
+            "--datastore", self.datastore, "--format", "json", "--force",
+            *words,
             timeout=_TIMEOUT,
         )  # fmt: skip
 
@@ -133,8 +144,6 @@ class AgentCase(base.TestCase):
 class GoodTest(AgentCase):
     def test_two_at_a_time_do_not_meet(self) -> None:
         before = manifest.digests(self.good)
-        import concurrent.futures
-
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             outcomes = list(pool.map(self.verify, [self.good, self.good]))
         for outcome in outcomes:
@@ -159,6 +168,44 @@ class GoodTest(AgentCase):
              "power off"],
             names,
         )  # fmt: skip
+
+
+class LifeTest(AgentCase):
+    """What happens when a verify ends early."""
+
+    def end(self, sign: signal.Signals) -> int:
+        child = subprocess.Popen(
+            functional.command_line(
+                "trove-image-builder", "verify", self.good, "--level",
+                "agent", "--tier", "namespace", "--datastore", "mariadb",
+                "--force",
+            ),
+            env={**os.environ, "PYTHONPATH": str(tests_base.ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        while not any(self.scratch.glob("*/guest-0/events.jsonl")):
+            self.assertIsNone(child.poll())
+            time.sleep(0.2)
+        # broker, conductor, Trove's own code, the guest
+        self.assertGreater(len(self.running()), 4)
+        child.send_signal(sign)
+        return child.wait(60)
+
+    def test_interrupted(self) -> None:
+        self.assertEqual(130, self.end(signal.SIGTERM))
+
+    def test_killed(self) -> None:
+        self.end(signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        # only files can stay
+        for directory in self.scratch.glob("trove-verify-*"):
+            shutil.rmtree(directory)
 
 
 class PlantedTest(AgentCase):
