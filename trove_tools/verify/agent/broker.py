@@ -31,6 +31,7 @@ EPMD = "epmd"
 _PATIENCE = 120.0
 _PAUSE = 0.2
 _ADDRESS = "127.0.0.1"
+_LISTENING = "started TCP listener"
 _HELLO = b"AMQP\x00\x00\x09\x01"
 # how often other ports are tried when one was taken meanwhile
 _ATTEMPTS = 3
@@ -99,6 +100,8 @@ def broker(
 def _node(
     place: pathlib.Path, port: int | None
 ) -> collections.abc.Iterator[Broker]:
+    if port is not None and not children.is_free(port):
+        raise _in_use(port)
     port = port or children.free_port()
     node = Broker(port, "verify", secrets.token_hex(16))
     environment = _write_settings(place, node)
@@ -127,7 +130,7 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
         f"default_user = {node.user}\n"
         f"default_pass = {node.password}\n"
         "log.console = true\n"
-        "log.console.level = warning\n"
+        "log.console.level = info\n"
         "log.file = false\n"
         # the guest's disk is not this one
         "disk_free_limit.absolute = 1MB\n"
@@ -168,17 +171,20 @@ def _wait(node: Broker, server: process.Child, log: pathlib.Path) -> None:
     """
     deadline = time.monotonic() + _PATIENCE
     while server.poll() is None:
-        if _speaks(node.port):
-            # somebody else may have the port, while ours dies of that
-            time.sleep(_PAUSE)
-            if server.poll() is None:
+        # it also has to be ours that speaks
+        if _LISTENING in log.read_text(errors="replace"):
+            if _speaks(node.port):
                 return
         if time.monotonic() > deadline:
             raise _silent(f"is silent for {_PATIENCE:.0f} s", log)
         time.sleep(_PAUSE)
     if "eaddrinuse" in log.read_text(errors="replace"):
-        raise _PortTakenError(f"port {node.port} of {_ADDRESS} is in use")
+        raise _in_use(node.port)
     raise _silent(f"ended with status {server.poll()}", log)
+
+
+def _in_use(port: int) -> _PortTakenError:
+    return _PortTakenError(f"port {port} of {_ADDRESS} is in use")
 
 
 def _speaks(port: int) -> bool:

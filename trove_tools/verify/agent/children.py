@@ -60,6 +60,17 @@ def tail(log: pathlib.Path, lines: int = _LOG_LINES) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
 
+def is_free(port: int) -> bool:
+    """Tell whether a TCP port of loopback could be listened at now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def free_port() -> int:
     """Return a TCP port of loopback that nobody uses now.
 
@@ -67,12 +78,7 @@ def free_port() -> int:
     that go out: one of those could take it before it is used.
     """
     for number in _candidates():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
+        if is_free(number):
             return number
     raise OSError("no free port on 127.0.0.1")
 
