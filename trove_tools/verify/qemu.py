@@ -100,6 +100,9 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
     forwards = "".join(
         f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in hardware.ports
     )
+    if hardware.outlet:
+        # a comma would end the option
+        forwards += f",guestfwd={hardware.outlet.replace(',', ',,')}"
     # what is written is thrown away: no need to wait for it to reach a disk
     disk = "format=qcow2,if=virtio,cache=unsafe"
     return [

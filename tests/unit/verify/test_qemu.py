@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's command line, and a QEMU that does not start."""
 
+import dataclasses
 import os
 import typing
 
@@ -38,6 +39,26 @@ class CommandTest(base.TestCase):
             "user,id=net,restrict=on,ipv6=off"
             ",hostfwd=tcp:127.0.0.1:0-:3306,hostfwd=tcp:127.0.0.1:0-:80",
             network,
+        )
+
+    def test_the_guest_reaches_one_port_and_has_a_channel(self) -> None:
+        kind = dataclasses.replace(
+            hardware(3306),
+            outlet="tcp:10.0.2.100:5672-cmd:relay 'a,b'",
+            channel=9,
+            channel_port="/dev/virtio-ports/org.example",
+        )
+        words = [str(word) for word in qemu.command(kind, 7)]
+        (network,) = [word for word in words if "restrict" in word]
+        self.assertTrue(
+            network.endswith(
+                ",hostfwd=tcp:127.0.0.1:0-:3306"
+                ",guestfwd=tcp:10.0.2.100:5672-cmd:relay 'a,,b'"
+            )
+        )
+        self.assertIn("socket,id=channel,fd=9", words)
+        self.assertIn(
+            "virtserialport,chardev=channel,name=org.example", words
         )
 
     def test_the_volume_is_the_second_virtio_disk(self) -> None:

@@ -160,6 +160,13 @@ DEFECTS = (
         r"|No such file or directory: 'sudo'",
     ),
     Defect(
+        "broker",
+        "the agent does not reach the message broker",
+        "see that the guest configures its network: cloud-init's network"
+        " configuration and DHCP; and that nothing in it filters port 5672",
+        r"AMQP server on \S+ is unreachable|AMQP server .*Trying again",
+    ),
+    Defect(
         "key",
         "the agent and the control plane use different keys for their"
         " messages",

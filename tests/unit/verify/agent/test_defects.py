@@ -77,6 +77,11 @@ _LINES = {
     "key": (
         "ERROR oslo_messaging json.decoder.JSONDecodeError: Expecting value",
     ),
+    "broker": (
+        "ERROR oslo.messaging._drivers.impl_rabbit [-] [a1] AMQP server on"
+        " 10.0.2.100:5672 is unreachable: [Errno 101] ENETUNREACH. Trying"
+        " again in 1 seconds.",
+    ),
     "space": ("OSError: [Errno 28] No space left on device",),
 }
 
