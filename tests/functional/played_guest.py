@@ -11,9 +11,9 @@ Usage: played_guest.py CONFIG-DIRECTORY [KEY]
 import sys
 import typing
 
-import trove.cmd.guest  # noqa: F401 (declares the guest's options)
 from oslo_service import service
 from trove import rpc
+import trove.cmd.guest  # noqa: F401 (declares the guest's options)
 from trove.common import cfg
 from trove.common import context
 from trove.common.rpc import service as rpc_service
