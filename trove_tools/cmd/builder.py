@@ -33,6 +33,7 @@ _GROUPS = {
     "plan": ("common", "arch", "plan", "name"),
     "build": ("common", "arch", "plan", "name", "lock", "place", "force"),
     "verify": ("common", "arch", "datastore", "verify", "force"),
+    "inspect": ("common",),
     "doctor": ("common", "place"),
 }
 
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         ("plan", "print what a build would do"),
         ("build", "build an image"),
         ("verify", "boot an image and see that it serves Trove"),
+        ("inspect", "look into an image for secrets and unsigned packages"),
         ("doctor", "tell what this host lacks"),
     ):
         sub = commands.add_parser(name, help=summary, description=summary)
@@ -65,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
                 metavar="DATASTORE[:VERSION]",
                 nargs="+",
             )
-        elif name == "verify":
+        elif name in ("verify", "inspect"):
             sub.add_argument("image", metavar="IMAGE", type=pathlib.Path)
     return top
 
@@ -225,6 +227,32 @@ def _verify(
     from trove_tools.cmd import verifying
 
     return verifying.verify(settings, flags, screen, catalog)
+
+
+def _inspect(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools import manifest
+    from trove_tools.image import host
+    from trove_tools.inspection import inspect
+
+    host.require_root()
+    known = manifest.read(flags.image)
+    found = inspect.inspect(flags.image, dev=known is not None and known.dev)
+    rows = [each._asdict() for each in found]
+    if rows or settings.format != "table":
+        console.emit(rows, settings.format, ("kind", "path", "what"))
+    if not found:
+        screen.say(f"nothing is in {flags.image} that must not be in an image")
+        return errors.EXIT_OK
+    raise errors.ImageError(
+        f"{len(found)} things are in {flags.image} that must not be in an"
+        " image",
+        hint="remove them in an element's hook, and build again",
+    )
 
 
 def _doctor(

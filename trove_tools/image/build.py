@@ -22,6 +22,7 @@ from trove_tools.image import host
 from trove_tools.image import packages
 from trove_tools.image import plan as _plan
 from trove_tools.image import workspace
+from trove_tools.inspection import inspect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _make(
     screen: console.Console,
 ) -> tuple[dict[str, float], list[prepare.Prepared]]:
     """Run diskimage-builder and bring the result into its format."""
-    steps = len(plan.containers) + len(dib.PHASES) + 2
+    steps = len(plan.containers) + len(dib.PHASES) + 3
     with screen.progress(plan.name, steps) as progress:
         begin = time.monotonic()
         containers = _prepare(plan, space, progress)
@@ -148,9 +149,15 @@ def _make(
         if containers:
             timings = {"containers": prepared, **timings}
         begin = time.monotonic()
+        progress.state("look for what must not be in an image")
+        kind = "tar" if plan.output["format"] == "tar" else "raw"
+        raw = space.stem.with_name(f"{space.stem.name}.{kind}")
+        inspect.require_safe(raw)
+        timings["inspect"] = round(time.monotonic() - begin, 1)
+        progress.advance()
+        begin = time.monotonic()
         if plan.output["format"] == "qcow2":
             progress.state("convert to qcow2")
-            raw = space.stem.with_name(f"{space.stem.name}.raw")
             disk.to_qcow2(raw, space.image, plan.output["compression"])
             raw.unlink()
             timings["convert"] = round(time.monotonic() - begin, 1)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images with planted secrets are refused, by `inspect` and by a build.
+
+The images are small real disks: a partition table and an ext4 root.
+"""
+
+import pathlib
+import typing
+
+import ddt
+
+from tests import base as tests_base
+from tests.functional import base as functional
+from tests.image import base
+from tests.unit.image import samples
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import process
+from trove_tools.image import build
+from trove_tools.image import dib
+from trove_tools.image import host
+from trove_tools.image import plan
+
+KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    "MIIEowIBAAKCAQEAx7yXVvk3kYzU5tHq0cVbM1nQ2dP8rJ4wL6sE9aTgFhKu\n"
+    "-----END RSA PRIVATE KEY-----\n"
+)
+PLANTED = {
+    "private key": ("root/.ssh/id_rsa", KEY),
+    "password": ("etc/shadow", "root:$y$j9T$salt$hash:1::::::\n"),
+    "host key": ("etc/ssh/ssh_host_ed25519_key", "x\n"),
+    "machine id": ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    "credentials": ("etc/openstack/clouds.yaml", "clouds: {}\n"),
+    "unsigned packages": (
+        "etc/apt/sources.list",
+        "deb http://mirror.example/debian trixie main\n",
+    ),
+}
+_START = 1024 * 1024
+
+
+def disk(place: pathlib.Path, raw: pathlib.Path, *kinds: str) -> None:
+    """Make a disk whose root holds some secrets.
+
+    :param place: an empty directory to put the root together in.
+    """
+    root = place / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/shadow").write_text("root:!:1::::::\n")
+    for kind in kinds:
+        name, text = PLANTED[kind]
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with open(raw, "wb") as stream:
+        stream.truncate(16 * _START)
+    process.run(["sgdisk", "--new", "1:2048:0", raw])
+    process.run(
+        ["mkfs.ext4", "-q", "-F", "-d", root,
+         "-E", f"offset={_START}", raw, "14M"]
+    )  # fmt: skip
+
+
+class InspectCase(tests_base.TestCase):
+    timeout = 120
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not host.may_be_root():
+            self.skipTest("reading a root needs root, or passwordless sudo")
+
+    def qcow2(self, *kinds: str) -> pathlib.Path:
+        place = self.temp_dir()
+        disk(place, place / "raw", *kinds)
+        image = place / "image.qcow2"
+        process.run(
+            ["qemu-img", "convert", "-f", "raw", "-O", "qcow2",
+             place / "raw", image]
+        )  # fmt: skip
+        return image
+
+    def inspect(self, image: pathlib.Path) -> functional.Outcome:
+        return functional.run(
+            "trove-image-builder", "inspect", image, "--format", "json"
+        )
+
+
+@ddt.ddt
+class PlantedTest(InspectCase):
+    @ddt.data(*PLANTED)
+    def test_each_kind(self, kind: str) -> None:
+        done = self.inspect(self.qcow2(kind))
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertEqual(
+            [(kind, f"/{PLANTED[kind][0]}")],
+            [(each["kind"], each["path"]) for each in done.json()],
+        )
+        self.assertIn("must not be in an image", done.stderr)
+
+    def test_none(self) -> None:
+        done = self.inspect(self.qcow2())
+        self.assertEqual((0, []), (done.status, done.json()))
+
+    def test_no_image(self) -> None:
+        file = self.temp_dir() / "x.qcow2"
+        for text in ("", "no image\n" * 1000):
+            file.write_text(text)
+            done = self.inspect(file)
+            self.assertEqual(1, done.status, done.stderr)
+            self.assertIn("hint: ", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        done = self.inspect(file.with_name("nothing"))
+        self.assertIn("there is no such file", done.stderr)
+
+
+class BuildTest(InspectCase):
+    def test_a_build_publishes_no_secret(self) -> None:
+        scratch = self.temp_dir()
+
+        def run(
+            made: plan.Plan, stem: pathlib.Path, **_: typing.Any
+        ) -> dict[str, float]:
+            disk(scratch, stem.with_name(f"{stem.name}.raw"), "private key")
+            return {}
+
+        # what builds the disk is not what is tried here
+        self.patch_object(dib, "run", run)
+        self.patch_object(build, "_prepare", lambda *words: [])
+        self.patch_object(host, "require_tools", lambda *words: None)
+        output = self.temp_dir()
+        error = self.assertRaises(
+            errors.ImageError,
+            build.build,
+            plan.make(samples.a_request()),
+            output=output,
+            work=None,
+            force=False,
+            screen=console.Console(quiet=True),
+        )
+        self.assertIn("/root/.ssh/id_rsa: private key", error.message)
+        self.assertEqual([], list(output.glob("*.qcow2")))
+        self.assertEqual([], list(output.glob(".*")))
+
+
+class BuiltImageTest(base.TestCase):
+    def test_images_that_were_built(self) -> None:
+        for image in (self.image(), self.container_image()):
+            done = base.builder("inspect", image, "--format", "json")
+            self.assertEqual((0, []), (done.status, done.json()))
