@@ -83,6 +83,28 @@ class QuickstartTest(scripts.ScriptCase):
         self.assertIn("cloud: mini", done.stderr)
         self.assertIn("tools/minicloud stop quickstart", done.stderr)
 
+    def test_steps_say_how_long_they_take(self) -> None:
+        said = self.quickstart().stderr
+        self.assertIn("Build a guest image (about 3 minutes)", said)
+        self.assertIn("guest agent make a database (about 4 minutes)", said)
+        self.assertIn("Make it the default for new instances (some", said)
+        history = self.checkout / "quickstart" / "durations"
+        # what took no time had nothing to do, and is no measure
+        self.assertFalse(history.exists())
+        history.mkdir()
+        (history / "build").write_text("55\n")
+        said = self.quickstart().stderr
+        self.assertIn("Build a guest image (about 55 seconds)", said)
+
+    def test_quick(self) -> None:
+        done = self.quickstart("--quick")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn(
+            "tools/trove-image-builder verify --level boot"
+            " quickstart/images/trove-image.qcow2",
+            self.shown(done),
+        )
+
     def test_a_step_that_fails_is_the_last(self) -> None:
         self.stand_in(
             "load-trove-image", 'echo "error: no such cloud" >&2; exit 4'
