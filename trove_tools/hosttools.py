@@ -57,6 +57,7 @@ TOOLS = {
             "qemu-system-arm",
             "qemu-system-aarch64-core",
         ),
+        Tool("setpriv", "verify", "util-linux", "util-linux"),
         Tool("genisoimage", "verify", "genisoimage", "genisoimage"),
         Tool(
             "rabbitmq-server", "verify", "rabbitmq-server", "rabbitmq-server"

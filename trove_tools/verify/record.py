@@ -77,7 +77,8 @@ def write(
     }
     file = verified.path(image)
     if file.parent.is_dir() and os.access(file.parent, os.W_OK):
-        partial = file.with_name(f".{file.name}.partial")
+        # two may verify one image at a time
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
         partial.write_text(json.dumps(data, indent=2) + "\n")
         partial.rename(file)
     return data
