@@ -10,6 +10,7 @@ own with one line of JSON; with ``--now`` it prints that line once.
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess  # noqa: TID251 (runs in the guest)
@@ -20,6 +21,11 @@ PORT = "/dev/virtio-ports/org.openstack.trove-tools.evidence"
 UNIT = "trove-guestagent.service"
 
 _LINES = 40
+# what oslo.log writes for each line of a traceback but the last one
+_FRAME = re.compile(
+    r"\S+ \S+ \d+ [A-Z]+ [\w.]+ (?: |Traceback|During handling"
+    r"|The above exception|$)"
+)
 _TIMEOUT = 20
 _UNIT_PLACES = (
     "/etc/systemd/system",
@@ -125,6 +131,14 @@ def facts() -> dict[str, typing.Any]:
     }
 
 
+def telling(line: str) -> bool:
+    """Tell whether a line of the agent's log is more than a stack's frame.
+
+    One failure is logged several times, each with a hundred frames.
+    """
+    return _FRAME.match(line) is None
+
+
 def journal(unit: str) -> list[str]:
     """Return the last lines of a unit's journal."""
     if not os.path.isdir("/run/systemd/system"):
@@ -149,7 +163,8 @@ def logs() -> dict[str, list[str]]:
         ],
     }
     for path in sorted(glob.glob("/var/log/trove/*.log")):
-        found["guest agent"] += read(path).splitlines()[-3 * _LINES :]
+        lines = read(path).splitlines()
+        found["guest agent"] += list(filter(telling, lines))[-_LINES:]
     docker = shutil.which("docker", path="/usr/bin:/usr/local/bin")
     if docker:
         found["containers"] = output(docker, "ps", "--all")

@@ -61,6 +61,18 @@ class CollectTest(base.TestCase):
         self.assertIn("guest agent", found["logs"])
         self.assertNotIn("logs", json.loads(evidence.collect(False)))
 
+    def test_frames_of_a_traceback_tell_nothing(self) -> None:
+        stamp = "2026-11-23 08:09:22.363 133 ERROR oslo_messaging.rpc.server"
+        for rest in (" ", "   File \"x.py\"", "     ^^^", " Traceback (m",
+                     " During handling of"):  # fmt: skip
+            self.assertFalse(evidence.telling(f"{stamp}{rest}"))
+        for line in (
+            f"{stamp} docker.errors.APIError: 500 Server Error",
+            f"{stamp} [None req-1 - -] Exception during message handling",
+            "no date at all",
+        ):
+            self.assertTrue(evidence.telling(line))
+
     def test_a_program_that_is_not_there(self) -> None:
         self.assertEqual([], evidence.output("/no/such/program"))
 
