@@ -176,7 +176,10 @@ class _Look:
     ) -> collections.abc.Iterator[control.Control]:
         self._progress.state("starting broker, conductor and Trove's own code")
         sections: control.Sections = {
-            each.manager: {"docker_image": each.image} for each in datastores
+            each.manager: {"docker_image": each.image}
+            for each in datastores
+            # else Trove's own default
+            if each.image
         }
         with contextlib.ExitStack() as stack:
             with self._found.check("control plane") as check:

@@ -55,7 +55,8 @@ class Guest(typing.Protocol):
 class Datastore:
     """A datastore of the image, and how Trove knows it.
 
-    :param image: the container's name, without its tag.
+    :param image: the container's name, without its tag; nothing for the
+        one that Trove takes by default.
     :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
     """
 
