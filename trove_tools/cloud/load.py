@@ -314,10 +314,11 @@ def load(
     versions.all()
     rows = []
     for source in sources:
-        if source.proof is None or not source.proof.ok:
-            name = source.content.file.path.name
-            what = source.proof or "no record of this content"
-            screen.warn(f"{name} is not verified: {what}")
+        file = source.content.file.path.name
+        if source.proof is None:
+            screen.say(f"{file} has not been verified")
+        elif not source.proof.ok:
+            screen.warn(f"{file} is not verified: {source.proof}")
         image_id, upload = _provide(images, source, screen)
         for target in source.targets:
             record, registration = versions.register(
