@@ -26,8 +26,6 @@ _ENTER = """
 set -eu
 mount -t proc proc "$1/proc"
 mount --bind /dev "$1/dev"
-mount -t tmpfs tmpfs "$1/run"
-mkdir -m 1777 "$1/run/mysqld" "$1/run/postgresql"
 ip link set lo up
 root=$1 script=$2
 shift 2

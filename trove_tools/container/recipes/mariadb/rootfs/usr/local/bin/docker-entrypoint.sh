@@ -34,6 +34,7 @@ DATADIR=$(setting datadir)
 DATADIR=${DATADIR%/}
 SOCKET=$(setting socket)
 PORT=$(setting port)
+mkdir -p "$(dirname "$SOCKET")"
 # While it is there, the data directory is not whole.
 UNFINISHED=$DATADIR/.entrypoint-unfinished
 HEALTH=$DATADIR/.my-healthcheck.cnf

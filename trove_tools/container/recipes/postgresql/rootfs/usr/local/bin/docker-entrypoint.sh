@@ -44,7 +44,7 @@ make_data() {
     rmdir "$UNFINISHED"
 }
 
-mkdir -p "$PGDATA"
+mkdir -p "$PGDATA" /var/run/postgresql
 # as the server wants it; a directory of somebody else's is for them to set
 chmod 0700 "$PGDATA" 2> /dev/null || true
 if [ -e "$UNFINISHED" ]; then
