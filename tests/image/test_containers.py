@@ -11,7 +11,8 @@ import pathlib
 import subprocess
 import typing
 
-from tests import base
+from tests.image import base
+from trove_tools import manifest
 from trove_tools import process
 from trove_tools.catalog import loader
 from trove_tools.container import prepare
@@ -129,7 +130,6 @@ echo contract kept
 
 
 class ContractTest(base.TestCase):
-    timeout = 900
 
     def setUp(self) -> None:
         super().setUp()
@@ -205,6 +205,11 @@ class ContractTest(base.TestCase):
         self.keep("postgresql", _POSTGRESQL)
 
     def test_same_packages_same_bytes(self) -> None:
-        first = self.make("mariadb").digest
-        self.place = self.temp_dir()
-        self.assertEqual(first, self.make("mariadb").digest)
+        # made for that image some time ago, and made again here
+        known = manifest.read(self.container_image())
+        assert known is not None
+        (mariadb,) = (
+            each for each in known.datastores if each.name == "mariadb"
+        )
+        (container,) = mariadb.containers
+        self.assertEqual(container["digest"], self.make("mariadb").digest)
