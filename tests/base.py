@@ -17,6 +17,8 @@ import warnings
 import fixtures
 import testtools
 
+from trove_tools import hosttools
+
 #: The root of the source tree.
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -52,6 +54,11 @@ class TestCase(testtools.TestCase):
         )
         self.useFixture(fixtures.WarningsCapture())
         warnings.simplefilter("always", ResourceWarning)
+
+    def need_mount_namespaces(self) -> None:
+        """Skip the test where it cannot have mounts of its own."""
+        if hosttools.in_chroot():
+            self.skipTest("/ is no mount point here, as in a chroot")
 
     def temp_dir(self) -> pathlib.Path:
         """Return a new directory that goes away with the test."""

@@ -88,6 +88,15 @@ def os_release(
     return values
 
 
+def in_chroot() -> bool:
+    """Tell whether our root is a chroot's: no mount point.
+
+    Mount namespaces can be made there, but pivot_root(2) refuses.
+    """
+    with open("/proc/self/mountinfo") as stream:
+        return not any(line.split()[4] == "/" for line in stream)
+
+
 def install_command(tools: collections.abc.Iterable[str]) -> str | None:
     """Return the command that installs what brings ``tools`` on this host.
 

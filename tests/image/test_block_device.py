@@ -32,6 +32,7 @@ class BlockDeviceTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.need_mount_namespaces()
         for program in ("losetup", "partx", "sgdisk", "mkfs.ext4", "sudo"):
             if not shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin"):
                 self.skipTest(f"{program} is not installed")

@@ -135,6 +135,7 @@ class ContractTest(base.TestCase):
         super().setUp()
         if os.geteuid() != 0:
             self.skipTest("making a container's root needs root")
+        self.need_mount_namespaces()
         process.require("mmdebstrap", "unshare", "ip")
         self.place = self.temp_dir()
 

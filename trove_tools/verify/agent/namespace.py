@@ -23,6 +23,7 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import hosttools
 from trove_tools import process
 from trove_tools.verify import disks
 from trove_tools.verify import report
@@ -210,6 +211,11 @@ def require() -> None:
         raise errors.UsageError(
             "--tier namespace needs root's rights",
             hint="run it with sudo, or use --tier vm, which does not",
+        )
+    if hosttools.in_chroot():
+        raise errors.MissingToolError(
+            "--tier namespace cannot work in a chroot: pivot_root refuses",
+            hint="use --tier vm, or run it outside",
         )
 
 
