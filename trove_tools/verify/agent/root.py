@@ -4,13 +4,11 @@
 import dataclasses
 import pathlib
 
-from trove_tools import errors
+from trove_tools import partitions
 from trove_tools import process
 from trove_tools.verify import disks
 
 TOOLS = (disks.TOOL, "partx")
-
-_SECTOR = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,29 +36,5 @@ def copy(disk: disks.Disk, file: pathlib.Path) -> Root:
             "-t", "unsafe", disk.path, file,
         ]
     )  # fmt: skip
-    offset, size = largest(file)
+    offset, size = partitions.largest(file)
     return Root(file, offset, size)
-
-
-def largest(file: pathlib.Path) -> tuple[int, int]:
-    """Return offset and size of the largest partition.
-
-    :raises ImageError: there is none.
-    """
-    listed = process.run(
-        ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", file],
-        check=False,
-    )
-    found = [
-        (int(words[1]) * _SECTOR, int(words[0]) * _SECTOR)
-        for words in (line.split() for line in listed.stdout.splitlines())
-        if len(words) == 2
-    ]
-    if not found:
-        raise errors.ImageError(
-            f"no partition is found in {file.name}",
-            hint="the namespace tier needs an image with a partition table:"
-            " use --tier vm",
-        )
-    size, offset = max(found)
-    return offset, size
