@@ -6,12 +6,17 @@ half-way is completed by the next one.
 """
 
 import collections.abc
+import time
 import typing
 import urllib.parse
 
+from trove_tools import errors
 from trove_tools.minicloud import http
 from trove_tools.minicloud import services
 from trove_tools.minicloud import state as states
+
+#: Seconds after which what is refused is refused for good.
+_SETTLED = 10.0
 
 _INTERFACES = ("public", "internal", "admin")
 
@@ -130,8 +135,24 @@ def populate(state: states.State) -> None:
 def probe(state: states.State) -> None:
     """Use every service once, as a client without special rights would.
 
+    Keystone counts time in seconds: a token from the very second in which
+    its user's password was written counts as revoked with those before it.
+    So what is refused is tried again with a new one.
+
     :raises CloudError: one of them does not do its work.
     """
+    deadline = time.monotonic() + _SETTLED
+    while True:
+        try:
+            _use(state)
+            return
+        except errors.CloudError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
+
+
+def _use(state: states.State) -> None:
     url = services.KEYSTONE.url(state.ports["keystone"])
     token, project = log_in(url, "demo", "demo", state.passwords["demo"])
     image = services.GLANCE.url(state.ports["glance"])

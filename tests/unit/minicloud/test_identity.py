@@ -117,4 +117,19 @@ class IdentityTest(base.TestCase):
                                       token="t")  # fmt: skip
 
         self.patch_object(http, "need", refuse)
+        self.patch_object(identity, "_SETTLED", 0.0)
+        self.patch_object(identity.time, "sleep", lambda seconds: None)
         self.assertRaises(errors.CloudError, identity.probe, self.state)
+
+    def test_what_is_refused_at_first_is_tried_again(self) -> None:
+        answers = [errors.CloudError("401"), None]
+
+        def use(state: states.State) -> None:
+            answer = answers.pop(0)
+            if answer:
+                raise answer
+
+        self.patch_object(identity, "_use", use)
+        self.patch_object(identity.time, "sleep", lambda seconds: None)
+        identity.probe(self.state)
+        self.assertEqual([], answers)
