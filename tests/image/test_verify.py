@@ -20,6 +20,7 @@ import typing
 from tests.image import base
 from trove_tools import console
 from trove_tools import manifest
+from trove_tools import partitions
 from trove_tools import process
 from trove_tools import verified
 from trove_tools.catalog import loader
@@ -29,7 +30,6 @@ from trove_tools.verify import disks
 from trove_tools.verify import report
 from trove_tools.verify import run
 
-_SECTOR = 512
 # two guests at a time on two processors, without KVM
 _TIMEOUT = 1200
 _PLANTED = {
@@ -43,16 +43,6 @@ _PLANTED = {
         "[mysqld]\nbind-address = 127.0.0.1\n"
     ),
 }
-
-
-def root_partition(disk: pathlib.Path) -> int:
-    """Return where on a raw disk its largest partition begins."""
-    said = process.run(
-        ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", disk]
-    ).stdout
-    found = [tuple(map(int, line.split())) for line in said.splitlines()]
-    start, _ = max(found, key=lambda each: each[1])
-    return start * _SECTOR
 
 
 class VerifyTest(base.TestCase):
@@ -81,7 +71,8 @@ class VerifyTest(base.TestCase):
         (wants / "planted.service").symlink_to("../planted.service")
         root = self.place / "root"
         root.mkdir()
-        options = f"loop,offset={root_partition(broken)}"
+        offset, _ = partitions.largest(broken)
+        options = f"loop,offset={offset}"
         self.as_root("mount", "-o", options, broken, root)
         try:
             self.as_root(

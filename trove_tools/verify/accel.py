@@ -138,7 +138,7 @@ def _absent() -> str | None:
         return f"there is no {DEVICE}"
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return f"{DEVICE} may not be opened by this user (group kvm)"
-    if shutil.which(SYSTEM) is None:
+    if process.find(SYSTEM) is None:
         return f"{SYSTEM} is not installed"
     return None
 
@@ -184,7 +184,7 @@ def _cache() -> pathlib.Path:
 
 def _key() -> dict[str, typing.Any]:
     """Return what the answer depends on."""
-    qemu = shutil.which(SYSTEM) or SYSTEM
+    qemu = process.find(SYSTEM) or SYSTEM
     return {
         "boot": _BOOT_ID.read_text().strip(),
         "qemu": qemu,
