@@ -158,7 +158,10 @@ class ContractTest(base.TestCase):
 
     def keep(self, name: str, contract: str) -> None:
         """Make a datastore's container, and run a contract in it."""
+        before = self.hosts_apt()
         made = self.make(name)
+        # apt works in the container's root, never on the host
+        self.assertEqual(set(), before - self.hosts_apt())
         version = loader.load().datastore(name).default_version
         self.assertRegex(made.installed, rf"(^|:){version}\.")
         # small: the server and what it needs
@@ -175,6 +178,18 @@ class ContractTest(base.TestCase):
         said = f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
         self.assertEqual(0, done.returncode, said)
         self.assertIn("contract kept", done.stdout)
+
+    def hosts_apt(self) -> set[str]:
+        """Return the files that apt keeps on this host, but for locks."""
+        marker = pathlib.Path("/var/cache/apt/archives/trove-tools_1_all.deb")
+        if not marker.exists():
+            marker.touch()
+            self.addCleanup(marker.unlink, missing_ok=True)
+        return {
+            os.fspath(path)
+            for place in (marker.parent, pathlib.Path("/var/lib/apt/lists"))
+            for path in place.iterdir()
+        }
 
     def unpack(self, name: str, root: pathlib.Path) -> None:
         layer = self.tar(

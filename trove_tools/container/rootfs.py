@@ -86,6 +86,9 @@ def make(
         # before the server's packages, whose scripts may ask it
         f"--essential-hook=tar-in {overlay} /",
         f"--customize-hook={finish}",
+        # the hook did that; without what it took away, apt would clean the
+        # lists and the cache of this host
+        "--skip=cleanup/apt",
         guest["release"], root,
         *_sources(guest, mirror, security),
     ]  # fmt: skip
