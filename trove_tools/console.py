@@ -156,6 +156,16 @@ def _bar(
         yield Bar()
 
 
+def size(number: int) -> str:
+    """Return bytes as people read them."""
+    value, units = float(number), ["bytes", "KiB", "MiB", "GiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    digits = 1 if units[0] != "bytes" and value < 100 else 0
+    return f"{value:,.{digits}f} {units[0]}"
+
+
 def emit(
     data: Row | collections.abc.Sequence[Row],
     form: str,

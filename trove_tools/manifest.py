@@ -2,7 +2,8 @@
 """The manifest: what an image is, in a file that travels beside it.
 
 ``NAME.d/manifest.json`` lies beside ``NAME.qcow2``.  It is all that passes
-from building to verifying and loading.
+from building to verifying and loading.  ``manifest.schema.json`` describes
+it, in this package and for everybody else who reads it.
 """
 
 import collections.abc
@@ -14,9 +15,14 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools.catalog import approved
+from trove_tools.catalog import problems
 
 VERSION = 1
+SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
 
+# of many things that are wrong, the first ones tell enough
+_SHOWN = 5
 _BLOCK = 1024 * 1024
 
 
@@ -53,6 +59,10 @@ class Manifest:
     :param agent: source, version, commit, dirty.
     :param dev: made for development: never to be made public.
     :param plan: the plan it was built from, as plain data.
+    :param timeline: the parts of the build; see
+        :class:`trove_tools.image.timeline.Span`.
+    :param contents: what is in the image, but for what the bill of
+        materials has: system, directories and configuration.
     """
 
     build_id: str
@@ -66,7 +76,8 @@ class Manifest:
     plan: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     plan_digest: str = ""
     tools: dict[str, str] = dataclasses.field(default_factory=dict)
-    timings: dict[str, float] = dataclasses.field(default_factory=dict)
+    timeline: tuple[dict[str, typing.Any], ...] = ()
+    contents: dict[str, typing.Any] | None = None
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it as it is written."""
@@ -98,7 +109,8 @@ def read(image: pathlib.Path) -> Manifest | None:
     """
     file = path(image)
     try:
-        data = json.loads(file.read_text())
+        text = file.read_bytes()
+        data = json.loads(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:
@@ -114,13 +126,38 @@ def read(image: pathlib.Path) -> Manifest | None:
             f" this release reads version {VERSION}",
             hint="use the release that built the image, or build it again",
         )
-    try:
-        return _from(data)
-    except (KeyError, TypeError) as exc:
-        raise errors.ImageError(
-            f"manifest {file} is damaged: {exc}",
-            hint="build the image again",
-        ) from exc
+    _require_valid(file, text, data)
+    return _from(data)
+
+
+def schema() -> dict[str, typing.Any]:
+    """Return the JSON schema (draft 2020-12) of a manifest."""
+    found: dict[str, typing.Any] = json.loads(SCHEMA.read_bytes())
+    return found
+
+
+def _require_valid(
+    file: pathlib.Path, text: bytes, data: dict[str, typing.Any]
+) -> None:
+    """Make sure that a manifest is as the schema says.
+
+    :raises ImageError: saying all that is wrong.
+    """
+    known = approved.Approved(SCHEMA.read_bytes())
+    if known.has("manifest", text):
+        return
+    wrong = problems.violations(data, schema())
+    if not wrong:
+        known.add("manifest", text)
+        return
+    shown = "".join(
+        f"\n  {'.'.join(map(str, each.place)) or 'at its top'}: {each.text}"
+        for each in wrong[:_SHOWN]
+    )
+    raise errors.ImageError(
+        f"manifest {file} is damaged:{shown}",
+        hint="build the image again",
+    )
 
 
 def _from(data: dict[str, typing.Any]) -> Manifest:
@@ -136,6 +173,7 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
         )
         for entry in data["datastores"]
     )
+    values["timeline"] = tuple(data.get("timeline", ()))
     return Manifest(**values)
 
 

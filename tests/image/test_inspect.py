@@ -7,6 +7,8 @@ The images are small real disks: a partition table and an ext4 root.
 import pathlib
 import typing
 
+from cyclonedx import schema
+from cyclonedx.validation import json as validation
 import ddt
 
 from tests import base as tests_base
@@ -14,12 +16,16 @@ from tests.functional import base as functional
 from tests.image import base
 from tests.unit.image import samples
 from trove_tools import console
+from trove_tools import described
 from trove_tools import errors
+from trove_tools import manifest
 from trove_tools import process
+from trove_tools import sbom
 from trove_tools.image import build
 from trove_tools.image import dib
 from trove_tools.image import host
 from trove_tools.image import plan
+from trove_tools.inspection import contents
 
 KEY = (
     "-----BEGIN RSA PRIVATE KEY-----\n"
@@ -94,13 +100,15 @@ class PlantedTest(InspectCase):
         self.assertEqual(1, done.status, done.stderr)
         self.assertEqual(
             [(kind, f"/{PLANTED[kind][0]}")],
-            [(each["kind"], each["path"]) for each in done.json()],
+            [(each["kind"], each["path"]) for each in done.json()["findings"]],
         )
         self.assertIn("must not be in an image", done.stderr)
 
     def test_none(self) -> None:
         done = self.inspect(self.qcow2())
-        self.assertEqual((0, []), (done.status, done.json()))
+        self.assertEqual(0, done.status, done.stderr)
+        self.assertEqual((True, []), (done.json()["safe"],
+                                      done.json()["findings"]))
 
     def test_no_image(self) -> None:
         file = self.temp_dir() / "x.qcow2"
@@ -120,9 +128,8 @@ class BuildTest(InspectCase):
 
         def run(
             made: plan.Plan, stem: pathlib.Path, **_: typing.Any
-        ) -> dict[str, float]:
+        ) -> None:
             disk(scratch, stem.with_name(f"{stem.name}.raw"), "private key")
-            return {}
 
         # what builds the disk is not what is tried here
         self.patch_object(dib, "run", run)
@@ -144,7 +151,44 @@ class BuildTest(InspectCase):
 
 
 class BuiltImageTest(base.TestCase):
-    def test_images_that_were_built(self) -> None:
-        for image in (self.image(), self.container_image()):
-            done = base.builder("inspect", image, "--format", "json")
-            self.assertEqual((0, []), (done.status, done.json()))
+    """What inspect says of an image, and what the build wrote beside it."""
+
+    def inspect(self, image: pathlib.Path) -> dict[str, typing.Any]:
+        done = base.builder("inspect", image, "--format", "json")
+        self.assertEqual(0, done.status, done.stderr)
+        found: dict[str, typing.Any] = done.json()
+        self.assertEqual((True, []), (found["safe"], found["findings"]))
+        made = manifest.read(image)
+        assert made is not None
+        self.assertEqual(made.agent["version"], found["agent"])
+        self.assertEqual(
+            [(each.name, each.version, each.runtime, each.installed)
+             for each in made.datastores],
+            [tuple(each.values()) for each in found["datastores"]],
+        )  # fmt: skip
+        # what the sidecars say is what is in the image
+        self.assertEqual(
+            contents.from_dict(found), described.read(image)
+        )
+        return found
+
+    def test_native(self) -> None:
+        self.inspect(self.image())
+
+    def test_containers(self) -> None:
+        found = self.inspect(self.container_image())
+        made = manifest.read(self.container_image())
+        assert made is not None
+        self.assertEqual(
+            [(each["names"], each["digest"])
+             for datastore in made.datastores
+             for each in datastore.containers],
+            [(each["names"], each["id"]) for each in found["containers"]],
+        )  # fmt: skip
+        for each in found["containers"]:
+            self.assertIn("libc6", [one["name"] for one in each["packages"]])
+
+    def test_bill_of_materials_is_valid(self) -> None:
+        validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+        text = sbom.path(self.container_image()).read_text()
+        self.assertIsNone(validator.validate_str(text))

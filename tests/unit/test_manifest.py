@@ -5,6 +5,8 @@ import hashlib
 import json
 import pathlib
 
+import jsonschema
+
 from tests import base
 from trove_tools import errors
 from trove_tools import manifest
@@ -73,6 +75,29 @@ class ManifestTest(base.TestCase):
         self.broken(json.dumps(data))
         del data["datastores"]
         self.broken(json.dumps(data))
+
+    def test_says_what_is_wrong_in_one_message(self) -> None:
+        data = example(self.image).as_dict()
+        data["image"]["format"] = "vmdk"
+        data["datastores"][0]["min_ram"] = "much"
+        error = self.broken(json.dumps(data))
+        self.assertIn("image.format: 'vmdk' is not one of", error.message)
+        self.assertIn("datastores.0.min_ram: 'much' is not of type",
+                      error.message)  # fmt: skip
+
+    def test_what_a_later_release_adds_is_no_fault(self) -> None:
+        data = {**example(self.image).as_dict(), "later": 1}
+        self.file.write_text(json.dumps(data))
+        self.assertEqual(example(self.image), manifest.read(self.image))
+
+    def test_the_schema_describes_all_that_is_written(self) -> None:
+        described = manifest.schema()["properties"]
+        written = example(self.image).as_dict()
+        self.assertEqual(set(described), set(written))
+        self.assertEqual(
+            manifest.VERSION, described["manifest_version"]["const"]
+        )
+        jsonschema.Draft202012Validator.check_schema(manifest.schema())
 
     def test_digests(self) -> None:
         content = b"x" * (3 * 1024 * 1024 + 5)

@@ -34,6 +34,7 @@ _GROUPS = {
     "build": ("common", "arch", "plan", "name", "lock", "place", "force"),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "inspect": ("common",),
+    "diff": ("common",),
     "doctor": ("common", "place"),
 }
 
@@ -54,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
         ("plan", "print what a build would do"),
         ("build", "build an image"),
         ("verify", "boot an image and see that it serves Trove"),
-        ("inspect", "look into an image for secrets and unsigned packages"),
+        ("inspect", "tell what is in an image, and what must not be"),
+        ("diff", "tell how the contents of two images differ"),
         ("doctor", "tell what this host lacks"),
     ):
         sub = commands.add_parser(name, help=summary, description=summary)
@@ -69,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
             )
         elif name in ("verify", "inspect"):
             sub.add_argument("image", metavar="IMAGE", type=pathlib.Path)
+        elif name == "diff":
+            sub.add_argument("old", metavar="IMAGE", type=pathlib.Path)
+            sub.add_argument("new", metavar="IMAGE", type=pathlib.Path)
     return top
 
 
@@ -206,16 +211,13 @@ def _build(
         results.append(result.as_dict())
     if settings.format == "table":
         for each in results:
-            console.emit({**each, "size": _size(each["size"])}, "table")
+            size = f"{console.size(each['size'])} ({each['size']} bytes)"
+            console.emit({**each, "size": size}, "table")
     else:
         console.emit(
             results[0] if len(results) == 1 else results, settings.format
         )
     return errors.EXIT_OK
-
-
-def _size(size: int) -> str:
-    return f"{size / 1024**2:,.0f} MiB ({size} bytes)"
 
 
 def _verify(
@@ -235,24 +237,20 @@ def _inspect(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools import manifest
-    from trove_tools.image import host
-    from trove_tools.inspection import inspect
+    from trove_tools.cmd import inspecting
 
-    host.require_root()
-    known = manifest.read(flags.image)
-    found = inspect.inspect(flags.image, dev=known is not None and known.dev)
-    rows = [each._asdict() for each in found]
-    if rows or settings.format != "table":
-        console.emit(rows, settings.format, ("kind", "path", "what"))
-    if not found:
-        screen.say(f"nothing is in {flags.image} that must not be in an image")
-        return errors.EXIT_OK
-    raise errors.ImageError(
-        f"{len(found)} things are in {flags.image} that must not be in an"
-        " image",
-        hint="remove them in an element's hook, and build again",
-    )
+    return inspecting.inspect(flags.image, settings.format, screen, catalog)
+
+
+def _diff(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cmd import inspecting
+
+    return inspecting.diff(flags.old, flags.new, settings.format, screen)
 
 
 def _doctor(

@@ -14,6 +14,7 @@ import uuid
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import sbom
 from trove_tools.container import prepare
 from trove_tools.container import sources
 from trove_tools.image import dib
@@ -21,7 +22,9 @@ from trove_tools.image import disk
 from trove_tools.image import host
 from trove_tools.image import packages
 from trove_tools.image import plan as _plan
+from trove_tools.image import timeline as _timeline
 from trove_tools.image import workspace
+from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
 
 
@@ -59,6 +62,15 @@ class Result:
             "log": str(self.log),
             "manifest": str(manifest.path(self.image)),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What is known of an image that was just made, besides its plan."""
+
+    timeline: _timeline.Timeline
+    containers: list[prepare.Prepared]
+    contents: contents.Contents
 
 
 def current(
@@ -114,14 +126,15 @@ def build(
     with workspace.open_workspace(output, plan.file, work) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
-            timings, containers = _make(plan, space, screen)
-            made = _describe(plan, space, timings, containers)
+            ready = _make(plan, space, screen)
+            made = _describe(plan, space, ready)
         except errors.TroveToolsError as exc:
             kept = space.keep_log(output)
             where = f"the whole log is in {kept}"
             exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
             raise
         manifest.write(made, manifest.path(space.image))
+        sbom.write(ready.contents, made, sbom.path(space.image))
         image = space.publish(output)
     log = manifest.sidecar(image) / "build.log"
     return Result(image, made, log, True, time.monotonic() - begin)
@@ -131,39 +144,39 @@ def _make(
     plan: _plan.Plan,
     space: workspace.Workspace,
     screen: console.Console,
-) -> tuple[dict[str, float], list[prepare.Prepared]]:
+) -> _Made:
     """Run diskimage-builder and bring the result into its format."""
     steps = len(plan.containers) + len(dib.PHASES) + 3
+    timeline = _timeline.Timeline()
     with screen.progress(plan.name, steps) as progress:
-        begin = time.monotonic()
-        containers = _prepare(plan, space, progress)
-        prepared = round(time.monotonic() - begin, 1)
-        timings = dib.run(
+        prepared = []
+        if plan.containers:
+            with timeline.within("step", "containers"):
+                prepared = _prepare(plan, space, progress)
+        dib.run(
             plan,
             space.stem,
             work=space.work.resolve(),
             log=space.log,
             progress=progress,
+            timeline=timeline,
             containers=space.containers,
         )
-        if containers:
-            timings = {"containers": prepared, **timings}
-        begin = time.monotonic()
         progress.state("look for what must not be in an image")
         kind = "tar" if plan.output["format"] == "tar" else "raw"
         raw = space.stem.with_name(f"{space.stem.name}.{kind}")
-        inspect.require_safe(raw)
-        timings["inspect"] = round(time.monotonic() - begin, 1)
+        with timeline.within("step", "inspect"):
+            found = inspect.inspect(raw)
+            found.require_safe()
         progress.advance()
-        begin = time.monotonic()
         if plan.output["format"] == "qcow2":
             progress.state("convert to qcow2")
-            disk.to_qcow2(raw, space.image, plan.output["compression"])
-            raw.unlink()
-            timings["convert"] = round(time.monotonic() - begin, 1)
+            with timeline.within("step", "convert"):
+                disk.to_qcow2(raw, space.image, plan.output["compression"])
+                raw.unlink()
         progress.advance()
         progress.state("describe")
-    return timings, containers
+    return _Made(timeline, prepared, found.contents)
 
 
 def _prepare(
@@ -204,8 +217,7 @@ def _prepare(
 def _describe(
     plan: _plan.Plan,
     space: workspace.Workspace,
-    timings: dict[str, float],
-    containers: list[prepare.Prepared],
+    found: _Made,
 ) -> manifest.Manifest:
     """Return the manifest of the image that was just made."""
     image = space.image
@@ -230,14 +242,19 @@ def _describe(
         guest=plan.guest,
         series=plan.series,
         agent=agent,
-        datastores=tuple(_datastores(plan, space, containers)),
+        datastores=tuple(_datastores(plan, space, found.containers)),
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={
             name: importlib.metadata.version(name)
             for name in ("trove-tools", "diskimage-builder")
         },
-        timings=timings,
+        timeline=tuple(found.timeline.as_list()),
+        contents={
+            "system": found.contents.system,
+            "directories": found.contents.directories,
+            "configuration": found.contents.configuration,
+        },
     )
 
 

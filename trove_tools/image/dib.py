@@ -13,12 +13,12 @@ import os
 import pathlib
 import re
 import sys
-import time
 
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.image import plan as _plan
+from trove_tools.image import timeline as _timeline
 
 #: diskimage-builder's phases in their order, in a user's words.
 PHASES = {
@@ -85,15 +85,17 @@ class Log:
     """Follows diskimage-builder's output line by line.
 
     :param progress: told of each new phase.
+    :param timeline: told of each phase and hook.
     """
 
-    def __init__(self, progress: console.Progress) -> None:
+    def __init__(
+        self, progress: console.Progress, timeline: _timeline.Timeline
+    ) -> None:
         self._progress = progress
-        self._begin = time.monotonic()
+        self._timeline = timeline
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
         self.phase = ""
         self.hook = ""
-        self.timings: dict[str, float] = {}
 
     def line(self, line: str) -> None:
         """Take the next line."""
@@ -103,20 +105,18 @@ class Log:
             if match["phase"] != self.phase:
                 self.enter(match["phase"])
             self.hook = match["hook"]
+            self._timeline.enter("hook", self.hook)
             self._tail.clear()
         self._tail.append(text)
 
     def enter(self, phase: str) -> None:
         """Note that a phase begins, and so that the one before has ended."""
-        now = time.monotonic()
         if self.phase:
-            self.timings[self.phase] = round(
-                self.timings.get(self.phase, 0) + now - self._begin, 1
-            )
+            self._timeline.leave("phase")
             self._progress.advance()
-        self._begin = now
         self.phase = phase
         if phase:
+            self._timeline.enter("phase", phase)
             self._progress.state(PHASES.get(phase, phase))
 
     def failure(self, status: int) -> errors.BuildError:
@@ -184,19 +184,20 @@ def run(
     work: pathlib.Path,
     log: pathlib.Path,
     progress: console.Progress,
+    timeline: _timeline.Timeline,
     containers: pathlib.Path,
-) -> dict[str, float]:
+) -> None:
     """Build a plan's raw disk (or tar archive).
 
     :param stem: the result's path without an ending.
     :param work: an empty directory, with no blank in its path.
     :param log: takes all that diskimage-builder prints.
     :param progress: told of each phase; there are ``len(PHASES)``.
+    :param timeline: told of each phase and hook.
     :param containers: the directory with the containers' archives.
-    :returns: seconds by phase.
     :raises BuildError: it failed.
     """
-    follower = Log(progress)
+    follower = Log(progress, timeline)
     # it works there, so that all its processes can be told from others
     child = process.start(
         command(plan, stem),
@@ -219,4 +220,3 @@ def run(
     if status != 0:
         raise follower.failure(status)
     follower.enter("")
-    return follower.timings

@@ -10,8 +10,9 @@ import collections.abc
 import os
 import pathlib
 import re
-import stat
 import typing
+
+from trove_tools.inspection import reading
 
 
 class Finding(typing.NamedTuple):
@@ -34,8 +35,6 @@ _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+"
     rb"(?:Proc-Type|[A-Za-z0-9+/=]{40})"
 )
-# no key file is larger, and no larger file is worth reading
-_LARGEST = 256 * 1024
 _URL_PASSWORD = re.compile(r"\w://[^/\s:@]+:[^/\s@]+@")
 _CLOUD_FILES = {
     "clouds.yaml",
@@ -166,7 +165,7 @@ def _unsigned(root: pathlib.Path, file: pathlib.Path) -> Finding:
 def files(root: pathlib.Path) -> Findings:
     """Find private keys and credentials, by reading every small file."""
     for file in _walk(root):
-        content = _content(file)
+        content = reading.content(file)
         if content is None:
             continue
         if _PRIVATE_KEY.search(content):
@@ -206,23 +205,8 @@ def _walk(root: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
             yield pathlib.Path(directory, name)
 
 
-def _content(file: pathlib.Path) -> bytes | None:
-    """Return a small regular file's content; nothing for anything else."""
-    try:
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            return None
-        return file.read_bytes()
-    except OSError:
-        return None
-
-
 def _lines(root: pathlib.Path, name: str | pathlib.Path) -> list[str]:
-    file = root / name
-    # a link in the image would lead into the host's own files
-    if not file.parent.resolve().is_relative_to(root.resolve()):
-        return []
-    return (_content(file) or b"").decode(errors="replace").splitlines()
+    return reading.text(root, name).splitlines()
 
 
 def _seen(root: pathlib.Path, file: pathlib.Path) -> str:

@@ -2,25 +2,56 @@
 """Looks into an image, trusting neither its manifest nor its makers.
 
 Reading a foreign root takes root's rights.  As another user, this module
-runs itself again through sudo and reads the findings from that.
+runs itself again through sudo and reads what was found from that.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
 import sys
+import typing
 
 from trove_tools import errors
 from trove_tools import process
+from trove_tools.inspection import contents
 from trove_tools.inspection import findings
 from trove_tools.inspection import mounted
 
 
-def inspect(image: pathlib.Path, dev: bool = False) -> list[findings.Finding]:
-    """Return all that must not be in an image.
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What is in an image.
+
+    :param findings: what must not be.
+    """
+
+    findings: tuple[findings.Finding, ...]
+    contents: contents.Contents
+
+    def require_safe(self) -> None:
+        """Make sure that nothing is in the image that must not be.
+
+        :raises ImageError: naming all that is.
+        """
+        if not self.findings:
+            return
+        listed = "".join(
+            f"\n  {each.path}: {each.kind}: {each.what}"
+            for each in self.findings
+        )
+        raise errors.ImageError(
+            f"the image is not safe to be published:{listed}",
+            hint="remove this in an element's hook in post-install.d or"
+            " cleanup.d, then build again",
+        )
+
+
+def inspect(image: pathlib.Path, dev: bool = False) -> Inspection:
+    """Return what is in an image.
 
     :param image: a qcow2 or raw disk, or a tar archive of the root.
-    :param dev: it was built for development.
+    :param dev: it was built for development, and may let in who has a key.
     :raises ImageError: the file is no image.
     """
     if not image.is_file():
@@ -30,7 +61,9 @@ def inspect(image: pathlib.Path, dev: bool = False) -> list[findings.Finding]:
         )
     if os.geteuid() == 0:
         with mounted.root_of(image) as root:
-            return findings.look(root, dev)
+            return Inspection(
+                tuple(findings.look(root, dev)), contents.look(root)
+            )
     argv = [sys.executable, "-m", __name__, os.fspath(image.resolve())]
     done = process.run(
         process.as_root([*argv, "dev"] if dev else argv), check=False
@@ -39,34 +72,24 @@ def inspect(image: pathlib.Path, dev: bool = False) -> list[findings.Finding]:
         raise errors.ImageError(**json.loads(done.stdout))
     if done.status != 0:
         raise process.failure(argv, done.status, done.stderr)
-    return [findings.Finding(*each) for each in json.loads(done.stdout)]
+    return _from_dict(json.loads(done.stdout))
 
 
-def require_safe(image: pathlib.Path, dev: bool = False) -> None:
-    """Make sure that nothing is in an image that must not be.
-
-    :raises ImageError: naming all that is.
-    """
-    found = inspect(image, dev)
-    if found:
-        listed = "".join(
-            f"\n  {each.path}: {each.kind}: {each.what}" for each in found
-        )
-        raise errors.ImageError(
-            f"the image is not safe to be published:{listed}",
-            hint="remove this in an element's hook in post-install.d or"
-            " cleanup.d, then build again",
-        )
+def _from_dict(data: dict[str, typing.Any]) -> Inspection:
+    return Inspection(
+        tuple(findings.Finding(*each) for each in data["findings"]),
+        contents.from_dict(data["contents"]),
+    )
 
 
 def _main() -> int:
-    """Inspect as root for another user: findings, or an error, as JSON."""
+    """Inspect as root for another user: the result, or an error, as JSON."""
     try:
         found = inspect(pathlib.Path(sys.argv[1]), "dev" in sys.argv[2:])
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))
         return errors.EXIT_USAGE
-    print(json.dumps(found))
+    print(json.dumps(dataclasses.asdict(found)))
     return 0
 
 

@@ -11,6 +11,7 @@ from tests.unit.image import samples
 from trove_tools import console
 from trove_tools.image import dib
 from trove_tools.image import plan
+from trove_tools.image import timeline
 
 STAMP = "2026-01-02 03:04:05.678 | "
 
@@ -31,7 +32,8 @@ class Recorder(console.Progress):
 class LogTest(base.TestCase):
     def follow(self, *lines: str) -> tuple[dib.Log, Recorder]:
         progress = Recorder()
-        log = dib.Log(progress)
+        self.timeline = timeline.Timeline()
+        log = dib.Log(progress, self.timeline)
         for line in lines:
             log.line(f"{STAMP}{line}\n")
         return log, progress
@@ -48,7 +50,13 @@ class LogTest(base.TestCase):
         )
         self.assertEqual(1, progress.steps)
         log.enter("")
-        self.assertEqual({"root", "install"}, set(log.timings))
+        self.assertEqual(
+            [("root", ["08-debootstrap", "75-more"]), ("install", ["50-x"])],
+            [
+                (each.name, [hook.name for hook in each.spans])
+                for each in self.timeline.spans
+            ],
+        )
 
     def test_failure_shows_the_failing_hook_only(self) -> None:
         log, _ = self.follow(
@@ -119,27 +127,31 @@ class RunTest(base.TestCase):
         self.directory = self.temp_dir()
         self.log = self.directory / "log"
 
-    def run_script(self, script: str) -> dict[str, float]:
+    def run_script(self, script: str) -> list[timeline.Span]:
         program = self.fake_program("disk-image-create", script)
 
         def command(*_: typing.Any) -> list[str]:
             return [str(program)]
 
         self.patch_object(dib, "command", command)
-        return dib.run(
+        found = timeline.Timeline()
+        dib.run(
             plan.make(samples.a_request()),
             self.directory / "x",
             work=self.directory,
             log=self.log,
             progress=console.Progress(),
+            timeline=found,
             containers=self.directory,
         )
+        return found.spans
 
     def test_success(self) -> None:
-        timings = self.run_script(
+        (root,) = self.run_script(
             "echo dib-run-parts Running /x/root.d/1; echo $TMP_DIR; pwd"
         )
-        self.assertEqual(["root"], list(timings))
+        self.assertEqual(("phase", "root"), (root.kind, root.name))
+        self.assertEqual(["1"], [each.name for each in root.spans])
         self.assertEqual(
             [str(self.directory)] * 2, self.log.read_text().splitlines()[1:]
         )

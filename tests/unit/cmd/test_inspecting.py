@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""inspect and diff, but for the looking into images itself."""
+
+import json
+import pathlib
+
+from tests.unit import test_sbom
+from tests.unit.cloud import images
+from tests.unit.cmd import test_builder
+from trove_tools import errors
+from trove_tools import sbom
+from trove_tools.image import host
+from trove_tools.inspection import contents
+from trove_tools.inspection import findings
+from trove_tools.inspection import inspect
+
+
+class DiffTest(test_builder.CommandCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = self.temp_dir()
+        self.old = self.image("old", "1")
+        self.new = self.image("new", "2")
+
+    def image(self, name: str, bash: str) -> pathlib.Path:
+        image = self.place / f"{name}.qcow2"
+        image.write_text(name)
+        found = contents.from_dict(
+            json.loads(
+                json.dumps(test_sbom.FOUND.as_dict()).replace("5.2:1~x", bash)
+            )
+        )
+        plain = found.as_dict()
+        made = images.describe(
+            image,
+            contents={
+                key: plain[key]
+                for key in ("system", "directories", "configuration")
+            },
+            plan={"name": name},
+        )
+        sbom.write(found, made, sbom.path(image))
+        return image
+
+    def diff(self) -> dict[str, object]:
+        status, out, err = self.call(
+            "diff", str(self.old), str(self.new), "-f", "json"
+        )
+        self.assertEqual(0, status, err)
+        found: dict[str, object] = json.loads(out)
+        return found
+
+    def test_sidecars(self) -> None:
+        found = self.diff()
+        self.assertEqual(("sidecars", False), (found["source"], found["same"]))
+        self.assertEqual(
+            [
+                {"kind": "package", "where": "system", "name": "bash",
+                 "change": "changed", "old": "1", "new": "2"},
+                {"kind": "plan", "where": "plan", "name": "name",
+                 "change": "changed", "old": "old", "new": "new"},
+            ],
+            found["differences"],
+        )  # fmt: skip
+
+    def test_table(self) -> None:
+        status, out, err = self.call("diff", str(self.old), str(self.new))
+        self.assertEqual(0, status, err)
+        self.assertIn("bash", out)
+        self.assertIn("compared by manifests", err)
+        status, out, err = self.call("diff", str(self.old), str(self.old))
+        self.assertEqual("", out)
+        self.assertIn("have the same contents", err)
+
+    def test_one_is_not_described(self) -> None:
+        sbom.path(self.new).unlink()
+        self.patch_object(host, "require_root", lambda: None)
+        self.patch_object(
+            inspect, "inspect",
+            lambda image: inspect.Inspection((), test_sbom.FOUND),
+        )  # fmt: skip
+        found = self.diff()
+        self.assertEqual(("images", True), (found["source"], found["same"]))
+
+    def test_no_image(self) -> None:
+        said = self.refused(
+            errors.EXIT_FAILED, "diff", str(self.old), "/nowhere.qcow2"
+        )
+        self.assertIn("/nowhere.qcow2 cannot be read", said)
+
+
+class InspectTest(test_builder.CommandCase):
+    def inspect(self, *found: findings.Finding) -> tuple[int, str, str]:
+        self.patch_object(host, "require_root", lambda: None)
+        self.patch_object(
+            inspect, "inspect",
+            lambda image, dev: inspect.Inspection(found, test_sbom.FOUND),
+        )  # fmt: skip
+        return self.call("inspect", "/x.qcow2")
+
+    def test_safe(self) -> None:
+        status, out, err = self.inspect()
+        self.assertEqual(0, status, err)
+        for text in ("Debian, Linux 6", "mariadb 11.8 (container)", "libc6"):
+            self.assertIn(text, out)
+        self.assertIn("nothing is in /x.qcow2", err)
+
+    def test_not_safe(self) -> None:
+        finding = findings.Finding("host key", "/etc/ssh/key", "the same")
+        status, out, err = self.inspect(finding)
+        self.assertEqual(errors.EXIT_FAILED, status)
+        self.assertIn("/etc/ssh/key", out)
+        self.assertIn("1 things are in", err)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells how what is in two images differs."""
+
+import collections.abc
+import typing
+
+from trove_tools.inspection import contents
+from trove_tools.inspection import package
+
+#: Directories whose size differs by less, bytes, are not told.
+LEAST = 64 * 1024
+
+
+class Difference(typing.NamedTuple):
+    """One thing that two images do not have alike.
+
+    :param kind: package, container, directory, configuration, system or
+        plan.
+    :param where: what has it: the system, the agent, or a container.
+    :param change: added, removed or changed.
+    :param old: what the first image has; nothing where it was added.
+    :param new: the same of the second.
+    """
+
+    kind: str
+    where: str
+    name: str
+    change: str
+    old: typing.Any
+    new: typing.Any
+
+
+Differences = collections.abc.Iterator[Difference]
+_Values = collections.abc.Mapping[str, typing.Any]
+
+
+def compare(
+    old: contents.Contents, new: contents.Contents
+) -> list[Difference]:
+    """Return how the second differs from the first, kind by kind."""
+    return [
+        *_pairs("system", "system", old.system, new.system),
+        *_packages("system", old.packages, new.packages),
+        *_packages("agent", old.python, new.python),
+        *_containers(old, new),
+        *_directories(old.directories, new.directories),
+        *_pairs("configuration", "system", old.configuration,
+                new.configuration),
+    ]  # fmt: skip
+
+
+def plans(old: _Values, new: _Values) -> list[Difference]:
+    """Return how two builds were told to do different things."""
+    left, right = dict(_flat("", old)), dict(_flat("", new))
+    for each in (left, right):
+        # a digest of the rest, which says more
+        each.pop("digest", None)
+    return list(_pairs("plan", "plan", left, right))
+
+
+def _pairs(kind: str, where: str, old: _Values, new: _Values) -> Differences:
+    for name in sorted({*old, *new}):
+        left, right = old.get(name), new.get(name)
+        if left == right:
+            continue
+        change = "changed"
+        if name not in old:
+            change = "added"
+        elif name not in new:
+            change = "removed"
+        yield Difference(kind, where, name, change, left, right)
+
+
+def _packages(
+    where: str,
+    old: collections.abc.Iterable[package.Package],
+    new: collections.abc.Iterable[package.Package],
+) -> Differences:
+    yield from _pairs("package", where, _versions(old), _versions(new))
+
+
+def _versions(
+    packages: collections.abc.Iterable[package.Package],
+) -> dict[str, str]:
+    """Return versions by name; several of a name stand together."""
+    found: dict[str, set[str]] = {}
+    for each in packages:
+        found.setdefault(each.name, set()).add(each.version)
+    return {name: ", ".join(sorted(each)) for name, each in found.items()}
+
+
+def _containers(
+    old: contents.Contents, new: contents.Contents
+) -> Differences:
+    left, right = _by_name(old), _by_name(new)
+    yield from _pairs(
+        "container", "system",
+        {name: each.id for name, each in left.items()},
+        {name: each.id for name, each in right.items()},
+    )  # fmt: skip
+    for name in sorted(left.keys() & right.keys()):
+        yield from _packages(
+            name, left[name].packages, right[name].packages
+        )
+
+
+def _by_name(found: contents.Contents) -> dict[str, typing.Any]:
+    # an image of several names is one image
+    return {each.names[0]: each for each in found.containers}
+
+
+def _directories(
+    old: collections.abc.Mapping[str, int],
+    new: collections.abc.Mapping[str, int],
+) -> Differences:
+    for each in _pairs("directory", "system", old, new):
+        if abs((each.new or 0) - (each.old or 0)) >= LEAST:
+            yield each
+
+
+def _flat(
+    name: str, value: typing.Any
+) -> collections.abc.Iterator[tuple[str, typing.Any]]:
+    """Yield the plain values in a nested structure, by dotted names."""
+    if isinstance(value, collections.abc.Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else str(key), inner)
+    elif isinstance(value, list | tuple) and any(
+        isinstance(each, collections.abc.Mapping) for each in value
+    ):
+        for number, inner in enumerate(value):
+            yield from _flat(f"{name}[{number}]", inner)
+    else:
+        yield name, value

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the containers' images in Docker's image store, without Docker.
+
+The store of the overlay2 driver: ``image/overlay2/repositories.json`` names
+images, ``imagedb`` has their configuration by digest, ``layerdb`` tells in
+which directory of ``overlay2`` each layer is.  Layers are found by their
+chain id: https://github.com/opencontainers/image-spec/blob/main/config.md
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import typing
+
+from trove_tools.inspection import dpkg
+from trove_tools.inspection import package
+from trove_tools.inspection import reading
+
+_STORE = "var/lib/docker"
+_IMAGES = f"{_STORE}/image/overlay2"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_CACHE_ID = re.compile(r"[0-9a-z]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """The image of a container.
+
+    :param names: with tags.
+    :param id: of its configuration, which docker calls the image's id.
+    :param size: of its layers, bytes.
+    :param packages: inside, as its dpkg knows them.
+    """
+
+    names: tuple[str, ...]
+    id: str
+    size: int
+    packages: tuple[package.Package, ...] = ()
+
+
+def stored(root: pathlib.Path) -> tuple[Container, ...]:
+    """Return the images in a root's image store, by name.
+
+    :returns: none where there is no store.
+    """
+    named: dict[str, set[str]] = {}
+    listed = _json(root, f"{_IMAGES}/repositories.json")
+    for references in _mapping(listed.get("Repositories")).values():
+        for reference, identity in _mapping(references).items():
+            # by digest as well, if it came from a registry
+            if "@" not in reference and _DIGEST.fullmatch(str(identity)):
+                named.setdefault(identity, set()).add(reference)
+    return tuple(
+        sorted(
+            (_image(root, each, names) for each, names in named.items()),
+            key=lambda each: each.names,
+        )
+    )
+
+
+def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
+    config = _json(root, f"{_IMAGES}/imagedb/content/{_path(identity)}")
+    layers = _mapping(config.get("rootfs")).get("diff_ids", [])
+    size = 0
+    found: tuple[package.Package, ...] = ()
+    for chain in _chain(layers):
+        place = f"{_IMAGES}/layerdb/{_path(chain)}"
+        text = reading.text(root, f"{place}/size").strip()
+        size += int(text) if text.isdigit() else 0
+        directory = reading.text(root, f"{place}/cache-id").strip()
+        if _CACHE_ID.fullmatch(directory):
+            layer = root / _STORE / "overlay2" / directory / "diff"
+            # each layer that installs something has the whole list
+            found = dpkg.installed(layer) or found
+    return Container(tuple(sorted(names)), identity, size, found)
+
+
+def _chain(
+    layers: collections.abc.Iterable[typing.Any],
+) -> collections.abc.Iterator[str]:
+    """Yield the chain ids of layers, the lowest first."""
+    chain = ""
+    for layer in layers:
+        if not _DIGEST.fullmatch(str(layer)):
+            return
+        text = f"{chain} {layer}"
+        chain = (
+            f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+            if chain
+            else layer
+        )
+        yield chain
+
+
+def _path(digest: str) -> str:
+    return digest.replace(":", "/")
+
+
+def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
+    try:
+        return _mapping(json.loads(reading.text(root, name)))
+    except ValueError:
+        return {}
+
+
+def _mapping(value: typing.Any) -> dict[str, typing.Any]:
+    return value if isinstance(value, dict) else {}

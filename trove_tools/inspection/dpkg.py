@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what dpkg knows of a root, without running it.
+
+dpkg-query(1) and deb-control(5) describe the fields; the licences stand in
+each package's copyright file, where that is machine-readable:
+https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+"""
+
+import collections.abc
+import pathlib
+import re
+
+from trove_tools.inspection import package
+from trove_tools.inspection import reading
+
+_STATUS = "var/lib/dpkg/status"
+# that of a desktop with everything has 10 MB
+_LARGEST = 64 * 1024 * 1024
+_MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
+# a stanza that begins so is about files; others explain licences
+_OF_FILES = re.compile(r"(?:\A|\n\n+)Files:.*?(?=\n\n|\Z)", re.DOTALL)
+_LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
+_BETWEEN = re.compile(r",?\s+(?:and/or|and|or)\s+|,\s*")
+
+
+def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
+    """Return the packages that are installed, by name.
+
+    :returns: none where the root is not dpkg's.
+    """
+    return tuple(
+        sorted(
+            package.Package(
+                name=fields["package"],
+                version=fields["version"],
+                arch=fields.get("architecture", ""),
+                source=fields.get("source", "").partition(" ")[0],
+                # KiB, as dpkg-gencontrol has estimated it
+                size=_number(fields.get("installed-size", "")) * 1024,
+                licences=_licences(root, fields["package"]),
+            )
+            for fields in parse(reading.text(root, _STATUS, _LARGEST))
+        )
+    )
+
+
+def parse(status: str) -> collections.abc.Iterator[dict[str, str]]:
+    """Yield the fields of each installed package in dpkg's status file.
+
+    :returns: values of one line, by the field's name in small letters.
+    """
+    for stanza in status.split("\n\n"):
+        fields = {}
+        for line in stanza.splitlines():
+            name, colon, value = line.partition(":")
+            if colon and not line[0].isspace():
+                fields[name.lower()] = value.strip()
+        if (
+            fields.get("status", "").endswith(" installed")
+            and fields.keys() >= {"package", "version"}
+        ):  # fmt: skip
+            yield fields
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
+    """Return the short names of the licences that a package names."""
+    if "/" in name or name.startswith("."):
+        return ()
+    text = reading.text(root, f"usr/share/doc/{name}/copyright")
+    if not _MACHINE_READABLE.match(text):
+        return ()
+    found = {
+        word.strip()
+        for stanza in _OF_FILES.findall(text)
+        for line in _LICENCE.findall(stanza)
+        for word in _BETWEEN.split(line)
+    }
+    return tuple(sorted(found - {""}))

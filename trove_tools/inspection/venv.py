@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what is installed in a Python virtual environment, without running it.
+
+Each distribution has a directory with its metadata:
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+import email.parser
+import pathlib
+
+from trove_tools.inspection import package
+from trove_tools.inspection import reading
+
+#: Where the guest agent has its virtual environment, in the root.
+AGENT = "opt/trove-guest-agent"
+# a long description is part of it
+_LARGEST = 4 * 1024 * 1024
+
+
+def installed(venv: pathlib.Path) -> tuple[package.Package, ...]:
+    """Return the distributions in a virtual environment, by name.
+
+    :returns: none where there is no such environment.
+    """
+    found = []
+    for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
+        name = str(metadata.relative_to(venv) / "METADATA")
+        text = reading.text(venv, name, _LARGEST)
+        fields = email.parser.HeaderParser().parsestr(text)
+        if fields["Name"] and fields["Version"]:
+            found.append(
+                package.Package(
+                    name=fields["Name"],
+                    version=fields["Version"],
+                    size=_size(venv, metadata),
+                    licences=_licences(
+                        fields["License-Expression"] or "",
+                        fields["License"] or "",
+                        fields.get_all("Classifier") or [],
+                    ),
+                )
+            )
+    return tuple(sorted(found))
+
+
+def _size(venv: pathlib.Path, metadata: pathlib.Path) -> int:
+    """Add up the sizes that the distribution's record names."""
+    record = str(metadata.relative_to(venv) / "RECORD")
+    total = 0
+    for line in reading.text(venv, record, _LARGEST).splitlines():
+        size = line.rpartition(",")[2]
+        total += int(size) if size.isdigit() else 0
+    return total
+
+
+def _licences(
+    expression: str, text: str, classifiers: list[str]
+) -> tuple[str, ...]:
+    if expression:
+        return (expression,)
+    named = [
+        each.rpartition(" :: ")[2]
+        for each in classifiers
+        if each.startswith("License ::") and each.count(" :: ") > 1
+    ]
+    if named:
+        return tuple(sorted(set(named)))
+    # some put the whole text there
+    return (text,) if text and "\n" not in text and len(text) < 60 else ()
