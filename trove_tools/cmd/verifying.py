@@ -12,6 +12,7 @@ from trove_tools import manifest
 from trove_tools import options
 from trove_tools import verified
 from trove_tools.catalog import model
+from trove_tools.report import page
 from trove_tools.verify import disks
 from trove_tools.verify import levels
 from trove_tools.verify import record
@@ -56,6 +57,7 @@ def verify(
         return errors.EXIT_OK
     result = _look(image, known, asked, settings, screen)
     _print(record.write(result, image, sha256, asked), settings.format)
+    page.write(image)
     result.raise_for_failure()
     return errors.EXIT_OK
 

@@ -26,6 +26,7 @@ from trove_tools.image import timeline as _timeline
 from trove_tools.image import workspace
 from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
+from trove_tools.report import page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Result:
             "seconds": round(self.seconds, 1),
             "log": str(self.log),
             "manifest": str(manifest.path(self.image)),
+            "report": str(page.path(self.image)),
         }
 
 
@@ -135,6 +137,7 @@ def build(
             raise
         manifest.write(made, manifest.path(space.image))
         sbom.write(ready.contents, made, sbom.path(space.image))
+        page.write(space.image)
         image = space.publish(output)
     log = manifest.sidecar(image) / "build.log"
     return Result(image, made, log, True, time.monotonic() - begin)
