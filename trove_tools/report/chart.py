@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's pictures: the timeline of a build, and maps of what takes room."""
+"""The page's pictures: a build's timeline, maps of what takes room."""
 
 import collections.abc
 import typing
