@@ -92,6 +92,9 @@ OPTIONS = (
     Option("force", "force", "do it again even if there is no need",
            options.boolean, False),
     # --- how an image is looked at
+    Option("files", "compare",
+           "compare every file of the two images instead",
+           options.boolean, False),
     Option("level", "verify",
            "how far to look (default: the highest that the image has)",
            choices=("boot", "datastore", "agent")),

@@ -34,7 +34,7 @@ _GROUPS = {
     "build": ("common", "arch", "plan", "name", "lock", "place", "force"),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "inspect": ("common",),
-    "diff": ("common",),
+    "diff": ("common", "compare"),
     "doctor": ("common", "place"),
 }
 
@@ -250,7 +250,8 @@ def _diff(
 ) -> int:
     from trove_tools.cmd import inspecting
 
-    return inspecting.diff(flags.old, flags.new, settings.format, screen)
+    compare = inspecting.diff_files if settings.files else inspecting.diff
+    return compare(flags.old, flags.new, settings.format, screen)
 
 
 def _doctor(

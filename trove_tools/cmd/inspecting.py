@@ -147,12 +147,7 @@ def diff(
     :returns: the command's exit status.
     :raises ImageError: one of them cannot be read.
     """
-    for image in (old, new):
-        if not image.is_file():
-            raise errors.ImageError(
-                f"image {image} cannot be read: there is no such file",
-                hint="give the paths of two image files",
-            )
+    _require_files(old, new)
     told = [described.read(image) for image in (old, new)]
     left, right = told
     source = "sidecars"
@@ -176,20 +171,61 @@ def diff(
     found = _diff.compare(left, right)
     if source == "sidecars":
         found += _plans(old, new)
-    rows = [each._asdict() for each in found]
+    _print(old, new, source, found, form, screen)
+    return errors.EXIT_OK
+
+
+def diff_files(
+    old: pathlib.Path,
+    new: pathlib.Path,
+    form: str,
+    screen: console.Console,
+) -> int:
+    """Tell which files of two images differ, each of them looked at.
+
+    :returns: the command's exit status.
+    :raises ImageError: one of them cannot be read.
+    """
+    _require_files(old, new)
+    host.require_root()
+    screen.say("comparing every file of the two images")
+    found = _diff.every_file(
+        _inspect.every_file(old), _inspect.every_file(new)
+    )
+    _print(old, new, "images", found, form, screen)
+    return errors.EXIT_OK
+
+
+def _require_files(*images: pathlib.Path) -> None:
+    for image in images:
+        if not image.is_file():
+            raise errors.ImageError(
+                f"image {image} cannot be read: there is no such file",
+                hint="give the paths of two image files",
+            )
+
+
+def _print(
+    old: pathlib.Path,
+    new: pathlib.Path,
+    source: str,
+    found: list[_diff.Difference],
+    form: str,
+    screen: console.Console,
+) -> None:
     if form == "table":
         console.emit([_shown(each) for each in found], form)
-        if not rows:
+        if not found:
             screen.say(f"{old} and {new} have the same contents")
-    else:
-        console.emit(
-            {
-                "old": str(old), "new": str(new), "source": source,
-                "same": not rows, "differences": rows,
-            },
-            form,
-        )  # fmt: skip
-    return errors.EXIT_OK
+        return
+    console.emit(
+        {
+            "old": str(old), "new": str(new), "source": source,
+            "same": not found,
+            "differences": [each._asdict() for each in found],
+        },
+        form,
+    )  # fmt: skip
 
 
 def _plans(

@@ -2,11 +2,16 @@
 """Tells how what is in two images differs."""
 
 import collections.abc
+import re
 import typing
 
 from trove_tools.inspection import contents
+from trove_tools.inspection import files
 from trove_tools.inspection import package
+from trove_tools.inspection import reproducible
 
+# where things lie, and digests of the rest, which says more
+_MEANINGLESS = re.compile(r"(^|\.)(digest|elements_path|path)$")
 #: Directories whose size differs by less, bytes, are not told.
 LEAST = 64 * 1024
 
@@ -14,9 +19,11 @@ LEAST = 64 * 1024
 class Difference(typing.NamedTuple):
     """One thing that two images do not have alike.
 
-    :param kind: package, container, directory, configuration, system or
-        plan.
-    :param where: what has it: the system, the agent, or a container.
+    :param kind: package, container, directory, configuration, system, plan
+        or file.
+    :param where: what has it: the system, the agent, or a container; of a
+        file, why two builds of one plan do not have it alike, if that is
+        known.
     :param change: added, removed or changed.
     :param old: what the first image has; nothing where it was added.
     :param new: the same of the second.
@@ -51,11 +58,27 @@ def compare(
 
 def plans(old: _Values, new: _Values) -> list[Difference]:
     """Return how two builds were told to do different things."""
-    left, right = dict(_flat("", old)), dict(_flat("", new))
-    for each in (left, right):
-        # a digest of the rest, which says more
-        each.pop("digest", None)
+    left, right = (
+        {
+            name: value
+            for name, value in _flat("", each)
+            if not _MEANINGLESS.search(name)
+        }
+        for each in (old, new)
+    )
     return list(_pairs("plan", "plan", left, right))
+
+
+def every_file(
+    old: collections.abc.Mapping[str, files.File],
+    new: collections.abc.Mapping[str, files.File],
+) -> list[Difference]:
+    """Return which files differ, and whether that is known to happen."""
+    left, right = files.changes(old, new)
+    return [
+        each._replace(where=reproducible.reason(each.name) or "")
+        for each in _pairs("file", "", left, right)
+    ]
 
 
 def _pairs(kind: str, where: str, old: _Values, new: _Values) -> Differences:

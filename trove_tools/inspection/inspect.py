@@ -5,6 +5,7 @@ Reading a foreign root takes root's rights.  As another user, this module
 runs itself again through sudo and reads what was found from that.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +16,7 @@ import typing
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.inspection import contents
+from trove_tools.inspection import files
 from trove_tools.inspection import findings
 from trove_tools.inspection import mounted
 
@@ -54,42 +56,65 @@ def inspect(image: pathlib.Path, dev: bool = False) -> Inspection:
     :param dev: it was built for development, and may let in who has a key.
     :raises ImageError: the file is no image.
     """
+    if os.geteuid() != 0:
+        data = _as_root(image, "dev" if dev else "")
+        return Inspection(
+            tuple(findings.Finding(*each) for each in data["findings"]),
+            contents.from_dict(data["contents"]),
+        )
+    with _root_of(image) as root:
+        return Inspection(
+            tuple(findings.look(root, dev)), contents.look(root)
+        )
+
+
+def every_file(image: pathlib.Path) -> dict[str, files.File]:
+    """Return what each file in an image is, by its path.
+
+    :raises ImageError: the file is no image.
+    """
+    if os.geteuid() != 0:
+        data = _as_root(image, "files")
+        return {path: files.File(*each) for path, each in data.items()}
+    with _root_of(image) as root:
+        return files.read(root)
+
+
+def _root_of(
+    image: pathlib.Path,
+) -> contextlib.AbstractContextManager[pathlib.Path]:
     if not image.is_file():
         raise errors.ImageError(
             f"image {image} cannot be read: there is no such file",
             hint="give the path of an image file",
         )
-    if os.geteuid() == 0:
-        with mounted.root_of(image) as root:
-            return Inspection(
-                tuple(findings.look(root, dev)), contents.look(root)
-            )
-    argv = [sys.executable, "-m", __name__, os.fspath(image.resolve())]
-    done = process.run(
-        process.as_root([*argv, "dev"] if dev else argv), check=False
-    )
+    return mounted.root_of(image)
+
+
+def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
+    """Return what this module prints when root runs it."""
+    argv = [sys.executable, "-m", __name__, os.fspath(image.resolve()), word]
+    done = process.run(process.as_root(argv), check=False)
     if done.status == errors.EXIT_USAGE:
         raise errors.ImageError(**json.loads(done.stdout))
     if done.status != 0:
         raise process.failure(argv, done.status, done.stderr)
-    return _from_dict(json.loads(done.stdout))
-
-
-def _from_dict(data: dict[str, typing.Any]) -> Inspection:
-    return Inspection(
-        tuple(findings.Finding(*each) for each in data["findings"]),
-        contents.from_dict(data["contents"]),
-    )
+    found: dict[str, typing.Any] = json.loads(done.stdout)
+    return found
 
 
 def _main() -> int:
     """Inspect as root for another user: the result, or an error, as JSON."""
+    image, word = pathlib.Path(sys.argv[1]), sys.argv[2]
     try:
-        found = inspect(pathlib.Path(sys.argv[1]), "dev" in sys.argv[2:])
+        if word == "files":
+            print(json.dumps(every_file(image)))
+        else:
+            found = inspect(image, dev=word == "dev")
+            print(json.dumps(dataclasses.asdict(found)))
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))
         return errors.EXIT_USAGE
-    print(json.dumps(dataclasses.asdict(found)))
     return 0
 
 

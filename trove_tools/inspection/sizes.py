@@ -7,6 +7,8 @@ import stat
 
 #: A directory with less, bytes, is not worth telling.
 LEAST = 512 * 1024
+#: What is below has names that mean nothing, others in each build.
+_NAMELESS = "/var/lib/docker/"
 
 
 def directories(root: pathlib.Path, least: int = LEAST) -> dict[str, int]:
@@ -33,8 +35,12 @@ def directories(root: pathlib.Path, least: int = LEAST) -> dict[str, int]:
         total += sum(totals.get(os.path.join(place, name), 0)
                      for name in below)  # fmt: skip
         totals[place] = total
-    return {
+    found = {
         "/" + os.path.relpath(place, top) if place != top else "/": total
         for place, total in sorted(totals.items())
         if total >= least or place == top
     }
+    return {
+        path: total for path, total in found.items()
+        if not path.startswith(_NAMELESS)
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from trove_tools import errors
 from trove_tools import sbom
 from trove_tools.image import host
 from trove_tools.inspection import contents
+from trove_tools.inspection import files
 from trove_tools.inspection import findings
 from trove_tools.inspection import inspect
 
@@ -37,7 +38,7 @@ class DiffTest(test_builder.CommandCase):
                 key: plain[key]
                 for key in ("system", "directories", "configuration")
             },
-            plan={"name": name},
+            plan={"name": name, "elements_path": [name]},
         )
         sbom.write(found, made, sbom.path(image))
         return image
@@ -81,6 +82,33 @@ class DiffTest(test_builder.CommandCase):
         )  # fmt: skip
         found = self.diff()
         self.assertEqual(("images", True), (found["source"], found["same"]))
+
+    def test_every_file(self) -> None:
+        store = "/var/lib/docker/overlay2/random"
+        found = {
+            self.old: {"/same": files.File("0644 0:0 sha256:1", 1),
+                       "/time": files.File("0644 0:0 sha256:1", 1),
+                       store: files.File("0755 0:0 directory", 1)},
+            self.new: {"/same": files.File("0644 0:0 sha256:1", 1),
+                       "/time": files.File("0644 0:0 sha256:1", 2)},
+        }  # fmt: skip
+        self.patch_object(host, "require_root", lambda: None)
+        self.patch_object(inspect, "every_file", found.get)
+        status, out, err = self.call(
+            "diff", "--files", str(self.old), str(self.new), "-f", "json"
+        )
+        self.assertEqual(0, status, err)
+        self.assertEqual(
+            [
+                ("/time", "changed", "@1", "@2", False),
+                (store, "removed", "0755 0:0 directory", None, True),
+            ],
+            [
+                (each["name"], each["change"], each["old"], each["new"],
+                 each["where"].startswith("Docker gives"))
+                for each in json.loads(out)["differences"]
+            ],
+        )  # fmt: skip
 
     def test_no_image(self) -> None:
         said = self.refused(

@@ -105,9 +105,13 @@ class SizesTest(base.TestCase):
         large = samples.write(root, "a/b/large", "x" * 3000)
         os.link(large, root / "a/other-name")
         samples.write(root, "c/small", "x" * 10)
+        samples.write(root, "var/lib/docker/random/x", "x" * 2000)
         os.symlink("/etc/passwd", root / "link")
         found = sizes.directories(root, least=1000)
-        self.assertEqual({"/", "/a", "/a/b"}, set(found))
+        self.assertEqual(
+            {"/", "/a", "/a/b", "/var", "/var/lib", "/var/lib/docker"},
+            set(found),
+        )
         self.assertEqual((3000, 3000), (found["/a"], found["/a/b"]))
         self.assertGreaterEqual(found["/"], 3010)
 

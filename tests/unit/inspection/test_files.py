@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file of a root in a word, and which of them differ."""
+
+import os
+
+from tests import base
+from tests.unit.inspection import samples
+from trove_tools.inspection import files
+from trove_tools.inspection import reproducible
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+class FilesTest(base.TestCase):
+    def test_read(self) -> None:
+        root = self.temp_dir()
+        file = samples.write(root, "a/file", "")
+        file.chmod(0o4755)
+        os.utime(file, (5, 7))
+        os.symlink("/nowhere", root / "link")
+        os.mkfifo(root / "pipe", 0o600)
+        (root / "a").chmod(0o750)
+        owner = f"{os.geteuid()}:{os.getegid()}"
+        found = files.read(root)
+        self.assertEqual(
+            {
+                "/a": f"0750 {owner} directory",
+                "/a/file": f"4755 {owner} sha256:{EMPTY}",
+                "/link": "-> /nowhere",
+                "/pipe": f"0600 {owner} p 0",
+            },
+            {path: each.what for path, each in found.items()},
+        )
+        self.assertEqual(7, found["/a/file"].time)
+
+    def test_changes(self) -> None:
+        old = {"/gone": files.File("a", 1), "/x": files.File("a", 1),
+               "/same": files.File("a", 1), "/t": files.File("a", 1)}
+        new = {"/new": files.File("b", 1), "/x": files.File("b", 2),
+               "/same": files.File("a", 1), "/t": files.File("a", 2)}
+        self.assertEqual(
+            ({"/gone": "a", "/x": "a", "/t": "@1"},
+             {"/new": "b", "/x": "b", "/t": "@2"}),
+            files.changes(old, new),
+        )  # fmt: skip
+
+
+class ReasonTest(base.TestCase):
+    def test_reasons(self) -> None:
+        self.assertIsNotNone(reproducible.reason("/var/lib/docker/image/x"))
+        self.assertIsNone(reproducible.reason("/var/lib/dockers"))
+        self.assertIsNone(reproducible.reason("/etc/passwd"))
