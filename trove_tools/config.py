@@ -53,6 +53,24 @@ OPTIONS = (
            options.path, metavar="FILE"),
     Option("lock", "lock", "write what came from registries to a lock file",
            options.path, metavar="FILE"),
+    Option("repository", "plan",
+           "package repository instead of the vendor's, as the catalog"
+           " arranges it", many=True, metavar="DATASTORE=URL"),
+    Option("repository_key", "plan",
+           "the vendor's public key, instead of fetching it from the vendor",
+           many=True, metavar="DATASTORE=FILE|URL"),
+    Option("repository_fingerprint", "plan",
+           "fingerprint that is pinned instead of the catalog's, for a mirror"
+           " with a key of its own", many=True, metavar="DATASTORE=HEX"),
+    Option("package", "plan",
+           "the package of a datastore that its vendor gives to you",
+           many=True, variables=("DATASTORE_PKG_LOCATION",),
+           metavar="[DATASTORE=]FILE|URL"),
+    Option("package_sha256", "plan", "its sha256; a URL needs it", many=True,
+           metavar="[DATASTORE=]HEX"),
+    Option("unsupported", "plan",
+           "build for guest systems, too, that a datastore's vendor does not"
+           " support", options.boolean, False),
     Option("agent", "plan",
            "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
            " or a directory", metavar="SOURCE"),

@@ -232,7 +232,17 @@ def _cell(value: typing.Any) -> str:
         return (", " if plain else "\n").join(_cell(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    return "-" if value is None else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Return a text whose control characters can be read, not obeyed."""
+    return "".join(
+        char
+        if char == "\n" or char.isprintable()
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def _entry(name: str, value: typing.Any) -> str:

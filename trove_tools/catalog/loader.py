@@ -10,7 +10,9 @@ import yaml
 
 from trove_tools import errors
 from trove_tools.catalog import approved
+from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
+from trove_tools.catalog import native
 from trove_tools.catalog import problems
 
 DIRECTORY = pathlib.Path(__file__).parent
@@ -45,15 +47,15 @@ def load(
             if entry is not None:
                 entries[file.stem] = (file, entry)
     if not found:
-        names = [guest["name"] for guest in guests]
         for file, entry in entries.values():
-            found.add(file, _contradictions(file, entry, names))
+            found.add(file, contradictions.of(file, entry, guests))
     found.raise_any()
     return model.Catalog(
         series=model.Series(**series),
         guests={guest["name"]: _guest(guest) for guest in guests},
         datastores={
-            name: _datastore(entry) for name, (_, entry) in entries.items()
+            name: _datastore(entry, guests)
+            for name, (_, entry) in sorted(entries.items())
         },
     )
 
@@ -88,64 +90,6 @@ def _read(
     return data
 
 
-def _contradictions(
-    file: pathlib.Path,
-    entry: dict[str, typing.Any],
-    guests: collections.abc.Collection[str],
-) -> list[problems.Problem]:
-    """What no schema can say: names that must agree with other names."""
-    wrong = []
-    if entry["name"] != file.stem:
-        wrong.append(
-            problems.Problem(
-                ("name",),
-                f"{entry['name']!r} must be the file's name, {file.stem!r}",
-            )
-        )
-    names = [version["version"] for version in entry["versions"]]
-    if entry["default_version"] not in names:
-        wrong.append(
-            problems.Problem(
-                ("default_version",),
-                f"{entry['default_version']!r} is not among the versions;"
-                f" allowed: {', '.join(names)}",
-            )
-        )
-    for twice in sorted({name for name in names if names.count(name) > 1}):
-        wrong.append(
-            problems.Problem(("versions",), f"{twice!r} stands there twice")
-        )
-    if (entry["tier"] == "supported") != ("manager" in entry):
-        wrong.append(
-            problems.Problem(
-                ("tier",),
-                "a supported datastore names its manager;"
-                " an image-only one has none",
-            )
-        )
-    for number, version in enumerate(entry["versions"]):
-        for runtime, systems in version["runtimes"].items():
-            place = ("versions", number, "runtimes", runtime)
-            if runtime not in entry["runtimes"]:
-                wrong.append(
-                    problems.Problem(
-                        place,
-                        "is not among the runtimes;"
-                        f" allowed: {', '.join(entry['runtimes'])}",
-                    )
-                )
-            for system in systems:
-                if system not in guests:
-                    wrong.append(
-                        problems.Problem(
-                            place,
-                            f"unknown guest system {system!r};"
-                            f" allowed: {', '.join(guests)}",
-                        )
-                    )
-    return wrong
-
-
 def _guest(data: dict[str, typing.Any]) -> model.Guest:
     return model.Guest(
         **{
@@ -156,17 +100,9 @@ def _guest(data: dict[str, typing.Any]) -> model.Guest:
     )
 
 
-def _datastore(data: dict[str, typing.Any]) -> model.Datastore:
-    versions = {
-        entry["version"]: model.Version(
-            version=entry["version"],
-            guests={
-                runtime: tuple(systems)
-                for runtime, systems in entry["runtimes"].items()
-            },
-        )
-        for entry in data["versions"]
-    }
+def _datastore(
+    data: dict[str, typing.Any], guests: list[dict[str, typing.Any]]
+) -> model.Datastore:
     runtimes = {
         name: _runtime(name, entry) for name, entry in data["runtimes"].items()
     }
@@ -175,9 +111,36 @@ def _datastore(data: dict[str, typing.Any]) -> model.Datastore:
             "manager": None,
             **data,
             "ports": tuple(data["ports"]),
-            "versions": versions,
+            "versions": {
+                entry["version"]: _version(data, entry, guests)
+                for entry in data["versions"]
+            },
             "runtimes": runtimes,
         }
+    )
+
+
+def _version(
+    data: dict[str, typing.Any],
+    entry: dict[str, typing.Any],
+    guests: list[dict[str, typing.Any]],
+) -> model.Version:
+    systems = entry["runtimes"].get(model.NATIVE, ())
+    return model.Version(
+        version=entry["version"],
+        guests={
+            runtime: tuple(names)
+            for runtime, names in entry["runtimes"].items()
+        },
+        native={
+            guest["name"]: native.resolve(
+                data["runtimes"][model.NATIVE], entry, guest
+            )
+            for guest in guests
+            if guest["name"] in systems
+        },
+        unsupported=entry.get("unsupported", {}),
+        refused=entry.get("refused", {}),
     )
 
 
@@ -189,7 +152,7 @@ def _runtime(name: str, data: dict[str, typing.Any]) -> model.Runtime:
         health=model.Health(
             **{**health, "setup": tuple(health.get("setup", ()))}
         ),
-        packages=tuple(data.get("packages", ())),
+        architectures=tuple(data.get("architectures", ("amd64",))),
         container=_container(data["container"])
         if "container" in data
         else None,

@@ -3,8 +3,12 @@
 
 import collections.abc
 import dataclasses
+import re
 
 from trove_tools import errors
+from trove_tools.catalog import native as _native
+
+CONTAINER, NATIVE = "container", "native"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Guest:
     elements: tuple[str, ...]
     architectures: tuple[str, ...]
     tier: str
+
+    @property
+    def family(self) -> str:
+        """The family of distributions that it is of: debian or redhat."""
+        return _native.family(self.distribution)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +98,15 @@ class Container:
 class Runtime:
     """One way in which a datastore runs in the guest.
 
-    :param packages: the server's packages; the first has its version.
+    :param elements: the engine's own, after those that all share.
+    :param architectures: for which it is made.
     :param container: the container, where there is one.
     """
 
     name: str
     elements: tuple[str, ...]
     health: Health
-    packages: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ("amd64",)
     container: Container | None = None
 
 
@@ -105,10 +115,30 @@ class Version:
     """A version of a datastore.
 
     :param guests: for each runtime, the guest systems that have it.
+    :param native: how it is installed, by guest system.
+    :param unsupported: guest systems that it can be installed in although
+        its vendor does not support it there, and why.
+    :param refused: why it is not made for another one.
     """
 
     version: str
     guests: collections.abc.Mapping[str, tuple[str, ...]]
+    native: collections.abc.Mapping[str, _native.Native] = dataclasses.field(
+        default_factory=dict
+    )
+    unsupported: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+    refused: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def supported(self, runtime: str) -> tuple[str, ...]:
+        """Return the guest systems that its vendor supports it in."""
+        systems = self.guests.get(runtime, ())
+        if runtime != NATIVE:
+            return systems
+        return tuple(name for name in systems if name not in self.unsupported)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +150,7 @@ class Datastore:
     :param runtimes: the default first.
     :param min_ram: MiB.
     :param min_disk: GiB.
+    :param licence: the vendor's terms, where an operator must know them.
     """
 
     name: str
@@ -133,6 +164,7 @@ class Datastore:
     min_disk: int
     versions: collections.abc.Mapping[str, Version]
     runtimes: collections.abc.Mapping[str, Runtime]
+    licence: str = ""
 
     def version(self, name: str | None = None) -> Version:
         """Return a version; the default when none is named.
@@ -161,6 +193,47 @@ class Datastore:
                 hint=errors.nearest(name, self.runtimes, "runtimes"),
             )
         return self.runtimes[name]
+
+    def version_for(
+        self, runtime: str, guest: str, *, unsupported: bool = False
+    ) -> Version | None:
+        """Return the version that a guest system has, the default first.
+
+        :param unsupported: whatever its vendor says.
+        :returns: nothing, when it has none.
+        """
+        for each in (self.version(), *self.versions.values()):
+            systems = each.supported(runtime)
+            if unsupported:
+                systems = each.guests.get(runtime, ())
+            if guest in systems:
+                return each
+        return None
+
+    def health(self, runtime: str | None, version: str) -> Health:
+        """Return the question that a version is asked.
+
+        :raises UsageError: there is no such runtime.
+        """
+        health = self.runtime(runtime).health
+        return dataclasses.replace(
+            health,
+            expect=health.expect.replace("{version}", re.escape(version)),
+        )
+
+    def source(self, runtime: str) -> str:
+        """Return where what serves in a runtime comes from.
+
+        :returns: ``container``, or as :class:`trove_tools.catalog.native`
+            names it.
+        """
+        if runtime == CONTAINER:
+            return CONTAINER
+        return next(
+            each.source
+            for version in self.versions.values()
+            for each in version.native.values()
+        )
 
 
 @dataclasses.dataclass(frozen=True)

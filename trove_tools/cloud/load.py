@@ -227,7 +227,8 @@ def _target(
         raise errors.UsageError(
             f"this series of Trove has no manager for {name}, so it cannot"
             " be registered",
-            hint="where your Trove has one, name it: --manager NAME",
+            hint="where your Trove has one (datastore_registry_ext in"
+            " trove.conf), name it: --manager NAME",
         )
     return trove.Target(name, version, manager)
 

@@ -111,10 +111,13 @@ def _list(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools.catalog import gate
+
     rows = []
+    booted = gate.booted(catalog)
     for datastore in catalog.datastores.values():
         for version in datastore.versions.values():
-            for runtime, guests in version.guests.items():
+            for runtime in version.guests:
                 rows.append(
                     {
                         "datastore": datastore.name,
@@ -122,9 +125,12 @@ def _list(
                         "default": version.version
                         == datastore.default_version,
                         "runtime": runtime,
-                        "guest_systems": list(guests),
+                        "guest_systems": list(version.supported(runtime)),
                         "tier": datastore.tier,
                         "manager": datastore.manager,
+                        "from": datastore.source(runtime),
+                        "gate": (datastore.name, version.version, runtime)
+                        in booted,
                     }
                 )
     console.emit(rows, settings.format)
@@ -138,12 +144,33 @@ def _show(
     catalog: "model.Catalog",
 ) -> int:
     datastore = catalog.datastore(flags.datastore)
+    from trove_tools.catalog import gate
+
+    booted = gate.booted(catalog)
     data = dataclasses.asdict(datastore)
     data["versions"] = [
-        {"version": each.version, **each.guests}
+        {
+            "version": each.version,
+            **{name: each.supported(name) for name in each.guests},
+            **({"unsupported": each.unsupported} if each.unsupported else {}),
+            **({"refused": each.refused} if each.refused else {}),
+        }
         for each in datastore.versions.values()
     ]
     data["series"] = catalog.series.name
+    data["gate"] = [
+        f"{version} ({runtime})"
+        for name, version, runtime in sorted(booted)
+        if name == datastore.name
+    ]
+    for name, runtime in data["runtimes"].items():
+        runtime["from"] = datastore.source(name)
+    if datastore.manager is None:
+        screen.say(
+            f"this series of Trove has no manager for {datastore.name}: an"
+            " image can be built and booted; load-trove-image needs"
+            " --manager NAME, one of your cloud's datastore_registry_ext"
+        )
     console.emit(data, settings.format)
     return errors.EXIT_OK
 

@@ -20,6 +20,7 @@ from trove_tools.container import sources
 from trove_tools.image import dib
 from trove_tools.image import disk
 from trove_tools.image import host
+from trove_tools.image import natives
 from trove_tools.image import packages
 from trove_tools.image import plan as _plan
 from trove_tools.image import timeline as _timeline
@@ -153,6 +154,9 @@ def _make(
     timeline = _timeline.Timeline()
     with screen.progress(plan.name, steps) as progress:
         prepared = []
+        if plan.natives:
+            with timeline.within("step", "packages"):
+                natives.prepare(plan, space, progress)
         if plan.containers:
             with timeline.within("step", "containers"):
                 prepared = _prepare(plan, space, progress)
@@ -164,6 +168,7 @@ def _make(
             progress=progress,
             timeline=timeline,
             containers=space.containers,
+            natives=space.natives,
         )
         progress.state("look for what must not be in an image")
         kind = "tar" if plan.output["format"] == "tar" else "raw"
@@ -270,7 +275,6 @@ def _datastores(
 
     :raises BuildError: that is not what the plan says.
     """
-    mirror = plan.environment.get("DIB_DISTRIBUTION_MIRROR", "the mirror")
     prepared = {each.container.datastore: each for each in containers}
     for entry in plan.datastores:
         container = prepared.get(entry["name"])
@@ -281,11 +285,8 @@ def _datastores(
                 containers=(container.as_dict(),),
             )
             continue
-        found = packages.installed(space.sidecar, plan.name)
-        server, version = entry["packages"][0], entry["version"]
         yield manifest.Datastore(
-            **entry,
-            installed=packages.of_version(found, server, version, mirror),
+            **entry, installed=natives.installed(entry, plan, space)
         )
 
 

@@ -156,18 +156,23 @@ def command(plan: _plan.Plan, stem: pathlib.Path) -> list[str]:
 
 
 def environment(
-    plan: _plan.Plan, work: pathlib.Path, containers: pathlib.Path
+    plan: _plan.Plan,
+    work: pathlib.Path,
+    containers: pathlib.Path,
+    natives: pathlib.Path,
 ) -> dict[str, str]:
     """Return the variables that diskimage-builder is given.
 
     :param work: the directory for all that it mounts and writes.
     :param containers: the directory with the containers' archives.
+    :param natives: that with what the native datastores' elements read.
     """
     binaries = os.path.join(sys.prefix, "bin")
     path = process.environment()["PATH"]
     return {
         **plan.environment,
         "DIB_TROVE_CONTAINERS": os.fspath(containers),
+        "DIB_TROVE_NATIVES": os.fspath(natives),
         "ELEMENTS_PATH": ":".join(plan.elements_path),
         "PATH": f"{binaries}:{path}",
         "TMP_DIR": os.fspath(work),
@@ -186,6 +191,7 @@ def run(
     progress: console.Progress,
     timeline: _timeline.Timeline,
     containers: pathlib.Path,
+    natives: pathlib.Path,
 ) -> None:
     """Build a plan's raw disk (or tar archive).
 
@@ -195,13 +201,14 @@ def run(
     :param progress: told of each phase; there are ``len(PHASES)``.
     :param timeline: told of each phase and hook.
     :param containers: the directory with the containers' archives.
+    :param natives: that with what the native datastores' elements read.
     :raises BuildError: it failed.
     """
     follower = Log(progress, timeline)
     # it works there, so that all its processes can be told from others
     child = process.start(
         command(plan, stem),
-        env=environment(plan, work, containers),
+        env=environment(plan, work, containers, natives),
         cwd=work,
         pipe=True,
     )

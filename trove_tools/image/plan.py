@@ -26,6 +26,7 @@ class Plan:
     :param output: format, compression, partition_table, disk_size (GiB).
     :param inputs: versions and digests of what takes part.
     :param containers: what is put into the guest's image store.
+    :param natives: what is installed in the guest's own system.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Plan:
     output: dict[str, typing.Any]
     inputs: dict[str, str]
     containers: tuple[dict[str, typing.Any], ...] = ()
+    natives: tuple[dict[str, typing.Any], ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -57,6 +59,9 @@ class Plan:
         del content["elements_path"]
         for container in content["containers"]:
             del container["path"]
+        for native in content["natives"]:
+            if native["file"] is not None:
+                del native["file"]["location"]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -77,9 +82,7 @@ def make(request: _request.Request) -> Plan:
                 "version": each.version.version,
                 "manager": each.datastore.manager,
                 "runtime": each.runtime.name,
-                "packages": each.container.packages
-                if each.container
-                else each.runtime.packages,
+                "packages": each.packages,
                 "min_ram": each.datastore.min_ram,
                 "min_disk": max(each.datastore.min_disk, request.disk_size),
             }
@@ -112,7 +115,7 @@ def make(request: _request.Request) -> Plan:
             *dict.fromkeys(
                 element
                 for each in request.choices
-                for element in each.runtime.elements
+                for element in each.elements
             ),
             *request.further_elements,
             "manifests",
@@ -135,6 +138,9 @@ def make(request: _request.Request) -> Plan:
             each.container.as_dict()
             for each in request.choices
             if each.container
+        ),
+        natives=tuple(
+            each.native.as_dict() for each in request.choices if each.native
         ),
     )
 

@@ -20,6 +20,7 @@ from trove_tools.container import sources
 from trove_tools.image import agent
 from trove_tools.image import elements
 from trove_tools.image import mirrors
+from trove_tools.native import sources as _native
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +28,30 @@ class Choice:
     """One datastore that an image is to serve.
 
     :param container: what it runs in, unless it runs natively.
+    :param native: how it is installed, if it does.
     """
 
     datastore: model.Datastore
     version: model.Version
     runtime: model.Runtime
     container: sources.Container | None = None
+    native: _native.Native | None = None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """What puts it into the image: shared elements, then its own."""
+        shared = self.native.elements if self.native else ()
+        return (*shared, *self.runtime.elements)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages that have its version; the server's first."""
+        if self.container is not None:
+            return self.container.packages
+        if self.native is None:
+            return ()
+        brought = [self.native.file.name] if self.native.file else []
+        return (*brought, *self.native.settings.packages)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,25 +96,27 @@ def make(
     """
     guest = catalog.guest(settings.guest) if settings.guest else None
     choices = [_choice(word, settings, catalog, guest) for word in words]
-    guest = guest or _common_guest(choices, catalog)
+    guest = guest or _common_guest(choices, catalog, settings.unsupported)
     for choice in choices:
-        _require_guest(choice, guest)
+        _require_guest(choice, guest, settings.unsupported)
     names = [choice.datastore.name for choice in choices]
     if len(set(names)) < len(names):
         raise errors.UsageError(
             f"an image serves a datastore once: {', '.join(names)}",
             hint="build the versions one by one, without --together",
         )
-    if settings.arch not in guest.architectures:
-        raise errors.UsageError(
-            f"{guest.name} is not made for architecture {settings.arch}",
-            hint=f"one of: {', '.join(guest.architectures)}",
-        )
+    _require_ports(choices)
+    _require_arch(choices, guest, settings.arch)
     size = _disk_size(settings.disk_size, choices)
     places = elements.path(settings.elements_path)
     host = mirrors.of_host(guest.distribution)
     return Request(
-        choices=_with_containers(choices, guest, settings),
+        choices=_with_natives(
+            _with_containers(choices, guest, settings),
+            guest,
+            settings,
+            catalog,
+        ),
         guest=guest,
         arch=settings.arch,
         series=catalog.series,
@@ -134,18 +155,29 @@ def _choice(
     datastore = catalog.datastore(name)
     runtime = datastore.runtime(settings.runtime)
     return Choice(
-        datastore, _version(datastore, version, runtime, guest), runtime
+        datastore,
+        _version(datastore, version, runtime, guest, settings.unsupported),
+        runtime,
     )
 
 
+def _systems(choice: Choice, unsupported: bool) -> tuple[str, ...]:
+    """Return the guest systems that a datastore can be put into."""
+    runtime = choice.runtime.name
+    if unsupported:
+        return choice.version.guests.get(runtime, ())
+    return choice.version.supported(runtime)
+
+
 def _common_guest(
-    choices: collections.abc.Iterable[Choice], catalog: model.Catalog
+    choices: collections.abc.Iterable[Choice],
+    catalog: model.Catalog,
+    unsupported: bool,
 ) -> model.Guest:
     """Return the first guest system that has all that is wanted."""
     for guest in catalog.guests.values():
         if all(
-            guest.name in each.version.guests.get(each.runtime.name, ())
-            for each in choices
+            guest.name in _systems(each, unsupported) for each in choices
         ):
             return guest
     wanted = ", ".join(
@@ -159,14 +191,62 @@ def _common_guest(
     )
 
 
-def _require_guest(choice: Choice, guest: model.Guest) -> None:
-    systems = choice.version.guests.get(choice.runtime.name, ())
-    if guest.name not in systems:
-        raise errors.UsageError(
-            f"{choice.datastore.name} {choice.version.version}"
-            f" ({choice.runtime.name}) is not made for {guest.name}",
-            hint=f"guest systems that have it: {', '.join(systems) or 'none'}",
-        )
+def _require_guest(
+    choice: Choice, guest: model.Guest, unsupported: bool
+) -> None:
+    systems = _systems(choice, unsupported)
+    if guest.name in systems:
+        return
+    why, further = "", ""
+    if choice.runtime.name == model.NATIVE:
+        why = choice.version.refused.get(guest.name, "")
+        if guest.name in choice.version.unsupported:
+            why = choice.version.unsupported[guest.name]
+            further = "; with --unsupported it is made all the same"
+    raise errors.UsageError(
+        f"{choice.datastore.name} {choice.version.version}"
+        f" ({choice.runtime.name}) is not made for {guest.name}"
+        + (f": {why}" if why else ""),
+        hint=f"guest systems that have it: {', '.join(systems) or 'none'}"
+        + further,
+    )
+
+
+def _require_ports(choices: collections.abc.Sequence[Choice]) -> None:
+    """Refuse two servers that would want the same port of one guest.
+
+    Those in containers are started by the guest agent, one in each guest.
+    """
+    owners: dict[int, str] = {}
+    for each in choices:
+        if each.runtime.name != model.NATIVE:
+            continue
+        for port in each.datastore.ports:
+            if port in owners:
+                raise errors.UsageError(
+                    f"{owners[port]} and {each.datastore.name} both listen on"
+                    f" port {port}",
+                    hint="build an image for each, without --together",
+                )
+            owners[port] = each.datastore.name
+
+
+def _require_arch(
+    choices: collections.abc.Iterable[Choice], guest: model.Guest, arch: str
+) -> None:
+    for who, known in (
+        (guest.name, guest.architectures),
+        *(
+            (f"{each.datastore.name} ({each.runtime.name})",
+             each.runtime.architectures)
+            for each in choices
+        ),
+    ):  # fmt: skip
+        if arch not in known:
+            raise errors.UsageError(
+                f"{who} is not made for architecture {arch}",
+                hint=f"one of: {', '.join(known)}",
+            )
 
 
 def _disk_size(
@@ -213,22 +293,42 @@ def _with_containers(
     )
 
 
+def _with_natives(
+    choices: collections.abc.Iterable[Choice],
+    guest: model.Guest,
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> tuple[Choice, ...]:
+    """Add to each choice how it is installed, where it is."""
+    said = _native.wishes(settings, catalog.datastores)
+    return tuple(
+        dataclasses.replace(
+            each,
+            native=_native.make(
+                each.datastore, each.version, guest, settings.arch, said
+            ),
+        )
+        if each.runtime.name == model.NATIVE
+        else each
+        for each in choices
+    )
+
+
 def _version(
     datastore: model.Datastore,
     name: str,
     runtime: model.Runtime,
     guest: model.Guest | None,
+    unsupported: bool,
 ) -> model.Version:
     """Return the version named, else the default where the guest has it."""
     version = datastore.version(name or None)
     if name or guest is None:
         return version
-    if guest.name in version.guests.get(runtime.name, ()):
-        return version
-    for other in datastore.versions.values():
-        if guest.name in other.guests.get(runtime.name, ()):
-            return other
-    return version
+    found = datastore.version_for(
+        runtime.name, guest.name, unsupported=unsupported
+    )
+    return found or version
 
 
 def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:

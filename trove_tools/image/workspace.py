@@ -38,6 +38,7 @@ class Workspace:
         self.log = self.sidecar / "build.log"
         self.work = directory / "work"
         self.containers = directory / "containers"
+        self.natives = directory / "natives"
 
     def publish(self, output: pathlib.Path) -> pathlib.Path:
         """Give image and sidecar their final names.
@@ -103,6 +104,7 @@ def open_workspace(
         space = Workspace(directory, file)
         space.sidecar.mkdir()
         space.containers.mkdir()
+        space.natives.mkdir()
         if work_dir is None:
             space.work.mkdir()
         else:

@@ -37,7 +37,7 @@ def datastores(
         for each in (
             _contained(found.containers, datastore, runtime.container)
             if runtime.container
-            else _native(found.packages, datastore, runtime)
+            else _native(found.packages, datastore)
         )
     ]
 
@@ -65,9 +65,14 @@ def _contained(
 def _native(
     packages: collections.abc.Iterable[package.Package],
     datastore: model.Datastore,
-    runtime: model.Runtime,
 ) -> collections.abc.Iterator[Served]:
-    installed = _installed(packages, set(runtime.packages[:1]))
+    servers = {
+        name
+        for version in datastore.versions.values()
+        for native in version.native.values()
+        for name in native.servers
+    }
+    installed = _installed(packages, servers)
     if installed:
         upstream = installed.rpartition(":")[2]
         version = next(
@@ -79,7 +84,7 @@ def _native(
             ),
             "",
         )
-        yield Served(datastore.name, version, runtime.name, installed)
+        yield Served(datastore.name, version, model.NATIVE, installed)
 
 
 def _installed(

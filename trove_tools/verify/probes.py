@@ -175,7 +175,8 @@ def _tcp(health: model.Health, target: Target, patience: float) -> str:
     with socket.create_connection(
         (target.address, target.port), patience
     ) as connection:
-        connection.sendall(target.fill(health.query).encode())
+        # each character a byte: few protocols are text
+        connection.sendall(target.fill(health.query).encode("latin-1"))
         # a stream has no end of an answer: what is expected is the end
         while not re.search(health.expect, answer.decode(errors="replace")):
             left = deadline - time.monotonic()

@@ -97,9 +97,9 @@ def questions(
     """
     if known is not None:
         return {
-            each.name: catalog.datastore(each.name)
-            .runtime(each.runtime)
-            .health
+            each.name: catalog.datastore(each.name).health(
+                each.runtime, each.version
+            )
             for each in known.datastores
         }
     if datastore is None:
@@ -108,4 +108,5 @@ def questions(
             hint="name what it should answer as: --datastore NAME; known"
             f" datastores: {', '.join(sorted(catalog.datastores))}",
         )
-    return {datastore: catalog.datastore(datastore).runtime().health}
+    entry = catalog.datastore(datastore)
+    return {datastore: entry.health(None, entry.default_version)}

@@ -8,10 +8,14 @@ import typing
 import yaml
 
 from tests import base
+from tests.unit.image import samples
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.catalog import native
 from trove_tools.container import recipes
 from trove_tools.image import elements
+from trove_tools.image import plan
+from trove_tools.image import request
 
 SHIPPED = loader.DIRECTORY / "datastores"
 
@@ -50,16 +54,48 @@ class ShippedTest(base.TestCase):
                         recipes.read(container.recipe).directory.name,
                     )
 
-    def test_every_package_is_installed_by_an_element(self) -> None:
+    def test_has_the_dozen(self) -> None:
+        self.assertEqual(
+            {"cassandra", "couchbase", "couchdb", "db2", "mariadb", "mongodb",
+             "mysql", "percona", "postgresql", "pxc", "redis", "vertica"},
+            set(self.catalog.datastores),
+        )  # fmt: skip
         for datastore in self.catalog.datastores.values():
-            for runtime in datastore.runtimes.values():
-                installed: set[str] = set()
-                if not runtime.packages:
-                    continue
-                for name in runtime.elements:
-                    file = elements.DIRECTORY / name / "package-installs.yaml"
-                    installed.update(yaml.safe_load(file.read_text()))
-                self.assertLessEqual(set(runtime.packages), installed)
+            self.assertLessEqual(2, len(datastore.versions), datastore.name)
+            self.assertIn("native", datastore.runtimes)
+
+    def test_every_system_is_made_for_or_refused_with_a_reason(self) -> None:
+        for datastore in self.catalog.datastores.values():
+            default = datastore.version()
+            systems = {
+                system
+                for version in datastore.versions.values()
+                for names in (version.guests.get("native", ()),
+                              version.refused)
+                for system in names
+            }  # fmt: skip
+            if datastore.source("native") != native.DISTRIBUTION:
+                self.assertEqual(
+                    set(self.catalog.guests), systems, datastore.name
+                )
+            self.assertTrue(default.supported("native"), datastore.name)
+
+    def test_every_native_says_what_it_takes(self) -> None:
+        for datastore in self.catalog.datastores.values():
+            for version in datastore.versions.values():
+                for system, found in version.native.items():
+                    where = (datastore.name, version.version, system)
+                    self.assertTrue(found.packages or found.file, where)
+                    self.assertTrue(found.services, where)
+                    self.assertTrue(found.data, where)
+                    texts = repr(found)
+                    self.assertNotRegex(texts, r"\{[a-z]+\}", where)
+                    if found.repository is not None:
+                        self.assertTrue(found.repository.fingerprints, where)
+                    family = self.catalog.guest(system).family
+                    if found.repository is not None and family == "debian":
+                        self.assertTrue(found.repository.suite, where)
+                        self.assertTrue(found.repository.components, where)
 
     def test_series_stands_in_one_place(self) -> None:
         series = self.catalog.series
@@ -158,6 +194,32 @@ class BrokenTest(base.TestCase):
         (problem,) = self.problems()
         self.assertIn("is not of type 'object'", problem)
 
+    def test_contradictions_of_a_native_one(self) -> None:
+        self.file = self.directory / "datastores" / "mongodb.yaml"
+        data = yaml.safe_load(self.file.read_text())
+        native = data["runtimes"]["native"]
+        del native["services"]
+        native["guests"]["gentoo"] = {}
+        found = "\n".join(self.problems_of(runtimes=data["runtimes"]))
+        self.assertIn("'services' is a required property", found)
+        native["services"] = ["mongod"]
+        del native["repository"]["key"]
+        data["versions"][0]["unsupported"] = {"debian-13": "x"}
+        data["versions"][1]["refused"]["debian-12"] = "x"
+        found = "\n".join(
+            self.problems_of(
+                runtimes=data["runtimes"], versions=data["versions"]
+            )
+        )
+        self.assertIn("unknown guest system 'gentoo'", found)
+        self.assertIn("nothing says repository.key for debian-12", found)
+        self.assertIn("not among those that it can be made for", found)
+        self.assertIn("refused.debian-12: it is among those", found)
+
+    def problems_of(self, **changes: typing.Any) -> list[str]:
+        self.change(**changes)
+        return self.problems()
+
     def test_contradictions(self) -> None:
         self.change(
             name="maria",
@@ -190,6 +252,30 @@ class BrokenTest(base.TestCase):
 
 
 class FurtherTest(base.TestCase):
+    def test_a_thirteenth_native_one_takes_one_file(self) -> None:
+        self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))
+        place = self.temp_dir()
+        (place / "etcd.yaml").write_text(
+            "name: etcd\ntitle: etcd\nsummary: A store of keys and values\n"
+            "tier: image-only\ndefault_version: '3.5'\nports: [2379]\n"
+            "min_ram: 512\nmin_disk: 4\nversions:\n  - version: '3.5'\n"
+            "    runtimes: {native: [debian-13]}\nruntimes:\n  native:\n"
+            "    elements: []\n    packages: [etcd-server]\n"
+            "    services: [etcd]\n    data: /var/lib/etcd\n    health:\n"
+            "      {protocol: http, port: 2379, query: /version,\n"
+            "       expect: '\"etcdserver\":\"{version}\\.'}\n"
+        )
+        catalog = loader.load([place])
+        made = plan.make(
+            request.make(["etcd"], samples.settings(), catalog)
+        )
+        self.assertIn("trove-datastore-native", made.elements)
+        self.assertEqual(
+            ["etcd-server"], list(made.natives[0]["settings"]["packages"])
+        )
+        health = catalog.datastore("etcd").health(None, "3.5")
+        self.assertRegex('{"etcdserver":"3.5.16"}', health.expect)
+
     def test_one_file_adds_a_datastore(self) -> None:
         self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))
         data = yaml.safe_load((SHIPPED / "mariadb.yaml").read_text())

@@ -258,14 +258,12 @@ class PackagesTest(base.TestCase):
         for distro, release in self.GUESTS:
             found = self.packages(distro, release)
             self.assertTrue(
-                {"chrony", "mariadb-server", "openssh-server", "sudo"}
-                <= found,
+                {"chrony", "openssh-server", "sudo"} <= found,
                 (distro, release),
             )
             redhat = distro == "rocky"
             self.assertEqual(redhat, "systemd-pam" in found)
             self.assertEqual(not redhat, "libpam-systemd" in found)
-            self.assertEqual(not redhat, "mariadb-client" in found)
             self.assertEqual(not redhat, "gnupg2" in found)
         # part of the package systemd there
         self.assertNotIn("systemd-resolved", self.packages("ubuntu", "jammy"))

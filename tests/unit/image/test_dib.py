@@ -107,8 +107,12 @@ class CommandTest(base.TestCase):
         )
         self.assertEqual(list(made.elements), argv[8:])
         variables = dib.environment(
-            made, pathlib.Path("/work"), pathlib.Path("/c")
+            made,
+            pathlib.Path("/work"),
+            pathlib.Path("/c"),
+            pathlib.Path("/n"),
         )
+        self.assertEqual("/n", variables["DIB_TROVE_NATIVES"])
         self.assertEqual("/a:/b", variables["ELEMENTS_PATH"])
         self.assertEqual("/work", variables["TMP_DIR"])
         self.assertIn("/usr/sbin", variables["PATH"])
@@ -143,6 +147,7 @@ class RunTest(base.TestCase):
             progress=console.Progress(),
             timeline=found,
             containers=self.directory,
+            natives=self.directory,
         )
         return found.spans
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the documentation that the catalog makes.
+
+``python -m trove_tools.catalog.tables FILE...`` brings them up to date, in
+each file between the two comments that name the table.  A test fails while
+one is not.
+"""
+
+import collections.abc
+import pathlib
+import re
+import sys
+
+from trove_tools.catalog import gate
+from trove_tools.catalog import loader
+from trove_tools.catalog import model
+from trove_tools.catalog import native
+
+_FROM = {
+    model.CONTAINER: "container",
+    native.DISTRIBUTION: "distribution",
+    native.REPOSITORY: "vendor repository",
+    native.FILE: "your package",
+}
+_TABLE = re.compile(
+    r"(?P<begin>^\.\. catalog table (?P<name>[a-z]+) begins\n)"
+    r".*?(?P<end>^\.\. catalog table ends$)",
+    re.DOTALL | re.MULTILINE,
+)
+
+Rows = list[list[str]]
+
+
+def support(catalog: model.Catalog) -> Rows:
+    """Return one line for each datastore."""
+    booted = {name for name, _, _ in gate.booted(catalog)}
+    rows = [["datastore", "versions", "in Trove", "comes from", "gate"]]
+    for entry in catalog.datastores.values():
+        rows.append(
+            [
+                entry.name,
+                ", ".join(_newest(entry.versions)),
+                entry.tier,
+                ", ".join(
+                    dict.fromkeys(
+                        _FROM[entry.source(name)] for name in entry.runtimes
+                    )
+                ),
+                "yes" if entry.name in booted else "",
+            ]
+        )
+    return rows
+
+
+def systems(catalog: model.Catalog) -> Rows:
+    """Return the versions of each datastore by guest system."""
+    rows = [["datastore", *catalog.guests]]
+    for entry in catalog.datastores.values():
+        row = [entry.name]
+        for guest in catalog.guests:
+            found = [
+                version.version
+                for version in entry.versions.values()
+                if any(guest in version.supported(r) for r in entry.runtimes)
+            ]
+            risky = [
+                f"({version.version})"
+                for version in entry.versions.values()
+                if guest in version.unsupported
+            ]
+            row.append(", ".join([*_newest(found), *_newest(risky)]))
+        rows.append(row)
+    return rows
+
+
+TABLES = {"support": support, "systems": systems}
+
+
+def _newest(versions: collections.abc.Iterable[str]) -> list[str]:
+    def key(version: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", version)]
+
+    return sorted(versions, key=key, reverse=True)
+
+
+def update(text: str, catalog: model.Catalog) -> str:
+    """Return a document with its tables as the catalog has them."""
+
+    def table(match: re.Match[str]) -> str:
+        rows = TABLES[match["name"]](catalog)
+        return f"{match['begin']}\n{_simple_table(rows)}\n{match['end']}"
+
+    return _TABLE.sub(table, text)
+
+
+def _simple_table(rows: Rows) -> str:
+    """Return rows as a simple table of reStructuredText."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    border = "  ".join("=" * width for width in widths)
+
+    def line(row: list[str]) -> str:
+        cells = (
+            cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        )
+        return "  ".join(cells).rstrip()
+
+    head, *rest = rows
+    lines = [border, line(head), border, *map(line, rest), border]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Bring the tables of the files on the command line up to date."""
+    catalog = loader.load()
+    for file in map(pathlib.Path, sys.argv[1:]):
+        file.write_text(update(file.read_text(), catalog))
+
+
+if __name__ == "__main__":
+    main()
