@@ -78,7 +78,8 @@ class BrokenTest(SmallCase):
         begin = time.monotonic()
         said = self.fails(image)
         self.assertIn("failed boot: the firmware found nothing", said)
-        self.assertIn("No bootable device.", said)
+        # the firmware's period may come after the guest was taken down
+        self.assertIn("No bootable device", said)
         # the guest's ten minutes are not waited for
         self.assertLess(time.monotonic() - begin, 60)
 
