@@ -107,6 +107,18 @@ OPTIONS = (
            options.boolean, False),
     Option("work_dir", "place", "directory for the build's own files",
            options.path, variables=("TMP_DIR",), metavar="DIR"),
+    Option("cache_dir", "cache",
+           "directory for layers and downloads that builds share (default:"
+           " ~/.cache/trove-tools)",
+           options.path, metavar="DIR"),
+    Option("cache_size", "cache",
+           "GiB of layers that are kept; those used longest ago go", int, 20,
+           metavar="GIB"),
+    Option("fresh", "fresh", "build every layer anew", options.boolean,
+           False),
+    Option("max_age", "age",
+           "days after which layers are built anew, so that security updates"
+           " arrive", int, 7, metavar="DAYS"),
     Option("force", "force", "do it again even if there is no need",
            options.boolean, False),
     # --- how an image is looked at

@@ -42,6 +42,7 @@ TOOLS = {
         Tool("mkfs.ext4", "build", "e2fsprogs", "e2fsprogs"),
         Tool("qemu-img", "build", "qemu-utils", "qemu-img"),
         Tool("blkid", "build", "util-linux", "util-linux"),
+        Tool("zstd", "build", "zstd", "zstd"),
         Tool("gpg", "build", "gnupg", "gnupg2"),
         Tool("mmdebstrap", "packages", "mmdebstrap", "mmdebstrap"),
         Tool("skopeo", "containers", "skopeo", "skopeo"),

@@ -61,6 +61,8 @@ class Manifest:
     :param plan: the plan it was built from, as plain data.
     :param timeline: the parts of the build; see
         :class:`trove_tools.image.timeline.Span`.
+    :param layers: what it is built on: name, digest, cached (it was there
+        already), created and size (bytes) of each.
     :param contents: what is in the image, but for what the bill of
         materials has: system, directories and configuration.
     """
@@ -77,6 +79,7 @@ class Manifest:
     plan_digest: str = ""
     tools: dict[str, str] = dataclasses.field(default_factory=dict)
     timeline: tuple[dict[str, typing.Any], ...] = ()
+    layers: tuple[dict[str, typing.Any], ...] = ()
     contents: dict[str, typing.Any] | None = None
 
     def as_dict(self) -> dict[str, typing.Any]:
@@ -173,7 +176,8 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
         )
         for entry in data["datastores"]
     )
-    values["timeline"] = tuple(data.get("timeline", ()))
+    for name in ("timeline", "layers"):
+        values[name] = tuple(data.get(name, ()))
     return Manifest(**values)
 
 

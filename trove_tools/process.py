@@ -80,13 +80,22 @@ def _search_path() -> str:
 
 def environment(
     extra: collections.abc.Mapping[str, str] | None = None,
+    without: collections.abc.Iterable[str] = (),
 ) -> dict[str, str]:
     """Return the environment of a child: ours, with ``extra`` on top.
 
+    :param without: variables of ours that it does not get.
+
     The locale is fixed, because the tools' messages are read by machines.
     """
+    hidden = set(without)
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in hidden
+    }
     return {
-        **os.environ,
+        **ours,
         "PATH": _search_path(),
         "LC_ALL": "C.UTF-8",
         **(extra or {}),
@@ -159,6 +168,7 @@ def start(
     argv: collections.abc.Sequence[Argument],
     *,
     env: collections.abc.Mapping[str, str] | None = None,
+    without: collections.abc.Iterable[str] = (),
     cwd: Argument | None = None,
     log: pathlib.Path | None = None,
     pipe: bool = False,
@@ -170,6 +180,7 @@ def start(
     directly: who started it decides how it ends, with :func:`stop`.
 
     :param env: variables on top of this process's own.
+    :param without: variables of this process that it does not get.
     :param log: file that takes all it prints (appended).
     :param pipe: offer what it prints as ``child.stdout`` instead.
     :param pass_fds: file descriptors that it inherits.
@@ -181,7 +192,7 @@ def start(
     try:
         return subprocess.Popen(
             [os.fspath(arg) for arg in argv],
-            env=environment(env),
+            env=environment(env, without),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,

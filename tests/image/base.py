@@ -24,6 +24,16 @@ OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
 _BUILD_TIMEOUT = 2400.0
 
 
+def output() -> pathlib.Path:
+    """Return the directory that all tests of a run share."""
+    place = os.environ.get(OUTPUT)
+    if place is None:
+        # this user's, and the same one for each process of a run
+        shared = f"trove-tools-images-{os.getuid()}"
+        place = os.path.join(tempfile.gettempdir(), shared)
+    return pathlib.Path(place)
+
+
 def builder(
     *args: str | os.PathLike[str], timeout: float = 1800.0
 ) -> functional.Outcome:
@@ -41,17 +51,12 @@ def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
     named = os.environ.get(variable)
     if named:
         return pathlib.Path(named), ""
-    place = os.environ.get(OUTPUT)
-    if place is None:
-        # this user's, and the same one for each process of a run
-        shared = f"trove-tools-images-{os.getuid()}"
-        place = os.path.join(tempfile.gettempdir(), shared)
-    output = pathlib.Path(place) / "images"
-    output.mkdir(parents=True, exist_ok=True)
-    with fasteners.InterProcessLock(output / ".lock"):
+    images = output() / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    with fasteners.InterProcessLock(images / ".lock"):
         built = builder(
-            "build", *words, "--output-dir", output, "--format", "json",
-            timeout=_BUILD_TIMEOUT,
+            "build", *words, "--output-dir", images, "--format", "json",
+            "--cache-dir", output() / "cache", timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
         return None, built.stderr

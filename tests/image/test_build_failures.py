@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a build that does not succeed leaves behind: a log, or nothing.
 
-diskimage-builder runs for real, with an element before all others that
-fails, waits, or is served by a mirror that has nothing.
+diskimage-builder runs for real, with a first hook that fails or waits, or is
+served by a mirror that has nothing.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import time
 
 from tests import base
 from tests.functional import base as functional
+from tests.image import tiny
 from trove_tools.image import host
 from trove_tools.image import leftovers
 
@@ -44,7 +45,7 @@ class BuildCase(base.TestCase):
         self.output = self.temp_dir() / "out"
         self.output.mkdir()
         # nothing of an earlier build is reused
-        self.set_env(DIB_IMAGE_CACHE=str(self.temp_dir()))
+        self.set_env(TROVE_TOOLS_CACHE_DIR=str(self.temp_dir()))
         self.addCleanup(self.assert_nothing_left)
 
     def assert_nothing_left(self) -> None:
@@ -54,13 +55,13 @@ class BuildCase(base.TestCase):
         self.assertFalse((self.output / f"{NAME}.qcow2").exists())
 
     def element(self, script: str) -> list[str]:
-        """Return the options for an element whose first hook is a script."""
+        """Return the options for a base whose first hook is a script."""
         elements = self.temp_dir()
-        hook = elements / "trouble" / "root.d" / "00-trouble"
-        hook.parent.mkdir(parents=True)
+        tiny.write(elements)
+        hook = elements / "debian-minimal" / "root.d" / "00-trouble"
         hook.write_text(f"#!/bin/bash\nset -eu\n{script}\n")
         hook.chmod(0o755)
-        return ["--elements-path", str(elements), "--element", "trouble"]
+        return ["--elements-path", str(elements)]
 
     def build(self, *options: str) -> functional.Outcome:
         return functional.run(

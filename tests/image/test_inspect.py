@@ -22,8 +22,10 @@ from trove_tools import manifest
 from trove_tools import process
 from trove_tools import sbom
 from trove_tools.image import build
+from trove_tools.image import cache
 from trove_tools.image import dib
 from trove_tools.image import host
+from trove_tools.image import layers
 from trove_tools.image import plan
 from trove_tools.inspection import contents
 
@@ -127,13 +129,17 @@ class BuildTest(InspectCase):
         scratch = self.temp_dir()
 
         def run(
-            made: plan.Plan, stem: pathlib.Path, **_: typing.Any
+            run: dib.Run, layer: layers.Layer, stem: pathlib.Path, kind: str,
+            parent: pathlib.Path | None = None,
         ) -> None:
-            disk(scratch, stem.with_name(f"{stem.name}.raw"), "private key")
+            file = stem.with_name(f"{stem.name}.{kind}")
+            if kind == "raw":
+                disk(scratch, file, "private key")
+            else:
+                file.touch()
 
         # what builds the disk is not what is tried here
-        self.patch_object(dib, "run", run)
-        self.patch_object(build, "_prepare", lambda *words: [])
+        self.patch_object(dib.Run, "build", run)
         self.patch_object(host, "require_tools", lambda *words: None)
         output = self.temp_dir()
         error = self.assertRaises(
@@ -142,6 +148,7 @@ class BuildTest(InspectCase):
             plan.make(samples.a_request()),
             output=output,
             work=None,
+            cache=cache.Cache(self.temp_dir()),
             force=False,
             screen=console.Console(quiet=True),
         )

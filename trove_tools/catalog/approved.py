@@ -9,8 +9,9 @@ cannot be written, or is lost, costs time and nothing else.
 
 import contextlib
 import hashlib
-import os
 import pathlib
+
+from trove_tools import userdirs
 
 
 class Approved:
@@ -23,12 +24,8 @@ class Approved:
     def __init__(
         self, schemas: bytes, directory: pathlib.Path | None = None
     ) -> None:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        directory = directory or (
-            pathlib.Path(cache).expanduser() / "trove-tools" / "catalog"
-        )
         self._schemas = schemas
-        self._directory = directory
+        self._directory = directory or userdirs.cache() / "catalog"
 
     def has(self, kind: str, content: bytes) -> bool:
         """Tell whether this content was valid before."""

@@ -35,6 +35,7 @@ def load(
     found = problems.Problems()
     series = _read(directory / "series.yaml", "series", found)
     guests = _read(directory / "guests.yaml", "guests", found)
+    runtimes = _read(directory / "runtimes.yaml", "runtimes", found)
     entries = {}
     for place in (directory / "datastores", *further):
         if not place.is_dir():
@@ -54,7 +55,7 @@ def load(
         series=model.Series(**series),
         guests={guest["name"]: _guest(guest) for guest in guests},
         datastores={
-            name: _datastore(entry, guests)
+            name: _datastore(entry, guests, runtimes)
             for name, (_, entry) in sorted(entries.items())
         },
     )
@@ -95,16 +96,20 @@ def _guest(data: dict[str, typing.Any]) -> model.Guest:
         **{
             **data,
             "elements": tuple(data["elements"]),
+            "package_elements": tuple(data["package_elements"]),
             "architectures": tuple(data["architectures"]),
         }
     )
 
 
 def _datastore(
-    data: dict[str, typing.Any], guests: list[dict[str, typing.Any]]
+    data: dict[str, typing.Any],
+    guests: list[dict[str, typing.Any]],
+    shared: dict[str, list[str]],
 ) -> model.Datastore:
     runtimes = {
-        name: _runtime(name, entry) for name, entry in data["runtimes"].items()
+        name: _runtime(name, entry, shared[name])
+        for name, entry in data["runtimes"].items()
     }
     return model.Datastore(
         **{
@@ -144,11 +149,14 @@ def _version(
     )
 
 
-def _runtime(name: str, data: dict[str, typing.Any]) -> model.Runtime:
+def _runtime(
+    name: str, data: dict[str, typing.Any], shared: list[str]
+) -> model.Runtime:
     health = data["health"]
     return model.Runtime(
         name=name,
         elements=tuple(data["elements"]),
+        shared_elements=tuple(shared),
         health=model.Health(
             **{**health, "setup": tuple(health.get("setup", ()))}
         ),

@@ -33,6 +33,8 @@ class Guest:
 
     :param release: the distribution's name of it (DIB_RELEASE).
     :param elements: what DIB makes the bare system from.
+    :param package_elements: what DIB needs again, whenever something is
+        installed into a system that is there already.
     :param tier: supported, untested or experimental.
     """
 
@@ -41,6 +43,7 @@ class Guest:
     version: str
     release: str
     elements: tuple[str, ...]
+    package_elements: tuple[str, ...]
     architectures: tuple[str, ...]
     tier: str
 
@@ -98,7 +101,8 @@ class Container:
 class Runtime:
     """One way in which a datastore runs in the guest.
 
-    :param elements: the engine's own, after those that all share.
+    :param shared_elements: what every datastore that runs so has.
+    :param elements: its own, after those that all native ones share.
     :param architectures: for which it is made.
     :param container: the container, where there is one.
     """
@@ -106,6 +110,7 @@ class Runtime:
     name: str
     elements: tuple[str, ...]
     health: Health
+    shared_elements: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ("amd64",)
     container: Container | None = None
 

@@ -11,6 +11,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import userdirs
 from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
@@ -31,12 +32,16 @@ _GROUPS = {
     "list": ("common",),
     "show": ("common",),
     "plan": ("common", "arch", "plan", "name"),
-    "build": ("common", "arch", "plan", "name", "lock", "place", "force"),
+    "build": (
+        "common", "arch", "plan", "name", "lock", "place", "cache", "age",
+        "fresh", "force",
+    ),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "inspect": ("common",),
     "diff": ("common", "compare"),
-    "doctor": ("common", "place"),
-}
+    "cache": ("common", "cache", "age"),
+    "doctor": ("common", "place", "cache"),
+}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         ("verify", "boot an image and see that it serves Trove"),
         ("inspect", "tell what is in an image, and what must not be"),
         ("diff", "tell how the contents of two images differ"),
+        ("cache", "list, prune or verify the layers that builds share"),
         ("doctor", "tell what this host lacks"),
     ):
         sub = commands.add_parser(name, help=summary, description=summary)
@@ -74,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
         elif name == "diff":
             sub.add_argument("old", metavar="IMAGE", type=pathlib.Path)
             sub.add_argument("new", metavar="IMAGE", type=pathlib.Path)
+        elif name == "cache":
+            sub.add_argument("action", choices=("list", "prune", "verify"))
     return top
 
 
@@ -219,16 +227,19 @@ def _build(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools.cmd import caching
     from trove_tools.container import lock
     from trove_tools.image import build
 
+    cache = caching.open_cache(settings, fresh=settings.fresh)
     results = []
     for plan in _plans(settings, flags, catalog):
         result = build.build(
             plan,
             output=settings.output_dir,
             work=settings.work_dir,
-            force=settings.force,
+            cache=cache,
+            force=settings.force or settings.fresh,
             screen=screen,
         )
         if not result.built:
@@ -236,6 +247,7 @@ def _build(
         if settings.lock:
             lock.write(settings.lock, result.pinned())
         results.append(result.as_dict())
+    caching.evict(settings, cache)
     if settings.format == "table":
         for each in results:
             size = f"{console.size(each['size'])} ({each['size']} bytes)"
@@ -281,6 +293,17 @@ def _diff(
     return compare(flags.old, flags.new, settings.format, screen)
 
 
+def _cache(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cmd import caching
+
+    return caching.run(settings, flags, screen)
+
+
 def _doctor(
     settings: options.Settings,
     flags: argparse.Namespace,
@@ -292,7 +315,11 @@ def _doctor(
     findings = [
         *host.tools(),
         *host.privileges(),
-        *host.space(settings.output_dir, settings.work_dir),
+        *host.space(
+            settings.output_dir,
+            settings.work_dir,
+            settings.cache_dir or userdirs.cache(),
+        ),
         _accelerator(),
     ]
     rows = [dataclasses.asdict(finding) for finding in findings]

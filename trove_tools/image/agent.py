@@ -14,6 +14,7 @@ import re
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.catalog import model
+from trove_tools.image import elements
 
 _REQUIREMENT = re.compile(
     r"^trove\s*(\[[\w,]+\])?\s*([<>=!~].*)?$", re.IGNORECASE
@@ -31,8 +32,12 @@ class Agent:
     :param location: the requirement, the URL, or the directory.
     :param ref: branch, tag or commit of a git source.
     :param state: what a checkout holds: its commit, and a digest of its
-        uncommitted changes where there are any.
+        uncommitted changes where there are any; without a repository, a
+        digest of all.
     :param constraints: a file or URL of upper constraints.
+    :param constraints_digest: of the file.
+    :param dependencies: lines of a requirements file that bring, as far as
+        it is known beforehand, what the agent's code needs.
     """
 
     source: str
@@ -40,6 +45,8 @@ class Agent:
     ref: str = ""
     state: str = ""
     constraints: str = ""
+    constraints_digest: str = ""
+    dependencies: str = ""
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the element trove-guest-agent."""
@@ -53,6 +60,17 @@ class Agent:
         }[self.source]
         if self.constraints:
             values["DIB_TROVE_AGENT_CONSTRAINTS"] = self.constraints
+        if self.dependencies:
+            values["DIB_TROVE_AGENT_DEPENDENCIES"] = self.dependencies
+        return values
+
+    def places(self) -> dict[str, str]:
+        """Return what lies at the places that variables name."""
+        values = {}
+        if self.source == "checkout":
+            values["DIB_TROVE_AGENT_CHECKOUT"] = self.state
+        if self.constraints_digest:
+            values["DIB_TROVE_AGENT_CONSTRAINTS"] = self.constraints_digest
         return values
 
 
@@ -74,19 +92,27 @@ def parse(
                 hint="leave it out, and let git's credential helper or"
                 " ~/.netrc of the building user supply it",
             )
-    limits = _constraints(constraints)
-    if not text:
-        return Agent("pypi", series.requirement, constraints=limits)
+    return dataclasses.replace(
+        _source(text or series.requirement, series),
+        **_constraints(constraints),
+    )
+
+
+def _source(text: str, series: model.Series) -> Agent:
     if text.startswith("git+"):
         match = _GIT.match(text[4:])
         if match:
             ref = match["ref"] or series.git_ref
-            return Agent("git", match["url"], ref=ref, constraints=limits)
+            # what a commit needs is not known before it is fetched; nearly
+            # all of it is what the series' release needs
+            return Agent(
+                "git", match["url"], ref=ref, dependencies=series.requirement
+            )
     directory = pathlib.Path(text).expanduser()
     if directory.is_dir():
-        return _checkout(directory.resolve(), limits)
+        return _checkout(directory.resolve())
     if _REQUIREMENT.match(text):
-        return Agent("pypi", text, constraints=limits)
+        return Agent("pypi", text, dependencies=text)
     raise errors.UsageError(
         f"--agent {text}: neither a directory, nor git+URL[@REF], nor a"
         " requirement on trove",
@@ -95,30 +121,49 @@ def parse(
     )
 
 
-def _constraints(text: str | None) -> str:
+def _constraints(text: str | None) -> dict[str, str]:
     if not text or "://" in text:
-        return text or ""
+        return {"constraints": text or ""}
     file = pathlib.Path(text).expanduser()
     if not file.is_file():
         raise errors.UsageError(
             f"--constraints {text}: there is no such file",
             hint="name a file, or a URL",
         )
-    return str(file.resolve())
+    return {
+        "constraints": str(file.resolve()),
+        "constraints_digest": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
 
 
-def _checkout(directory: pathlib.Path, constraints: str) -> Agent:
+def _checkout(directory: pathlib.Path) -> Agent:
     if not (directory / "trove" / "guestagent").is_dir():
         raise errors.UsageError(
             f"--agent {directory}: this is no checkout of Trove",
             hint="name the directory that holds trove/guestagent",
         )
-    state = ""
     if (directory / ".git").exists():
         state = _state(directory)
+    else:
+        state = elements.digest(directory)
     return Agent(
-        "checkout", str(directory), state=state, constraints=constraints
-    )
+        "checkout", str(directory), state=state,
+        dependencies=_requirements(directory / "requirements.txt"),
+    )  # fmt: skip
+
+
+def _requirements(file: pathlib.Path) -> str:
+    """Return what a file requires, without comments.
+
+    :returns: nothing where there is no such file: all is installed with the
+        agent's code then.
+    """
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return ""
+    words = (line.partition("#")[0].strip() for line in lines)
+    return "\n".join(filter(None, words))
 
 
 def _state(directory: pathlib.Path) -> str:

@@ -3,29 +3,25 @@
 
 import collections.abc
 import dataclasses
-import datetime
-import importlib.metadata
-import json
 import pathlib
 import time
 import typing
-import uuid
 
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import sbom
-from trove_tools.container import prepare
-from trove_tools.container import sources
+from trove_tools.image import cache as _cache
+from trove_tools.image import describe
 from trove_tools.image import dib
 from trove_tools.image import disk
 from trove_tools.image import host
-from trove_tools.image import natives
-from trove_tools.image import packages
+from trove_tools.image import layers
 from trove_tools.image import plan as _plan
+from trove_tools.image import stack
 from trove_tools.image import timeline as _timeline
 from trove_tools.image import workspace
-from trove_tools.inspection import contents
+from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import inspect
 from trove_tools.report import page
 
@@ -67,15 +63,6 @@ class Result:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made:
-    """What is known of an image that was just made, besides its plan."""
-
-    timeline: _timeline.Timeline
-    containers: list[prepare.Prepared]
-    contents: contents.Contents
-
-
 def current(
     plan: _plan.Plan, output: pathlib.Path
 ) -> manifest.Manifest | None:
@@ -100,6 +87,7 @@ def build(
     *,
     output: pathlib.Path,
     work: pathlib.Path | None,
+    cache: _cache.Cache,
     force: bool,
     screen: console.Console,
 ) -> Result:
@@ -107,6 +95,7 @@ def build(
 
     :param output: the directory that gets it.
     :param work: where diskimage-builder works, if not there too.
+    :param cache: where layers come from, and go to.
     :param force: build even if it is there.
     :raises MissingToolError: the host lacks something.
     :raises UsageError: a directory cannot be used.
@@ -114,30 +103,30 @@ def build(
         the log.
     """
     begin = time.monotonic()
-    found = None if force else current(plan, output)
-    if found is not None:
+    there = None if force else current(plan, output)
+    if there is not None:
         image = output / plan.file
         log = manifest.sidecar(image) / "build.log"
-        return Result(image, found, log, False, time.monotonic() - begin)
+        return Result(image, there, log, False, time.monotonic() - begin)
+    missing = stack.missing(plan.layers, cache)
     host.require_tools("build")
-    for container in plan.containers:
-        host.require_tools(
-            "packages" if container["source"] == "packages" else "containers"
-        )
+    for layer in missing:
+        for container in layer.containers:
+            packaged = container["source"] == "packages"
+            host.require_tools("packages" if packaged else "containers")
     host.require_root()
-    host.require_space(output, work)
+    host.require_space(output, work, cache.directory)
     with workspace.open_workspace(output, plan.file, work) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
-            ready = _make(plan, space, screen)
-            made = _describe(plan, space, ready)
+            made, found = _make(plan, space, cache, missing, screen)
         except errors.TroveToolsError as exc:
             kept = space.keep_log(output)
             where = f"the whole log is in {kept}"
             exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
             raise
         manifest.write(made, manifest.path(space.image))
-        sbom.write(ready.contents, made, sbom.path(space.image))
+        sbom.write(found, made, sbom.path(space.image))
         page.write(space.image)
         image = space.publish(output)
     log = manifest.sidecar(image) / "build.log"
@@ -147,159 +136,68 @@ def build(
 def _make(
     plan: _plan.Plan,
     space: workspace.Workspace,
+    cache: _cache.Cache,
+    missing: collections.abc.Sequence[layers.Layer],
     screen: console.Console,
-) -> _Made:
-    """Run diskimage-builder and bring the result into its format."""
-    steps = len(plan.containers) + len(dib.PHASES) + 3
-    timeline = _timeline.Timeline()
+) -> tuple[manifest.Manifest, _contents.Contents]:
+    """Make the image in the workspace; return what it is, and has in it."""
+    steps = len(dib.PHASES) + 3
+    for layer in missing:
+        steps += stack.STEPS + len(layer.containers)
     with screen.progress(plan.name, steps) as progress:
-        prepared = []
-        if plan.natives:
-            with timeline.within("step", "packages"):
-                natives.prepare(plan, space, progress)
-        if plan.containers:
-            with timeline.within("step", "containers"):
-                prepared = _prepare(plan, space, progress)
-        dib.run(
-            plan,
-            space.stem,
+        timeline = _timeline.Timeline()
+        run = dib.Run(
+            arch=plan.guest["arch"],
+            distribution=plan.guest["distribution"],
+            elements_path=plan.elements_path,
             work=space.work.resolve(),
             log=space.log,
             progress=progress,
             timeline=timeline,
+            downloads=pathlib.Path(plan.downloads or cache.downloads),
             containers=space.containers,
             natives=space.natives,
         )
-        progress.state("look for what must not be in an image")
+        below = stack.Stack(plan.layers, cache, run, plan.guest)
+        last = plan.layers[-1]
         kind = "tar" if plan.output["format"] == "tar" else "raw"
-        raw = space.stem.with_name(f"{space.stem.name}.{kind}")
-        with timeline.within("step", "inspect"):
-            found = inspect.inspect(raw)
-            found.require_safe()
-        progress.advance()
-        if plan.output["format"] == "qcow2":
-            progress.state("convert to qcow2")
-            with timeline.within("step", "convert"):
-                disk.to_qcow2(raw, space.image, plan.output["compression"])
-                raw.unlink()
-        progress.advance()
+        with below.top() as entry:
+            with timeline.within("layer", last.name):
+                run.build(last, space.stem, kind, entry.archive)
+            facts = entry.record.facts
+        found = _finish(plan, space, run)
         progress.state("describe")
-    return _Made(timeline, prepared, found.contents)
+        reports = [
+            *below.reports(), stack.Report(last.name, last.digest, False),
+        ]  # fmt: skip
+        return describe.describe(
+            plan,
+            space,
+            reports=reports,
+            timeline=timeline,
+            facts=facts,
+            contents=found,
+        ), found
 
 
-def _prepare(
-    plan: _plan.Plan,
-    space: workspace.Workspace,
-    progress: console.Progress,
-) -> list[prepare.Prepared]:
-    """Lay the containers where the element finds them.
+def _finish(
+    plan: _plan.Plan, space: workspace.Workspace, run: dib.Run
+) -> _contents.Contents:
+    """Look into the disk, and bring it into its format.
 
-    :raises BuildError: one cannot be had, or is of another version.
+    :returns: what is in it.
     """
-    prepared = []
-    mirror = plan.environment.get("DIB_DISTRIBUTION_MIRROR")
-    with open(space.log, "a") as log:
-        for entry in plan.containers:
-            container = sources.Container(**entry)
-            progress.state(f"container of {container.datastore}")
-            made = prepare.prepare(
-                container,
-                space.containers,
-                guest=plan.guest,
-                mirror=mirror,
-                security=plan.environment.get("DIB_DEBIAN_SECURITY_MIRROR"),
-                log=log.write,
-            )
-            for server in container.packages[:1]:
-                packages.of_version(
-                    {server: made.installed},
-                    server,
-                    container.version,
-                    mirror or "the mirror",
-                )
-            prepared.append(made)
-            progress.advance()
-    return prepared
-
-
-def _describe(
-    plan: _plan.Plan,
-    space: workspace.Workspace,
-    found: _Made,
-) -> manifest.Manifest:
-    """Return the manifest of the image that was just made."""
-    image = space.image
-    virtual = image.stat().st_size
-    if plan.output["format"] != "tar":
-        virtual = disk.info(image)["virtual-size"]
-    agent = _facts(space, "trove-guest-agent.json")
-    # what pip installed besides stays in the element's own file
-    agent.pop("packages", None)
-    return manifest.Manifest(
-        build_id=uuid.uuid4().hex,
-        created=datetime.datetime.now(datetime.UTC).isoformat(
-            timespec="seconds"
-        ),
-        image={
-            "file": image.name,
-            "format": plan.output["format"],
-            "size": image.stat().st_size,
-            "virtual_size": virtual,
-            **manifest.digests(image),
-        },
-        guest=plan.guest,
-        series=plan.series,
-        agent=agent,
-        datastores=tuple(_datastores(plan, space, found.containers)),
-        plan=plan.as_dict(),
-        plan_digest=plan.digest(),
-        tools={
-            name: importlib.metadata.version(name)
-            for name in ("trove-tools", "diskimage-builder")
-        },
-        timeline=tuple(found.timeline.as_list()),
-        contents={
-            "system": found.contents.system,
-            "directories": found.contents.directories,
-            "configuration": found.contents.configuration,
-        },
-    )
-
-
-def _datastores(
-    plan: _plan.Plan,
-    space: workspace.Workspace,
-    containers: list[prepare.Prepared],
-) -> collections.abc.Iterator[manifest.Datastore]:
-    """Yield what the image serves, with what is really installed.
-
-    :raises BuildError: that is not what the plan says.
-    """
-    prepared = {each.container.datastore: each for each in containers}
-    for entry in plan.datastores:
-        container = prepared.get(entry["name"])
-        if container is not None:
-            yield manifest.Datastore(
-                **entry,
-                installed=container.installed,
-                containers=(container.as_dict(),),
-            )
-            continue
-        yield manifest.Datastore(
-            **entry, installed=natives.installed(entry, plan, space)
-        )
-
-
-def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
-    """Return what an element found out inside the image.
-
-    :raises BuildError: the element did not say it.
-    """
-    file = space.sidecar / "dib-manifests" / name
-    try:
-        found: dict[str, typing.Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as exc:
-        raise errors.BuildError(
-            f"the build ended without {name}: {exc}"
-        ) from exc
-    return found
+    kind = "tar" if plan.output["format"] == "tar" else "raw"
+    raw = space.stem.with_name(f"{space.stem.name}.{kind}")
+    run.progress.state("look for what must not be in an image")
+    with run.timeline.within("step", "inspect"):
+        found = inspect.inspect(raw)
+        found.require_safe()
+    run.progress.advance()
+    if plan.output["format"] == "qcow2":
+        run.progress.state("convert to qcow2")
+        with run.timeline.within("step", "convert"):
+            disk.to_qcow2(raw, space.image, plan.output["compression"])
+            raw.unlink()
+    run.progress.advance()
+    return found.contents

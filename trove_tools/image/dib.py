@@ -8,6 +8,7 @@ why.
 """
 
 import collections
+import dataclasses
 import getpass
 import os
 import pathlib
@@ -17,20 +18,22 @@ import sys
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import process
-from trove_tools.image import plan as _plan
+from trove_tools.image import below
+from trove_tools.image import elements
+from trove_tools.image import layers
 from trove_tools.image import timeline as _timeline
 
 #: diskimage-builder's phases in their order, in a user's words.
 PHASES = {
-    "root": "base system",
+    "root": "lay the ground",
     "extra-data": "copy data into the build",
     "pre-install": "prepare for packages",
-    "install": "install packages and agent",
+    "install": "install packages",
     "post-install": "configure",
     "post-root": "finish the root",
-    "block-device": "partition the disk",
-    "pre-finalise": "prepare the file system",
-    "finalise": "install the boot loader",
+    "block-device": "see where it goes",
+    "pre-finalise": "go there",
+    "finalise": "make it start",
     "cleanup": "clean up",
 }
 
@@ -84,13 +87,18 @@ _REMEDIES = (
 class Log:
     """Follows diskimage-builder's output line by line.
 
+    :param layer: the layer's name.
     :param progress: told of each new phase.
     :param timeline: told of each phase and hook.
     """
 
     def __init__(
-        self, progress: console.Progress, timeline: _timeline.Timeline
+        self,
+        layer: str,
+        progress: console.Progress,
+        timeline: _timeline.Timeline,
     ) -> None:
+        self._layer = layer
         self._progress = progress
         self._timeline = timeline
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
@@ -117,7 +125,7 @@ class Log:
         self.phase = phase
         if phase:
             self._timeline.enter("phase", phase)
-            self._progress.state(PHASES.get(phase, phase))
+            self._progress.state(f"{self._layer}: {PHASES[phase]}")
 
     def failure(self, status: int) -> errors.BuildError:
         """Return the error that tells why the build stopped here."""
@@ -132,98 +140,128 @@ class Log:
         remedies = [remedy for sign, remedy in _REMEDIES if sign.search(text)]
         return errors.BuildError(
             f"diskimage-builder failed with status {status}"
-            f" in {where}:{shown}",
+            f" in {where} of the layer {self._layer}:{shown}",
             hint=remedies[0] if remedies else None,
         )
 
 
-def command(plan: _plan.Plan, stem: pathlib.Path) -> list[str]:
-    """Return the command line that builds a plan.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run of diskimage-builder needs besides the layer itself.
 
-    :param stem: the image's path without an ending.
-    """
-    kind = "tar" if plan.output["format"] == "tar" else "raw"
-    return [
-        # the one installed with us, whatever is first on PATH
-        os.path.join(sys.prefix, "bin", "disk-image-create"),
-        # without the element "base", whose packages no guest of ours needs
-        "-n",
-        "-a", plan.guest["arch"],
-        "-t", kind,
-        "-o", os.fspath(stem),
-        *plan.elements,
-    ]  # fmt: skip
-
-
-def environment(
-    plan: _plan.Plan,
-    work: pathlib.Path,
-    containers: pathlib.Path,
-    natives: pathlib.Path,
-) -> dict[str, str]:
-    """Return the variables that diskimage-builder is given.
-
-    :param work: the directory for all that it mounts and writes.
-    :param containers: the directory with the containers' archives.
-    :param natives: that with what the native datastores' elements read.
-    """
-    binaries = os.path.join(sys.prefix, "bin")
-    path = process.environment()["PATH"]
-    return {
-        **plan.environment,
-        "DIB_TROVE_CONTAINERS": os.fspath(containers),
-        "DIB_TROVE_NATIVES": os.fspath(natives),
-        "ELEMENTS_PATH": ":".join(plan.elements_path),
-        "PATH": f"{binaries}:{path}",
-        "TMP_DIR": os.fspath(work),
-        # diskimage-builder gives files back to $USER, which not every
-        # environment has
-        "USER": getpass.getuser(),
-    }
-
-
-def run(
-    plan: _plan.Plan,
-    stem: pathlib.Path,
-    *,
-    work: pathlib.Path,
-    log: pathlib.Path,
-    progress: console.Progress,
-    timeline: _timeline.Timeline,
-    containers: pathlib.Path,
-    natives: pathlib.Path,
-) -> None:
-    """Build a plan's raw disk (or tar archive).
-
-    :param stem: the result's path without an ending.
+    :param arch: the guest's architecture.
+    :param distribution: the guest's.
+    :param elements_path: where elements are, besides diskimage-builder's.
     :param work: an empty directory, with no blank in its path.
     :param log: takes all that diskimage-builder prints.
     :param progress: told of each phase; there are ``len(PHASES)``.
     :param timeline: told of each phase and hook.
+    :param downloads: where downloads are kept.
     :param containers: the directory with the containers' archives.
     :param natives: that with what the native datastores' elements read.
-    :raises BuildError: it failed.
     """
-    follower = Log(progress, timeline)
-    # it works there, so that all its processes can be told from others
-    child = process.start(
-        command(plan, stem),
-        env=environment(plan, work, containers, natives),
-        cwd=work,
-        pipe=True,
-    )
-    assert child.stdout is not None
-    try:
-        with open(log, "a") as stream:
-            for raw in child.stdout:
-                line = raw.decode(errors="replace")
-                stream.write(line)
-                stream.flush()
-                follower.line(line)
-        status = child.wait()
-    finally:
-        # whoever called takes down what this leaves mounted
-        process.stop(child)
-    if status != 0:
-        raise follower.failure(status)
-    follower.enter("")
+
+    arch: str
+    distribution: str
+    elements_path: tuple[str, ...]
+    work: pathlib.Path
+    log: pathlib.Path
+    progress: console.Progress
+    timeline: _timeline.Timeline
+    downloads: pathlib.Path
+    containers: pathlib.Path
+    natives: pathlib.Path
+
+    def command(
+        self, layer: layers.Layer, stem: pathlib.Path, kind: str
+    ) -> list[str]:
+        """Return the command line that builds a layer.
+
+        :param stem: the result's path without an ending.
+        :param kind: tar or raw.
+        """
+        return [
+            # the one installed with us, whatever is first on PATH
+            os.path.join(sys.prefix, "bin", "disk-image-create"),
+            # without the element "base", whose packages no guest of ours needs
+            "-n",
+            "-a", self.arch,
+            "-t", kind,
+            "-o", os.fspath(stem),
+            *layer.elements,
+        ]  # fmt: skip
+
+    def environment(
+        self, layer: layers.Layer, parent: pathlib.Path | None
+    ) -> dict[str, str]:
+        """Return the variables that diskimage-builder is given.
+
+        :param parent: the archive of the layer below.
+        """
+        binaries = os.path.join(sys.prefix, "bin")
+        path = process.environment()["PATH"]
+        places = (os.fspath(self._below(layer)), *self.elements_path)
+        return {
+            # a layer is not a disk, and nothing is to be counted
+            "DIB_IMAGE_SIZE": "1",
+            **layer.environment,
+            "DIB_IMAGE_CACHE": os.fspath(self.downloads),
+            "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
+            "DIB_TROVE_NATIVES": os.fspath(self.natives),
+            "DIB_TROVE_LAYER": os.fspath(parent or ""),
+            "ELEMENTS_PATH": ":".join(places),
+            "PATH": f"{binaries}:{path}",
+            "TMP_DIR": os.fspath(self.work),
+            # diskimage-builder gives files back to $USER, which not every
+            # environment has
+            "USER": getpass.getuser(),
+        }
+
+    def _below(self, layer: layers.Layer) -> pathlib.Path:
+        return self.work / f"elements-{layer.name}"
+
+    def build(
+        self,
+        layer: layers.Layer,
+        stem: pathlib.Path,
+        kind: str,
+        parent: pathlib.Path | None = None,
+    ) -> None:
+        """Build a layer.
+
+        :param stem: the result's path without an ending.
+        :param kind: tar or raw.
+        :param parent: the archive of the layer below.
+        :raises BuildError: it failed.
+        """
+        below.write(
+            layer,
+            (*self.elements_path, elements.shipped()),
+            self._below(layer),
+        )
+        follower = Log(layer.name, self.progress, self.timeline)
+        # what diskimage-builder is to see of the variables is the layer's
+        hidden = [name for name in os.environ if name.startswith("DIB_")]
+        # it works there, so that all its processes can be told from others
+        child = process.start(
+            self.command(layer, stem, kind),
+            env=self.environment(layer, parent),
+            without=hidden,
+            cwd=self.work,
+            pipe=True,
+        )
+        assert child.stdout is not None
+        try:
+            with open(self.log, "a") as stream:
+                for raw in child.stdout:
+                    line = raw.decode(errors="replace")
+                    stream.write(line)
+                    stream.flush()
+                    follower.line(line)
+            status = child.wait()
+        finally:
+            # whoever called takes down what this leaves mounted
+            process.stop(child)
+        if status != 0:
+            raise follower.failure(status)
+        follower.enter("")

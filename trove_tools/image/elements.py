@@ -1,14 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where diskimage-builder's elements are: ours and the user's."""
+"""diskimage-builder's elements: where they are, and what is in them."""
 
 import collections.abc
+import dataclasses
 import hashlib
 import pathlib
+import re
 
 from trove_tools import errors
 
 #: Inside the package, so that a wheel and an editable install both have it.
 DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
+
+#: What the guest is besides the distribution's system, and the agent in it.
+GUEST, AGENT, VENV = (
+    "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
+)  # fmt: skip
+#: Begins a layer on the one below, and ends one without a disk.
+ROOT, END = "trove-layer-root", "trove-layer-end"
+#: The last word in every layer, and in the image.
+CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
+#: Elements that no catalog names.
+ALWAYS = (GUEST, AGENT, VENV, ROOT, END, CLEAN, *FINISH)
+
+_VARIABLE = re.compile(r"\bDIB_\w+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Element:
+    """What is known of an element without running it.
+
+    :param digest: of all its files.
+    :param needs: the elements that it depends on.
+    :param provides: the names that it stands for besides its own.
+    :param variables: diskimage-builder's variables that its files name.
+    :param exports: those that its files in ``environment.d`` name: all
+        later layers see these files.
+    """
+
+    digest: str
+    needs: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()
+    exports: frozenset[str] = frozenset()
+
+
+Library = collections.abc.Mapping[str, Element]
 
 
 def path(further: str | None = None) -> tuple[str, ...]:
@@ -28,21 +65,128 @@ def path(further: str | None = None) -> tuple[str, ...]:
     return (*resolved, str(DIRECTORY))
 
 
-def digest(
-    directories: collections.abc.Iterable[str | pathlib.Path],
-) -> str:
-    """Return a digest of all files below some directories.
+def disk(partition_table: str) -> str:
+    """Return the element that lays out a disk.
 
-    It changes with a file's path below its directory, its content, and
+    :param partition_table: mbr or gpt.
+    """
+    return f"block-device-trove-{partition_table}"
+
+
+def shipped() -> str:
+    """Return the directory with diskimage-builder's own elements."""
+    import diskimage_builder.paths
+
+    return str(diskimage_builder.paths.get_path("elements"))
+
+
+def find(
+    name: str, directories: collections.abc.Iterable[str | pathlib.Path]
+) -> pathlib.Path | None:
+    """Return an element's directory; the first one that has it counts."""
+    for directory in map(pathlib.Path, directories):
+        if (directory / name).is_dir():
+            return directory / name
+    return None
+
+
+def names(
+    directories: collections.abc.Iterable[str | pathlib.Path],
+) -> set[str]:
+    """Return the names of all elements in some directories."""
+    return {
+        entry.name
+        for directory in directories
+        for entry in pathlib.Path(directory).iterdir()
+        if entry.is_dir() and not entry.name.startswith("_")
+    }
+
+
+def read(
+    names: collections.abc.Iterable[str],
+    directories: collections.abc.Sequence[str | pathlib.Path],
+) -> dict[str, Element]:
+    """Read elements and all that they depend on.
+
+    Names without a directory are left out: other elements provide them.
+
+    :param directories: where elements are, the strongest first.
+    """
+    library: dict[str, Element] = {}
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        directory = find(name, directories)
+        if name in library or directory is None:
+            continue
+        library[name] = _read(directory)
+        queue.extend(library[name].needs)
+    return library
+
+
+def reach(
+    names: collections.abc.Iterable[str],
+    library: Library,
+    *,
+    without: collections.abc.Collection[str] = (),
+) -> set[str]:
+    """Return elements and all that they depend on.
+
+    :param without: elements that are neither taken nor looked behind.
+    """
+    provided: set[str] = set()
+    found: set[str] = set()
+    queue = [name for name in names if name not in without]
+    while queue:
+        name = queue.pop()
+        if name in found or name not in library:
+            continue
+        found.add(name)
+        provided.update(library[name].provides)
+        queue.extend(set(library[name].needs).difference(without))
+    return found - provided
+
+
+def digest(directory: pathlib.Path) -> str:
+    """Return a digest of all files below a directory.
+
+    It changes with a file's path below the directory, its content, and
     whether it can be executed: all that a build could notice.
     """
     total = hashlib.sha256()
-    for directory in map(pathlib.Path, directories):
-        for file in sorted(directory.rglob("*")):
-            if not file.is_file() or "__pycache__" in file.parts:
-                continue
-            run = "x" if file.stat().st_mode & 0o100 else "-"
-            name = file.relative_to(directory)
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f"{name} {run} {content}\n".encode())
+    for file in _files(directory):
+        run = "x" if file.stat().st_mode & 0o100 else "-"
+        name = file.relative_to(directory)
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{name} {run} {content}\n".encode())
     return total.hexdigest()
+
+
+def _files(directory: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
+    for file in sorted(directory.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file
+
+
+def _read(directory: pathlib.Path) -> Element:
+    variables: set[str] = set()
+    exports: set[str] = set()
+    for file in _files(directory):
+        named = _VARIABLE.findall(file.read_text(errors="replace"))
+        variables.update(named)
+        if file.parent.name == "environment.d":
+            exports.update(named)
+    return Element(
+        digest=digest(directory),
+        needs=_lines(directory / "element-deps"),
+        provides=_lines(directory / "element-provides"),
+        variables=frozenset(variables),
+        exports=frozenset(exports),
+    )
+
+
+def _lines(file: pathlib.Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(file.read_text().split()))
+    except FileNotFoundError:
+        return ()

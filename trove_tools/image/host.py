@@ -14,11 +14,11 @@ _GIB = 1024**3
 
 #: Space that a build takes at its peak, GiB: the unpacked root and the raw
 #: disk in the work directory (measured: 1.5 and 1.3 for Debian 13 with
-#: MariaDB), the raw disk and the image in the output directory, and the
-#: packages that diskimage-builder keeps in its cache.
+#: MariaDB), the raw disk and the image in the output directory, and layers
+#: and packages in the cache.
 WORK_SPACE = 4
 OUTPUT_SPACE = 3
-CACHE_SPACE = 1
+CACHE_SPACE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +33,6 @@ class Finding:
     ok: bool
     found: str
     remedy: str = ""
-
-
-def cache_directory() -> pathlib.Path:
-    """Return where diskimage-builder keeps what it has downloaded."""
-    named = os.environ.get("DIB_IMAGE_CACHE")
-    return pathlib.Path(named or "~/.cache/image-create").expanduser()
 
 
 def require_tools(purpose: str, arch: str = "amd64") -> None:
@@ -86,7 +80,7 @@ def may_be_root() -> bool:
 
 
 def space(
-    output: pathlib.Path, work: pathlib.Path | None
+    output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
 ) -> list[Finding]:
     """Compare free disk space with what a build takes.
 
@@ -96,7 +90,7 @@ def space(
     for directory, size in (
         (output, OUTPUT_SPACE),
         (work or output, WORK_SPACE),
-        (cache_directory(), CACHE_SPACE),
+        (cache, CACHE_SPACE),
     ):
         place = _existing(directory)
         device = place.stat().st_dev
@@ -110,18 +104,21 @@ def space(
                 f"disk space in {place}",
                 free >= size,
                 f"{free:.1f} GiB free, {size} GiB needed",
-                "make room, or give --output-dir and --work-dir elsewhere",
+                "make room, or give --output-dir, --work-dir and --cache-dir"
+                " elsewhere",
             )
         )
     return findings
 
 
-def require_space(output: pathlib.Path, work: pathlib.Path | None) -> None:
+def require_space(
+    output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
+) -> None:
     """Make sure that a build will not fill the disk.
 
     :raises MissingToolError: there is too little space.
     """
-    for finding in space(output, work):
+    for finding in space(output, work, cache):
         if not finding.ok:
             raise errors.MissingToolError(
                 f"too little {finding.check}: {finding.found}",

@@ -11,6 +11,7 @@ import hashlib
 import json
 import typing
 
+from trove_tools.image import layers as _layers
 from trove_tools.image import request as _request
 
 
@@ -20,13 +21,9 @@ class Plan:
 
     :param name: the image's name, without an ending.
     :param datastores: what the image serves, as in the manifest.
-    :param elements: for diskimage-builder, in this order.
-    :param elements_path: where they are, besides diskimage-builder's.
-    :param environment: what reaches diskimage-builder.
+    :param layers: what it is built from, the first one first.
+    :param elements_path: where elements are, besides diskimage-builder's.
     :param output: format, compression, partition_table, disk_size (GiB).
-    :param inputs: versions and digests of what takes part.
-    :param containers: what is put into the guest's image store.
-    :param natives: what is installed in the guest's own system.
     """
 
     name: str
@@ -34,18 +31,19 @@ class Plan:
     guest: dict[str, str]
     series: dict[str, str]
     agent: dict[str, str]
-    elements: tuple[str, ...]
+    layers: tuple[_layers.Layer, ...]
     elements_path: tuple[str, ...]
-    environment: dict[str, str]
     output: dict[str, typing.Any]
-    inputs: dict[str, str]
-    containers: tuple[dict[str, typing.Any], ...] = ()
-    natives: tuple[dict[str, typing.Any], ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
         plain: dict[str, typing.Any] = json.loads(
-            json.dumps(dataclasses.asdict(self))
+            json.dumps(
+                {
+                    **dataclasses.asdict(self),
+                    "layers": [layer.as_dict() for layer in self.layers],
+                }
+            )
         )
         return {**plain, "digest": self.digest()}
 
@@ -53,17 +51,30 @@ class Plan:
         """Return the digest of all that decides the image's content.
 
         Not of where things lie: a checkout that was moved builds the same
-        image.  The elements' content is among the inputs.
+        image.  All that goes into the layers is in the digest of the last.
         """
         content = dataclasses.asdict(self)
-        del content["elements_path"]
-        for container in content["containers"]:
-            del container["path"]
-        for native in content["natives"]:
-            if native["file"] is not None:
-                del native["file"]["location"]
+        del content["elements_path"], content["agent"]
+        content["layers"] = self.layers[-1].digest
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def containers(self) -> tuple[dict[str, typing.Any], ...]:
+        """What is put into the guest's image store."""
+        return tuple(
+            each for layer in self.layers for each in layer.containers
+        )
+
+    @property
+    def mirror(self) -> str | None:
+        """The package mirror, where it is known."""
+        return self.layers[0].environment.get(_layers.MIRROR)
+
+    @property
+    def downloads(self) -> str | None:
+        """Where the user wants diskimage-builder to keep downloads."""
+        return self.layers[0].environment.get("DIB_IMAGE_CACHE")
 
     @property
     def file(self) -> str:
@@ -105,23 +116,8 @@ def make(request: _request.Request) -> Plan:
             "state": request.agent.state,
             "constraints": request.agent.constraints,
         },
-        elements=(
-            *guest.elements,
-            "vm",
-            f"block-device-trove-{request.partition_table}",
-            "trove-guest",
-            "trove-guest-agent",
-            # once each, in the order of the datastores
-            *dict.fromkeys(
-                element
-                for each in request.choices
-                for element in each.elements
-            ),
-            *request.further_elements,
-            "manifests",
-        ),
+        layers=_layers.chain(request, _environment(request)),
         elements_path=request.elements_path,
-        environment=_environment(request),
         output={
             "format": request.image_format,
             "compression": request.compression
@@ -130,18 +126,6 @@ def make(request: _request.Request) -> Plan:
             "partition_table": request.partition_table,
             "disk_size": request.disk_size,
         },
-        inputs={
-            "diskimage-builder": request.dib_version,
-            "elements": request.elements_digest,
-        },
-        containers=tuple(
-            each.container.as_dict()
-            for each in request.choices
-            if each.container
-        ),
-        natives=tuple(
-            each.native.as_dict() for each in request.choices if each.native
-        ),
     )
 
 
@@ -172,8 +156,8 @@ def _environment(request: _request.Request) -> dict[str, str]:
     if request.guest_user:
         values["DIB_TROVE_GUEST_USER"] = request.guest_user
     if request.mirrors.archive:
-        values["DIB_DISTRIBUTION_MIRROR"] = request.mirrors.archive
+        values[_layers.MIRROR] = request.mirrors.archive
     if request.mirrors.security:
         # read by debian-minimal; the other systems have one mirror for all
-        values["DIB_DEBIAN_SECURITY_MIRROR"] = request.mirrors.security
+        values[_layers.SECURITY_MIRROR] = request.mirrors.security
     return dict(sorted(values.items()))

@@ -10,7 +10,6 @@ import collections.abc
 import dataclasses
 import importlib.metadata
 import os
-import pathlib
 
 from trove_tools import errors
 from trove_tools import options
@@ -59,6 +58,7 @@ class Request:
     """One image that somebody wants.
 
     :param choices: the datastores; at least one.
+    :param library: all elements that may take part.
     :param disk_size: GiB; the catalog's minimum when not given.
     :param inherited: the ``DIB_*`` variables of our own environment.
     :param name: the image's name; made from its content when not given.
@@ -71,7 +71,7 @@ class Request:
     agent: agent.Agent
     mirrors: mirrors.Mirrors
     elements_path: tuple[str, ...]
-    elements_digest: str
+    library: elements.Library
     further_elements: tuple[str, ...]
     guest_user: str | None
     image_format: str
@@ -109,14 +109,13 @@ def make(
     _require_arch(choices, guest, settings.arch)
     size = _disk_size(settings.disk_size, choices)
     places = elements.path(settings.elements_path)
+    further = tuple(_exist(settings.element, places))
     host = mirrors.of_host(guest.distribution)
+    complete = _with_natives(
+        _with_containers(choices, guest, settings), guest, settings, catalog
+    )
     return Request(
-        choices=_with_natives(
-            _with_containers(choices, guest, settings),
-            guest,
-            settings,
-            catalog,
-        ),
+        choices=complete,
         guest=guest,
         arch=settings.arch,
         series=catalog.series,
@@ -128,8 +127,8 @@ def make(
             settings.security_mirror or host.security,
         ),
         elements_path=places,
-        elements_digest=elements.digest(places),
-        further_elements=tuple(_exist(settings.element, places)),
+        library=_library(complete, guest, further, settings, places),
+        further_elements=further,
         guest_user=settings.guest_user,
         image_format=settings.image_format,
         compression=settings.compression,
@@ -331,24 +330,37 @@ def _version(
     return found or version
 
 
-def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
-    import diskimage_builder.paths
+def _library(
+    choices: collections.abc.Iterable[Choice],
+    guest: model.Guest,
+    further: collections.abc.Iterable[str],
+    settings: options.Settings,
+    places: collections.abc.Sequence[str],
+) -> elements.Library:
+    """Read what takes part, and no other of some hundred elements."""
+    named = [
+        *guest.elements,
+        *guest.package_elements,
+        *elements.ALWAYS,
+        elements.disk(settings.partition_table),
+        *further,
+    ]
+    for each in choices:
+        named += [*each.runtime.shared_elements, *each.elements]
+    return elements.read(named, (*places, elements.shipped()))
 
-    shipped = diskimage_builder.paths.get_path("elements")
-    known = {
-        entry.name
-        for place in (*places, shipped)
-        for entry in pathlib.Path(place).iterdir()
-        if entry.is_dir() and not entry.name.startswith("_")
-    }
+
+def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
+    everywhere = (*places, elements.shipped())
     for name in names:
-        if name not in known:
+        if elements.find(name, everywhere) is None:
+            known = elements.names(everywhere)
             near = errors.nearest(name, known, "elements")
             raise errors.UsageError(
                 f"--element {name}: there is no such element",
                 # diskimage-builder alone has over a hundred
                 hint=near.partition("known ")[0]
-                or f"looked in: {', '.join((*places, shipped))}",
+                or f"looked in: {', '.join(everywhere)}",
             )
     return names
 

@@ -12,7 +12,6 @@ import collections.abc
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -21,6 +20,7 @@ import fasteners
 
 from trove_tools import errors
 from trove_tools import process
+from trove_tools import userdirs
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("requirements.txt")
 
@@ -39,9 +39,7 @@ def digest() -> str:
 
 def default_path() -> pathlib.Path:
     """Return where the environment is when the user names no place."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    directory = pathlib.Path(cache).expanduser() / "trove-tools"
-    return directory / f"minicloud-venv-{digest()}"
+    return userdirs.cache() / f"minicloud-venv-{digest()}"
 
 
 def ensure(path: pathlib.Path, report: Report) -> None:

@@ -137,11 +137,6 @@ def inputs(made: manifest.Manifest) -> template.Html:
         ("plan", made.plan_digest),
         ("build", made.build_id),
     ]
-    inputs = made.plan.get("inputs", {})
-    shown += [
-        (name, str(value)) for name, value in inputs.items()
-        if name not in made.tools
-    ]  # fmt: skip
     shown += list(made.tools.items())
     shown.append(
         ("guest agent", " ".join(
@@ -157,11 +152,14 @@ def inputs(made: manifest.Manifest) -> template.Html:
         for datastore in made.datastores
         for container in datastore.containers
     ]  # fmt: skip
-    shown += [
-        (name, value)
-        for name, value in made.plan.get("environment", {}).items()
-    ]
-    shown.append(("elements", ", ".join(made.plan.get("elements", ()))))
+    for layer in made.plan.get("layers", ()):
+        shown.append((f"layer {layer['name']}", layer["digest"]))
+        inputs = {**layer["inputs"], **layer["environment"]}
+        shown += [
+            (f"{layer['name']}: {name}", value)
+            for name, value in inputs.items()
+            if name not in made.tools
+        ]
     return template.parts(
         "input",
         (

@@ -25,6 +25,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import process
+from trove_tools import userdirs
 
 DEVICE = pathlib.Path("/dev/kvm")
 SYSTEM = "qemu-system-x86_64"
@@ -178,8 +179,7 @@ def _ask() -> Kvm:
 
 
 def _cache() -> pathlib.Path:
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(home).expanduser() / "trove-tools" / "kvm.json"
+    return userdirs.cache() / "kvm.json"
 
 
 def _key() -> dict[str, typing.Any]:

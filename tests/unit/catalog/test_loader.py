@@ -269,9 +269,10 @@ class FurtherTest(base.TestCase):
         made = plan.make(
             request.make(["etcd"], samples.settings(), catalog)
         )
-        self.assertIn("trove-datastore-native", made.elements)
+        layer = made.layers[2]
+        self.assertIn("trove-datastore-native", layer.elements)
         self.assertEqual(
-            ["etcd-server"], list(made.natives[0]["settings"]["packages"])
+            ["etcd-server"], list(layer.natives[0]["settings"]["packages"])
         )
         health = catalog.datastore("etcd").health(None, "3.5")
         self.assertRegex('{"etcdserver":"3.5.16"}', health.expect)

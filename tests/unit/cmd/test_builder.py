@@ -2,7 +2,6 @@
 """trove-image-builder's command line, and how it refuses."""
 
 import json
-import pathlib
 
 import ddt
 
@@ -77,7 +76,7 @@ class ReadingTest(CommandCase):
         self.assertEqual(
             "trove-mariadb-11.8-postgresql-17-debian-13-amd64", plan["name"]
         )
-        self.assertEqual(2, len(plan["containers"]))
+        self.assertEqual(2, len(plan["layers"][2]["containers"]))
 
 
 @ddt.ddt
@@ -205,7 +204,6 @@ class DoctorTest(CommandCase):
 
     def test_space_is_added_up_by_file_system(self) -> None:
         place = self.temp_dir()
-        self.set_env(DIB_IMAGE_CACHE=str(place / "cache"))
-        (finding,) = host.space(place / "out", pathlib.Path(place))
+        (finding,) = host.space(place / "out", place, place / "cache")
         total = host.WORK_SPACE + host.OUTPUT_SPACE + host.CACHE_SPACE
         self.assertIn(f"{total} GiB needed", finding.found)

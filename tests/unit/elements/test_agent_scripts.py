@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripts of the element trove-guest-agent.
+"""The scripts of the elements trove-guest-agent and trove-pip.
 
 They run on their own, some of them by the guest's Python, and are loaded
 from their files here.
@@ -15,14 +15,15 @@ import typing
 
 from tests import base
 
-SCRIPTS = pathlib.Path(
-    base.ROOT, "trove_tools", "elements", "trove-guest-agent", "trove-agent"
-)
+ELEMENTS = pathlib.Path(base.ROOT, "trove_tools", "elements")
+AGENT = ELEMENTS / "trove-guest-agent" / "trove-agent"
+PIP = ELEMENTS / "trove-pip" / "trove-pip"
 
 
-def load(name: str) -> typing.Any:
+def load(name: str, directory: pathlib.Path = AGENT) -> typing.Any:
     """Return a script as a module."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    file = directory / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -32,7 +33,7 @@ def load(name: str) -> typing.Any:
 class SettingsCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.pip = load("pip_settings")
+        self.pip = load("pip_settings", PIP)
         self.home = self.temp_dir()
         self.out = self.temp_dir()
 
@@ -91,7 +92,7 @@ class TranslateTest(SettingsCase):
         bundle.write_text("certificate")
         settings, mounts = self.pip.translate({"cert": str(bundle)}, self.out)
         self.assertEqual(
-            {"cert": "/tmp/in_target.d/trove-agent/cert"}, settings
+            {"cert": "/tmp/in_target.d/trove-pip/cert"}, settings
         )
         self.assertEqual("certificate", (self.out / "cert").read_text())
         self.assertEqual({}, mounts)
@@ -106,7 +107,7 @@ class TranslateTest(SettingsCase):
         settings, mounts = self.pip.translate(
             {"find-links": f"{wheels} https://example.org/links"}, self.out
         )
-        inside = f"/tmp/trove-agent-host{wheels}"
+        inside = f"/tmp/trove-pip-host{wheels}"
         self.assertEqual(
             {"find-links": f"{inside} https://example.org/links"}, settings
         )
@@ -119,7 +120,7 @@ class TranslateTest(SettingsCase):
             {"index-url": simple.as_uri()}, self.out
         )
         self.assertEqual(
-            {"index-url": f"file:///tmp/trove-agent-host{simple}"}, settings
+            {"index-url": f"file:///tmp/trove-pip-host{simple}"}, settings
         )
         self.assertEqual([simple.parent], list(mounts))
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and settings that several tests begin with."""
 
+import dataclasses
+import functools
 import typing
 
 from trove_tools import config
@@ -8,6 +10,7 @@ from trove_tools import options
 from trove_tools.catalog import loader
 from trove_tools.container import sources
 from trove_tools.image import agent
+from trove_tools.image import elements
 from trove_tools.image import mirrors
 from trove_tools.image import request
 
@@ -20,6 +23,37 @@ def settings(**changes: typing.Any) -> options.Settings:
         for option in declared
     }
     return options.Settings({**values, **changes})
+
+
+@functools.cache
+def library() -> elements.Library:
+    """Return all elements that our datastores are made of."""
+    catalog = loader.load()
+    runtimes = [
+        runtime
+        for datastore in catalog.datastores.values()
+        for runtime in datastore.runtimes.values()
+    ]
+    return elements.read(
+        [
+            *elements.ALWAYS, elements.disk("mbr"), elements.disk("gpt"),
+            *(name for each in catalog.guests.values()
+              for name in (*each.elements, *each.package_elements)),
+            *(name for each in runtimes
+              for name in (*each.elements, *each.shared_elements)),
+        ],
+        (elements.DIRECTORY, elements.shipped()),
+    )  # fmt: skip
+
+
+def changed(name: str, **changes: typing.Any) -> elements.Library:
+    """Return all elements, with something else in one of them."""
+    known = library()
+    values = {"digest": "1", **changes}
+    element = dataclasses.replace(
+        known.get(name, elements.Element("0")), **values
+    )
+    return {**known, name: element}
 
 
 def a_request(**changes: typing.Any) -> request.Request:
@@ -37,7 +71,7 @@ def a_request(**changes: typing.Any) -> request.Request:
         "agent": agent.Agent("pypi", "trove==1"),
         "mirrors": mirrors.Mirrors("http://a.example/d", "http://s.example"),
         "elements_path": ("/elements",),
-        "elements_digest": "abc",
+        "library": library(),
         "further_elements": (),
         "guest_user": None,
         "image_format": "qcow2",

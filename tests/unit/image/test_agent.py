@@ -38,6 +38,18 @@ class ParseTest(base.TestCase):
             (found.source, found.location, found.ref),
         )
 
+    @ddt.data(
+        (None, "trove>=1"),
+        ("trove==2.0", "trove==2.0"),
+        ("git+http://h/trove@v1", "trove>=1"),
+    )
+    @ddt.unpack
+    def test_what_it_needs(self, text: str | None, needed: str) -> None:
+        self.assertEqual(
+            needed,
+            self.parse(text).environment()["DIB_TROVE_AGENT_DEPENDENCIES"],
+        )
+
     @ddt.data("mariadb", "torve==1", "/nowhere", "http://h/trove")
     def test_neither(self, text: str) -> None:
         error = self.assertRaises(errors.UsageError, self.parse, text)
@@ -87,8 +99,21 @@ class CheckoutTest(base.TestCase):
         newer = self.state()
         self.assertEqual(4, len({clean, changed, new, newer}))
 
-    def test_no_repository(self) -> None:
-        self.assertEqual("", self.state())
+    def test_state_without_a_repository(self) -> None:
+        one = self.state()
+        self.assertEqual(one, self.state())
+        self.file.write_text("2\n")
+        self.assertNotEqual(one, self.state())
+
+    def test_what_it_needs(self) -> None:
+        def needed() -> str:
+            found = agent.parse(str(self.directory), None, SERIES)
+            return found.dependencies
+
+        self.assertEqual("", needed())
+        requirements = self.directory / "requirements.txt"
+        requirements.write_text("# all\npbr>=2 # one\n\nx;os_name=='a'\n")
+        self.assertEqual("pbr>=2\nx;os_name=='a'", needed())
 
     def test_not_trove(self) -> None:
         error = self.assertRaises(

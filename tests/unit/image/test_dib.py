@@ -9,7 +9,9 @@ import ddt
 from tests import base
 from tests.unit.image import samples
 from trove_tools import console
+from trove_tools.image import below
 from trove_tools.image import dib
+from trove_tools.image import elements
 from trove_tools.image import plan
 from trove_tools.image import timeline
 
@@ -33,7 +35,7 @@ class LogTest(base.TestCase):
     def follow(self, *lines: str) -> tuple[dib.Log, Recorder]:
         progress = Recorder()
         self.timeline = timeline.Timeline()
-        log = dib.Log(progress, self.timeline)
+        log = dib.Log("base", progress, self.timeline)
         for line in lines:
             log.line(f"{STAMP}{line}\n")
         return log, progress
@@ -46,7 +48,8 @@ class LogTest(base.TestCase):
             "dib-run-parts Running /tmp/in_target.d/install.d/50-x",
         )
         self.assertEqual(
-            ["base system", "install packages and agent"], progress.states
+            ["base: lay the ground", "base: install packages"],
+            progress.states,
         )
         self.assertEqual(1, progress.steps)
         log.enter("")
@@ -96,40 +99,76 @@ class LogTest(base.TestCase):
         self.assertIn("Element 'x' not found", error.message)
 
 
-class CommandTest(base.TestCase):
-    def test_command_and_environment(self) -> None:
-        self.set_env(PATH="/mine", USER=None)
-        made = plan.make(samples.a_request(elements_path=("/a", "/b")))
-        argv = dib.command(made, pathlib.Path("/out/x"))
-        self.assertTrue(argv[0].endswith("/bin/disk-image-create"))
-        self.assertEqual(
-            ["-n", "-a", "amd64", "-t", "raw", "-o", "/out/x"], argv[1:8]
-        )
-        self.assertEqual(list(made.elements), argv[8:])
-        variables = dib.environment(
-            made,
-            pathlib.Path("/work"),
-            pathlib.Path("/c"),
-            pathlib.Path("/n"),
-        )
-        self.assertEqual("/n", variables["DIB_TROVE_NATIVES"])
-        self.assertEqual("/a:/b", variables["ELEMENTS_PATH"])
-        self.assertEqual("/work", variables["TMP_DIR"])
-        self.assertIn("/usr/sbin", variables["PATH"])
-        self.assertTrue(variables["USER"])
-
-    def test_tar(self) -> None:
-        made = plan.make(samples.a_request(image_format="tar"))
-        self.assertIn("tar", dib.command(made, pathlib.Path("/out/x")))
-
-
-class RunTest(base.TestCase):
-    """The child's side played by a script; the rest is real."""
-
+class RunCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.directory = self.temp_dir()
         self.log = self.directory / "log"
+        self.layers = plan.make(samples.a_request()).layers
+
+    def a_run(self, **changes: typing.Any) -> dib.Run:
+        values: dict[str, typing.Any] = {
+            "arch": "amd64",
+            "distribution": "debian",
+            "elements_path": (str(elements.DIRECTORY),),
+            "work": self.directory,
+            "log": self.log,
+            "progress": console.Progress(),
+            "timeline": timeline.Timeline(),
+            "downloads": pathlib.Path("/downloads"),
+            "containers": pathlib.Path("/containers"),
+            "natives": pathlib.Path("/natives"),
+        }
+        return dib.Run(**{**values, **changes})
+
+
+class CommandTest(RunCase):
+    def test_command(self) -> None:
+        argv = self.a_run().command(
+            self.layers[0], pathlib.Path("/out/x"), "tar"
+        )
+        self.assertTrue(argv[0].endswith("/bin/disk-image-create"))
+        self.assertEqual(
+            ["-n", "-a", "amd64", "-t", "tar", "-o", "/out/x"], argv[1:8]
+        )
+        self.assertEqual(list(self.layers[0].elements), argv[8:])
+
+    def test_environment(self) -> None:
+        self.set_env(PATH="/mine", USER=None)
+        run = self.a_run(elements_path=("/a", "/b"))
+        variables = run.environment(self.layers[1], pathlib.Path("/parent"))
+        self.assertEqual(
+            f"{self.directory}/elements-runtime:/a:/b",
+            variables["ELEMENTS_PATH"],
+        )
+        self.assertEqual(str(self.directory), variables["TMP_DIR"])
+        self.assertEqual("/parent", variables["DIB_TROVE_LAYER"])
+        self.assertEqual("/natives", variables["DIB_TROVE_NATIVES"])
+        self.assertEqual("/downloads", variables["DIB_IMAGE_CACHE"])
+        self.assertIn("/usr/sbin", variables["PATH"])
+        self.assertTrue(variables["USER"])
+
+
+class BelowTest(RunCase):
+    def test_what_a_layer_knows_of_those_below(self) -> None:
+        below.write(
+            self.layers[1],
+            (elements.DIRECTORY, elements.shipped()),
+            self.directory,
+        )
+        element = self.directory / "trove-layer-below"
+        provided = (element / "element-provides").read_text().split()
+        self.assertIn("operating-system", provided)
+        self.assertIn("trove-guest", provided)
+        self.assertNotIn("dpkg", provided)
+        names = {file.name for file in element.glob("environment.d/*")}
+        self.assertIn("10-debian-minimal.bash", names)
+        self.assertIn("05-trove-guest.bash", names)
+        self.assertNotIn("10-dpkg.bash", names)
+
+
+class BuildTest(RunCase):
+    """The child's side played by a script; the rest is real."""
 
     def run_script(self, script: str) -> list[timeline.Span]:
         program = self.fake_program("disk-image-create", script)
@@ -137,28 +176,22 @@ class RunTest(base.TestCase):
         def command(*_: typing.Any) -> list[str]:
             return [str(program)]
 
-        self.patch_object(dib, "command", command)
-        found = timeline.Timeline()
-        dib.run(
-            plan.make(samples.a_request()),
-            self.directory / "x",
-            work=self.directory,
-            log=self.log,
-            progress=console.Progress(),
-            timeline=found,
-            containers=self.directory,
-            natives=self.directory,
-        )
-        return found.spans
+        self.patch_object(dib.Run, "command", command)
+        run = self.a_run()
+        run.build(self.layers[0], self.directory / "x", "tar")
+        return run.timeline.spans
 
     def test_success(self) -> None:
+        self.set_env(DIB_OTHER="of another layer")
         (root,) = self.run_script(
-            "echo dib-run-parts Running /x/root.d/1; echo $TMP_DIR; pwd"
+            "echo dib-run-parts Running /x/root.d/1; echo $TMP_DIR; pwd;"
+            "echo [$DIB_OTHER]"
         )
         self.assertEqual(("phase", "root"), (root.kind, root.name))
         self.assertEqual(["1"], [each.name for each in root.spans])
         self.assertEqual(
-            [str(self.directory)] * 2, self.log.read_text().splitlines()[1:]
+            [*[str(self.directory)] * 2, "[]"],
+            self.log.read_text().splitlines()[1:],
         )
 
     def test_failure(self) -> None:
@@ -167,5 +200,7 @@ class RunTest(base.TestCase):
             self.run_script,
             "echo dib-run-parts Running /x/root.d/1; echo oh; exit 7",
         )
-        self.assertIn("status 7 in hook root.d/1", error.message)
+        self.assertIn(
+            "status 7 in hook root.d/1 of the layer base", error.message
+        )
         self.assertIn("oh", self.log.read_text())

@@ -52,7 +52,7 @@ class PackageTest(base.TestCase):
         self.assertEqual(
             "couchbase-server-community", made.datastores[0]["packages"][0]
         )
-        self.assertIn("trove-package-file", made.elements)
+        self.assertIn("trove-package-file", made.layers[2].elements)
 
     def test_where_it_lies_does_not_change_the_digest(self) -> None:
         first = self.deb("vertica", "24.4.0-1")
@@ -117,8 +117,8 @@ class PackageTest(base.TestCase):
 
     def test_archive(self) -> None:
         file = packages.db2(self.place, "11.5.9")
-        made = self.request("db2", str(file))
-        self.assertNotIn("trove-package-file", plan.make(made).elements)
+        made = plan.make(self.request("db2", str(file)))
+        self.assertNotIn("trove-package-file", made.layers[2].elements)
 
     @ddt.data(
         ({"top": "client"}, "is a package of client, not of server_dec"),

@@ -153,7 +153,13 @@ class PageTest(base.TestCase):
         self.assertIn("does not tell how it was built", text)
 
     def test_passwords_in_addresses_are_not_shown(self) -> None:
-        self.describe(plan={"environment": {"M": "http://u:secret@m/debian"}})
+        layer = {
+            "name": "base",
+            "digest": "0",
+            "inputs": {},
+            "environment": {"M": "http://u:secret@m/debian"},
+        }
+        self.describe(plan={"layers": [layer]})
         text = self.page().text
         self.assertNotIn("secret", text)
         self.assertIn("http://…@m/debian", text)

@@ -20,8 +20,8 @@ import sys
 import urllib.parse
 
 #: Where the output directory and the mounts are seen in the chroot.
-CHROOT_DIR = pathlib.Path("/tmp/in_target.d/trove-agent")
-MOUNT_DIR = pathlib.Path("/tmp/trove-agent-host")
+CHROOT_DIR = pathlib.Path("/tmp/in_target.d/trove-pip")
+MOUNT_DIR = pathlib.Path("/tmp/trove-pip-host")
 
 #: Settings that decide where packages come from, and how they are reached.
 INDEXES = ("index-url", "extra-index-url")

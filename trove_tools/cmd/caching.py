@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-image-builder cache: what is kept, and what goes."""
+
+import argparse
+import datetime
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+from trove_tools import userdirs
+from trove_tools.image import cache as _cache
+from trove_tools.image import upkeep
+
+_GIB = 1024**3
+_DAY = 24 * 60 * 60
+
+
+def open_cache(
+    settings: options.Settings, *, fresh: bool = False
+) -> _cache.Cache:
+    """Return the cache that the options name.
+
+    :param fresh: with nothing in it that is older than this moment.
+    :raises UsageError: it cannot be used.
+    """
+    now = time.time()
+    return _cache.Cache(
+        settings.cache_dir or userdirs.cache(),
+        now if fresh else now - settings.max_age * _DAY,
+    )
+
+
+def evict(settings: options.Settings, cache: _cache.Cache) -> None:
+    """Remove what was used longest ago, down to the limit."""
+    for _ in upkeep.prune(cache, settings.cache_size * _GIB):
+        pass
+
+
+def run(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    """Do what the command line asks for.
+
+    :returns: an exit status.
+    """
+    cache = open_cache(settings)
+    action = {"list": _list, "prune": _prune, "verify": _verify}[flags.action]
+    return action(settings, cache, screen)
+
+
+def _list(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    rows = [_row(cache, entry) for entry in upkeep.entries(cache)]
+    _emit(rows, settings)
+    layers, downloads = (
+        upkeep.size(place) for place in (cache.layers, cache.downloads)
+    )
+    screen.say(
+        f"{cache.directory}: layers {console.size(layers)} (limit"
+        f" {settings.cache_size} GiB), downloads {console.size(downloads)}"
+    )
+    return errors.EXIT_OK
+
+
+def _prune(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    limit = settings.cache_size * _GIB
+    removed = [
+        _row(cache, entry)
+        for entry in upkeep.prune(cache, limit, stale=True)
+    ]
+    _emit(removed, settings)
+    freed = sum(row["size"] for row in removed)
+    screen.say(f"removed {len(removed)} layers, {console.size(freed)}")
+    return errors.EXIT_OK
+
+
+def _verify(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    removed = [{"digest": digest} for digest in upkeep.damaged(cache)]
+    if removed or settings.format != "table":
+        console.emit(removed, settings.format, ("digest",))
+    if not removed:
+        screen.say("every layer is whole")
+        return errors.EXIT_OK
+    screen.say(
+        f"removed {len(removed)} damaged layers; the next build makes them"
+        " anew"
+    )
+    return errors.EXIT_FAILED
+
+
+def _row(cache: _cache.Cache, entry: _cache.Entry) -> dict[str, typing.Any]:
+    record = entry.record
+    used = datetime.datetime.fromtimestamp(entry.used, datetime.UTC)
+    return {
+        "layer": record.name,
+        "digest": record.digest,
+        "size": record.size,
+        "created": record.created,
+        "used": used.isoformat(),
+        "stale": cache.is_stale(entry),
+        "elements": [
+            name
+            for name in record.inputs["elements"]
+            if not name.startswith("trove-layer")
+        ],
+    }
+
+
+def _emit(
+    rows: list[dict[str, typing.Any]], settings: options.Settings
+) -> None:
+    columns = (
+        "layer", "digest", "size", "created", "used", "stale", "elements",
+    )  # fmt: skip
+    if settings.format == "table":
+        rows = [
+            {
+                **row,
+                "digest": row["digest"][:12],
+                "size": console.size(row["size"]),
+                "created": row["created"][:16],
+                "used": row["used"][:16],
+            }
+            for row in rows
+        ]
+    console.emit(rows, settings.format, columns)

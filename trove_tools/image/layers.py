@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain of layers that an image is built in, as plain data.
+
+The most stable part comes first: the base system, what a runtime and the
+agent need, the datastore, the agent's own code.  Each layer is one run of
+diskimage-builder over the root that the layer below has left.  What a layer
+holds is decided by what goes into it and by the layer below; a digest of
+both is its name in the cache.
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import json
+import typing
+
+from trove_tools.image import elements as _elements
+from trove_tools.image import request as _request
+
+#: The layers' names in their order.
+NAMES = ("base", "runtime", "datastore", "agent")
+
+#: Stands for everything below a layer; see :mod:`trove_tools.image.below`.
+BELOW = "trove-layer-below"
+
+#: Variables with the addresses of package mirrors.
+MIRROR = "DIB_DISTRIBUTION_MIRROR"
+SECURITY_MIRROR = "DIB_DEBIAN_SECURITY_MIRROR"
+
+# variables of diskimage-builder that say where something lies or how much is
+# told, and those that concern the disk alone
+_PLACES = {"DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_QUIET", "DIB_NO_TMPFS"}
+_DISK = {"DIB_IMAGE_SIZE"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer, and all that decides what it holds.
+
+    :param elements: for diskimage-builder.
+    :param below: elements of the layers below whose hooks do not run again.
+    :param environment: what reaches diskimage-builder.
+    :param inputs: versions and digests of what takes part.
+    :param places: for variables that say where something lies: what decides
+        about the layer instead, such as a digest of what lies there.
+    :param containers: what is put into the guest's image store.
+    :param natives: what is installed in the guest's own system.
+    :param parent: the digest of the layer below; empty for the first.
+    """
+
+    name: str
+    elements: tuple[str, ...]
+    below: tuple[str, ...]
+    environment: dict[str, str]
+    inputs: dict[str, str]
+    places: dict[str, str]
+    containers: tuple[dict[str, typing.Any], ...] = ()
+    natives: tuple[dict[str, typing.Any], ...] = ()
+    parent: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest of all that decides what the layer holds.
+
+        Not of where things lie: a checkout that was moved gives the same.
+        """
+        content = dataclasses.asdict(self)
+        content["environment"].update(content.pop("places"))
+        for container in content["containers"]:
+            del container["path"]
+        for native in content["natives"]:
+            if native["file"] is not None:
+                del native["file"]["location"]
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return the layer as plain data, with its digest."""
+        return {**dataclasses.asdict(self), "digest": self.digest}
+
+
+def chain(
+    request: _request.Request,
+    environment: collections.abc.Mapping[str, str],
+) -> tuple[Layer, ...]:
+    """Return an image's layers, the first one first.
+
+    :param environment: all that is to reach diskimage-builder; each layer
+        is given what its elements may look at, and nothing else.
+    """
+    library = request.library
+    own = _own_elements(request)
+    given = {name: _given(request, name, own[name]) for name in NAMES}
+    runs: dict[str, set[str]] = {}
+    below: dict[str, set[str]] = {}
+    done: set[str] = set()
+    settled: set[str] = set()
+    for name in NAMES:
+        runs[name] = _elements.reach(given[name], library, without=settled)
+        below[name] = done - runs[name]
+        done |= runs[name]
+        settled.update(own[name])
+    seen = {
+        name: _variables(library, runs[name], below[name]) for name in NAMES
+    }
+    anywhere = set().union(*seen.values())
+    contents = {
+        "containers": tuple(
+            each.container.as_dict()
+            for each in request.choices
+            if each.container
+        ),
+        "natives": tuple(
+            each.native.as_dict() for each in request.choices if each.native
+        ),
+    }
+    made: list[Layer] = []
+    for name in NAMES:
+        values = {
+            variable: value
+            for variable, value in environment.items()
+            if (variable in seen[name] or variable not in anywhere)
+            and (name == NAMES[-1] or variable not in _DISK)
+        }
+        made.append(
+            Layer(
+                name=name,
+                elements=given[name],
+                below=tuple(sorted(below[name])),
+                environment=values,
+                inputs={
+                    "diskimage-builder": request.dib_version,
+                    **{
+                        f"element {element}": library[element].digest
+                        for element in sorted(runs[name])
+                    },
+                },
+                places=_places(request, values),
+                parent=made[-1].digest if made else "",
+                **(contents if name == "datastore" else {}),
+            )
+        )
+    return tuple(made)
+
+
+def _own_elements(
+    request: _request.Request,
+) -> dict[str, tuple[str, ...]]:
+    """Return what each layer is there for, by where it is named."""
+    runtimes = [each.runtime for each in request.choices]
+    return {
+        "base": (*request.guest.elements, _elements.GUEST),
+        "runtime": _once(
+            _elements.VENV,
+            *(name for each in runtimes for name in each.shared_elements),
+        ),
+        "datastore": _once(
+            *(name for each in request.choices for name in each.elements),
+            *request.further_elements,
+        ),
+        "agent": (_elements.AGENT,),
+    }
+
+
+def _given(
+    request: _request.Request, name: str, own: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the elements that diskimage-builder is given for a layer."""
+    first = () if name == NAMES[0] else (
+        BELOW, _elements.ROOT, *request.guest.package_elements,
+    )  # fmt: skip
+    if name != NAMES[-1]:
+        return (*first, *own, _elements.CLEAN, _elements.END)
+    return (
+        *first, *own, _elements.CLEAN, *_elements.FINISH,
+        _elements.disk(request.partition_table),
+    )  # fmt: skip
+
+
+def _once(*names: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _variables(
+    library: _elements.Library,
+    runs: collections.abc.Iterable[str],
+    below: collections.abc.Iterable[str],
+) -> set[str]:
+    """Return the variables that a layer's run may look at.
+
+    Those that its elements name, and those in the files that set variables
+    for all layers above.
+    """
+    return set().union(
+        *(library[name].variables for name in runs),
+        *(library[name].exports for name in below),
+    )
+
+
+def _places(
+    request: _request.Request, values: collections.abc.Mapping[str, str]
+) -> dict[str, str]:
+    known = {**dict.fromkeys(_PLACES, ""), **request.agent.places()}
+    return {
+        name: content for name, content in known.items() if name in values
+    }

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers below an image: from the cache, or built and put there."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools import process
+from trove_tools.image import cache as _cache
+from trove_tools.image import containers
+from trove_tools.image import dib
+from trove_tools.image import layers
+from trove_tools.image import natives
+
+#: Steps of the progress that a layer's build is, besides its containers.
+STEPS = len(dib.PHASES) + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How an image came by one of its layers.
+
+    :param cached: whether it was there already.
+    :param created: when it was built; empty where that is not known.
+    :param size: of its archive, bytes; the last layer has none.
+    """
+
+    name: str
+    digest: str
+    cached: bool
+    created: str = ""
+    size: int = 0
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for a manifest."""
+        return dataclasses.asdict(self)
+
+
+class Stack:
+    """The layers of one image, but for the last.
+
+    :param chain: all its layers.
+    :param cache: where they are kept.
+    :param run: how diskimage-builder is run.
+    """
+
+    def __init__(
+        self,
+        chain: collections.abc.Sequence[layers.Layer],
+        cache: _cache.Cache,
+        run: dib.Run,
+        guest: collections.abc.Mapping[str, str],
+    ) -> None:
+        self.chain = chain
+        self._reports: dict[str, Report] = {}
+        self._cache = cache
+        self._run = run
+        self._guest = guest
+
+    def reports(self) -> list[Report]:
+        """Return how the image came by its layers, the first one first.
+
+        Those that were not needed, because one above them was there, are
+        told of as far as they still are in the cache.
+        """
+        return [
+            self._reports.get(layer.digest) or self._unused(layer)
+            for layer in self.chain[:-1]
+        ]
+
+    def _unused(self, layer: layers.Layer) -> Report:
+        entry = self._cache.read(layer.digest)
+        if entry is not None:
+            return _report(entry, True)
+        return Report(layer.name, layer.digest, True)
+
+    @contextlib.contextmanager
+    def top(self) -> collections.abc.Iterator[_cache.Entry]:
+        """Give the layer below the last, built if it is not there.
+
+        :raises BuildError: it cannot be built.
+        """
+        with self._held(len(self.chain) - 2) as entry:
+            yield entry
+
+    @contextlib.contextmanager
+    def _held(
+        self, number: int
+    ) -> collections.abc.Iterator[_cache.Entry]:
+        """Give a layer, which nobody removes meanwhile."""
+        layer = self.chain[number]
+        timeline = self._run.timeline
+        built = False
+        while True:
+            lock = self._cache.locked(layer.digest, shared=True, wait=False)
+            with lock as free:
+                entry = self._cache.find(layer.digest) if free else None
+                if entry is not None:
+                    self._reports[layer.digest] = _report(entry, not built)
+                    if not built:
+                        timeline.enter("layer", layer.name, cached=True)
+                        timeline.leave("layer")
+                    yield entry
+                    return
+            if not free:
+                self._run.progress.state(
+                    f"{layer.name}: another build makes it"
+                )
+            with self._cache.locked(layer.digest):
+                if self._cache.find(layer.digest) is None:
+                    self._build(number)
+                    built = True
+
+    def _build(self, number: int) -> None:
+        layer = self.chain[number]
+        timeline = self._run.timeline
+        with contextlib.ExitStack() as stack:
+            parent = None
+            if number:
+                parent = stack.enter_context(self._held(number - 1))
+            place = stack.enter_context(self._cache.partial())
+            timeline.enter("layer", layer.name)
+            facts = self._prepare(layer)
+            self._run.build(
+                layer, place / "root", "tar", parent and parent.archive
+            )
+            self._run.progress.state(f"{layer.name}: keep it")
+            with timeline.within("step", "keep"):
+                _compress(place / "root.tar")
+            timeline.leave("layer")
+            self._cache.put(
+                place,
+                name=layer.name,
+                digest=layer.digest,
+                inputs=layer.as_dict(),
+                facts=facts,
+                timeline=timeline.as_list()[-1],
+                **({"since": parent.record.since} if parent else {}),
+            )
+            self._run.progress.advance()
+
+    def _prepare(self, layer: layers.Layer) -> dict[str, typing.Any]:
+        """Lay out what the layer's elements find outside the root.
+
+        :returns: what is known of it, for the image's manifest.
+        :raises BuildError: something cannot be had, or is not what it must
+            be.
+        """
+        if not layer.containers and not layer.natives:
+            return {}
+        mirrors = {
+            "mirror": self.chain[0].environment.get(layers.MIRROR),
+            "security": self.chain[0].environment.get(layers.SECURITY_MIRROR),
+        }
+        facts: dict[str, typing.Any] = {}
+        if layer.natives:
+            with self._run.timeline.within("step", "packages"):
+                facts["natives"] = natives.prepare(
+                    layer.natives, self._run, mirrors["mirror"] or ""
+                )
+        if layer.containers:
+            with self._run.timeline.within("step", "containers"):
+                facts["containers"] = containers.prepare(
+                    layer.containers, self._run, self._guest, **mirrors
+                )
+        return facts
+
+
+def missing(
+    chain: collections.abc.Sequence[layers.Layer], cache: _cache.Cache
+) -> list[layers.Layer]:
+    """Return the layers below the last that are not there.
+
+    A mere look: another build may change it at any time.
+    """
+    found: list[layers.Layer] = []
+    for layer in reversed(chain[:-1]):
+        entry = cache.read(layer.digest)
+        if entry is not None and not cache.is_stale(entry):
+            break
+        found.append(layer)
+    return found
+
+
+def _report(entry: _cache.Entry, cached: bool) -> Report:
+    record = entry.record
+    return Report(
+        record.name, record.digest, cached, record.created, record.size
+    )
+
+
+def _compress(archive: pathlib.Path) -> None:
+    """Compress an archive; the original goes."""
+    process.run(
+        ["zstd", "--quiet", "-1", "--threads=0", "--rm", archive]
+    )

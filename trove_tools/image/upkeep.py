@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeping the cache small and sound: list, verify, prune.
+
+Entries that somebody uses are locked, and left alone.
+"""
+
+import collections.abc
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+
+from trove_tools.image import cache as _cache
+
+
+def entries(cache: _cache.Cache) -> list[_cache.Entry]:
+    """Return all layers in the cache, the one used last first."""
+    found = []
+    for directory in cache.layers.iterdir():
+        if not directory.name.startswith("."):
+            entry = cache.read(directory.name)
+            if entry is not None:
+                found.append(entry)
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def size(directory: pathlib.Path) -> int:
+    """Return what the files below a directory take on disk, bytes.
+
+    A file with several names counts once.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = os.lstat(os.path.join(place, name))
+                seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(seen.values())
+
+
+def damaged(
+    cache: _cache.Cache, *, remove: bool = True
+) -> collections.abc.Iterator[str]:
+    """Look at every entry; yield the digests of those that are not whole.
+
+    :param remove: and remove them.
+    """
+    for directory in sorted(cache.layers.iterdir()):
+        if directory.name.startswith("."):
+            continue
+        with cache.locked(directory.name, wait=False) as free:
+            if not free:
+                # who uses it has looked at it, too
+                continue
+            entry = cache.read(directory.name)
+            if entry is not None and _cache.is_whole(entry):
+                continue
+            if remove:
+                cache.remove(directory.name)
+            yield directory.name
+
+
+def prune(
+    cache: _cache.Cache, limit: int, *, stale: bool = False
+) -> collections.abc.Iterator[_cache.Entry]:
+    """Remove entries until the layers take no more than a limit.
+
+    What was used longest ago goes first.
+
+    :param limit: bytes.
+    :param stale: remove what is too old to be used as well.
+    :returns: what was removed.
+    """
+    abandoned(cache)
+    found = entries(cache)
+    total = sum(entry.record.size for entry in found)
+    for entry in reversed(found):
+        if total <= limit and not (stale and cache.is_stale(entry)):
+            continue
+        with cache.locked(entry.record.digest, wait=False) as free:
+            if not free:
+                continue
+            cache.remove(entry.record.digest)
+        total -= entry.record.size
+        yield entry
+
+
+def abandoned(cache: _cache.Cache) -> list[pathlib.Path]:
+    """Remove what killed builds have left half-made.
+
+    :returns: what was removed.
+    """
+    removed = []
+    for directory in cache.layers.glob(f"{_cache.PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(directory)
+                removed.append(directory)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(lock)
+    return removed

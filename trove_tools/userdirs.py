@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directories of the user's own (XDG Base Directory Specification)."""
+
+import os
+import pathlib
+
+
+def cache() -> pathlib.Path:
+    """Return the directory for what can be made again."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(home).expanduser() / "trove-tools"
