@@ -176,6 +176,10 @@ class Settings:
         except KeyError:
             raise AttributeError(name) from None
 
+    def replaced(self, **values: typing.Any) -> "Settings":
+        """Return a copy in which some options have other values."""
+        return Settings({**self.as_dict(), **values})
+
     def as_dict(self) -> dict[str, typing.Any]:
         """Return all names and values."""
         return dict(self._values)

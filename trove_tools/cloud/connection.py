@@ -86,13 +86,42 @@ class Cloud:
     databases: Service
 
 
-def connect(settings: options.Settings) -> Cloud:
-    """Log in, and find Glance and Trove.
+@dataclasses.dataclass(frozen=True)
+class Login:
+    """A session with a cloud that let us in.
+
+    :param who: the user and the project, for messages.
+    :param project_id: the project, which owns what is created.
+    :param sdk: openstacksdk's connection.
+    """
+
+    who: str
+    project_id: str
+    sdk: typing.Any
+
+    def has(self, kind: str) -> bool:
+        """Tell whether the cloud's catalog has a service.
+
+        :param kind: its type, such as ``compute``.
+        """
+        return bool(self.sdk.config.get_session_endpoint(kind))
+
+    def service(self, title: str, kind: str) -> Service:
+        """Return a service of the cloud.
+
+        :param title: its name, for messages.
+        :param kind: its type, such as ``compute``.
+        :raises CloudError: the cloud lacks it, or it does not answer.
+        """
+        return _service(self.sdk, title, kind, self.who)
+
+
+def log_in(settings: options.Settings) -> Login:
+    """Log in.
 
     :param settings: the options of the group ``cloud``, and ``debug``.
     :raises UsageError: it is not said which cloud, or as whom.
-    :raises CloudError: keystone cannot be reached or refuses, or the
-        cloud lacks a service.
+    :raises CloudError: keystone cannot be reached or refuses.
     """
     _logging(settings.debug)
     from openstack import connection
@@ -111,12 +140,24 @@ def connect(settings: options.Settings) -> Cloud:
             " --os-project-name (and its domain)",
         )
     who += f" in project {access.project_name or access.project_id}"
+    return Login(who, access.project_id, cloud)
+
+
+def connect(settings: options.Settings) -> Cloud:
+    """Log in, and find Glance and Trove.
+
+    :param settings: as :func:`log_in` takes them.
+    :raises UsageError: it is not said which cloud, or as whom.
+    :raises CloudError: keystone cannot be reached or refuses, or the
+        cloud lacks a service.
+    """
+    login = log_in(settings)
     # Trove first: it is the one that a cloud may lack
-    databases = _service(cloud, "Trove", "database", who)
+    databases = login.service("Trove", "database")
     return Cloud(
-        who=who,
-        project_id=access.project_id,
-        images=_service(cloud, "Glance", "image", who),
+        who=login.who,
+        project_id=login.project_id,
+        images=login.service("Glance", "image"),
         databases=databases,
     )
 
@@ -183,7 +224,7 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
     peer = dataclasses.replace(peer, url=url)
     with failures.explained(peer):
         try:
-            return Service(getattr(cloud, kind), peer)
+            return Service(getattr(cloud, kind.replace("-", "_")), peer)
         except sdk.NotSupported:
             # openstacksdk says this of a service that does not answer, too;
             # asked plainly, such a one fails with the reason
