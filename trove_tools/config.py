@@ -166,6 +166,26 @@ OPTIONS = (
     Option("require_verified", "load",
            "refuse an image that was not verified in a virtual machine, or"
            " failed there", options.boolean, False),
+    # --- what a test environment needs of a cloud
+    Option("flavors", "prepare", "make the flavors of Trove's tests",
+           options.boolean, True),
+    Option("quota", "prepare",
+           "raise a quota of the project that has Trove's instances",
+           many=True, metavar="NAME=NUMBER"),
+    Option("service_project", "prepare", "that project", default="service",
+           metavar="NAME"),
+    Option("user_cloud", "prepare",
+           "a cloud in clouds.yaml that is an ordinary user's: see that it"
+           " is served", metavar="NAME"),
+    Option("volumes", "settings", "whether the cloud has volumes",
+           options.boolean, True),
+    Option("network", "tempest", "network of the test instances",
+           default="private", metavar="NAME"),
+    Option("build_timeout", "tempest", "seconds a new instance gets", int,
+           1800, metavar="SECONDS"),
+    Option("tempest_conf", "tempest",
+           "write a whole configuration of tempest's into this file, instead"
+           " of printing Trove's part", options.path, metavar="FILE"),
     # --- which cloud, and as whom; openstacksdk reads the OS_* variables
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
            variables=("OS_CLOUD",), metavar="NAME"),

@@ -40,6 +40,7 @@ _MODULES = {
     "activate-trove-image": "activate",
     "load-trove-image": "load",
     "minicloud": "minicloud",
+    "trove-devstack": "devstack",
     "trove-image-builder": "builder",
 }
 

@@ -34,7 +34,7 @@ def prepare(
         if given_up.is_set():
             return
         process.run(argv, env=env, cwd=layout.data)
-    _let_readers_be(layout.database(service.name))
+    let_readers_be(layout.database(service.name))
 
 
 def _commands(
@@ -56,7 +56,7 @@ def _commands(
         ]  # fmt: skip
 
 
-def _let_readers_be(path: pathlib.Path) -> None:
+def let_readers_be(path: pathlib.Path) -> None:
     """Switch a database to its write-ahead log.
 
     Trove leaves read transactions open.  With SQLite's default journal

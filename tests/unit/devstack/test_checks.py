@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud as its users see it."""
+
+from tests import base
+from tests.unit.devstack import fakes
+from trove_tools import errors
+from trove_tools.catalog import loader
+from trove_tools.devstack import checks
+from trove_tools.devstack import words
+
+
+class ChecksTest(base.TestCase):
+    def check(self, *given: str, **services: object) -> list[checks.Finding]:
+        trove = {
+            "GET /datastores": {
+                "datastores": [
+                    {
+                        "name": "mysql",
+                        "versions": [{"name": "8.4", "id": "v"}],
+                    }
+                ]
+            }
+        }
+        nova = {"GET /flavors.*": {"flavors": [fakes.flavor("a", 1024, 9)]}}
+        login = fakes.Login(
+            database=fakes.Service(trove), compute=fakes.Service(nova)
+        )
+        choices = words.parse(given, loader.load([])) if given else []
+        return checks.check(login, choices)  # type: ignore[arg-type]
+
+    def test_services_only(self) -> None:
+        (finding,) = self.check()
+        self.assertTrue(finding.ok)
+        self.assertIn("user demo in project demo", finding.check)
+
+    def test_datastores(self) -> None:
+        found = self.check("mysql:8.4", "mysql:8.0", "mariadb")
+        self.assertEqual(
+            [
+                ("mysql:8.4 can be used", True),
+                ("mysql:8.0 can be used", False),
+                ("mariadb:11.8 can be used", False),
+                ("mysql has a flavor", True),
+                ("mariadb has a flavor", True),
+            ],
+            [(each.check, each.ok) for each in found[1:]],
+        )
+        self.assertEqual("activate-trove-image mysql:8.0", found[2].remedy)
+
+    def test_project(self) -> None:
+        for found, name in (([{"id": "p"}], "service"), ([], "servic")):
+            keystone = fakes.Service({"GET /projects": {"projects": found}})
+            login = fakes.Login(identity=keystone)
+            if found:
+                self.assertEqual("p", checks.project(login, name))  # type: ignore[arg-type]
+            else:
+                error = self.assertRaises(
+                    errors.UsageError, checks.project, login, name
+                )
+                self.assertIn("no project 'servic'", error.message)

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-devstack: what the devstack plugin needs of Python."""
+
+import argparse
+import collections.abc
+import dataclasses
+import json
+import pathlib
+import sys
+import typing
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.cmd import common
+
+if typing.TYPE_CHECKING:
+    from trove_tools.catalog import model
+
+_EXAMPLES = """
+examples:
+  trove-devstack settings mysql mariadb:11.8
+  trove-devstack prepare --os-cloud devstack-admin --quota instances=30
+  trove-devstack check --os-cloud devstack mysql
+  trove-devstack tempest --os-cloud devstack-admin >tempest.settings
+
+`settings`, `tempest` and `images` print words for a shell's `read`, a line
+each; the others take --format.
+
+exit status: 0 done, 1 a check failed, 2 bad usage, 4 the cloud refused or
+could not be reached, 130 interrupted
+"""
+
+_SUMMARIES = {
+    "settings": "print what Trove's configuration says of datastores",
+    "images": "print what to do with images that were built",
+    "prepare": "make the flavors of Trove's tests, and raise quotas",
+    "check": "see that a user of the cloud can have the datastores",
+    "tempest": "print the settings of trove-tempest-plugin for a cloud",
+}
+
+_GROUPS = {
+    "settings": ("common", "settings"),
+    "images": ("common",),
+    "prepare": ("common", "prepare", "cloud"),
+    "check": ("common", "cloud"),
+    "tempest": ("common", "tempest", "cloud"),
+}
+
+_WORDS = "DATASTORE[:VERSION]"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    top = common.Parser(
+        prog="trove-devstack",
+        description="Make a cloud ready for Trove's tests: what the devstack"
+        " plugin does, one command a phase.",
+        epilog=_EXAMPLES,
+    )
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND"
+    )
+    for name, summary in _SUMMARIES.items():
+        sub = commands.add_parser(name, help=summary, description=summary)
+        options.add(sub, config.group(*_GROUPS[name]))
+        if name == "images":
+            sub.add_argument(
+                "built",
+                metavar="FILE",
+                type=pathlib.Path,
+                help="what trove-image-builder build --format json printed",
+            )
+        elif name != "prepare":
+            sub.add_argument(
+                "datastores",
+                metavar=_WORDS,
+                nargs="*" if name == "tempest" else "+",
+            )
+    return top
+
+
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :returns: its exit status.
+    """
+    return common.main(
+        parser(),
+        _run,
+        lambda flags: config.group(*_GROUPS[flags.command]),
+        argv,
+    )
+
+
+def _run(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    from trove_tools.catalog import loader
+
+    catalog = loader.load(settings.catalog)
+    done: int = globals()[f"_{flags.command}"](
+        settings, flags, screen, catalog
+    )
+    return done
+
+
+def _lines(rows: collections.abc.Iterable[tuple[str, ...]]) -> int:
+    for row in rows:
+        print(*row)
+    sys.stdout.flush()
+    return errors.EXIT_OK
+
+
+def _settings(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.devstack import words
+
+    choices = words.parse(flags.datastores, catalog)
+    return _lines(words.settings(choices, volumes=settings.volumes))
+
+
+def _images(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.devstack import built
+
+    try:
+        results = json.loads(flags.built.read_text())
+    except (OSError, ValueError) as exc:
+        raise errors.UsageError(
+            f"{flags.built}: {exc}",
+            hint="give it what trove-image-builder build --format json"
+            " printed",
+        ) from exc
+    return _lines(built.steps(results))
+
+
+def _prepare(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import checks
+    from trove_tools.devstack import flavors
+    from trove_tools.devstack import quotas
+
+    limits = quotas.parse(settings.quota)
+    login = connection.log_in(settings)
+    result: dict[str, typing.Any] = {}
+    if settings.flavors:
+        made = flavors.ensure(login.service("Nova", "compute"))
+        result["flavors"] = dataclasses.asdict(made)
+        for name in made.different:
+            screen.warn(
+                f"flavor {name} exists with other sizes than Trove's tests"
+                " expect; it is left as it is"
+            )
+    if limits:
+        project = checks.project(login, settings.service_project)
+        result["raised"] = quotas.ensure(login, project, limits)
+    if settings.user_cloud:
+        user = connection.log_in(
+            settings.replaced(os_cloud=settings.user_cloud)
+        )
+        findings = checks.check(user, [])
+        result["checks"] = [dataclasses.asdict(each) for each in findings]
+    console.emit(result, settings.format)
+    return errors.EXIT_OK
+
+
+def _check(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import checks
+    from trove_tools.devstack import words
+
+    choices = words.parse(flags.datastores, catalog)
+    findings = checks.check(connection.log_in(settings), choices)
+    rows = [dataclasses.asdict(each) for each in findings]
+    console.emit(rows, settings.format, ("check", "ok", "found"))
+    wrong = [each for each in findings if not each.ok]
+    if wrong:
+        raise errors.TroveToolsError(
+            "; ".join(
+                f"not so: {each.check} ({each.found})" for each in wrong
+            ),
+            hint="; ".join(each.remedy for each in wrong),
+        )
+    return errors.EXIT_OK
+
+
+def _tempest(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import tempest
+
+    login = connection.log_in(settings)
+    rows = tempest.settings(
+        tempest.look(login),
+        catalog,
+        network=settings.network,
+        timeout=settings.build_timeout,
+        only=flags.datastores,
+    )
+    path = settings.tempest_conf
+    if path is None:
+        return _lines(rows)
+    from trove_tools.devstack import tempestconf
+
+    general = tempestconf.settings(login, path.parent.absolute())
+    try:
+        tempestconf.write(path, [*general, *rows])
+    except OSError as exc:
+        raise errors.UsageError(
+            f"{path} cannot be written: {exc.strerror}"
+        ) from exc
+    screen.say(f"tempest's configuration is in {path}")
+    return errors.EXIT_OK

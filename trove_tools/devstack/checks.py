@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a cloud is ready, as an ordinary user of it sees things."""
+
+import collections.abc
+import dataclasses
+import typing
+
+from trove_tools import errors
+from trove_tools.cloud import connection
+from trove_tools.devstack import flavors
+from trove_tools.devstack import words
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    :param ok: whether it is as an instance needs it.
+    :param remedy: what to do when it is not.
+    """
+
+    check: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def project(login: connection.Login, name: str) -> str:
+    """Return the id of a project.
+
+    :raises UsageError: there is none of this name.
+    :raises CloudError: keystone refused.
+    """
+    keystone = login.service("keystone", "identity")
+    answer = keystone.call(
+        "GET", "/projects", "looking for a project", params={"name": name}
+    )
+    found = answer.json()["projects"]
+    if not found:
+        raise errors.UsageError(
+            f"this cloud has no project {name!r}",
+            hint="name the one that Trove's instances belong to:"
+            " --service-project NAME",
+        )
+    return str(found[0]["id"])
+
+
+def check(
+    user: connection.Login, choices: collections.abc.Sequence[words.Choice]
+) -> list[Finding]:
+    """Look at the cloud as a user who wants an instance.
+
+    :param user: the user.
+    :param choices: what shall be there; none looks at the services only.
+    :raises CloudError: a service cannot be reached or refuses.
+    """
+    offered = _offered(user.service("Trove", "database"))
+    names = ", ".join(sorted(offered)) or "none yet"
+    findings = [Finding(f"Trove answers {user.who}", True, names)]
+    for choice in choices:
+        if choice.datastore.manager:
+            findings.append(_version(choice, offered))
+    if user.has("compute"):
+        known = flavors.listed(user.service("Nova", "compute"))
+        findings += [_flavor(each, known) for each in words.firsts(choices)]
+    return findings
+
+
+def _offered(trove: connection.Service) -> dict[str, typing.Any]:
+    answer = trove.call("GET", "/datastores", "listing datastores")
+    return {each["name"]: each for each in answer.json()["datastores"]}
+
+
+def _version(
+    choice: words.Choice, offered: collections.abc.Mapping[str, typing.Any]
+) -> Finding:
+    datastore = offered.get(choice.datastore.name, {})
+    # an ordinary user is shown the active versions only
+    versions = {
+        each["name"]: each["id"] for each in datastore.get("versions", [])
+    }
+    return Finding(
+        f"{choice} can be used",
+        choice.version in versions,
+        f"versions: {', '.join(sorted(versions)) or 'none'}",
+        f"activate-trove-image {choice}",
+    )
+
+
+def _flavor(
+    choice: words.Choice,
+    known: collections.abc.Iterable[flavors.Shown],
+) -> Finding:
+    needed = choice.datastore
+    enough = flavors.fitting(known, needed.min_ram, needed.min_disk)
+    return Finding(
+        f"{needed.name} has a flavor",
+        bool(enough),
+        enough[0]["name"] if enough else "none is large enough",
+        f"make one with {needed.min_ram} MiB and {needed.min_disk} GiB",
+    )

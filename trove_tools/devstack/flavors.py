@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flavors that Trove's tests ask for.
+
+Names, identifiers and sizes are those that Trove's own tests have always
+used.  Each flavor has a partner with 16 MiB and one processor more, to
+resize to, and both come once more with an ephemeral disk, for clouds
+without volumes.  Two flavors are there to fail: one is too small for any
+image, one too large for any host.
+"""
+
+import collections.abc
+import concurrent.futures
+import dataclasses
+import typing
+
+from trove_tools import errors
+from trove_tools.cloud import connection
+from trove_tools.cloud import failures
+
+#: Requests at a time: Nova needs about 0.1 s for each.
+_AT_ONCE = 4
+
+_CONFLICT = 409
+
+
+#: A flavor as Nova shows it.
+Shown = collections.abc.Mapping[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flavor:
+    """One flavor.
+
+    :param ram: MiB.
+    :param disk: of the root, GiB.
+    :param ephemeral: disk beside it, GiB.
+    """
+
+    name: str
+    id: str
+    ram: int
+    disk: int
+    vcpus: int = 1
+    ephemeral: int = 0
+
+    def body(self) -> dict[str, typing.Any]:
+        """Return what Nova is asked to create."""
+        return {
+            "flavor": {
+                "id": self.id,
+                "name": self.name,
+                "ram": self.ram,
+                "disk": self.disk,
+                "vcpus": self.vcpus,
+                "OS-FLV-EXT-DATA:ephemeral": self.ephemeral,
+            }
+        }
+
+    def is_like(self, shown: Shown) -> bool:
+        """Tell whether a flavor that Nova shows has the same sizes."""
+        wanted = self.body()["flavor"]
+        sizes = ("ram", "disk", "vcpus", "OS-FLV-EXT-DATA:ephemeral")
+        return all(shown.get(name) == wanted[name] for name in sizes)
+
+
+#: Name, identifier, MiB and GiB of the flavors that work.
+_GOOD = (
+    ("tiny", "10", 768, 4),
+    ("small", "15", 1024, 6),
+    ("small", "16", 1024, 7),
+    ("small", "17", 1024, 8),
+    ("medium", "20", 1536, 7),
+    ("medium", "21", 1536, 8),
+    ("large", "25", 2048, 8),
+    ("large", "26", 2048, 13),
+    ("large", "27", 2048, 18),
+)
+
+#: And of those that do not: the first has no room for an image, the second
+#: more memory than a host.
+_FAULTS = (
+    ("fault_1", "30", 1536, 1),
+    ("fault_2", "31", 131072, 7),
+)
+
+
+def _table() -> collections.abc.Iterator[Flavor]:
+    for name, number, ram, disk in (*_GOOD, *_FAULTS):
+        for prefix, suffix, ephemeral in (
+            ("test", "", 0),
+            ("test.eph", "e", 1),
+        ):
+            plain = Flavor(
+                f"{prefix}.{name}-{disk}", number + suffix, ram, disk,
+                ephemeral=ephemeral,
+            )  # fmt: skip
+            yield plain
+            if (name, number, ram, disk) in _GOOD:
+                yield dataclasses.replace(
+                    plain,
+                    name=f"{plain.name}.resize",
+                    id=f"{plain.id}r",
+                    ram=ram + 16,
+                    vcpus=2,
+                )
+
+
+TEST_FLAVORS = tuple(_table())
+
+
+def listed(compute: connection.Service) -> list[dict[str, typing.Any]]:
+    """Return the flavors that the caller may use, all for an administrator.
+
+    :raises CloudError: Nova refused.
+    """
+    answer = compute.call(
+        "GET", "/flavors/detail?is_public=None", "listing flavors"
+    )
+    flavors: list[dict[str, typing.Any]] = answer.json()["flavors"]
+    return flavors
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of the flavors.
+
+    :param different: names of flavors that have other sizes; a flavor
+        cannot be changed, and it is not ours to remove.
+    """
+
+    created: int
+    unchanged: int
+    different: tuple[str, ...]
+
+
+def ensure(
+    compute: connection.Service,
+    wanted: collections.abc.Sequence[Flavor] = TEST_FLAVORS,
+) -> Outcome:
+    """Make sure that flavors exist.
+
+    :param compute: Nova, as an administrator.
+    :raises CloudError: Nova refused, or an identifier is taken.
+    """
+    known = {each["name"]: each for each in listed(compute)}
+    missing = [each for each in wanted if each.name not in known]
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        # list() has the first error raised here
+        list(pool.map(lambda each: _create(compute, each), missing))
+    different = tuple(
+        each.name
+        for each in wanted
+        if each.name in known and not each.is_like(known[each.name])
+    )
+    same = len(wanted) - len(missing) - len(different)
+    return Outcome(len(missing), same, different)
+
+
+def _create(compute: connection.Service, flavor: Flavor) -> None:
+    try:
+        compute.call(
+            "POST",
+            "/flavors",
+            f"creating flavor {flavor.name}",
+            json=flavor.body(),
+        )
+    except failures.Refused as exc:
+        if exc.status != _CONFLICT:
+            raise
+        raise errors.CloudError(
+            f"flavor {flavor.name} cannot have the identifier {flavor.id}:"
+            " another flavor has it",
+            hint="remove that one, or do without the test flavors:"
+            " --no-flavors, in devstack TROVE_GUEST_TEST_FLAVORS=False",
+        ) from exc
+
+
+def fitting(
+    flavors: collections.abc.Iterable[
+        collections.abc.Mapping[str, typing.Any]
+    ],
+    ram: int,
+    disk: int,
+    ephemeral: int = 0,
+) -> list[collections.abc.Mapping[str, typing.Any]]:
+    """Return the flavors that are large enough, the smallest first.
+
+    Those without an ephemeral disk come before all that have one.
+
+    :param ram: MiB at least.
+    :param disk: GiB at least; a flavor without a root disk has what the
+        image needs.
+    :param ephemeral: GiB at least.
+    """
+    enough = [
+        each
+        for each in flavors
+        if each["ram"] >= ram
+        and (each["disk"] >= disk or each["disk"] == 0)
+        and each.get("OS-FLV-EXT-DATA:ephemeral", 0) >= ephemeral
+        and ".fault_" not in each["name"]
+    ]
+    return sorted(
+        enough,
+        key=lambda each: (
+            each.get("OS-FLV-EXT-DATA:ephemeral", 0),
+            each["ram"],
+            each["vcpus"],
+            each["disk"],
+            each["name"],
+        ),
+    )

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The quotas of the project in which Trove keeps its instances.
+
+A limit is raised to what is wanted, and never lowered: it may have been
+set by somebody who knows better.
+"""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import errors
+from trove_tools.cloud import connection
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A service that has quotas.
+
+    :param title: its name, for messages.
+    :param kind: its type in the catalog.
+    :param path: of a project's quotas.
+    :param key: of what is sent and answered.
+    :param names: the limits that can be set here.
+    """
+
+    title: str
+    kind: str
+    path: str
+    key: str
+    names: tuple[str, ...]
+
+
+_KINDS = (
+    _Kind("Nova", "compute", "/os-quota-sets/{}", "quota_set",
+          ("instances", "cores", "ram")),
+    _Kind("Cinder", "block-storage", "/os-quota-sets/{}", "quota_set",
+          ("volumes", "gigabytes", "snapshots", "backups",
+           "backup_gigabytes")),
+    _Kind("Neutron", "network", "/quotas/{}", "quota",
+          ("network", "subnet", "port", "router", "floatingip",
+           "security_group", "security_group_rule")),
+)  # fmt: skip
+
+_UNLIMITED = -1
+
+Limits = collections.abc.Mapping[str, int]
+
+
+def parse(words: collections.abc.Iterable[str]) -> dict[str, int]:
+    """Return the limits that ``NAME=NUMBER`` words ask for.
+
+    :raises UsageError: one is no such word, or no such limit exists.
+    """
+    known = [name for kind in _KINDS for name in kind.names]
+    limits = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        if name not in known:
+            raise errors.UsageError(
+                f"--quota {word}: there is no quota {name!r}",
+                hint=errors.nearest(name, known, "quotas"),
+            )
+        try:
+            limits[name] = int(number)
+        except ValueError as exc:
+            raise errors.UsageError(
+                f"--quota {word}: {number!r} is not a number",
+                hint="for example: --quota instances=30",
+            ) from exc
+    return limits
+
+
+def ensure(
+    login: connection.Login, project: str, limits: Limits
+) -> dict[str, int]:
+    """Raise the limits of a project to what is wanted.
+
+    A service that the cloud does not have needs no quota.
+
+    :param project: the project's id.
+    :returns: what was raised.
+    :raises CloudError: a service refused.
+    """
+    raised: dict[str, int] = {}
+    for kind in _KINDS:
+        wanted = {name: limits[name] for name in kind.names if name in limits}
+        if not wanted or not login.has(kind.kind):
+            continue
+        service = login.service(kind.title, kind.kind)
+        path = kind.path.format(project)
+        answer = service.call("GET", path, "reading quotas")
+        higher = _higher(answer.json()[kind.key], wanted)
+        if higher:
+            service.call(
+                "PUT", path, "raising quotas", json={kind.key: higher}
+            )
+        raised |= higher
+    return raised
+
+
+def _higher(found: Limits, wanted: Limits) -> dict[str, int]:
+    return {
+        name: limit
+        for name, limit in wanted.items()
+        if found[name] != _UNLIMITED
+        and (limit == _UNLIMITED or found[name] < limit)
+    }

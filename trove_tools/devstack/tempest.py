@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What trove-tempest-plugin has to know of a cloud.
+
+Its option group is ``[database]``; the options' names and meanings are the
+plugin's.  Everything is asked of the cloud, so that the tests run with
+what is there, and not with what somebody meant to load.
+"""
+
+import collections.abc
+import dataclasses
+import typing
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.cloud import connection
+from trove_tools.cloud import trove
+from trove_tools.devstack import flavors
+
+Setting = tuple[str, str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """What of a cloud matters to the tests.
+
+    :param versions: Trove's datastore versions.
+    :param flavors: as Nova shows them; none where there is no Nova.
+    :param volume_type: of new volumes; none where there is no Cinder.
+    """
+
+    versions: collections.abc.Sequence[trove.Record]
+    flavors: collections.abc.Sequence[flavors.Shown]
+    volume_type: str | None
+
+
+def look(login: connection.Login) -> Cloud:
+    """Ask a cloud what is there.
+
+    :raises CloudError: a service refused.
+    """
+    databases = login.service("Trove", "database")
+    found: list[dict[str, typing.Any]] = []
+    if login.has("compute"):
+        found = flavors.listed(login.service("Nova", "compute"))
+    return Cloud(trove.Versions(databases).all(), found, _volume_type(login))
+
+
+def _volume_type(login: connection.Login) -> str | None:
+    if not login.has("block-storage"):
+        return None
+    cinder = login.service("Cinder", "block-storage")
+    answer = cinder.call("GET", "/types/default", "asking the volume type")
+    return str(answer.json()["volume_type"]["name"])
+
+
+def settings(
+    cloud: Cloud,
+    catalog: model.Catalog,
+    *,
+    network: str,
+    timeout: int,
+    only: collections.abc.Collection[str] = (),
+) -> list[Setting]:
+    """Return section, option and value of each setting.
+
+    :param network: name or id of the network that the tests may use.
+    :param timeout: seconds that a new instance gets.
+    :param only: the datastores to test; all that are there, by default.
+    :raises UsageError: a datastore to test is not there.
+    :raises CloudError: there is no datastore to test, or no flavor for it.
+    """
+    defaults = _defaults(cloud.versions, only)
+    names = [name for name in defaults if name in catalog.datastores]
+    known = [catalog.datastores[name] for name in names]
+    result = [
+        ("service_available", "trove", "True"),
+        ("database", "enabled_datastores", ",".join(defaults)),
+        (
+            "database",
+            "default_datastore_versions",
+            ",".join(
+                f"{name}:{version}" for name, version in defaults.items()
+            ),
+        ),
+        ("database", "shared_network", network),
+        ("database", "database_build_timeout", str(timeout)),
+        ("database", "database_restore_timeout", str(2 * timeout)),
+        ("database", "backup_wait_timeout", str(timeout)),
+        # removing an account needs a role that no ordinary cloud gives
+        ("database", "remove_swift_account", "False"),
+    ]
+    if cloud.flavors:
+        small, large = _flavors(
+            cloud,
+            max((each.min_ram for each in known), default=0),
+            max((each.min_disk for each in known), default=0),
+        )
+        result += [
+            ("database", "flavor_id", small["id"]),
+            ("database", "resize_flavor_id", large["id"]),
+        ]
+    if cloud.volume_type is not None:
+        result.append(("database", "volume_type", cloud.volume_type))
+    return result
+
+
+def _defaults(
+    versions: collections.abc.Sequence[trove.Record],
+    only: collections.abc.Collection[str],
+) -> dict[str, str]:
+    """Return the version that each datastore's tests begin with."""
+    found = {
+        record["datastore_name"]: record["name"]
+        for record in versions
+        if record["active"] and record["default"]
+    }
+    for name in only:
+        if name not in found:
+            raise errors.UsageError(
+                f"this cloud has no datastore {name} that is ready to use",
+                hint=errors.nearest(name, found, "datastores of this cloud")
+                + "; load-trove-image IMAGE --activate brings one",
+            )
+    if not found:
+        raise errors.CloudError(
+            "this cloud has no datastore that is ready to use",
+            hint="load-trove-image IMAGE --activate brings one",
+        )
+    return {
+        name: found[name] for name in sorted(found) if not only or name in only
+    }
+
+
+def _flavors(
+    cloud: Cloud, ram: int, disk: int
+) -> tuple[flavors.Shown, flavors.Shown]:
+    """Return the flavor of new instances, and the one to resize to.
+
+    Nova resizes to no smaller root disk and to no other ephemeral one.
+    """
+    # without volumes the data lie on the ephemeral disk
+    ephemeral = 0 if cloud.volume_type is not None else 1
+    enough = flavors.fitting(cloud.flavors, ram, disk, ephemeral)
+    for small in enough:
+        for large in enough:
+            if (
+                large["ram"] > small["ram"]
+                and large["disk"] >= small["disk"]
+                and large["vcpus"] >= small["vcpus"]
+                and large["OS-FLV-EXT-DATA:ephemeral"]
+                == small["OS-FLV-EXT-DATA:ephemeral"]
+            ):
+                return small, large
+    raise errors.CloudError(
+        f"no two flavors have {ram} MiB, {disk} GiB"
+        + (f" and {ephemeral} GiB ephemeral disk" if ephemeral else "")
+        + ", one larger than the other",
+        hint="the test flavors do: trove-devstack prepare",
+    )
