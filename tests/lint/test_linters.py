@@ -18,6 +18,12 @@ from tests import base
 
 ELEMENTS = base.ROOT / "trove_tools" / "elements"
 
+#: Shell that only devstack reads, by names that devstack chose.
+_SOURCED = (
+    base.ROOT / "devstack" / "override-defaults",
+    base.ROOT / "devstack" / "settings",
+)
+
 
 def tracked(*patterns: str) -> list[pathlib.Path]:
     """Return the files of the tree that git knows or would add.
@@ -42,7 +48,7 @@ def shell_scripts() -> list[pathlib.Path]:
             continue
         with file.open("rb") as stream:
             first = stream.readline(80)
-        by_name = file.suffix in {".sh", ".bash"}
+        by_name = file.suffix in {".sh", ".bash"} or file in _SOURCED
         if by_name or (first.startswith(b"#!") and b"bash" in first):
             found.append(file)
     return found

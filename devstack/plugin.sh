@@ -1,0 +1,293 @@
+# shellcheck shell=bash
+#
+# Guest images for the Trove of this devstack.
+#
+# devstack sources this file in each phase: plugin.sh MODE [PHASE].  What it
+# needs of devstack are functions; what it needs to know is in ``settings``.
+# Here is decided when; the commands of trove-tools do the work.
+
+_XTRACE_TROVE_TOOLS=$(set +o | grep xtrace)
+set +o xtrace
+
+# The clouds of devstack's clouds.yaml that act here: the administrator,
+# Trove itself (whose project has the images and the instances), and a user.
+_TROVE_TOOLS_ADMIN=devstack-admin
+_TROVE_TOOLS_SERVICE=trove
+_TROVE_TOOLS_USER=devstack
+
+# _trove_tools COMMAND ARGUMENT...: run a command of ours from devstack's
+# environment.
+function _trove_tools {
+    local command=$1
+    shift
+    "$(get_python_exec_prefix)/$command" "$@"
+}
+
+# _trove_tools_state: print the directory for what a run leaves to the next.
+function _trove_tools_state {
+    echo "$DATA_DIR/trove-tools"
+}
+
+function _trove_tools_builds {
+    [[ $TROVE_GUEST_IMAGE_BUILD == True ]]
+}
+
+# check_trove_tools: stop before anything is installed when it cannot work.
+function check_trove_tools {
+    local plugin after_trove=False
+    for plugin in ${DEVSTACK_PLUGINS//,/ }; do
+        if [[ $plugin == trove ]]; then
+            after_trove=True
+        elif [[ ${GITDIR[$plugin]} -ef $TROVE_TOOLS_DIR ]]; then
+            break
+        fi
+    done
+    if ! is_plugin_enabled trove; then
+        die $LINENO "trove-tools needs Trove's plugin: write" \
+            "'enable_plugin trove https://opendev.org/openstack/trove'" \
+            "before 'enable_plugin $plugin ...' into local.conf"
+    fi
+    if [[ $after_trove == False ]]; then
+        die $LINENO "trove-tools is enabled before Trove's plugin: move" \
+            "'enable_plugin $plugin ...' below 'enable_plugin trove ...'" \
+            "in local.conf"
+    fi
+}
+
+# install_trove_tools: the commands, into devstack's environment.
+function install_trove_tools {
+    setup_develop -bindep $TROVE_TOOLS_DIR
+}
+
+# build_trove_guest_images: build all images.  async_run calls it, so it runs
+# while devstack goes on, and no failure in it stops it but by its status.
+function build_trove_guest_images {
+    local xtrace
+    xtrace=$(set +o | grep xtrace)
+    set +o xtrace
+
+    local state constraints=$TROVE_GUEST_CONSTRAINTS status=0
+    state=$(_trove_tools_state)
+    if [[ -z $constraints && -d $REQUIREMENTS_DIR/.git ]]; then
+        # as committed: devstack edits the file, at any time
+        constraints=$state/upper-constraints.txt
+        git -C "$REQUIREMENTS_DIR" show HEAD:upper-constraints.txt \
+            >"$constraints" || return
+    fi
+    local options=(
+        --format json
+        --output-dir "$TROVE_GUEST_IMAGE_DIR"
+        --agent "$TROVE_GUEST_AGENT"
+        ${constraints:+--constraints "$constraints"}
+        ${TROVE_GUEST_SYSTEM:+--guest "$TROVE_GUEST_SYSTEM"}
+        ${TROVE_GUEST_RUNTIME:+--runtime "$TROVE_GUEST_RUNTIME"}
+        ${TROVE_GUEST_CACHE_DIR:+--cache-dir "$TROVE_GUEST_CACHE_DIR"}
+        ${TROVE_GUEST_REGISTRY_MIRROR:+--registry-mirror "$TROVE_GUEST_REGISTRY_MIRROR"}
+        ${TROVE_GUEST_MIRROR:+--mirror "$TROVE_GUEST_MIRROR"}
+        ${TROVE_GUEST_SECURITY_MIRROR:+--security-mirror "$TROVE_GUEST_SECURITY_MIRROR"}
+    )
+    local source
+    for source in ${TROVE_GUEST_CONTAINER_SOURCE//,/ }; do
+        options+=(--container-source "$source")
+    done
+    if [[ $TROVE_GUEST_IMAGE_TOGETHER == True ]]; then
+        options+=(--together)
+    fi
+    # exec keeps the number, which `unstack` needs to end a build
+    bash -c 'echo $$ >"$0" && exec "$@"' "$state/build.pid" \
+        "$(get_python_exec_prefix)/trove-image-builder" build \
+        "${options[@]}" $TROVE_GUEST_BUILD_OPTIONS ${TROVE_GUEST_DATASTORES//,/ } \
+        >"$state/built.json" || status=$?
+    rm -f "$state/build.pid"
+    $xtrace
+    return $status
+}
+
+# start_trove_guest_build: have the images built in the background.
+function start_trove_guest_build {
+    # what an interrupted run has left would work on the same files
+    stop_trove_guest_build
+    mkdir -p "$(_trove_tools_state)" "$TROVE_GUEST_IMAGE_DIR"
+    async_runfunc build_trove_guest_images || _trove_tools_build_failed
+}
+
+function _trove_tools_build_failed {
+    die $LINENO "trove-tools: no guest image of" \
+        "$TROVE_GUEST_DATASTORES: the reason is above"
+}
+
+# stop_trove_guest_build: end a build that still runs, and wait for its end.
+function stop_trove_guest_build {
+    local file pid
+    file=$(_trove_tools_state)/build.pid
+    if [[ ! -r $file ]]; then
+        return 0
+    fi
+    pid=$(<"$file")
+    # by now the number may be another process's
+    if grep -qs trove-image-builder "/proc/$pid/cmdline"; then
+        echo "trove-tools: ending the image build $pid"
+        kill "$pid" || true
+        timeout 300 tail --pid="$pid" -f /dev/null || true
+    fi
+    rm -f "$file"
+}
+
+# configure_trove_tools: what Trove has to know of the datastores.
+function configure_trove_tools {
+    local volumes=--volumes settings file section option value
+    if ! is_service_enabled cinder; then
+        volumes=--no-volumes
+    fi
+    settings=$(_trove_tools trove-devstack settings $volumes \
+        ${TROVE_GUEST_DATASTORES//,/ }) ||
+        die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
+    while read -r file section option value; do
+        if [[ -n $file ]]; then
+            iniset "${!file}" "$section" "$option" "$value"
+        fi
+    done <<<"$settings"
+
+    iniset "$TROVE_CONF" DEFAULT usage_timeout "$TROVE_USAGE_TIMEOUT"
+    for file in TROVE_CONF TROVE_GUESTAGENT_CONF; do
+        iniset "${!file}" DEFAULT state_change_wait_time \
+            "$TROVE_STATE_CHANGE_WAIT_TIME"
+        iniset "${!file}" DEFAULT command_process_timeout \
+            "$TROVE_COMMAND_PROCESS_TIMEOUT"
+    done
+    iniset "$TROVE_CONF" DEFAULT max_instances_per_tenant \
+        "$TROVE_MAX_INSTANCES_PER_TENANT"
+    iniset "$TROVE_CONF" DEFAULT max_volumes_per_tenant \
+        "$TROVE_MAX_VOLUMES_PER_TENANT"
+    if [[ -n $TROVE_GUEST_NETWORK_ISOLATION ]]; then
+        iniset "$TROVE_CONF" network network_isolation \
+            "$(trueorfalse True TROVE_GUEST_NETWORK_ISOLATION)"
+    fi
+}
+
+# prepare_trove_tools: flavors, quotas, and whether the services answer.
+function prepare_trove_tools {
+    local options=() quota
+    if ! is_service_enabled n-api; then
+        options+=(--no-flavors)
+    else
+        if [[ $TROVE_GUEST_TEST_FLAVORS == False ]]; then
+            options+=(--no-flavors)
+        fi
+        for quota in ${TROVE_GUEST_QUOTAS//,/ }; do
+            options+=(--quota "$quota")
+        done
+    fi
+    _trove_tools trove-devstack prepare --os-cloud $_TROVE_TOOLS_ADMIN \
+        --user-cloud $_TROVE_TOOLS_USER \
+        --service-project "$SERVICE_PROJECT_NAME" "${options[@]}" ||
+        die $LINENO "trove-tools: the cloud is not ready for Trove's tests"
+}
+
+# load_trove_guest_images: send and register what is there, and make the
+# first version of each datastore its default.
+function load_trove_guest_images {
+    local step what steps images=() activated=()
+    async_wait build_trove_guest_images || _trove_tools_build_failed
+    steps=$(_trove_tools trove-devstack images \
+        "$(_trove_tools_state)/built.json") ||
+        die $LINENO "trove-tools: the build did not say what it built"
+    while read -r step what; do
+        case $step in
+            load) images+=("$what") ;;
+            activate) activated+=("$what") ;;
+            keep) echo_summary "No manager in this Trove for $what" ;;
+        esac
+    done <<<"$steps"
+    if [[ ${#images[@]} -gt 0 ]]; then
+        _trove_tools load-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
+            $TROVE_GUEST_LOAD_OPTIONS "${images[@]}" ||
+            die $LINENO "trove-tools: a guest image could not be loaded"
+    fi
+    for what in "${activated[@]}"; do
+        _trove_tools activate-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
+            "$what" ||
+            die $LINENO "trove-tools: $what could not be activated"
+    done
+    if [[ ${#activated[@]} -gt 0 ]]; then
+        _trove_tools trove-devstack check --os-cloud $_TROVE_TOOLS_USER \
+            "${activated[@]}" ||
+            die $LINENO "trove-tools: a user cannot have what was loaded"
+    fi
+}
+
+# configure_tempest_trove_tools: what trove-tempest-plugin has to know.
+function configure_tempest_trove_tools {
+    local settings section option value
+    settings=$(_trove_tools trove-devstack tempest \
+        --os-cloud $_TROVE_TOOLS_ADMIN --network "$PRIVATE_NETWORK_NAME" \
+        --build-timeout "$TROVE_USAGE_TIMEOUT") ||
+        die $LINENO "trove-tools: tempest could not be configured"
+    while read -r section option value; do
+        iniset "$TEMPEST_CONFIG" "$section" "$option" "$value"
+    done <<<"$settings"
+}
+
+# cleanup_trove_tools: remove what was made here.  Images and the cache are
+# kept for the next time unless TROVE_GUEST_CLEAN says otherwise; nothing but
+# images that have a manifest of ours is removed.
+function cleanup_trove_tools {
+    local beside
+    rm -rf "$(_trove_tools_state)"
+    if [[ $TROVE_GUEST_CLEAN == False ]]; then
+        return
+    fi
+    _trove_tools trove-image-builder cache prune --cache-size 0 --quiet \
+        ${TROVE_GUEST_CACHE_DIR:+--cache-dir "$TROVE_GUEST_CACHE_DIR"} ||
+        warn $LINENO "trove-tools: the cache of layers could not be emptied" ||
+        true
+    if [[ -d $TROVE_GUEST_IMAGE_DIR ]]; then
+        for beside in "$TROVE_GUEST_IMAGE_DIR"/*.d; do
+            if [[ -f $beside/manifest.json ]]; then
+                rm -rf "$beside" "${beside%.d}".{qcow2,raw,tar}
+            fi
+        done
+        rmdir --ignore-fail-on-non-empty "$TROVE_GUEST_IMAGE_DIR"
+    fi
+}
+
+if [[ "$1 $2" == "stack pre-install" ]]; then
+    check_trove_tools
+fi
+
+if is_service_enabled trove; then
+    case "$1 $2" in
+        "stack install")
+            echo_summary "Installing trove-tools"
+            install_trove_tools
+            if _trove_tools_builds; then
+                start_trove_guest_build
+            fi
+            ;;
+        "stack post-config")
+            echo_summary "Configuring Trove for its guest images"
+            configure_trove_tools
+            ;;
+        "stack extra")
+            echo_summary "Preparing flavors and quotas for Trove"
+            prepare_trove_tools
+            if _trove_tools_builds; then
+                echo_summary "Loading Trove's guest images"
+                load_trove_guest_images
+            fi
+            ;;
+        "stack test-config")
+            if is_service_enabled tempest && _trove_tools_builds; then
+                echo_summary "Configuring Tempest for the datastores"
+                configure_tempest_trove_tools
+            fi
+            ;;
+    esac
+fi
+
+case "$1" in
+    unstack) stop_trove_guest_build ;;
+    clean) cleanup_trove_tools ;;
+esac
+
+$_XTRACE_TROVE_TOOLS

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The devstack plugin: what it calls in which phase, word by word."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+
+from tests import base
+from tests.devstack import stack
+
+_MYSQL = ("mysql", "8.4", "mysql")
+_MARIADB = ("mariadb", "11.8", "mariadb")
+
+
+class PhasesTest(stack.StackCase):
+    def test_all(self) -> None:
+        self.requirements()
+        self.builds((_MYSQL,))
+        ran = self.stack()
+        self.assertEqual(0, ran.status, ran.stderr)
+        dest = str(self.dest)
+        self.assertEqual(
+            [["define_plugin", "trove-tools"],
+             ["plugin_requires", "trove-tools", "trove"],
+             ["phase", "stack", "pre-install"],
+             ["xtrace", "kept"],
+             ["phase", "stack", "install"],
+             ["echo_summary", "Installing trove-tools"],
+             ["setup_develop", "-bindep", str(base.ROOT)],
+             ["async_runfunc", "build_trove_guest_images"],
+             ["trove-image-builder", "build", "--format", "json",
+              "--output-dir", f"{dest}/trove-guest-images",
+              "--agent", f"{dest}/trove", "--constraints",
+              f"{dest}/data/trove-tools/upper-constraints.txt", "mysql"],
+             ["xtrace", "kept"],
+             ["phase", "stack", "post-config"]],
+            ran.calls[:11],
+        )  # fmt: skip
+        after = [
+            call for call in ran.calls[11:]
+            if call[0] not in ("iniset", "phase", "xtrace", "echo_summary")
+        ]  # fmt: skip
+        quotas = [
+            "instances=30", "cores=60", "ram=61440", "volumes=30",
+            "snapshots=30", "backups=30", "security_group=50",
+            "security_group_rule=300",
+        ]  # fmt: skip
+        self.assertEqual(
+            [["trove-devstack", "settings", "--volumes", "mysql"],
+             ["trove-devstack", "prepare", "--os-cloud", "devstack-admin",
+              "--user-cloud", "devstack", "--service-project", "service",
+              *(w for quota in quotas for w in ("--quota", quota))],
+             ["async_wait", "build_trove_guest_images"],
+             ["trove-devstack", "images",
+              f"{dest}/data/trove-tools/built.json"],
+             ["load-trove-image", "--os-cloud", "trove",
+              f"{dest}/image 0.qcow2"],
+             ["activate-trove-image", "--os-cloud", "trove", "mysql:8.4"],
+             ["trove-devstack", "check", "--os-cloud", "devstack",
+              "mysql:8.4"],
+             ["trove-devstack", "tempest", "--os-cloud", "devstack-admin",
+              "--network", "private", "--build-timeout", "3600"]],
+            after,
+        )  # fmt: skip
+
+    def test_constraints_are_those_that_are_committed(self) -> None:
+        self.requirements()
+        ran = self.stack("stack install")
+        self.assertEqual(0, ran.status, ran.stderr)
+        file = self.dest / "data/trove-tools/upper-constraints.txt"
+        self.assertEqual("kombu===5.6.2\n", file.read_text())
+
+    def test_configuration(self) -> None:
+        ran = self.stack("stack post-config")
+        self.assertEqual(0, ran.status, ran.stderr)
+        trove, guest = "trove.conf", "trove-guestagent.conf"
+        self.assertEqual(
+            {
+                (trove, "DEFAULT", "default_datastore"): "mysql",
+                (guest, "mysql", "docker_image"):
+                    "quay.io/openstack.trove/mysql",
+                (trove, "DEFAULT", "usage_timeout"): "3600",
+                (trove, "DEFAULT", "state_change_wait_time"): "1200",
+                (guest, "DEFAULT", "state_change_wait_time"): "1200",
+                (trove, "DEFAULT", "command_process_timeout"): "120",
+                (guest, "DEFAULT", "command_process_timeout"): "120",
+                (trove, "DEFAULT", "max_instances_per_tenant"): "20",
+                (trove, "DEFAULT", "max_volumes_per_tenant"): "100",
+            },
+            ran.ini(),
+        )  # fmt: skip
+        # Trove's own files, and no other service's
+        files = {call[0] for call in ran.named("iniset")}
+        self.assertEqual(
+            {f"{self.dest}/{trove}", f"{self.dest}/{guest}"}, files
+        )
+
+    def test_configuration_as_the_user_wants_it(self) -> None:
+        ran = self.stack(
+            "stack post-config",
+            TROVE_USAGE_TIMEOUT="99",
+            TROVE_STATE_CHANGE_WAIT_TIME="77",
+            TROVE_MAX_INSTANCES_PER_TENANT="5",
+            TROVE_GUEST_NETWORK_ISOLATION="no",
+            TROVE_GUEST_DATASTORES="postgresql, mariadb:10.11",
+            services="trove,key",
+        )
+        ini = ran.ini()
+        for section, option, value in (
+            ("DEFAULT", "usage_timeout", "99"),
+            ("DEFAULT", "state_change_wait_time", "77"),
+            ("DEFAULT", "max_instances_per_tenant", "5"),
+            ("DEFAULT", "default_datastore", "postgresql"),
+            ("network", "network_isolation", "False"),
+            # there is no cinder
+            ("postgresql", "volume_support", "False"),
+            ("mariadb", "volume_support", "False"),
+        ):
+            self.assertEqual(value, ini["trove.conf", section, option])
+
+    def test_several_datastores(self) -> None:
+        self.builds((_MYSQL,), (("mysql", "8.0", "mysql"),), (_MARIADB,))
+        ran = self.stack(
+            "stack install", "stack extra",
+            TROVE_GUEST_DATASTORES="mysql:8.4,mysql:8.0, mariadb",
+        )  # fmt: skip
+        self.assertEqual(0, ran.status, ran.stderr)
+        (build,) = ran.named("trove-image-builder")
+        self.assertEqual(["mysql:8.4", "mysql:8.0", "mariadb"], build[-3:])
+        (load,) = ran.named("load-trove-image")
+        images = [f"{self.dest}/image {number}.qcow2" for number in range(3)]
+        self.assertEqual(["--os-cloud", "trove", *images], load)
+        self.assertEqual(
+            ["mysql:8.4", "mariadb:11.8"],
+            [words[-1] for words in ran.named("activate-trove-image")],
+        )
+
+    def test_one_image_of_several_datastores(self) -> None:
+        self.builds((_MYSQL, _MARIADB))
+        ran = self.stack(
+            "stack install", "stack extra",
+            TROVE_GUEST_DATASTORES="mysql mariadb",
+            TROVE_GUEST_IMAGE_TOGETHER="yes",
+        )  # fmt: skip
+        self.assertIn("--together", ran.named("trove-image-builder")[0])
+        self.assertEqual(1, len(ran.named("load-trove-image")))
+        self.assertEqual(2, len(ran.named("activate-trove-image")))
+
+    def test_datastore_without_a_manager(self) -> None:
+        self.builds((("redis", "7", None),))
+        ran = self.stack("stack install", "stack extra")
+        self.assertEqual(0, ran.status, ran.stderr)
+        self.assertEqual([], ran.named("load-trove-image"))
+        self.assertEqual([], ran.named("activate-trove-image"))
+        told = [words[0] for words in ran.named("echo_summary")]
+        self.assertIn(
+            f"No manager in this Trove for redis:7 {self.dest}/image 0.qcow2",
+            told,
+        )
+
+    def test_every_option_of_a_build(self) -> None:
+        for variable, value, words in (
+            ("SYSTEM", "debian-12", ["--guest", "debian-12"]),
+            ("RUNTIME", "native", ["--runtime", "native"]),
+            ("AGENT", "trove>=26", ["--agent", "trove>=26"]),
+            ("CONSTRAINTS", "/c.txt", ["--constraints", "/c.txt"]),
+            ("CONTAINER_SOURCE", "mysql=registry,oci:/a",
+             ["--container-source", "mysql=registry",
+              "--container-source", "oci:/a"]),
+            ("REGISTRY_MIRROR", "r:5000", ["--registry-mirror", "r:5000"]),
+            ("CACHE_DIR", "/c", ["--cache-dir", "/c"]),
+            ("MIRROR", "http://m", ["--mirror", "http://m"]),
+            ("SECURITY_MIRROR", "http://s",
+             ["--security-mirror", "http://s"]),
+            ("IMAGE_DIR", "there", ["--output-dir", "there"]),
+            ("BUILD_OPTIONS", "--force --quiet", ["--force", "--quiet"]),
+        ):  # fmt: skip
+            variables = {f"TROVE_GUEST_{variable}": value}
+            ran = self.stack("stack install", **variables)
+            (build,) = ran.named("trove-image-builder")
+            where = build.index(words[0])
+            self.assertEqual(words, build[where : where + len(words)])
+
+    def test_no_image_at_all(self) -> None:
+        ran = self.stack(TROVE_GUEST_IMAGE_BUILD="False")
+        self.assertEqual(0, ran.status, ran.stderr)
+        for name in ("trove-image-builder", "load-trove-image",
+                     "activate-trove-image", "async_runfunc"):  # fmt: skip
+            self.assertNotIn(name, ran.order)
+        commands = [words[0] for words in ran.named("trove-devstack")]
+        self.assertEqual(["settings", "prepare"], commands)
+
+    def test_no_trove_on_this_host(self) -> None:
+        ran = self.stack(services="key,n-cpu")
+        self.assertEqual(0, ran.status, ran.stderr)
+        self.assertEqual(
+            {"define_plugin", "plugin_requires", "phase", "xtrace"},
+            set(ran.order),
+        )
+
+    def test_no_nova_here(self) -> None:
+        ran = self.stack("stack extra", services="key,trove",
+                         TROVE_GUEST_IMAGE_BUILD="False")  # fmt: skip
+        (words,) = ran.named("trove-devstack")
+        self.assertIn("--no-flavors", words)
+        self.assertNotIn("--quota", words)
+
+    def test_no_test_flavors(self) -> None:
+        ran = self.stack("stack extra", TROVE_GUEST_TEST_FLAVORS="no",
+                         TROVE_GUEST_QUOTAS="cores=1",
+                         TROVE_GUEST_IMAGE_BUILD="False")  # fmt: skip
+        (words,) = ran.named("trove-devstack")
+        self.assertEqual(["--no-flavors", "--quota", "cores=1"], words[-3:])
+
+    def test_tempest(self) -> None:
+        self.scripts["trove-devstack"] = (
+            "[[ $1 != tempest ]] || echo database enabled_datastores a,b"
+        )
+        ran = self.stack("stack test-config")
+        self.assertEqual(
+            [[f"{self.dest}/tempest.conf", "database", "enabled_datastores",
+              "a,b"]],
+            ran.named("iniset"),
+        )  # fmt: skip
+        ran = self.stack("stack test-config", services="trove")
+        self.assertEqual([], ran.named("trove-devstack"))
+
+    def test_what_trove_and_glance_are_told_before(self) -> None:
+        shown = 'record shown "$TROVE_ENABLE_IMAGE_BUILD" ' \
+            '"$GLANCE_LIMIT_IMAGE_SIZE_TOTAL"'  # fmt: skip
+        ran = self.stack("unstack", after_settings=shown)
+        self.assertEqual([["false", "20000"]], ran.named("shown"))
+        ran = self.stack(
+            "unstack", after_settings=shown, TROVE_ENABLE_IMAGE_BUILD="true",
+            GLANCE_LIMIT_IMAGE_SIZE_TOTAL="1",
+        )  # fmt: skip
+        self.assertEqual([["true", "1"]], ran.named("shown"))
+
+
+class FailuresTest(stack.StackCase):
+    """Whatever fails: stack.sh stops there and then, with the reason."""
+
+    def assert_stopped(self, ran: stack.Ran, *reasons: str) -> None:
+        self.assertNotEqual(0, ran.status)
+        for reason in reasons:
+            self.assertIn(reason, ran.stderr)
+
+    def test_no_trove_plugin(self) -> None:
+        ran = self.stack(
+            plugins="enable_plugin trove-tools;"
+            f" GITDIR[trove-tools]={base.ROOT}"
+        )
+        self.assert_stopped(ran, "needs Trove's plugin", "enable_plugin trove")
+        self.assertEqual(1, ran.order.count("phase"))
+
+    def test_wrong_order(self) -> None:
+        ran = self.stack(
+            plugins="enable_plugin tt; enable_plugin trove;"
+            f" GITDIR[tt]={base.ROOT}"
+        )
+        self.assert_stopped(ran, "before Trove's plugin", "enable_plugin tt")
+
+    def test_unknown_datastore(self) -> None:
+        ran = self.stack("stack post-config", TROVE_GUEST_DATASTORES="mysq")
+        self.assert_stopped(ran, "did you mean mysql?",
+                            "TROVE_GUEST_DATASTORES")  # fmt: skip
+        self.assertEqual([], ran.named("iniset"))
+
+    def test_build_fails(self) -> None:
+        self.scripts["trove-image-builder"] = (
+            "echo 'error: no space left' >&2; exit 1"
+        )
+        ran = self.stack()
+        self.assert_stopped(ran, "no space left", "no guest image of mysql")
+        self.assertEqual([], ran.named("load-trove-image"))
+        # nothing is left that unstack would look for
+        state = self.dest / "data/trove-tools"
+        self.assertFalse((state / "build.pid").exists())
+
+    def test_build_fails_later(self) -> None:
+        # in the background nobody looks before it is waited for
+        self.scripts["trove-image-builder"] = "exit 3"
+        ran = self.stack(
+            "stack install", "stack extra",
+            after_settings='async_runfunc() { "$@" || echo $?'
+            ' >"$DEST/async-status"; }',
+        )  # fmt: skip
+        self.assert_stopped(ran, "no guest image of mysql")
+        self.assertEqual([], ran.named("load-trove-image"))
+
+    def test_any_command_fails(self) -> None:
+        self.builds((_MYSQL,))
+        for name, script, reason, not_called in (
+            ("trove-devstack", "[[ $1 != prepare ]]", "not ready",
+             "load-trove-image"),
+            ("load-trove-image", "echo 'error: 413' >&2; exit 4",
+             "could not be loaded", "activate-trove-image"),
+            ("activate-trove-image", "exit 4",
+             "mysql:8.4 could not be activated", "check"),
+            ("trove-devstack", "[[ $1 != check ]]", "a user cannot have",
+             "tempest"),
+            ("trove-devstack", "[[ $1 != tempest ]]",
+             "tempest could not be configured", "iniset"),
+        ):  # fmt: skip
+            good = dict(self.scripts)
+            self.scripts[name] = script
+            phases = ["stack install", "stack extra", "stack test-config"]
+            ran = self.stack(*phases)
+            self.scripts = good
+            self.assert_stopped(ran, reason)
+            words = [word for call in ran.calls for word in call[:2]]
+            self.assertNotIn(not_called, words)
+
+    def test_build_that_says_nothing(self) -> None:
+        self.scripts["trove-image-builder"] = ""
+        ran = self.stack("stack install", "stack extra")
+        self.assert_stopped(ran, "the build did not say what it built")
+
+
+class EndTest(stack.StackCase):
+    def test_unstack_without_anything(self) -> None:
+        for phase in ("unstack", "clean"):
+            self.assertEqual(0, self.stack(phase).status)
+
+    def build_under_way(self) -> "subprocess.Popen[bytes]":
+        """Start what looks like a build that an earlier run has left."""
+        program = self.temp_dir() / "trove-image-builder"
+        program.write_text("#!/bin/bash\nread -r <&3\n")
+        program.chmod(0o755)
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        build = subprocess.Popen(
+            ["/bin/bash", "-c", f'exec 3<&{reading}; exec "$0"', program],
+            pass_fds=[reading], stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(reading)
+        self.addCleanup(build.wait)
+        self.addCleanup(build.kill)
+        self.remember(build.pid)
+        return build
+
+    def remember(self, pid: int) -> pathlib.Path:
+        file = self.dest / "data/trove-tools/build.pid"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{pid}\n")
+        return file
+
+    def test_unstack_ends_the_build(self) -> None:
+        build = self.build_under_way()
+        file = self.dest / "data/trove-tools/build.pid"
+        # a process that nobody waits for would stay as a zombie of ours
+        waiting = threading.Thread(target=build.wait)
+        waiting.start()
+        ran = self.stack("unstack")
+        waiting.join()
+        self.assertEqual(0, ran.status, ran.stderr)
+        self.assertEqual(-signal.SIGTERM, build.returncode)
+        self.assertFalse(file.exists())
+
+    def test_unstack_leaves_other_processes(self) -> None:
+        file = self.remember(os.getpid())
+        self.assertEqual(0, self.stack("unstack").status)
+        self.assertFalse(file.exists())
+
+    def made(self) -> pathlib.Path:
+        images = self.dest / "trove-guest-images"
+        for name in ("trove-a.d/manifest.json", "trove-a.qcow2",
+                     "theirs.qcow2", "other.d/file"):  # fmt: skip
+            path = images / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        self.remember(1)
+        return images
+
+    def test_clean(self) -> None:
+        images = self.made()
+        self.assertEqual(0, self.stack("clean").status)
+        self.assertFalse((self.dest / "data/trove-tools").exists())
+        self.assertTrue((images / "trove-a.qcow2").exists())
+
+    def test_clean_images_when_asked(self) -> None:
+        images = self.made()
+        self.assertEqual(0, self.stack("clean", TROVE_GUEST_CLEAN="1").status)
+        left = sorted(each.name for each in images.iterdir())
+        self.assertEqual(["other.d", "theirs.qcow2"], left)
+
+    def test_clean_empties_the_cache_when_asked(self) -> None:
+        ran = self.stack("clean", TROVE_GUEST_CLEAN="1",
+                         TROVE_GUEST_CACHE_DIR="/c")  # fmt: skip
+        self.assertEqual(
+            [["cache", "prune", "--cache-size", "0", "--quiet",
+              "--cache-dir", "/c"]],
+            ran.named("trove-image-builder"),
+        )  # fmt: skip
+        self.scripts["trove-image-builder"] = "exit 1"
+        self.assertEqual(0, self.stack("clean", TROVE_GUEST_CLEAN="1").status)
