@@ -131,7 +131,11 @@ class SamplesTest(stack.StackCase):
                 line.split()[1] for line in called
                 if line.startswith("enable_plugin")
             ]  # fmt: skip
-            self.assertEqual(["trove", "trove-tools"], plugins[:2], sample)
+            self.assertEqual(
+                ["trove", "trove-tools", "trove-tempest-plugin"],
+                plugins,
+                sample,
+            )
 
     def test_head_says_what_it_takes(self) -> None:
         for sample in samples():
