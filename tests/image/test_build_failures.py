@@ -18,6 +18,9 @@ import time
 from tests import base
 from tests.functional import base as functional
 from tests.image import tiny
+from tests.standins import keys
+from tests.standins import vendors
+from trove_tools.catalog import loader
 from trove_tools.image import host
 from trove_tools.image import leftovers
 
@@ -37,6 +40,8 @@ class Nothing(http.server.BaseHTTPRequestHandler):
 
 class BuildCase(base.TestCase):
     timeout = 120
+    datastore = "mariadb"
+    image = NAME
 
     def setUp(self) -> None:
         super().setUp()
@@ -51,8 +56,8 @@ class BuildCase(base.TestCase):
     def assert_nothing_left(self) -> None:
         self.assertEqual([], leftovers.mounts(self.output))
         self.assertEqual([], leftovers.loops(self.output))
-        self.assertFalse((self.output / PARTIAL).exists())
-        self.assertFalse((self.output / f"{NAME}.qcow2").exists())
+        self.assertFalse((self.output / f".{self.image}.partial").exists())
+        self.assertFalse((self.output / f"{self.image}.qcow2").exists())
 
     def element(self, script: str) -> list[str]:
         """Return the options for a base whose first hook is a script."""
@@ -65,8 +70,8 @@ class BuildCase(base.TestCase):
 
     def build(self, *options: str) -> functional.Outcome:
         return functional.run(
-            "trove-image-builder", "build", "mariadb", "--runtime", "native",
-            "--output-dir", self.output, *options,
+            "trove-image-builder", "build", self.datastore,
+            "--runtime", "native", "--output-dir", self.output, *options,
         )  # fmt: skip
 
 
@@ -98,6 +103,67 @@ class FailureTest(BuildCase):
         done = self.build("--mirror", url, "--security-mirror", url)
         self.assertEqual(1, done.status, done.stderr)
         self.assertIn("--mirror", done.stderr.partition("hint: ")[2])
+
+
+class RepositoryTest(BuildCase):
+    """A vendor's repository that is not to be trusted builds nothing."""
+
+    datastore = "mysql"
+    image = "trove-mysql-8.4-debian-13-amd64"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = self.temp_dir()
+        self.vendors = vendors.Vendors(
+            self.place, loader.load(), [self.datastore]
+        )
+        self.addCleanup(self.vendors.close)
+        (self.repository,) = self.place.glob("www/*/apt/debian")
+
+    def key(self, *, expired: bool = False) -> keys.Key:
+        made = keys.Key(self.temp_dir(), expired=expired)
+        self.addCleanup(made.close)
+        return made
+
+    def refused(self, *options: str | os.PathLike[str]) -> str:
+        done = self.build(*self.vendors.options(), *map(str, options))
+        self.assertEqual(1, done.status, done.stderr)
+        self.assertEqual("", done.stdout)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertIn("\nhint: ", done.stderr)
+        # diskimage-builder was never begun
+        self.assertNotIn("base system", done.stderr)
+        return done.stderr
+
+    def sign(self, key: keys.Key) -> None:
+        for release in self.repository.glob("dists/*/Release"):
+            release.with_name("InRelease").write_bytes(
+                key.clearsign(release.read_text())
+            )
+
+    def test_wrong_key(self) -> None:
+        said = self.refused("--repository-key", f"mysql={self.key().file}")
+        self.assertIn("is not mysql's key", said)
+        self.assertIn(self.vendors.key.fingerprint, said)
+
+    def test_expired_key(self) -> None:
+        old = self.key(expired=True)
+        self.sign(old)
+        said = self.refused(
+            "--repository-key", f"mysql={old.file}",
+            "--repository-fingerprint", f"mysql={old.fingerprint}",
+        )  # fmt: skip
+        self.assertIn("expired on 2020-01-02", said)
+
+    def test_not_signed(self) -> None:
+        for signed in self.repository.glob("dists/*/InRelease"):
+            signed.unlink()
+        self.assertIn("Release is not signed", self.refused())
+
+    def test_tampered_with(self) -> None:
+        for package in self.repository.glob("pool/**/*server*.deb"):
+            package.write_bytes(package.read_bytes()[:-1] + b"x")
+        self.assertIn("was tampered with", self.refused())
 
 
 class InterruptionTest(BuildCase):

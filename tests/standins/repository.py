@@ -80,7 +80,8 @@ def publish(
     place = directory / "dists" / suite
     index = place / component / f"binary-{arch}" / "Packages.xz"
     index.parent.mkdir(parents=True)
-    packed = lzma.compress("\n".join(stanzas).encode())
+    plain = "\n".join(stanzas).encode()
+    packed = lzma.compress(plain)
     index.write_bytes(packed)
     release = (
         f"Origin: {origin}\nLabel: {origin}\nSuite: {suite}\n"
@@ -89,10 +90,13 @@ def publish(
     )
     if valid_until is not None:
         release += f"Valid-Until: {_date(valid_until)}\n"
-    release += (
-        f"SHA256:\n {hashlib.sha256(packed).hexdigest()} {len(packed)}"
-        f" {index.relative_to(place)}\n"
-    )
+    # apt looks for an index by its plain name, even where there is none
+    release += "SHA256:\n"
+    for file, content in ((index, packed), (index.with_suffix(""), plain)):
+        release += (
+            f" {hashlib.sha256(content).hexdigest()} {len(content)}"
+            f" {file.relative_to(place)}\n"
+        )
     (place / "Release").write_text(release)
     if key is None:
         return
