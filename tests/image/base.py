@@ -16,6 +16,9 @@ import fasteners
 
 from tests import base
 from tests.functional import base as functional
+from tests.standins import vendors
+from trove_tools.catalog import gate
+from trove_tools.catalog import loader
 
 VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
 CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"
@@ -41,6 +44,16 @@ def builder(
     return functional.run("trove-image-builder", *args, timeout=timeout)
 
 
+def natives() -> list[str]:
+    """Return what to build: all native datastores of the gate in one."""
+    catalog = loader.load()
+    system = gate.system(catalog)
+    return [
+        *gate.natives(catalog, system).values(),
+        "--guest", system, "--runtime", "native", "--together",
+    ]  # fmt: skip
+
+
 @functools.cache
 def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
     """Return an image, or what went wrong; tried once a process.
@@ -53,10 +66,22 @@ def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
         return pathlib.Path(named), ""
     images = output() / "images"
     images.mkdir(parents=True, exist_ok=True)
-    with fasteners.InterProcessLock(images / ".lock"):
+    catalog = loader.load()
+    with (
+        fasteners.InterProcessLock(images / ".lock"),
+        tempfile.TemporaryDirectory() as scratch,
+        vendors.Vendors(
+            pathlib.Path(scratch),
+            catalog,
+            [word for word in words if word in catalog.datastores],
+            home=output() / "vendors",
+        ) as standins,
+    ):
+        more = standins.options() if "native" in words else []
         built = builder(
-            "build", *words, "--output-dir", images, "--format", "json",
-            "--cache-dir", output() / "cache", timeout=_BUILD_TIMEOUT,
+            "build", *words, *more, "--output-dir", images,
+            "--format", "json", "--cache-dir", output() / "cache",
+            timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
         return None, built.stderr
@@ -64,14 +89,18 @@ def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
 
 
 class TestCase(base.TestCase):
-    """A test with a real image of MariaDB."""
+    """A test with real images."""
 
     # builds and boots have limits of their own
     timeout = None
 
     def image(self) -> pathlib.Path:
-        """Return the image; it is everybody's, so look, do not touch."""
-        return self._built(VARIABLE, "mariadb", "--runtime", "native")
+        """Return the image; it is everybody's, so look, do not touch.
+
+        It has MariaDB, and what else the gate is to boot: one datastore of
+        each kind.  Stand-ins take the place of their vendors.
+        """
+        return self._built(VARIABLE, *natives())
 
     def container_image(self) -> pathlib.Path:
         """Return one whose datastores Trove's agent runs; as above."""

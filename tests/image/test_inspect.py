@@ -168,7 +168,7 @@ class BuiltImageTest(base.TestCase):
         made = manifest.read(image)
         assert made is not None
         self.assertEqual(made.agent["version"], found["agent"])
-        self.assertEqual(
+        self.assertCountEqual(
             [(each.name, each.version, each.runtime, each.installed)
              for each in made.datastores],
             [tuple(each.values()) for each in found["datastores"]],

@@ -23,6 +23,7 @@ from trove_tools import manifest
 from trove_tools import partitions
 from trove_tools import process
 from trove_tools import verified
+from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.image import host
@@ -102,15 +103,19 @@ class VerifyTest(base.TestCase):
         """The command, on the image as it was built."""
         before = manifest.digests(self.good)
         outcome = base.builder(
-            "verify", self.good, "--datastore", "mariadb", "--force",
+            "verify", self.good, "--force",
             "--level", "datastore",
             "--timeout", str(_TIMEOUT), "--format", "json",
         )  # fmt: skip
         self.assertEqual(0, outcome.status, outcome.stderr)
         found = outcome.json()
         self.assertTrue(found["ok"])
+        datastores = list(
+            gate.natives(self.catalog, gate.system(self.catalog)).values()
+        )
+        self.assertIn("mariadb", datastores)
         self.assertEqual(
-            ["image", "boot", "systemd", "volume", "mariadb", "power off"],
+            ["image", "boot", "systemd", "volume", *datastores, "power off"],
             [check["name"] for check in found["checks"]],
         )
         self.assertIn("MariaDB", found["checks"][4]["detail"])

@@ -8,7 +8,7 @@ import subprocess
 class Key:
     """A key that was just made.
 
-    :param home: an empty directory of the key's own.
+    :param home: a directory of the key's own; one that is there is used.
     :param expired: it was valid for a day, years ago.
     """
 
@@ -19,11 +19,12 @@ class Key:
         self._time = ["--faked-system-time", "20200101T000000!"]
         if not expired:
             self._time = []
-        self._gpg(
-            "--passphrase", "", "--quick-generate-key",
-            "Stand-in <standin@vendor.example>", "ed25519", "sign",
-            "1d" if expired else "never",
-        )  # fmt: skip
+        if not (home / "key.asc").exists():
+            self._gpg(
+                "--passphrase", "", "--quick-generate-key",
+                "Stand-in <standin@vendor.example>", "ed25519", "sign",
+                "1d" if expired else "never",
+            )  # fmt: skip
         listed = self._gpg("--with-colons", "--list-keys").stdout
         self.fingerprint = next(
             line.split(":")[9]
@@ -31,7 +32,8 @@ class Key:
             if line.startswith("fpr:")
         )
         self.file = home / "key.asc"
-        self.file.write_bytes(self._gpg("--armor", "--export").stdout)
+        if not self.file.exists():
+            self.file.write_bytes(self._gpg("--armor", "--export").stdout)
 
     def clearsign(self, text: str) -> bytes:
         """Return a text with a signature around it."""

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes packages that have a vendor's names, of a stand-in server."""
 
+import gzip
 import io
+import os
 import pathlib
 import subprocess
 import tarfile
@@ -19,8 +21,8 @@ Description=Stand-in of {engine}
 After=network.target
 
 [Service]
-ExecStart=/usr/bin/python3 /{library}/server.py {engine} {version}
-{identity}
+ExecStart=/usr/bin/python3 /{library}/{engine}/server.py {engine} {version}
+
 [Install]
 WantedBy=multi-user.target
 """
@@ -37,8 +39,8 @@ def _read(name: str) -> str:
     return (GUEST / name).read_text()
 
 
-def _server(engine: str, version: str) -> dict[str, File]:
-    return {f"{_LIBRARY}/server.py": File(_read("server.py"))}
+def _server(engine: str) -> dict[str, File]:
+    return {f"{_LIBRARY}/{engine}/server.py": File(_read("server.py"))}
 
 
 #: What the engines' packages have besides, that elements or probes use.
@@ -89,10 +91,10 @@ def debs(
     server, *others = names
     service = how.services[0]
     files = {
-        **_server(engine, version),
+        **_server(engine),
         f"usr/lib/systemd/system/{service}.service": File(
             _UNIT.format(
-                engine=engine, version=version, library=_LIBRARY, identity=""
+                engine=engine, version=version, library=_LIBRARY
             )
         ),
         **_BESIDES.get(engine, {}),
@@ -142,6 +144,8 @@ def deb(
         subprocess.run(
             ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", "-z0",
              place, result],
+            # the same content makes the same package
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
             check=True, capture_output=True,
         )  # fmt: skip
     return result
@@ -162,7 +166,10 @@ def db2(
         f"{top}/db2/{machine}/server.py": File(_read("server.py")),
         f"{top}/db2/{machine}/db2icrt": File(_read("db2icrt"), 0o755),
     }
-    with tarfile.open(file, "w:gz") as archive:
+    with (
+        gzip.GzipFile(file, "w", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for path, each in content.items():
             member = tarfile.TarInfo(path)
             member.size = len(each.text.encode())

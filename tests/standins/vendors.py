@@ -3,6 +3,7 @@
 
 import fnmatch
 import pathlib
+import typing
 
 from tests.standins import keys
 from tests.standins import packages
@@ -15,6 +16,8 @@ class Vendors:
     """Repositories and packages that one key signs.
 
     :param directory: an empty one.
+    :param home: keeps the key; what is built with the same key need not be
+        built again.
     :param datastores: those of the catalog that are wanted.
     :param catalog: with their versions and guest systems.
     :param distribution: for whose guest systems.
@@ -26,11 +29,12 @@ class Vendors:
         catalog: model.Catalog,
         datastores: list[str],
         distribution: str = "debian",
+        home: pathlib.Path | None = None,
     ) -> None:
         self._directory = directory
         self._files: dict[str, pathlib.Path] = {}
-        home = directory / "home"
-        home.mkdir()
+        home = home or directory / "home"
+        home.mkdir(exist_ok=True)
         self.key = keys.Key(home)
         self._root = directory / "www"
         self._root.mkdir()
@@ -60,6 +64,12 @@ class Vendors:
         for name, file in self._files.items():
             words += ["--package", f"{name}={file}"]
         return words
+
+    def __enter__(self) -> typing.Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.server.close()

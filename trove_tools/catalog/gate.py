@@ -76,6 +76,10 @@ def system(catalog: model.Catalog) -> str:
 def _made_for(
     catalog: model.Catalog, guest: str
 ) -> collections.abc.Iterator[model.Datastore]:
-    for entry in catalog.datastores.values():
+    """Yield what a guest system has: what matters, then what is small."""
+    for entry in sorted(
+        catalog.datastores.values(),
+        key=lambda each: (each.manager is None, each.min_ram, each.name),
+    ):
         if entry.version_for(model.NATIVE, guest) is not None:
             yield entry

@@ -16,6 +16,7 @@ import typing
 
 from trove_tools.image import elements as _elements
 from trove_tools.image import request as _request
+from trove_tools.native import sources as _native
 
 #: The layers' names in their order.
 NAMES = ("base", "runtime", "datastore", "agent")
@@ -68,9 +69,9 @@ class Layer:
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
             del container["path"]
-        for native in content["natives"]:
-            if native["file"] is not None:
-                del native["file"]["location"]
+        content["natives"] = [
+            _native.without_places(each) for each in content["natives"]
+        ]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

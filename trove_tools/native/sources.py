@@ -119,6 +119,32 @@ def of_dict(data: collections.abc.Mapping[str, typing.Any]) -> Native:
     )
 
 
+def without_places(
+    data: collections.abc.Mapping[str, typing.Any],
+) -> dict[str, typing.Any]:
+    """Return plain data without where things lie.
+
+    What they are is told by digests and fingerprints.  That there is a
+    mirror stays: guests then know no repository.
+    """
+    plain = dict(data)
+    if plain["repository"] is not None:
+        plain["repository"] = {
+            name: value
+            for name, value in plain["repository"].items()
+            if name not in ("key", "base")
+        }
+        repository = data["repository"]
+        plain["mirror"] = repository["base"] != repository["vendor"]
+    if plain["file"] is not None:
+        plain["file"] = {
+            name: value
+            for name, value in plain["file"].items()
+            if name != "location"
+        }
+    return plain
+
+
 @dataclasses.dataclass(frozen=True)
 class Wishes:
     """What the user said of native datastores, by datastore.
