@@ -94,8 +94,9 @@ OPTIONS = (
            choices=("qcow2", "raw", "tar")),
     Option("compression", "plan", "compression inside a qcow2",
            default="zstd", choices=("zstd", "zlib", "none")),
-    Option("partition_table", "plan", "disk label", default="mbr",
-           choices=("mbr", "gpt")),
+    Option("partition_table", "plan",
+           "disk label; efi is a GPT for UEFI (default: mbr; on arm64 efi)",
+           choices=("mbr", "gpt", "efi")),
     Option("disk_size", "plan", "virtual size of the disk, GiB", int,
            variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB"),
     # --- where and how it is built

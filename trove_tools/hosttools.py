@@ -17,7 +17,8 @@ class Tool:
     """A program of the host.
 
     :param name: the program.
-    :param purpose: what it is needed for: ``build``, ``verify``,
+    :param purpose: what it is needed for: ``build``, ``efi`` (to build for
+        UEFI), ``foreign`` (for another architecture), ``verify``,
         ``packages`` (to make containers of packages) or ``containers`` (to
         get them from elsewhere).
     :param debian: Debian's and Ubuntu's package.
@@ -44,6 +45,13 @@ TOOLS = {
         Tool("blkid", "build", "util-linux", "util-linux"),
         Tool("zstd", "build", "zstd", "zstd"),
         Tool("gpg", "build", "gnupg", "gnupg2"),
+        Tool("mkfs.vfat", "efi", "dosfstools", "dosfstools"),
+        Tool(
+            "qemu-aarch64-static",
+            "foreign",
+            "qemu-user-static",
+            "qemu-user-static",
+        ),
         Tool("mmdebstrap", "packages", "mmdebstrap", "mmdebstrap"),
         Tool("skopeo", "containers", "skopeo", "skopeo"),
         Tool(

@@ -110,6 +110,10 @@ def build(
         return Result(image, there, log, False, time.monotonic() - begin)
     missing = stack.missing(plan.layers, cache)
     host.require_tools("build")
+    host.require_arch(plan.guest["arch"])
+    host.require_layout(
+        plan.output["partition_table"], plan.output["format"]
+    )
     for layer in missing:
         for container in layer.containers:
             packaged = container["source"] == "packages"

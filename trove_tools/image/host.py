@@ -20,6 +20,12 @@ WORK_SPACE = 4
 OUTPUT_SPACE = 3
 CACHE_SPACE = 3
 
+FILESYSTEMS = pathlib.Path("/proc/filesystems")
+#: Where the kernel tells what runs programs of other machines.
+BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -45,7 +51,7 @@ def require_tools(purpose: str, arch: str = "amd64") -> None:
 
 
 def _tools(purpose: str, arch: str) -> list[str]:
-    emulator = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
+    emulator = _MACHINES.get(arch, arch)
     return [
         tool.name
         for tool in hosttools.TOOLS.values()
@@ -55,6 +61,59 @@ def _tools(purpose: str, arch: str) -> list[str]:
             or tool.name == f"qemu-system-{emulator}"
         )
     ]
+
+
+def require_layout(partition_table: str, image_format: str) -> None:
+    """Make sure that this host can make a disk's file systems.
+
+    :raises MissingToolError: it cannot.
+    """
+    if partition_table != "efi" or image_format == "tar":
+        return
+    require_tools("efi")
+    known = FILESYSTEMS.read_text().split()
+    if "vfat" not in known and process.find("modprobe"):
+        process.run(process.as_root(["modprobe", "vfat"]), check=False)
+        known = FILESYSTEMS.read_text().split()
+    if "vfat" not in known:
+        raise errors.MissingToolError(
+            "this host's kernel does not mount vfat, which a disk for UEFI"
+            " has",
+            hint="build on a host whose kernel does (module vfat), or give"
+            " --image-format tar for the root file system alone",
+        )
+
+
+def require_arch(arch: str) -> None:
+    """Make sure that programs of an architecture run here.
+
+    :raises MissingToolError: they do not.
+    """
+    machine = _MACHINES.get(arch, arch)
+    if os.uname().machine == machine:
+        return
+    require_tools("foreign")
+    # as qemu-user-static's package registers it; see binfmt_misc in the
+    # kernel's admin-guide
+    handler = BINFMT / f"qemu-{machine}"
+    try:
+        found = handler.read_text()
+    except OSError:
+        found = ""
+    if not found.startswith("enabled") or "\nflags: " not in found:
+        raise errors.MissingToolError(
+            f"programs for {arch} do not run on this host: {handler} is not"
+            " there, or disabled",
+            hint="mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc,"
+            " and install qemu-user-static and binfmt-support again; a"
+            " container has what its host has registered",
+        )
+    if "F" not in found.partition("\nflags: ")[2].split("\n")[0]:
+        raise errors.MissingToolError(
+            f"{handler} was registered without the flag F, so it ends at the"
+            " root of the build",
+            hint="install qemu-user-static and binfmt-support again",
+        )
 
 
 def require_root() -> None:

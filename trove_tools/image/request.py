@@ -132,7 +132,7 @@ def make(
         guest_user=settings.guest_user,
         image_format=settings.image_format,
         compression=settings.compression,
-        partition_table=settings.partition_table,
+        partition_table=_partition_table(settings),
         disk_size=size,
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited={
@@ -260,6 +260,20 @@ def _disk_size(
             f" {needed} GiB"
         )
     return wanted or needed
+
+
+def _partition_table(settings: options.Settings) -> str:
+    """Return how the disk is laid out: as the machine's firmware needs it."""
+    wanted: str | None = settings.partition_table
+    if settings.arch == "amd64":
+        return wanted or "mbr"
+    if wanted not in (None, "efi"):
+        raise errors.UsageError(
+            f"--partition-table {wanted}: machines of {settings.arch} start"
+            " with UEFI only",
+            hint="leave it out, or give --partition-table efi",
+        )
+    return "efi"
 
 
 def _with_containers(

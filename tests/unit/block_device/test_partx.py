@@ -292,6 +292,6 @@ class EntryPointTest(base.TestCase):
     def test_the_elements_use_the_plugin(self) -> None:
         elements = pathlib.Path(base.ROOT, "trove_tools", "elements")
         layouts = sorted(elements.glob("*/block-device-default.yaml"))
-        self.assertEqual(2, len(layouts))
+        self.assertEqual(3, len(layouts))
         for layout in layouts:
             self.assertIn("- partx_partitioning:", layout.read_text())

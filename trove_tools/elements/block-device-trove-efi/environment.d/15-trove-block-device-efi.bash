@@ -1,0 +1,2 @@
+# The bootloader element installs for the layout that this names.
+export DIB_BLOCK_DEVICE=efi
