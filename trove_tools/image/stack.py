@@ -116,13 +116,14 @@ class Stack:
     def _build(self, number: int) -> None:
         layer = self.chain[number]
         timeline = self._run.timeline
+        # what cannot be had, or trusted, ends the build before it begins
+        facts = self._prepare(layer)
         with contextlib.ExitStack() as stack:
             parent = None
             if number:
                 parent = stack.enter_context(self._held(number - 1))
             place = stack.enter_context(self._cache.partial())
             timeline.enter("layer", layer.name)
-            facts = self._prepare(layer)
             self._run.build(
                 layer, place / "root", "tar", parent and parent.archive
             )
