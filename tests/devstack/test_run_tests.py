@@ -11,6 +11,7 @@ from testtools import matchers
 from tests.devstack import scripts
 
 PARTS = ("lint", "unit", "devstack", "functional", "image")
+MORE = ("datastores",)
 
 
 class RunTestsTest(scripts.ScriptCase):
@@ -62,6 +63,13 @@ class RunTestsTest(scripts.ScriptCase):
         )
         runs = [line for line in self.recorded() if " run " in line]
         for part, line in zip(PARTS, runs, strict=True):
+            self.assertIn(f"--test-path {self.checkout}/tests/{part} ", line)
+
+    def test_all_of_them(self) -> None:
+        self.runner(a="success")
+        self.run_script("tools/run-tests", "--all")
+        runs = [line for line in self.recorded() if " run " in line]
+        for part, line in zip((*PARTS, *MORE), runs, strict=True):
             self.assertIn(f"--test-path {self.checkout}/tests/{part} ", line)
 
     def test_the_gate_runs_the_same(self) -> None:
@@ -156,14 +164,14 @@ class RunTestsTest(scripts.ScriptCase):
     def test_help(self) -> None:
         done = self.run_script("tools/run-tests", "--help")
         self.assertEqual((0, ""), (done.returncode, done.stderr))
-        for part in PARTS:
+        for part in (*PARTS, *MORE):
             self.assertIn(f"\n  {part} ", done.stdout)
 
     def test_help_and_directories_agree(self) -> None:
         tests = pathlib.Path(scripts.base.ROOT, "tests")
         found = {path.name for path in tests.iterdir() if path.is_dir()}
         # no part, but what several parts use
-        self.assertEqual(set(PARTS), found - {"__pycache__", "standins"})
+        self.assertEqual({*PARTS, *MORE}, found - {"__pycache__", "standins"})
 
     def test_unknown_part(self) -> None:
         self.assert_refused(

@@ -31,10 +31,10 @@ host, 130 interrupted
 _GROUPS = {
     "list": ("common",),
     "show": ("common",),
-    "plan": ("common", "arch", "plan", "name"),
+    "plan": ("common", "arch", "plan", "name", "all"),
     "build": (
         "common", "arch", "plan", "name", "lock", "place", "cache", "age",
-        "fresh", "force",
+        "fresh", "force", "all", "after", "verify",
     ),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "inspect": ("common",),
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "datastores",
                 metavar="DATASTORE[:VERSION]",
-                nargs="+",
+                nargs="*",
             )
         elif name in ("verify", "inspect"):
             sub.add_argument("image", metavar="IMAGE", type=pathlib.Path)
@@ -191,9 +191,22 @@ def _plans(
     from trove_tools.image import plan
     from trove_tools.image import request
 
-    images = [[word] for word in flags.datastores]
+    named = flags.datastores
+    if settings.all:
+        if named:
+            raise errors.UsageError(
+                f"--all builds all there are, and {named[0]} was named",
+                hint="leave one of the two out",
+            )
+        named = list(catalog.datastores)
+    if not named:
+        raise errors.UsageError(
+            "no datastore was named",
+            hint=f"one of: {', '.join(catalog.datastores)}; or --all",
+        )
+    images = [[word] for word in named]
     if settings.together:
-        images = [flags.datastores]
+        images = [named]
     if settings.name and len(images) > 1:
         raise errors.UsageError(
             "--name goes with one image only",
@@ -227,36 +240,10 @@ def _build(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools.cmd import caching
-    from trove_tools.container import lock
-    from trove_tools.image import build
+    from trove_tools.cmd import building
 
-    cache = caching.open_cache(settings, fresh=settings.fresh)
-    results = []
-    for plan in _plans(settings, flags, catalog):
-        result = build.build(
-            plan,
-            output=settings.output_dir,
-            work=settings.work_dir,
-            cache=cache,
-            force=settings.force or settings.fresh,
-            screen=screen,
-        )
-        if not result.built:
-            screen.say(f"{result.image} is current; nothing to do")
-        if settings.lock:
-            lock.write(settings.lock, result.pinned())
-        results.append(result.as_dict())
-    caching.evict(settings, cache)
-    if settings.format == "table":
-        for each in results:
-            size = f"{console.size(each['size'])} ({each['size']} bytes)"
-            console.emit({**each, "size": size}, "table")
-    else:
-        console.emit(
-            results[0] if len(results) == 1 else results, settings.format
-        )
-    return errors.EXIT_OK
+    plans = _plans(settings, flags, catalog)
+    return building.build(plans, settings, screen, catalog)
 
 
 def _verify(

@@ -33,7 +33,32 @@ def verify(
 
     :returns: the command's exit status.
     """
-    image: pathlib.Path = flags.image
+    found, result = examine(
+        flags.image, settings, screen, catalog, settings.datastore
+    )
+    _print(found, settings.format)
+    if result is not None:
+        result.raise_for_failure()
+    return errors.EXIT_OK
+
+
+def examine(
+    image: pathlib.Path,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+    datastore: str | None = None,
+) -> tuple[dict[str, typing.Any], report.Report | None]:
+    """Look at an image, unless that has been done already.
+
+    :param datastore: only this one; where there is no manifest, what the
+        image is for.
+    :returns: what is found, now or when it was looked at before; and the
+        report of now.
+    :raises UsageError: nothing tells what to ask it.
+    :raises ImageError: the file is no image.
+    :raises MissingToolError: this host cannot boot it.
+    """
     known = manifest.read(image)
     disks.require_file(image, known)
     level = levels.choose(known, settings.level, settings.tier)
@@ -41,10 +66,10 @@ def verify(
     if level == levels.AGENT:
         questions = {
             each.name: each
-            for each in levels.instances(catalog, known, settings.datastore)
+            for each in levels.instances(catalog, known, datastore)
         }
     elif level == levels.DATASTORE:
-        questions = record.questions(catalog, known, settings.datastore)
+        questions = record.questions(catalog, known, datastore)
     asked = record.Asked(level, settings.tier, questions)
     sha256 = manifest.digests(image, ("sha256",))["sha256"]
     found = None if settings.force else record.recall(image, sha256, asked)
@@ -53,13 +78,11 @@ def verify(
             f"{image} is as it was when it was verified; see"
             f" {verified.path(image)}, or verify again with --force"
         )
-        _print(found, settings.format)
-        return errors.EXIT_OK
+        return found, None
     result = _look(image, known, asked, settings, screen)
-    _print(record.write(result, image, sha256, asked), settings.format)
+    written = record.write(result, image, sha256, asked)
     page.write(image)
-    result.raise_for_failure()
-    return errors.EXIT_OK
+    return written, result
 
 
 def _look(

@@ -94,7 +94,7 @@ class RequestTest(base.TestCase):
 
     def test_arm64_starts_with_uefi(self) -> None:
         made = self.plan("arm64")
-        self.assertIn("block-device-trove-efi", made.elements)
+        self.assertIn("block-device-trove-efi", made.layers[-1].elements)
         self.assertEqual("arm64", made.guest["arch"])
 
     def test_not_from_an_mbr(self) -> None:
@@ -104,9 +104,10 @@ class RequestTest(base.TestCase):
         self.assertIn("UEFI", error.message)
 
     def test_amd64_as_it_is_told(self) -> None:
-        self.assertIn("block-device-trove-mbr", self.plan("amd64").elements)
+        made = self.plan("amd64")
+        self.assertIn("block-device-trove-mbr", made.layers[-1].elements)
         made = self.plan("amd64", partition_table="efi")
-        self.assertIn("block-device-trove-efi", made.elements)
+        self.assertIn("block-device-trove-efi", made.layers[-1].elements)
 
     def test_containers_are_of_this_architecture(self) -> None:
         settings = samples.settings(arch="arm64")

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many images in one run: one that fails keeps the others from nothing."""
+
+import json
+import pathlib
+import typing
+
+from tests import base
+from tests.unit.image import samples
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.catalog import loader
+from trove_tools.cmd import building
+from trove_tools.cmd import caching
+from trove_tools.cmd import verifying
+from trove_tools.image import plan
+
+
+class Result(typing.NamedTuple):
+    image: pathlib.Path
+    built: bool = True
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        return {"image": str(self.image), "size": 3 << 20, "seconds": 1.5}
+
+
+class BuildingTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))
+        self.patch_object(building._build, "build", self.build)
+        self.patch_object(caching, "open_cache", lambda *_, **__: None)
+        self.patch_object(caching, "evict", lambda *_: None)
+        self.patch_object(verifying, "examine", self.examine)
+        self.failing = ""
+        self.silent = ""
+
+    def build(self, made: plan.Plan, **_: typing.Any) -> Result:
+        if made.name == self.failing:
+            raise errors.BuildError("no such luck\nand more")
+        return Result(pathlib.Path(f"/out/{made.name}.qcow2"))
+
+    def examine(
+        self, image: pathlib.Path, *_: typing.Any
+    ) -> tuple[dict[str, typing.Any], None]:
+        ok = image.stem != self.silent
+        check = {"name": "mariadb", "ok": ok, "detail": "no answer"}
+        return {"ok": ok, "checks": [check]}, None
+
+    def run_for(self, *names: str, form: str = "table") -> tuple[int, str]:
+        """Return exit status and what is on stdout."""
+        plans = [plan.make(samples.a_request(name=name)) for name in names]
+        out, _ = self.capture()
+        settings = samples.settings(
+            format=form, verify=True, fresh=False, force=False, lock=None,
+        )  # fmt: skip
+        status = 0
+        try:
+            building.build(plans, settings, console.Console(), loader.load())
+        except errors.BuildError as exc:
+            status, self.said = exc.exit_status, exc.message
+        out.seek(0)
+        return status, out.read()
+
+    def test_all_well(self) -> None:
+        status, out = self.run_for("a", "b")
+        self.assertEqual(0, status)
+        for words in ("a.qcow2", "b.qcow2", "verified", "3.0 MiB"):
+            self.assertIn(words, out)
+
+    def test_one_fails(self) -> None:
+        self.failing = "a"
+        status, out = self.run_for("a", "b", form="json")
+        self.assertEqual(1, status)
+        first, second = json.loads(out)
+        self.assertEqual("FAILED", first["result"])
+        self.assertEqual(("ok", "ok"), (second["result"], second["verified"]))
+        self.assertIn("1 of 2 images", self.said)
+        self.assertIn("a: no such luck", self.said)
+
+    def test_one_does_not_answer(self) -> None:
+        self.silent = "b"
+        status, out = self.run_for("a", "b")
+        self.assertEqual(1, status)
+        self.assertIn("mariadb: no answer", self.said)
+
+    def test_the_only_one_fails(self) -> None:
+        self.failing = "a"
+        status, out = self.run_for("a")
+        self.assertEqual((1, ""), (status, out))
+        self.assertEqual("no such luck\nand more", self.said)
