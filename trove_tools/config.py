@@ -121,9 +121,18 @@ OPTIONS = (
            metavar="GIB"),
     Option("fresh", "fresh", "build every layer anew", options.boolean,
            False),
+    Option("refresh_packages", "fresh",
+           "upgrade the packages of layers that are in the cache",
+           options.boolean, False),
     Option("max_age", "age",
            "days after which layers are built anew, so that security updates"
-           " arrive", int, 7, metavar="DAYS"),
+           " arrive", float, 7, metavar="DAYS"),
+    Option("jobs", "jobs",
+           "images that are built at a time (default: by processors and"
+           " memory)", int, metavar="N"),
+    Option("clean", "doctor",
+           "take down what killed builds have left: mounts, loop devices,"
+           " processes, directories", options.boolean, False),
     Option("force", "force", "do it again even if there is no need",
            options.boolean, False),
     # --- how an image is looked at

@@ -71,11 +71,27 @@ class Console:
         if self.quiet:
             yield Progress()
         elif self.interactive:
-            with _bar(self.stream, title, total, unit) as bar:
-                yield bar
+            with _bars(self.stream, unit) as bar:
+                yield bar(title, total)
         else:
             # steps are told by their states; only a transfer needs numbers
             yield _Lines(self, title, total if unit == "bytes" else None)
+
+    @contextlib.contextmanager
+    def several(
+        self,
+    ) -> collections.abc.Iterator[collections.abc.Callable[[str], "Progress"]]:
+        """Show how several slow pieces of work come along at a time.
+
+        :returns: a function that begins one, given its title.
+        """
+        if self.quiet:
+            yield lambda title: Progress()
+        elif self.interactive:
+            with _bars(self.stream, "") as bar:
+                yield lambda title: bar(title, None)
+        else:
+            yield lambda title: _Lines(self, title, None)
 
 
 class Progress:
@@ -121,9 +137,11 @@ class _Lines(Progress):
 
 
 @contextlib.contextmanager
-def _bar(
-    stream: typing.TextIO, title: str, total: int | None, unit: str
-) -> collections.abc.Iterator[Progress]:
+def _bars(
+    stream: typing.TextIO, unit: str
+) -> collections.abc.Iterator[
+    collections.abc.Callable[[str, int | None], Progress]
+]:
     from rich import console
     from rich import progress
 
@@ -144,16 +162,18 @@ def _bar(
     with progress.Progress(
         *columns, console=console.Console(file=stream), transient=True
     ) as shown:
-        task = shown.add_task(title, total=total, state="")
 
         class Bar(Progress):
+            def __init__(self, title: str, total: int | None) -> None:
+                self._task = shown.add_task(title, total=total, state="")
+
             def state(self, text: str) -> None:
-                shown.update(task, state=text)
+                shown.update(self._task, state=text)
 
             def advance(self, amount: int = 1) -> None:
-                shown.advance(task, amount)
+                shown.advance(self._task, amount)
 
-        yield Bar()
+        yield Bar
 
 
 def size(number: int) -> str:

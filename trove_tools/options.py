@@ -95,7 +95,9 @@ class Option:
         try:
             value = self.kind(text)
         except ValueError as exc:
-            wanted = "a whole number" if self.kind is int else str(exc)
+            wanted = str(exc)
+            if self.kind in (int, float):
+                wanted = "a whole number" if self.kind is int else "a number"
             raise errors.UsageError(
                 f"{where}: {text!r} is not a value of {self.flag}",
                 hint=f"wanted: {wanted}",
@@ -162,6 +164,24 @@ def _flag_type(
             ) from exc
 
     return convert
+
+
+def words(
+    declared: collections.abc.Iterable[Option], flags: argparse.Namespace
+) -> list[str]:
+    """Return the flags of a parsed command line, for another of its kind."""
+    found: list[str] = []
+    for option in declared:
+        if option.name not in vars(flags):
+            continue
+        value = getattr(flags, option.name)
+        if option.kind is boolean:
+            negative = option.flag.replace("--", "--no-", 1)
+            found.append(option.flag if value else negative)
+        else:
+            for each in value if option.many else [value]:
+                found.append(f"{option.flag}={each}")
+    return found
 
 
 class Settings:

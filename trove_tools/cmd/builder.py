@@ -5,6 +5,7 @@ import argparse
 import collections.abc
 import dataclasses
 import pathlib
+import sys
 import typing
 
 from trove_tools import config
@@ -34,13 +35,13 @@ _GROUPS = {
     "plan": ("common", "arch", "plan", "name", "all"),
     "build": (
         "common", "arch", "plan", "name", "lock", "place", "cache", "age",
-        "fresh", "force", "all", "after", "verify",
+        "fresh", "force", "jobs", "all", "after", "verify",
     ),
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "inspect": ("common",),
     "diff": ("common", "compare"),
     "cache": ("common", "cache", "age"),
-    "doctor": ("common", "place", "cache"),
+    "doctor": ("common", "place", "cache", "age", "doctor"),
 }  # fmt: skip
 
 
@@ -243,7 +244,8 @@ def _build(
     from trove_tools.cmd import building
 
     plans = _plans(settings, flags, catalog)
-    return building.build(plans, settings, screen, catalog)
+    passed = options.words(config.group(*building.PASSED_ON), flags)
+    return building.build(plans, settings, screen, catalog, passed)
 
 
 def _verify(
@@ -297,8 +299,11 @@ def _doctor(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools.cmd import caching
     from trove_tools.image import host
 
+    if settings.clean:
+        caching.clean(settings, screen)
     findings = [
         *host.tools(),
         *host.privileges(),
@@ -335,3 +340,7 @@ def _accelerator() -> typing.Any:
     return host.Finding(
         "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,6 +12,7 @@ from trove_tools import options
 from trove_tools import userdirs
 from trove_tools.image import cache as _cache
 from trove_tools.image import upkeep
+from trove_tools.image import workspace
 
 _GIB = 1024**3
 _DAY = 24 * 60 * 60
@@ -36,6 +37,22 @@ def evict(settings: options.Settings, cache: _cache.Cache) -> None:
     """Remove what was used longest ago, down to the limit."""
     for _ in upkeep.prune(cache, settings.cache_size * _GIB):
         pass
+
+
+def clean(settings: options.Settings, screen: console.Console) -> None:
+    """Take down what builds that were killed have left.
+
+    :raises BuildError: something cannot be taken down; says what.
+    """
+    cache = open_cache(settings)
+    removed = [
+        *workspace.take_down_dead(cache.workspaces),
+        *upkeep.abandoned(cache),
+    ]
+    for directory in removed:
+        screen.say(f"taken down: {directory}")
+    if not removed:
+        screen.say("no killed build has left anything")
 
 
 def run(

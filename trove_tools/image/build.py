@@ -2,6 +2,7 @@
 """Builds an image from a plan: check, build, convert, describe, publish."""
 
 import collections.abc
+import concurrent.futures
 import dataclasses
 import pathlib
 import time
@@ -20,6 +21,7 @@ from trove_tools.image import layers
 from trove_tools.image import plan as _plan
 from trove_tools.image import stack
 from trove_tools.image import timeline as _timeline
+from trove_tools.image import upkeep
 from trove_tools.image import workspace
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import inspect
@@ -108,6 +110,44 @@ def build(
         image = output / plan.file
         log = manifest.sidecar(image) / "build.log"
         return Result(image, there, log, False, time.monotonic() - begin)
+    workspace.take_down_dead(cache.workspaces)
+    upkeep.abandoned(cache)
+    missing = require(plan, output, work, cache)
+    with workspace.open_workspace(
+        output, plan.file, work, cache.workspaces
+    ) as space:
+        screen.say(f"Building {plan.name}; the log grows in {space.log}")
+        try:
+            made, found = _make(plan, space, cache, missing, screen)
+        except OSError as exc:
+            kept = space.keep_log(output)
+            raise errors.BuildError(
+                f"cannot write: {exc}", hint=f"the whole log is in {kept}"
+            ) from exc
+        except errors.TroveToolsError as exc:
+            kept = space.keep_log(output)
+            where = f"the whole log is in {kept}"
+            exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
+            raise
+        manifest.write(made, manifest.path(space.image))
+        sbom.write(found, made, sbom.path(space.image))
+        page.write(space.image)
+        image = space.publish(output)
+    log = manifest.sidecar(image) / "build.log"
+    return Result(image, made, log, True, time.monotonic() - begin)
+
+
+def require(
+    plan: _plan.Plan,
+    output: pathlib.Path,
+    work: pathlib.Path | None,
+    cache: _cache.Cache,
+) -> list[layers.Layer]:
+    """Make sure that this host has what a build needs.
+
+    :returns: the layers that are not in the cache.
+    :raises MissingToolError: the host lacks something.
+    """
     missing = stack.missing(plan.layers, cache)
     host.require_tools("build")
     host.require_arch(plan.guest["arch"])
@@ -120,21 +160,7 @@ def build(
             host.require_tools("packages" if packaged else "containers")
     host.require_root()
     host.require_space(output, work, cache.directory)
-    with workspace.open_workspace(output, plan.file, work) as space:
-        screen.say(f"Building {plan.name}; the log grows in {space.log}")
-        try:
-            made, found = _make(plan, space, cache, missing, screen)
-        except errors.TroveToolsError as exc:
-            kept = space.keep_log(output)
-            where = f"the whole log is in {kept}"
-            exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
-            raise
-        manifest.write(made, manifest.path(space.image))
-        sbom.write(found, made, sbom.path(space.image))
-        page.write(space.image)
-        image = space.publish(output)
-    log = manifest.sidecar(image) / "build.log"
-    return Result(image, made, log, True, time.monotonic() - begin)
+    return missing
 
 
 def _make(
@@ -194,14 +220,21 @@ def _finish(
     kind = "tar" if plan.output["format"] == "tar" else "raw"
     raw = space.stem.with_name(f"{space.stem.name}.{kind}")
     run.progress.state("look for what must not be in an image")
-    with run.timeline.within("step", "inspect"):
-        found = inspect.inspect(raw)
-        found.require_safe()
-    run.progress.advance()
-    if plan.output["format"] == "qcow2":
-        run.progress.state("convert to qcow2")
-        with run.timeline.within("step", "convert"):
-            disk.to_qcow2(raw, space.image, plan.output["compression"])
-            raw.unlink()
+    convert = plan.output["format"] == "qcow2"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        # both only read the disk
+        if convert:
+            converted = pool.submit(
+                disk.to_qcow2, raw, space.image, plan.output["compression"]
+            )
+        with run.timeline.within("step", "inspect"):
+            found = inspect.inspect(raw)
+            found.require_safe()
+        run.progress.advance()
+        if convert:
+            run.progress.state("convert to qcow2")
+            with run.timeline.within("step", "convert"):
+                converted.result()
+                raw.unlink()
     run.progress.advance()
     return found.contents

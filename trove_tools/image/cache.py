@@ -89,6 +89,8 @@ class Cache:
         self.directory = directory.absolute()
         self.layers = self.directory / "layers"
         self.downloads = self.directory / "downloads"
+        #: links to the workspaces of builds, see :mod:`.workspace`
+        self.workspaces = self.directory / "workspaces"
         self.not_before = not_before
         self._locks = self.directory / "locks"
         try:

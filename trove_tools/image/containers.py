@@ -1,13 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datastores in containers: what a build lays where their element looks."""
+"""Datastores in containers: what a build lays where their element looks.
+
+Making them takes a processor half a minute, and needs nothing of the image:
+it is done beside the image's own layers.
+"""
 
 import collections.abc
+import concurrent.futures
+import contextlib
 import typing
 
+from trove_tools import errors
 from trove_tools.container import prepare as _prepare
 from trove_tools.container import sources
 from trove_tools.image import dib
 from trove_tools.image import packages
+
+
+@contextlib.contextmanager
+def beside(
+    entries: collections.abc.Sequence[dict[str, typing.Any]],
+    run: dib.Run,
+    guest: collections.abc.Mapping[str, str],
+    *,
+    mirror: str | None,
+    security: str | None,
+) -> collections.abc.Iterator[
+    concurrent.futures.Future[list[dict[str, typing.Any]]]
+]:
+    """Make archives of containers while this context lasts.
+
+    The element waits as long as ``.busy`` is there.  Who leaves early does
+    not wait: the programs end with the workspace.
+
+    :returns: what :func:`prepare` will have returned.
+    :raises BuildError: one cannot be had, or is of another version.
+    """
+    busy = run.containers / ".busy"
+    busy.touch()
+
+    def work() -> list[dict[str, typing.Any]]:
+        try:
+            return prepare(
+                entries, run, guest, mirror=mirror, security=security
+            )
+        except BaseException:
+            (run.containers / ".failed").touch()
+            raise
+        finally:
+            busy.unlink(missing_ok=True)
+
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    try:
+        yield future
+    except errors.BuildError:
+        # the element failed because the containers had failed
+        if future.done():
+            future.result()
+        raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def prepare(

@@ -41,5 +41,6 @@ def to_qcow2(
         options += ["-c", "-o", f"compression_type={compression}"]
     process.run(
         ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options,
-         raw, image]
+         raw, image],
+        cwd=image.parent,
     )  # fmt: skip

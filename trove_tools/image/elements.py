@@ -20,8 +20,10 @@ GUEST, AGENT, VENV = (
 ROOT, END = "trove-layer-root", "trove-layer-end"
 #: The last word in every layer, and in the image.
 CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
+#: Upgrades what the layers below have brought.
+REFRESH = "trove-refresh"
 #: Elements that no catalog names.
-ALWAYS = (GUEST, AGENT, VENV, ROOT, END, CLEAN, *FINISH)
+ALWAYS = (GUEST, AGENT, VENV, ROOT, END, CLEAN, REFRESH, *FINISH)
 
 _VARIABLE = re.compile(r"\bDIB_\w+")
 

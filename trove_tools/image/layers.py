@@ -172,8 +172,9 @@ def _given(
     )  # fmt: skip
     if name != NAMES[-1]:
         return (*first, *own, _elements.CLEAN, _elements.END)
+    refresh = [_elements.REFRESH] if request.refresh_packages else []
     return (
-        *first, *own, _elements.CLEAN, *_elements.FINISH,
+        *first, *own, *refresh, _elements.CLEAN, *_elements.FINISH,
         _elements.disk(request.partition_table),
     )  # fmt: skip
 

@@ -59,6 +59,7 @@ class Request:
 
     :param choices: the datastores; at least one.
     :param library: all elements that may take part.
+    :param refresh_packages: whether packages of cached layers are upgraded.
     :param disk_size: GiB; the catalog's minimum when not given.
     :param inherited: the ``DIB_*`` variables of our own environment.
     :param name: the image's name; made from its content when not given.
@@ -81,6 +82,7 @@ class Request:
     dib_version: str
     inherited: dict[str, str]
     name: str | None
+    refresh_packages: bool = False
 
 
 def make(
@@ -141,6 +143,7 @@ def make(
             if name.startswith("DIB_")
         },
         name=_name(getattr(settings, "name", None)),
+        refresh_packages=getattr(settings, "refresh_packages", False),
     )
 
 

@@ -117,8 +117,21 @@ class Stack:
         layer = self.chain[number]
         timeline = self._run.timeline
         # what cannot be had, or trusted, ends the build before it begins
-        facts = self._prepare(layer)
+        facts: dict[str, typing.Any] = {}
+        if layer.natives:
+            with timeline.within("step", "packages"):
+                facts["natives"] = natives.prepare(
+                    layer.natives, self._run, self._mirrors()["mirror"] or ""
+                )
         with contextlib.ExitStack() as stack:
+            making = None
+            if layer.containers:
+                making = stack.enter_context(
+                    containers.beside(
+                        layer.containers, self._run, self._guest,
+                        **self._mirrors(),
+                    )
+                )  # fmt: skip
             parent = None
             if number:
                 parent = stack.enter_context(self._held(number - 1))
@@ -127,6 +140,8 @@ class Stack:
             self._run.build(
                 layer, place / "root", "tar", parent and parent.archive
             )
+            if making is not None:
+                facts["containers"] = making.result()
             self._run.progress.state(f"{layer.name}: keep it")
             with timeline.within("step", "keep"):
                 _compress(place / "root.tar")
@@ -142,31 +157,12 @@ class Stack:
             )
             self._run.progress.advance()
 
-    def _prepare(self, layer: layers.Layer) -> dict[str, typing.Any]:
-        """Lay out what the layer's elements find outside the root.
-
-        :returns: what is known of it, for the image's manifest.
-        :raises BuildError: something cannot be had, or is not what it must
-            be.
-        """
-        if not layer.containers and not layer.natives:
-            return {}
-        mirrors = {
-            "mirror": self.chain[0].environment.get(layers.MIRROR),
-            "security": self.chain[0].environment.get(layers.SECURITY_MIRROR),
+    def _mirrors(self) -> dict[str, str | None]:
+        known = self.chain[0].environment
+        return {
+            "mirror": known.get(layers.MIRROR),
+            "security": known.get(layers.SECURITY_MIRROR),
         }
-        facts: dict[str, typing.Any] = {}
-        if layer.natives:
-            with self._run.timeline.within("step", "packages"):
-                facts["natives"] = natives.prepare(
-                    layer.natives, self._run, mirrors["mirror"] or ""
-                )
-        if layer.containers:
-            with self._run.timeline.within("step", "containers"):
-                facts["containers"] = containers.prepare(
-                    layer.containers, self._run, self._guest, **mirrors
-                )
-        return facts
 
 
 def missing(
@@ -195,5 +191,6 @@ def _report(entry: _cache.Entry, cached: bool) -> Report:
 def _compress(archive: pathlib.Path) -> None:
     """Compress an archive; the original goes."""
     process.run(
-        ["zstd", "--quiet", "-1", "--threads=0", "--rm", archive]
+        ["zstd", "--quiet", "-1", "--threads=0", "--rm", archive],
+        cwd=archive.parent,
     )

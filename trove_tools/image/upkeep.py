@@ -9,9 +9,9 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import shutil
 
 from trove_tools.image import cache as _cache
+from trove_tools.image import leftovers
 
 
 def entries(cache: _cache.Cache) -> list[_cache.Entry]:
@@ -97,7 +97,7 @@ def abandoned(cache: _cache.Cache) -> list[pathlib.Path]:
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(directory)
+                leftovers.remove(directory)
                 removed.append(directory)
             except BlockingIOError:
                 pass

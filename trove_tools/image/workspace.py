@@ -10,6 +10,7 @@ killed; the next build of that name takes it down first.
 import collections.abc
 import contextlib
 import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
@@ -39,16 +40,20 @@ class Workspace:
         self.work = directory / "work"
         self.containers = directory / "containers"
         self.natives = directory / "natives"
+        self.temporary = directory / "tmp"
 
     def publish(self, output: pathlib.Path) -> pathlib.Path:
         """Give image and sidecar their final names.
 
-        The image comes last: whoever sees it sees a complete one.
+        The image comes last, and goes first: whoever sees one sees a
+        complete one with what belongs to it, at any moment.
 
         :returns: the image.
         """
         image = output / self.image.name
         sidecar = manifest.sidecar(image)
+        if image.exists():
+            image.rename(self.directory / "replaced-image")
         if sidecar.exists():
             sidecar.rename(self.directory / "replaced")
         self.sidecar.rename(sidecar)
@@ -68,9 +73,47 @@ class Workspace:
         return kept
 
 
+def take_down_dead(register: pathlib.Path) -> list[pathlib.Path]:
+    """Take down what builds that were killed have left.
+
+    :param register: as for :func:`open_workspace`.
+    :returns: the workspaces that were taken down.
+    :raises BuildError: something cannot be taken down; says what.
+    """
+    taken = []
+    for link in sorted(register.glob("*")):
+        directory = pathlib.Path(os.readlink(link))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take_down(directory)
+                taken.append(directory)
+            except BlockingIOError:
+                # alive
+                continue
+            finally:
+                os.close(lock)
+        link.unlink(missing_ok=True)
+    return taken
+
+
+def _enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    """Note where a workspace is, for when its build is killed."""
+    register.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    link = register / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(directory)
+    return link
+
+
 @contextlib.contextmanager
 def open_workspace(
-    output: pathlib.Path, file: str, work_dir: pathlib.Path | None
+    output: pathlib.Path,
+    file: str,
+    work_dir: pathlib.Path | None,
+    register: pathlib.Path,
 ) -> collections.abc.Iterator[Workspace]:
     """Make the workspace of a build; take it down whatever happens.
 
@@ -78,12 +121,15 @@ def open_workspace(
     :param file: the image's file name.
     :param work_dir: where diskimage-builder works; in the workspace when
         not given.
+    :param register: a directory with links to all workspaces.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: another build of this image runs.
     """
     output = _usable(output, "--output-dir")
     name = manifest.sidecar(pathlib.Path(file)).stem
     directory = output / f".{name}.partial"
+    link = _enter(register, directory)
+    usual = tempfile.tempdir
     while True:
         directory.mkdir(exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -105,6 +151,7 @@ def open_workspace(
         space.sidecar.mkdir()
         space.containers.mkdir()
         space.natives.mkdir()
+        space.temporary.mkdir()
         if work_dir is None:
             space.work.mkdir()
         else:
@@ -119,9 +166,13 @@ def open_workspace(
                 " there is a blank in the path",
                 hint="give --work-dir DIR without one",
             )
+        # what is mounted in such a directory goes with the workspace
+        tempfile.tempdir = os.fspath(space.temporary)
         yield space
     finally:
+        tempfile.tempdir = usual
         _take_down(directory)
+        link.unlink(missing_ok=True)
         os.close(lock)
 
 

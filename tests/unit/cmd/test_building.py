@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many images in one run: one that fails keeps the others from nothing."""
 
+import dataclasses
 import json
 import pathlib
 import typing
@@ -13,10 +14,12 @@ from trove_tools.catalog import loader
 from trove_tools.cmd import building
 from trove_tools.cmd import caching
 from trove_tools.cmd import verifying
+from trove_tools.image import jobs
 from trove_tools.image import plan
 
 
-class Result(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Result:
     image: pathlib.Path
     built: bool = True
 
@@ -34,6 +37,7 @@ class BuildingTest(base.TestCase):
         self.patch_object(verifying, "examine", self.examine)
         self.failing = ""
         self.silent = ""
+        self.jobs = 1
 
     def build(self, made: plan.Plan, **_: typing.Any) -> Result:
         if made.name == self.failing:
@@ -53,11 +57,12 @@ class BuildingTest(base.TestCase):
         out, _ = self.capture()
         settings = samples.settings(
             format=form, verify=True, fresh=False, force=False, lock=None,
+            refresh_packages=False, max_age=7, jobs=self.jobs,
         )  # fmt: skip
         status = 0
         try:
             building.build(plans, settings, console.Console(), loader.load())
-        except errors.BuildError as exc:
+        except (errors.BuildError, errors.UsageError) as exc:
             status, self.said = exc.exit_status, exc.message
         out.seek(0)
         return status, out.read()
@@ -89,3 +94,30 @@ class BuildingTest(base.TestCase):
         status, out = self.run_for("a")
         self.assertEqual((1, ""), (status, out))
         self.assertEqual("no such luck\nand more", self.said)
+
+    def test_at_a_time(self) -> None:
+        asked: list[list[str]] = []
+
+        def run(
+            wanted: list[jobs.Job], limit: int, _: console.Console
+        ) -> dict[str, str]:
+            self.assertEqual(2, limit)
+            asked.extend(list(each.argv()) for each in wanted)
+            return {"a": "", "b": "no such luck", "c": ""}
+
+        self.patch_object(jobs, "run", run)
+        self.patch_object(building._build, "require", lambda *_: [])
+        self.jobs = 2
+        status, out = self.run_for("a", "b", "c", form="json")
+        self.assertEqual(1, status)
+        self.assertEqual(
+            ["ok", "FAILED", "ok"], [row["result"] for row in json.loads(out)]
+        )
+        self.assertIn("b: no such luck", self.said)
+        for argv in asked:
+            self.assertIn("--jobs=1", argv)
+            self.assertEqual("mariadb:11.8", argv[-1])
+
+    def test_no_jobs(self) -> None:
+        self.jobs = 0
+        self.assertEqual(2, self.run_for("a")[0])

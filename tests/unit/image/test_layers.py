@@ -79,6 +79,11 @@ class ElementsTest(base.TestCase):
             self.assertNotIn("element vm", layer.inputs)
         self.assertIn("block-device-trove-gpt", made[AGENT].elements)
 
+    def test_refresh(self) -> None:
+        made = chain(refresh_packages=True)
+        self.assertIn("trove-refresh", made[AGENT].elements)
+        self.assertEqual(chain()[DATASTORE], made[DATASTORE])
+
     def test_a_users_element_is_with_the_datastore(self) -> None:
         made = chain(
             further_elements=("extra",), library=samples.changed("extra")

@@ -20,12 +20,15 @@ class WorkspaceTest(base.TestCase):
         # what takes things down runs as root by way of sudo otherwise
         self.patch_object(leftovers, "_is_root", lambda: True)
         self.output = self.temp_dir() / "out"
+        self.register = self.temp_dir() / "register"
 
     def listing(self) -> list[str]:
         return sorted(path.name for path in self.output.iterdir())
 
     def open(self, work: pathlib.Path | None = None):  # type: ignore
-        return workspace.open_workspace(self.output, NAME, work)
+        return workspace.open_workspace(
+            self.output, NAME, work, self.register
+        )
 
     def make(self, text: str) -> None:
         with self.open() as space:

@@ -70,7 +70,7 @@ def measure(
 def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(
-        prog="tools/benchmark", description="Time the commands' start."
+        prog="tools/benchmark start", description="Time the commands' start."
     )
     parser.add_argument(
         "--runs", type=int, default=15, metavar="N",

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9, at any moment: nothing wrong is left, and nothing of ours stays.
+
+The image is tiny, the rest is real: each try is a few seconds.  A build is
+killed in each phase of each layer, and at random moments; then the next one
+of another image in another directory must find and take down what there is.
+"""
+
+import os
+import pathlib
+import random
+import subprocess
+import time
+
+from tests import base
+from tests.functional import base as functional
+from tests.image import tiny
+from trove_tools import manifest
+from trove_tools.image import dib
+from trove_tools.image import host
+from trove_tools.image import layers
+from trove_tools.image import leftovers
+
+#: Set to try every phase of every layer, and twenty random moments.
+EVERYTHING = "TROVE_TOOLS_TEST_ALL"
+
+_PHASES = [
+    (layer, phase)
+    for layer in layers.NAMES
+    for phase in (*tiny.OUTSIDE, *tiny.INSIDE)
+]
+
+
+class KillTest(base.TestCase):
+    timeout = None
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not host.may_be_root():
+            self.skipTest("building needs root, or sudo without a password")
+        self.place = self.temp_dir()
+        self.elements = self.place / "elements"
+        tiny.write(self.elements)
+        self.cache = self.place / "cache"
+        self.output = self.place / "out"
+        self.random = random.Random(5)
+        self.addCleanup(self.take_down)
+
+    def take_down(self) -> None:
+        self.doctor()
+        self.assert_nothing_left()
+
+    def command(self, *words: str) -> list[str]:
+        return functional.command_line(
+            "trove-image-builder", "build", "mariadb", "--runtime", "native",
+            "--elements-path", self.elements, "--cache-dir", self.cache,
+            "--output-dir", self.output, *words,
+        )  # fmt: skip
+
+    def doctor(self) -> None:
+        done = functional.run(
+            "trove-image-builder", "doctor", "--clean",
+            "--cache-dir", self.cache,
+        )  # fmt: skip
+        self.assertNotIn("cannot be taken down", done.stderr)
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(*words),
+            env={**os.environ, "PYTHONPATH": str(base.ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def log(self) -> str:
+        for file in self.output.glob(".*.partial/*.d/build.log"):
+            try:
+                return file.read_text(errors="replace")
+            except FileNotFoundError:
+                pass
+        return ""
+
+    def kill_in(self, layer: str, phase: str, *words: str) -> None:
+        """Build, and kill the builder in a phase."""
+        child = self.start(*words)
+        while f"| {layer} {phase}\n" not in self.log():
+            self.assertIsNone(child.poll(), (layer, phase))
+            time.sleep(0.02)
+        child.kill()
+        child.wait()
+
+    def kill_after(self, seconds: float) -> None:
+        child = self.start("--fresh")
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def assert_no_wrong_image(self) -> None:
+        """Whatever has the final name is a whole image."""
+        for image in self.output.glob("*.qcow2"):
+            made = manifest.read(image)
+            assert made is not None
+            self.assertEqual(
+                made.image["sha256"],
+                manifest.digests(image, ["sha256"])["sha256"],
+            )
+
+    def assert_nothing_left(self) -> None:
+        self.assertEqual([], leftovers.mounts(self.place))
+        self.assertEqual([], leftovers.loops(self.place))
+        self.assertEqual([], list(self.output.glob(".*")))
+        for name in ("workspaces", "layers"):
+            names = [each.name for each in (self.cache / name).glob("*")]
+            self.assertEqual([], [n for n in names if n.startswith(".")])
+        self.assertEqual([], list((self.cache / "workspaces").glob("*")))
+        self.assertEqual([], self.processes())
+
+    def processes(self) -> list[str]:
+        """Return the programs that work below our directory."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if os.readlink(entry / "cwd").startswith(str(self.place)):
+                    found.append((entry / "cmdline").read_text())
+            except OSError:
+                continue
+        return found
+
+    def build(self, output: pathlib.Path) -> None:
+        """Build to the end, into a directory of its own."""
+        done = functional.run(
+            "trove-image-builder", *self.command()[3:],
+            "--output-dir", output,
+        )  # fmt: skip
+        self.assertEqual(0, done.status, done.stderr)
+
+    def test_some(self) -> None:
+        # where most is mounted and attached: a chroot, then a disk in use
+        for layer, phase in (("runtime", "install"), ("agent", "finalise")):
+            self.kill_in(layer, phase)
+            self.assertNotEqual([], leftovers.mounts(self.place))
+            self.assert_no_wrong_image()
+        self.assertNotEqual([], leftovers.loops(self.place))
+        # the next build finds it, though it is of another directory
+        self.build(self.place / "other")
+        self.assert_nothing_left()
+
+    def test_everything(self) -> None:
+        if not os.environ.get(EVERYTHING):
+            self.skipTest("takes half an hour; tools/run-tests --all does it")
+        moments = [self.random.uniform(0.1, 25) for _ in range(20)]
+        for kill in [*_PHASES, *moments]:
+            if isinstance(kill, float):
+                self.kill_after(kill)
+            else:
+                self.kill_in(*kill, "--fresh")
+            self.assert_no_wrong_image()
+            self.doctor()
+            self.assert_nothing_left()
+        # what the cache has is sound, and enough to go on with
+        self.build(self.output)
+        self.assert_no_wrong_image()
+        self.assert_nothing_left()
+
+
+assert set(tiny.OUTSIDE) | set(tiny.INSIDE) <= set(dib.PHASES)

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time our builds beside what Trove's older script does with our elements.
+
+The reference is one run of diskimage-builder over all elements at once, with
+an empty cache, tracing (``-x``) and a qcow2 compressed with zlib.  It gets
+the same packages, the same agent, and containers made by the same code,
+whose making counts there as it does here.  All are measured one after the
+other on this host in one run, and only ratios are told apart: seconds say as
+much about the machine.
+
+What was measured is kept in ``DIR/results.json`` step by step, so a run that
+was ended goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import typing
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import options
+from trove_tools.catalog import loader
+from trove_tools.image import containers
+from trove_tools.image import dib
+from trove_tools.image import elements
+from trove_tools.image import layers
+from trove_tools.image import natives
+from trove_tools.image import plan
+from trove_tools.image import request
+from trove_tools.image import timeline
+from trove_tools.image import upkeep
+
+#: The most that each may take of the reference, and what it is.
+TARGETS = {
+    "cold": (0.55, "cold build"),
+    "second": (0.25, "second datastore"),
+    "three": (0.45, "three datastores, of three references"),
+    "agent": (0.20, "after a change in the agent's code"),
+}
+#: Seconds, MiB, and parts of the reference's or the root's size.
+NOTHING_SECONDS, MEMORY_MIB, IMAGE_PART, CACHE_PART = 1.0, 200, 0.75, 3.0
+
+
+class Benchmark:
+    """One run, in a directory of its own.
+
+    :param place: the directory; what was measured before stays.
+    :param agent: a directory with Trove's source, which is changed.
+    :param stores: three datastores.
+    """
+
+    def __init__(
+        self, place: pathlib.Path, agent: pathlib.Path, stores: list[str]
+    ) -> None:
+        self.place = place
+        self.stores = stores
+        place.mkdir(parents=True, exist_ok=True)
+        self.agent = place / "trove"
+        if not self.agent.exists():
+            shutil.copytree(agent, self.agent)
+        self.file = place / "results.json"
+        self.results: dict[str, typing.Any] = {}
+        if self.file.exists():
+            self.results = json.loads(self.file.read_text())
+
+    def step(
+        self, name: str, work: typing.Callable[[], dict[str, typing.Any]]
+    ) -> None:
+        """Measure one step, unless it was measured before."""
+        if name in self.results:
+            return
+        print(f"{time.strftime('%H:%M:%S')} {name} ...", flush=True)
+        load = os.getloadavg()[0]
+        result = work()
+        result["load"] = round(load, 1)
+        self.results[name] = result
+        self.file.write_text(json.dumps(self.results, indent=1))
+        print(f"    {result['seconds']:.1f} s", flush=True)
+
+    def run(self) -> None:
+        """Measure everything."""
+        one, two, _ = self.stores
+        self.step("machine", _machine)
+        self.step(f"reference {one}", lambda: self.reference(one))
+        self.step("cold", lambda: self.ours("a", one))
+        self.step("nothing", lambda: self.ours("a", one))
+        self.step(f"reference {two}", lambda: self.reference(two))
+        self.step("second", lambda: self.ours("a", two))
+        self.step("agent", self.changed)
+        self.step(
+            f"reference {self.stores[2]}",
+            lambda: self.reference(self.stores[2]),
+        )
+        self.step("three", lambda: self.ours("b", *self.stores))
+        self.step("cache", lambda: self.cache("b"))
+
+    def ours(self, cache: str, *stores: str) -> dict[str, typing.Any]:
+        """Build images with our command, as a process of its own."""
+        output = self.place / f"out-{cache}"
+        begin = time.monotonic()
+        child = subprocess.Popen(
+            [
+                sys.executable, "-m", "trove_tools.cmd.builder", "build",
+                *stores, "--agent", self.agent, "--output-dir", output,
+                "--cache-dir", self.place / f"cache-{cache}",
+                "--format", "json",
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        peak = _watch(child)
+        seconds = time.monotonic() - begin
+        assert child.stdout is not None
+        found = json.loads(child.stdout.read() or "null")
+        if child.returncode != 0:
+            raise SystemExit(f"the build of {', '.join(stores)} failed")
+        first = found[0] if isinstance(found, list) else found
+        made = json.loads(pathlib.Path(first["manifest"]).read_text())
+        return {
+            "seconds": seconds,
+            "peak": peak,
+            "size": first["size"],
+            "root": made["contents"]["directories"].get("/", 0),
+            "timeline": made["timeline"],
+        }
+
+    def changed(self) -> dict[str, typing.Any]:
+        """Change the agent's code, and build the first image again."""
+        file = self.agent / "trove" / "guestagent" / "__init__.py"
+        with open(file, "a") as stream:
+            stream.write("# changed\n")
+        return self.ours("a", self.stores[0])
+
+    def cache(self, name: str) -> dict[str, typing.Any]:
+        """Tell how much the cache has after three datastores."""
+        cache = self.place / f"cache-{name}"
+        return {
+            "seconds": 0.0,
+            "layers": upkeep.size(cache / "layers"),
+            "downloads": upkeep.size(cache / "downloads"),
+        }
+
+    def reference(self, store: str) -> dict[str, typing.Any]:
+        """Build what Trove's older script would, with our elements."""
+        work = self.place / "reference"
+        shutil.rmtree(work, ignore_errors=True)
+        for name in ("tmp", "cache", "containers", "natives"):
+            (work / name).mkdir(parents=True)
+        made = self.plan(store)
+        run = dib.Run(
+            arch=made.guest["arch"],
+            distribution=made.guest["distribution"],
+            elements_path=made.elements_path,
+            work=work / "tmp",
+            log=work / "log",
+            progress=console.Progress(),
+            timeline=timeline.Timeline(),
+            downloads=work / "cache",
+            containers=work / "containers",
+            natives=work / "natives",
+        )
+        begin = time.monotonic()
+        layer = made.layers[2]
+        natives.prepare(layer.natives, run, made.mirror or "")
+        containers.prepare(
+            layer.containers, run, made.guest,
+            mirror=made.mirror,
+            security=made.layers[0].environment.get(layers.SECURITY_MIRROR),
+        )  # fmt: skip
+        prepared = time.monotonic() - begin
+        variables: dict[str, str] = {}
+        wanted: list[str] = []
+        for each in made.layers:
+            variables.update(run.environment(each, None))
+            wanted += [
+                name
+                for name in each.elements
+                if name not in wanted and not name.startswith("trove-layer")
+            ]
+        variables["ELEMENTS_PATH"] = ":".join(made.elements_path)
+        image = work / "image"
+        with open(run.log, "a") as log:
+            subprocess.run(
+                [
+                    pathlib.Path(sys.prefix, "bin", "disk-image-create"),
+                    "-x", "-n", "-a", run.arch, "-t", "qcow2", "-o", image,
+                    *wanted,
+                ],
+                env={**os.environ, **variables}, check=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        seconds = time.monotonic() - begin
+        size = image.with_suffix(".qcow2").stat().st_size
+        shutil.rmtree(work)
+        return {"seconds": seconds, "prepared": prepared, "size": size}
+
+    def plan(self, store: str) -> plan.Plan:
+        """Return the plan of an image."""
+        declared = config.group("arch", "plan", "name", "common")
+        values = {
+            option.name: [] if option.many else option.default
+            for option in declared
+        }
+        settings = options.Settings({**values, "agent": str(self.agent)})
+        return plan.make(request.make([store], settings, loader.load()))
+
+
+def _watch(child: subprocess.Popen[str]) -> int:
+    """Wait for a child; return the peak of its own memory, MiB."""
+    peak = 0
+    while child.poll() is None:
+        try:
+            text = pathlib.Path(f"/proc/{child.pid}/status").read_text()
+        except OSError:
+            break
+        for line in text.splitlines():
+            if line.startswith("VmHWM:"):
+                peak = max(peak, int(line.split()[1]) // 1024)
+        time.sleep(0.1 if peak else 0.01)
+    child.wait()
+    return peak
+
+
+def _machine() -> dict[str, typing.Any]:
+    """Describe the host."""
+    model = "processor"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "seconds": 0.0,
+        "date": time.strftime("%Y-%m-%d"),
+        "text": f"{os.cpu_count()} x {model}, {memory / 1024**3:.0f} GiB of"
+        f" memory, {platform.freedesktop_os_release()['PRETTY_NAME']},"
+        f" Linux {platform.release()}",
+    }
+
+
+def report(results: dict[str, typing.Any], stores: list[str]) -> str:
+    """Return the table, as reStructuredText."""
+    references = [results[f"reference {store}"] for store in stores]
+    base = {
+        "cold": references[0]["seconds"],
+        "second": references[1]["seconds"],
+        "three": sum(each["seconds"] for each in references),
+        "agent": references[0]["seconds"],
+    }
+    rows = []
+    for name, (target, title) in TARGETS.items():
+        ratio = results[name]["seconds"] / base[name]
+        rows.append(
+            (title, f"{results[name]['seconds']:.0f} s / {base[name]:.0f} s",
+             f"{ratio:.2f}", f"{target}", ratio <= target)
+        )  # fmt: skip
+    seconds = results["nothing"]["seconds"]
+    rows.append(("no change", f"{seconds:.1f} s", "", f"{NOTHING_SECONDS} s",
+                 seconds <= NOTHING_SECONDS))  # fmt: skip
+    size = results["cold"]["size"] / references[0]["size"]
+    rows.append(("size of the image", _sizes(results["cold"]["size"],
+                 references[0]["size"]), f"{size:.2f}", f"{IMAGE_PART}",
+                 size <= IMAGE_PART))  # fmt: skip
+    peak = max(results[name]["peak"] for name in ("cold", "second", "three"))
+    rows.append(("peak memory of our process", f"{peak} MiB", "",
+                 f"{MEMORY_MIB} MiB", peak <= MEMORY_MIB))  # fmt: skip
+    root = results["three"]["root"]
+    kept = results["cache"]["layers"] + results["cache"]["downloads"]
+    part = kept / root
+    rows.append(("cache after three datastores", _sizes(kept, root),
+                 f"{part:.2f}", f"{CACHE_PART}",
+                 part <= CACHE_PART))  # fmt: skip
+    lines = [
+        f"{results['machine']['date']}: {results['machine']['text']}.",
+        f"Datastores: {', '.join(stores)}.",
+        "",
+        _table(
+            ("What", "Ours / reference", "Ratio", "Target", "Met"),
+            [(*row[:4], "yes" if row[4] else "no") for row in rows],
+        ),
+        "",
+        "Where the time goes:",
+        "",
+        _table(("Build", "Step", "Seconds"), list(_steps(results))),
+    ]
+    return "\n".join(lines)
+
+
+def _sizes(ours: int, other: int) -> str:
+    return f"{ours / 1024**2:.0f} MiB / {other / 1024**2:.0f} MiB"
+
+
+def _steps(
+    results: dict[str, typing.Any],
+) -> typing.Iterator[tuple[str, str, str]]:
+    for name, (_, title) in TARGETS.items():
+        for span in results[name]["timeline"]:
+            if span.get("cached"):
+                yield title, f"{span['name']}: from the cache", "0"
+                continue
+            parts = sorted(
+                span["spans"], key=lambda each: -float(each["seconds"])
+            )
+            most = ", ".join(
+                f"{each['name']} {each['seconds']:.0f}"
+                for each in parts[:4]
+                if each["seconds"] >= 1
+            )
+            text = f"{span['name']}: {most}" if most else span["name"]
+            yield title, text, f"{span['seconds']:.0f}"
+
+
+def _table(
+    head: tuple[str, ...], rows: list[tuple[str, ...]]
+) -> str:
+    widths = [
+        max(len(row[column]) for row in [head, *rows])
+        for column in range(len(head))
+    ]
+    rule = "  ".join("=" * width for width in widths)
+
+    def line(row: tuple[str, ...]) -> str:
+        cells = (
+            (cell or "\\").ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([rule, line(head), rule, *map(line, rows), rule])
+
+
+def main() -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        prog="tools/benchmark build",
+        description="Compare builds with those of Trove's older script.",
+    )
+    parser.add_argument(
+        "agent", type=pathlib.Path, metavar="DIR",
+        help="Trove's source; a copy of it is changed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--work-dir", type=pathlib.Path, required=True, metavar="DIR",
+        help="some GiB; what was measured is kept there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--datastores", nargs=3, metavar="NAME",
+        default=["mariadb", "postgresql", "redis"],
+        help="three of them (default: %(default)s)",
+    )  # fmt: skip
+    args = parser.parse_args()
+    assert elements.DIRECTORY.is_dir()
+    bench = Benchmark(args.work_dir.resolve(), args.agent, args.datastores)
+    bench.run()
+    print(report(bench.results, args.datastores))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
