@@ -86,6 +86,13 @@ OPTIONS = (
     Option("security_mirror", "plan",
            "mirror of the security updates (default: as this host)",
            variables=("DIB_DEBIAN_SECURITY_MIRROR",), metavar="URL"),
+    Option("snapshot", "plan",
+           "packages as they were on a day, such as 2026-01-31, of a mirror"
+           " that has snapshots", metavar="DATE"),
+    Option("source_date_epoch", "plan",
+           "seconds since 1970 that no file in the image is newer than"
+           " (default: as --snapshot says, if it does)", options.natural,
+           variables=("SOURCE_DATE_EPOCH",), metavar="SECONDS"),
     Option("elements_path", "plan", "directories with further elements",
            variables=("ELEMENTS_PATH",), metavar="DIR[:DIR]"),
     Option("element", "plan", "a further element", many=True,

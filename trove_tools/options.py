@@ -36,6 +36,16 @@ def boolean(text: str) -> bool:
     return word in _TRUE
 
 
+def natural(text: str) -> int:
+    """Read a number that is not negative.
+
+    :raises ValueError: it is none.
+    """
+    if not text.strip().isdecimal():
+        raise ValueError("a whole number that is not negative")
+    return int(text)
+
+
 def path(text: str) -> pathlib.Path:
     """Read a path; a leading ``~`` is the user's home."""
     return pathlib.Path(text).expanduser()

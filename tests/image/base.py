@@ -24,6 +24,9 @@ VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
 CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"
 OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
 
+#: What no file in the images is newer than.
+EPOCH = "1785542400"
+
 _BUILD_TIMEOUT = 2400.0
 
 
@@ -81,7 +84,7 @@ def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
         built = builder(
             "build", *words, *more, "--output-dir", images,
             "--format", "json", "--cache-dir", output() / "cache",
-            timeout=_BUILD_TIMEOUT,
+            "--source-date-epoch", EPOCH, timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
         return None, built.stderr

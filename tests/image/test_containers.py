@@ -154,6 +154,7 @@ class ContractTest(base.TestCase):
             mirror=host.archive,
             security=host.security,
             log=lambda text: None,
+            epoch=int(base.EPOCH),
         )  # fmt: skip
 
     def keep(self, name: str, contract: str) -> None:

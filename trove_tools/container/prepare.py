@@ -46,6 +46,8 @@ def prepare(
     mirror: str | None,
     security: str | None,
     log: collections.abc.Callable[[str], object],
+    epoch: int = 0,
+    is_snapshot: bool = False,
 ) -> Prepared:
     """Write ``DATASTORE.tar``.
 
@@ -54,6 +56,9 @@ def prepare(
     :param mirror: where the distribution's packages are.
     :param security: where its security updates are.
     :param log: takes what the programs that do it said.
+    :param epoch: the time of all that is made here, seconds since 1970; by
+        itself it has none, as the packages' versions say more.
+    :param is_snapshot: the mirrors are as they were on an earlier day.
     :raises BuildError: it cannot be had, or is not what was asked for.
     """
     file = directory / f"{container.datastore}.tar"
@@ -73,6 +78,8 @@ def prepare(
         mirror=mirror,
         security=security,
         directory=work,
+        epoch=epoch,
+        is_snapshot=is_snapshot,
     )
     log(said)
     version = rootfs.installed(root).get(container.packages[0], "")
@@ -84,7 +91,7 @@ def prepare(
         names=container.names,
         arch=guest["arch"],
         config=config,
-        epoch=rootfs.epoch(),
+        epoch=epoch,
     )
     root.unlink()
     return Prepared(container, digest, file.stat().st_size, version)

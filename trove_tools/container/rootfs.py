@@ -6,7 +6,6 @@ times from ``SOURCE_DATE_EPOCH``: the same packages give the same bytes.
 """
 
 import collections.abc
-import os
 import pathlib
 import tarfile
 
@@ -28,20 +27,8 @@ _DPKG = (
 )
 
 
-def epoch() -> int:
-    """Return the time that everything in a container has.
-
-    Of its own choosing a build has none: the packages' versions say more.
-
-    :raises UsageError: SOURCE_DATE_EPOCH is no number.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH") or "0"
-    if not text.isdigit():
-        raise errors.UsageError(
-            f"SOURCE_DATE_EPOCH is {text!r}",
-            hint="set it to seconds since 1970, or not at all",
-        )
-    return int(text)
+# whose index is older than it is meant to get
+_OF_AN_EARLIER_DAY = ('--aptopt=Acquire::Check-Valid-Until "no"',)
 
 
 def make(
@@ -52,6 +39,8 @@ def make(
     mirror: str | None,
     security: str | None,
     directory: pathlib.Path,
+    epoch: int = 0,
+    is_snapshot: bool = False,
 ) -> tuple[pathlib.Path, str]:
     """Make the root of a container.
 
@@ -59,6 +48,8 @@ def make(
     :param mirror: the archive; the distribution's own when not given.
     :param security: the same for security updates.
     :param directory: where to work and to leave the result.
+    :param epoch: the time of everything in it, seconds since 1970.
+    :param is_snapshot: the mirrors are as they were on an earlier day.
     :returns: the root as a tar archive, and what mmdebstrap said.
     :raises BuildError: the packages cannot be had.
     """
@@ -70,7 +61,7 @@ def make(
     root = directory / "root.tar"
     argv: list[process.Argument] = [
         # sudo passes no environment on
-        "env", f"SOURCE_DATE_EPOCH={epoch()}", f"TMPDIR={directory}",
+        "env", f"SOURCE_DATE_EPOCH={epoch}", f"TMPDIR={directory}",
         f"TROVE_REMOVE={' '.join(recipe.remove)}",
         f"TROVE_DELETE={' '.join(recipe.delete)}",
         # what it starts ends with it.  Not so what it mounts, below the
@@ -81,6 +72,7 @@ def make(
         f"--architectures={guest['arch']}",
         f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"',
+        *(_OF_AN_EARLIER_DAY if is_snapshot else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
         # before the server's packages, whose scripts may ask it

@@ -25,6 +25,8 @@ def beside(
     *,
     mirror: str | None,
     security: str | None,
+    epoch: int = 0,
+    is_snapshot: bool = False,
 ) -> collections.abc.Iterator[
     concurrent.futures.Future[list[dict[str, typing.Any]]]
 ]:
@@ -42,8 +44,9 @@ def beside(
     def work() -> list[dict[str, typing.Any]]:
         try:
             return prepare(
-                entries, run, guest, mirror=mirror, security=security
-            )
+                entries, run, guest, mirror=mirror, security=security,
+                epoch=epoch, is_snapshot=is_snapshot,
+            )  # fmt: skip
         except BaseException:
             (run.containers / ".failed").touch()
             raise
@@ -70,10 +73,14 @@ def prepare(
     *,
     mirror: str | None,
     security: str | None,
+    epoch: int = 0,
+    is_snapshot: bool = False,
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
     :param entries: the containers, as the plan has them.
+    :param epoch: the time of what is made here, seconds since 1970.
+    :param is_snapshot: the mirrors are as they were on an earlier day.
     :returns: datastore, installed (the server's version) and container (as
         the manifest has it) of each.
     :raises BuildError: one cannot be had, or is of another version.
@@ -90,6 +97,8 @@ def prepare(
                 mirror=mirror,
                 security=security,
                 log=log.write,
+                epoch=epoch,
+                is_snapshot=is_snapshot,
             )
             for server in container.packages[:1]:
                 packages.of_version(

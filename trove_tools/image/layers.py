@@ -27,6 +27,8 @@ BELOW = "trove-layer-below"
 #: Variables with the addresses of package mirrors.
 MIRROR = "DIB_DISTRIBUTION_MIRROR"
 SECURITY_MIRROR = "DIB_DEBIAN_SECURITY_MIRROR"
+#: What says that packages are of an earlier day, and that no file is newer.
+SNAPSHOT, EPOCH = "DIB_TROVE_SNAPSHOT", "SOURCE_DATE_EPOCH"
 
 # variables of diskimage-builder that say where something lies or how much is
 # told, and those that concern the disk alone

@@ -155,6 +155,11 @@ def _environment(request: _request.Request) -> dict[str, str]:
     }
     if request.guest_user:
         values["DIB_TROVE_GUEST_USER"] = request.guest_user
+    if request.snapshot:
+        values[_layers.SNAPSHOT] = request.snapshot
+    if request.epoch is not None:
+        # https://reproducible-builds.org/specs/source-date-epoch/
+        values[_layers.EPOCH] = str(request.epoch)
     if request.mirrors.archive:
         values[_layers.MIRROR] = request.mirrors.archive
     if request.mirrors.security:

@@ -19,6 +19,7 @@ from trove_tools.container import sources
 from trove_tools.image import agent
 from trove_tools.image import elements
 from trove_tools.image import mirrors
+from trove_tools.image import snapshot
 from trove_tools.native import sources as _native
 
 
@@ -61,6 +62,8 @@ class Request:
     :param library: all elements that may take part.
     :param refresh_packages: whether packages of cached layers are upgraded.
     :param disk_size: GiB; the catalog's minimum when not given.
+    :param snapshot: the date of the packages, as an address has it.
+    :param epoch: seconds since 1970 that no file is newer than.
     :param inherited: the ``DIB_*`` variables of our own environment.
     :param name: the image's name; made from its content when not given.
     """
@@ -83,6 +86,8 @@ class Request:
     inherited: dict[str, str]
     name: str | None
     refresh_packages: bool = False
+    snapshot: str = ""
+    epoch: int | None = None
 
 
 def make(
@@ -116,6 +121,15 @@ def make(
     complete = _with_natives(
         _with_containers(choices, guest, settings), guest, settings, catalog
     )
+    found = mirrors.Mirrors(
+        settings.mirror or host.archive,
+        settings.security_mirror or host.security,
+    )
+    epoch, date = settings.source_date_epoch, None
+    if settings.snapshot:
+        date = _date(settings.snapshot)
+        found = snapshot.of_all(found, guest, date)
+        epoch = date.epoch if epoch is None else epoch
     return Request(
         choices=complete,
         guest=guest,
@@ -124,10 +138,9 @@ def make(
         agent=agent.parse(
             settings.agent, settings.constraints, catalog.series
         ),
-        mirrors=mirrors.Mirrors(
-            settings.mirror or host.archive,
-            settings.security_mirror or host.security,
-        ),
+        mirrors=found,
+        snapshot=date.identity if date else "",
+        epoch=epoch,
         elements_path=places,
         library=_library(complete, guest, further, settings, places),
         further_elements=further,
@@ -145,6 +158,15 @@ def make(
         name=_name(getattr(settings, "name", None)),
         refresh_packages=getattr(settings, "refresh_packages", False),
     )
+
+
+def _date(text: str) -> snapshot.Date:
+    try:
+        return snapshot.date(text)
+    except ValueError as exc:
+        raise errors.UsageError(
+            f"--snapshot {text}: not a date", hint=f"give {exc}"
+        ) from exc
 
 
 def _choice(

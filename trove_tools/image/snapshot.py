@@ -16,6 +16,8 @@ import urllib.parse
 import urllib.request
 
 from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.image import mirrors
 
 #: Where the date goes in the address of a snapshot.
 MARK = "@SNAPSHOTID@"
@@ -25,6 +27,7 @@ _KNOWN = {
     "archive.ubuntu.com": f"https://snapshot.ubuntu.com/{_PATH}/{MARK}",
     "security.ubuntu.com": f"https://snapshot.ubuntu.com/{_PATH}/{MARK}",
 }
+_DISTRIBUTIONS = ("debian", "ubuntu")
 _FORMS = ("%Y-%m-%d", "%Y%m%d", "%Y%m%dT%H%M%SZ")
 _FIELD = re.compile(r"^Snapshots:\s*(\S+)\s*$", re.MULTILINE)
 _DATE = re.compile(r"^Date:\s*(.+?)\s*$", re.MULTILINE)
@@ -62,6 +65,31 @@ def date(text: str) -> Date:
             continue
         return Date(when.replace(tzinfo=datetime.UTC))
     raise ValueError("a date, such as 2026-01-31 or 20260131T120000Z")
+
+
+def of_all(
+    found: mirrors.Mirrors, guest: model.Guest, wanted: Date
+) -> mirrors.Mirrors:
+    """Return the snapshots of a guest system's mirrors.
+
+    :raises UsageError: one of them has none; see :func:`of`.
+    """
+    if guest.distribution not in _DISTRIBUTIONS:
+        raise errors.UsageError(
+            f"--snapshot: there are none of {guest.distribution}'s packages",
+            hint=f"guest systems with some: {', '.join(_DISTRIBUTIONS)}",
+        )
+    if not found.archive:
+        raise errors.UsageError(
+            f"--snapshot: this host does not say which mirror of"
+            f" {guest.distribution} to ask",
+            hint="name it with --mirror",
+        )
+    security = found.security
+    return mirrors.Mirrors(
+        of(found.archive, guest.release, wanted),
+        security and of(security, f"{guest.release}-security", wanted),
+    )
 
 
 def of(mirror: str, suite: str, wanted: Date) -> str:

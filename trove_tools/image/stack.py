@@ -129,7 +129,7 @@ class Stack:
                 making = stack.enter_context(
                     containers.beside(
                         layer.containers, self._run, self._guest,
-                        **self._mirrors(),
+                        **self._mirrors(), **self._times(),
                     )
                 )  # fmt: skip
             parent = None
@@ -156,6 +156,15 @@ class Stack:
                 **({"since": parent.record.since} if parent else {}),
             )
             self._run.progress.advance()
+
+    def _times(self) -> dict[str, int]:
+        known = self.chain[0].environment
+        return {
+            # of its own choosing a build has none: the packages' versions
+            # say more
+            "epoch": int(known.get(layers.EPOCH, 0)),
+            "is_snapshot": layers.SNAPSHOT in known,
+        }
 
     def _mirrors(self) -> dict[str, str | None]:
         known = self.chain[0].environment

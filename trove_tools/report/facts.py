@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page's words about an image: what it is, what it was made from."""
 
+import collections.abc
 import datetime
 import re
 import typing
@@ -152,14 +153,46 @@ def inputs(made: manifest.Manifest) -> template.Html:
         for datastore in made.datastores
         for container in datastore.containers
     ]  # fmt: skip
-    for layer in made.plan.get("layers", ()):
-        shown.append((f"layer {layer['name']}", layer["digest"]))
-        inputs = {**layer["inputs"], **layer["environment"]}
-        shown += [
-            (f"{layer['name']}: {name}", value)
-            for name, value in inputs.items()
-            if name not in made.tools
-        ]
+    return template.part(
+        "inputs",
+        inputs=_pairs(shown),
+        layers=template.join(_layer(each, made) for each in _layers(made)),
+    )
+
+
+def _layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
+    found: list[dict[str, typing.Any]] = made.plan.get("layers", [])
+    return found
+
+
+def _layer(
+    layer: dict[str, typing.Any], made: manifest.Manifest
+) -> template.Html:
+    """Return one layer's digest, and what that is the digest of."""
+    known = {each["digest"]: each for each in made.layers}
+    report = known.get(layer["digest"], {})
+    notes = ["from the cache" if report.get("cached") else "made for this"]
+    if report.get("created"):
+        notes.append(f"of {date(report['created'])}")
+    if report.get("size"):
+        notes.append(f"{console.size(report['size'])} in the cache")
+    return template.part(
+        "layer",
+        name=layer["name"],
+        digest=layer["digest"],
+        note=", ".join(notes),
+        inputs=_pairs(
+            (name, str(value))
+            for name, value in (
+                *layer["environment"].items(), *layer["inputs"].items()
+            )
+        ),
+    )  # fmt: skip
+
+
+def _pairs(
+    shown: collections.abc.Iterable[tuple[str, str]],
+) -> template.Html:
     return template.parts(
         "input",
         (

@@ -83,10 +83,13 @@ class RootfsTest(base.TestCase):
         self.assertEqual(2, len(lines))
 
     def test_time(self) -> None:
-        self.set_env(SOURCE_DATE_EPOCH="42")
-        self.assertIn("SOURCE_DATE_EPOCH=42", self.argv())
-        self.set_env(SOURCE_DATE_EPOCH="today")
-        self.assertRaises(errors.UsageError, rootfs.epoch)
+        self.assertIn("SOURCE_DATE_EPOCH=42", self.argv(epoch=42))
+
+    def test_packages_of_an_earlier_day(self) -> None:
+        self.assertNotIn("Valid-Until", " ".join(self.argv()))
+        self.assertIn(
+            "Check-Valid-Until", " ".join(self.argv(is_snapshot=True))
+        )
 
     def test_no_keyring(self) -> None:
         self.patch_object(rootfs, "_KEYRINGS", self.temp_dir())

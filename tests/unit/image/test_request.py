@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the command line to a request."""
 
+import dataclasses
 import pathlib
 
 import ddt
@@ -9,7 +10,10 @@ from tests import base
 from tests.unit.image import samples
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.image import mirrors
+from trove_tools.image import plan
 from trove_tools.image import request
+from trove_tools.image import snapshot as snapshots
 
 
 @ddt.ddt
@@ -122,3 +126,73 @@ class RequestTest(base.TestCase):
             errors.UsageError, self.make, "mariadb", disk_size=1
         )
         self.assertIn("at least 4 GiB", error.message)
+
+
+class TimeTest(base.TestCase):
+    """Packages of a day, and the times of files."""
+
+    def make(self, **changes: object) -> request.Request:
+        def of(mirror: str, suite: str, wanted: snapshots.Date) -> str:
+            self.asked.append((mirror, suite))
+            return f"{mirror}/{wanted.identity}"
+
+        self.asked: list[tuple[str, str]] = []
+        self.patch_object(snapshots, "of", of)
+        settings = samples.settings(
+            **{"mirror": "http://m", "security_mirror": "http://s", **changes}
+        )
+        return request.make(["mariadb"], settings, loader.load())
+
+    def test_no_time_of_its_own(self) -> None:
+        made = self.make()
+        self.assertIsNone(made.epoch)
+        self.assertEqual([], self.asked)
+        (environment, *_) = (
+            each.environment for each in plan.make(made).layers
+        )
+        self.assertNotIn("SOURCE_DATE_EPOCH", environment)
+        self.assertNotIn("DIB_TROVE_SNAPSHOT", environment)
+
+    def test_snapshot(self) -> None:
+        made = self.make(snapshot="2026-01-31")
+        self.assertEqual(
+            [("http://m", "trixie"), ("http://s", "trixie-security")],
+            self.asked,
+        )
+        for layer in plan.make(made).layers:
+            self.assertEqual(
+                "1769817600", layer.environment["SOURCE_DATE_EPOCH"]
+            )
+        base = plan.make(made).layers[0].environment
+        self.assertEqual("20260131T000000Z", base["DIB_TROVE_SNAPSHOT"])
+        self.assertEqual(
+            "http://m/20260131T000000Z", base["DIB_DISTRIBUTION_MIRROR"]
+        )
+        self.assertEqual(
+            "http://s/20260131T000000Z", base["DIB_DEBIAN_SECURITY_MIRROR"]
+        )
+
+    def test_the_time_that_is_given_counts(self) -> None:
+        made = self.make(snapshot="2026-01-31", source_date_epoch=7)
+        self.assertEqual(7, made.epoch)
+
+    def test_no_date(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, snapshot="tomorrow"
+        )
+        self.assertIn("--snapshot tomorrow: not a date", error.message)
+
+    def test_other_guest_systems(self) -> None:
+        found = loader.load().guest("debian-13")
+        other = dataclasses.replace(found, distribution="rocky")
+        date = snapshots.date("2026-01-31")
+        error = self.assertRaises(
+            errors.UsageError, snapshots.of_all, mirrors.Mirrors("http://m"),
+            other, date,
+        )  # fmt: skip
+        self.assertIn("none of rocky's packages", error.message)
+        error = self.assertRaises(
+            errors.UsageError, snapshots.of_all, mirrors.Mirrors(), found,
+            date,
+        )  # fmt: skip
+        self.assertIn("which mirror", error.message)

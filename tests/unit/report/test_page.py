@@ -159,8 +159,13 @@ class PageTest(base.TestCase):
             "inputs": {},
             "environment": {"M": "http://u:secret@m/debian"},
         }
-        self.describe(plan={"layers": [layer]})
+        known = {"name": "base", "digest": "0" * 64, "cached": True,
+                 "created": "2026-01-02T03:04:05+00:00", "size": 2048}
+        layer["digest"] = known["digest"]
+        self.describe(plan={"layers": [layer]}, layers=(known,))
         text = self.page().text
+        self.assertIn("from the cache, of 2026-01-02 03:04 UTC, 2.0 KiB",
+                      text)  # fmt: skip
         self.assertNotIn("secret", text)
         self.assertIn("http://…@m/debian", text)
 

@@ -9,3 +9,5 @@ export DIB_GRUB_TIMEOUT=${DIB_GRUB_TIMEOUT:-1}
 # Every line on a serial console makes the boot wait; keep warnings, errors and
 # what systemd says.
 export DIB_BOOTLOADER_DEFAULT_CMDLINE=${DIB_BOOTLOADER_DEFAULT_CMDLINE:-"loglevel=4 nomodeset"}
+# Packages of an earlier day; the mirror is that day's.
+export DIB_TROVE_SNAPSHOT=${DIB_TROVE_SNAPSHOT:-}
