@@ -27,6 +27,7 @@ from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.image import host
+from trove_tools.report import page
 from trove_tools.verify import disks
 from trove_tools.verify import report
 from trove_tools.verify import run
@@ -123,6 +124,9 @@ class VerifyTest(base.TestCase):
         self.assertEqual(before, manifest.digests(self.good))
         if (kept := verified.path(self.good)).exists():
             self.assertEqual(found, json.loads(kept.read_text()))
+            self.assertIn(
+                "verified: datastore (vm)", page.path(self.good).read_text()
+            )
 
     def verify_broken(self, image: pathlib.Path, port: int) -> report.Report:
         """What the command calls, with questions of the test's own."""

@@ -46,7 +46,11 @@ def _row(span: _Span, end: float, depth: int) -> template.Html:
         seconds="from the cache"
         if span.get("cached")
         else facts.seconds(span["seconds"]),
-        count=template.part("count", number=len(inner)) if inner else "",
+        count=template.part(
+            "count", text=f"{len(inner)} part{'s' * (len(inner) > 1)}"
+        )
+        if inner
+        else "",
     )
     if not inner:
         return template.part("row", bar=bar)
@@ -92,12 +96,16 @@ def _slowest(spans: collections.abc.Sequence[_Span]) -> template.Html:
 
 
 def _hooks(
-    spans: collections.abc.Iterable[_Span], phase: str = ""
+    spans: collections.abc.Iterable[_Span], where: str = ""
 ) -> collections.abc.Iterator[tuple[str, float]]:
+    """Yield hooks as diskimage-builder names them, each with its layer."""
+    between = {"layer": ": ", "phase": ".d/"}
     for span in spans:
+        name = where + span["name"]
         if span["kind"] == "hook":
-            yield f"{phase}.d/{span['name']}", span["seconds"]
-        yield from _hooks(span.get("spans") or (), span["name"])
+            yield name, span["seconds"]
+        inside = name + between.get(span["kind"], " ")
+        yield from _hooks(span.get("spans") or (), inside)
 
 
 def rooms_map(
