@@ -76,9 +76,13 @@ def every_file(
     """Return which files differ, and whether that is known to happen."""
     left, right = files.changes(old, new)
     return [
-        each._replace(where=reproducible.reason(each.name) or "")
+        each._replace(
+            where=reproducible.reason(
+                each.name, str(each.old).startswith("@")
+            ) or ""
+        )
         for each in _pairs("file", "", left, right)
-    ]
+    ]  # fmt: skip
 
 
 def _pairs(kind: str, where: str, old: _Values, new: _Values) -> Differences:

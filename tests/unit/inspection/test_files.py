@@ -2,6 +2,7 @@
 """Every file of a root in a word, and which of them differ."""
 
 import os
+import re
 
 from tests import base
 from tests.unit.inspection import samples
@@ -50,3 +51,16 @@ class ReasonTest(base.TestCase):
         self.assertIsNotNone(reproducible.reason("/var/lib/docker/image/x"))
         self.assertIsNone(reproducible.reason("/var/lib/dockers"))
         self.assertIsNone(reproducible.reason("/etc/passwd"))
+
+    def test_times(self) -> None:
+        self.assertIsNotNone(reproducible.reason("/var/log/x", True))
+        self.assertIsNone(reproducible.reason("/var/log/x"))
+
+    def test_the_documentation_has_them_all(self) -> None:
+        page = base.ROOT / "doc" / "source" / "reproducible.rst"
+        text = " ".join(page.read_text().split())
+        for each in reproducible.EXPECTED:
+            for pattern in each.pattern.split("|"):
+                place = re.match(r"[\w/.-]*\w", pattern)
+                assert place is not None
+                self.assertIn(f"``{place[0]}``", text)
