@@ -157,7 +157,7 @@ class Stack:
             )
             self._run.progress.advance()
 
-    def _times(self) -> dict[str, int]:
+    def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
         return {
             # of its own choosing a build has none: the packages' versions
@@ -166,7 +166,7 @@ class Stack:
             "is_snapshot": layers.SNAPSHOT in known,
         }
 
-    def _mirrors(self) -> dict[str, str | None]:
+    def _mirrors(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
         return {
             "mirror": known.get(layers.MIRROR),
