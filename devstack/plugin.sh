@@ -57,6 +57,20 @@ function check_trove_tools {
 # install_trove_tools: the commands, into devstack's environment.
 function install_trove_tools {
     setup_develop -bindep $TROVE_TOOLS_DIR
+    # a wrong name is said now, and not when all else has been set up
+    _trove_tools_settings >/dev/null
+}
+
+# _trove_tools_settings: print what Trove's configuration says of the
+# datastores: file, section, option and value.
+function _trove_tools_settings {
+    local volumes=--volumes
+    if ! is_service_enabled cinder; then
+        volumes=--no-volumes
+    fi
+    _trove_tools trove-devstack settings $volumes \
+        ${TROVE_GUEST_DATASTORES//,/ } ||
+        die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
 }
 
 # build_trove_guest_images: build all images.  async_run calls it, so it runs
@@ -135,13 +149,8 @@ function stop_trove_guest_build {
 
 # configure_trove_tools: what Trove has to know of the datastores.
 function configure_trove_tools {
-    local volumes=--volumes settings file section option value
-    if ! is_service_enabled cinder; then
-        volumes=--no-volumes
-    fi
-    settings=$(_trove_tools trove-devstack settings $volumes \
-        ${TROVE_GUEST_DATASTORES//,/ }) ||
-        die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
+    local settings file section option value
+    settings=$(_trove_tools_settings)
     while read -r file section option value; do
         if [[ -n $file ]]; then
             iniset "${!file}" "$section" "$option" "$value"
