@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands answer at once, because they import nothing heavy for it.
 
-How long they take is measured by ``tools/benchmark``.
+How long they take is measured by ``tools/benchmark start``.
 """
 
 import subprocess

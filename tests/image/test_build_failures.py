@@ -20,7 +20,10 @@ from tests.functional import base as functional
 from tests.image import tiny
 from tests.standins import keys
 from tests.standins import vendors
+from trove_tools import process
 from trove_tools.catalog import loader
+from trove_tools.cmd import builder
+from trove_tools.cmd import common
 from trove_tools.image import host
 from trove_tools.image import leftovers
 
@@ -164,6 +167,35 @@ class RepositoryTest(BuildCase):
         for package in self.repository.glob("pool/**/*server*.deb"):
             package.write_bytes(package.read_bytes()[:-1] + b"x")
         self.assertIn("was tampered with", self.refused())
+
+
+class FullDiskTest(BuildCase):
+    def test_cache_on_a_full_disk(self) -> None:
+        layers = self.temp_dir() / "layers"
+        layers.mkdir()
+        process.run(
+            process.as_root(
+                ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs",
+                 layers]
+            )
+        )  # fmt: skip
+        self.addCleanup(
+            process.run, process.as_root(["umount", os.fspath(layers)])
+        )
+        # or the build would not begin
+        self.patch_object(host, "require_space", lambda *_: None)
+        self.patch_object(common, "_unwind_on_signals", lambda: None)
+        _, err = self.capture()
+        status = builder.main(
+            ["build", "mariadb", "--runtime", "native",
+             "--output-dir", str(self.output),
+             "--cache-dir", str(layers.parent), *self.element("true")]
+        )  # fmt: skip
+        err.seek(0)
+        said = err.read()
+        self.assertEqual(1, status, said)
+        self.assertIn("the disk is full", said)
+        self.assertEqual([], list(layers.iterdir()))
 
 
 class InterruptionTest(BuildCase):

@@ -29,7 +29,6 @@ from trove_tools import options
 from trove_tools.catalog import loader
 from trove_tools.image import containers
 from trove_tools.image import dib
-from trove_tools.image import elements
 from trove_tools.image import layers
 from trove_tools.image import natives
 from trove_tools.image import plan
@@ -354,7 +353,6 @@ def main() -> int:
         help="three of them (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args()
-    assert elements.DIRECTORY.is_dir()
     bench = Benchmark(args.work_dir.resolve(), args.agent, args.datastores)
     bench.run()
     print(report(bench.results, args.datastores))

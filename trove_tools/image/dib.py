@@ -63,9 +63,10 @@ _REMEDIES = (
         " --mirror, --security-mirror or this host's apt sources",
     ),
     (
-        re.compile(r"No space left on device"),
-        "the disk is full: give --work-dir on a larger one, or a larger"
-        " --disk-size if the image itself was too small",
+        # the second is tar's word for it
+        re.compile(r"No space left on device|Wrote only \d+ of \d+ bytes"),
+        "the disk is full: give --work-dir and --cache-dir on a larger one,"
+        " or a larger --disk-size if the image itself was too small",
     ),
     (
         re.compile(r"NO_PUBKEY|EXPKEYSIG|signature.*(invalid|cannot)|"

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 from tests import base
 from trove_tools import errors
@@ -116,6 +117,26 @@ class WorkspaceTest(base.TestCase):
         self.output = file / "out"
         error = self.assertRaises(errors.UsageError, self.make, "x")
         self.assertIn("--output-dir", error.hint or "")
+
+    def test_dead_ones_are_found_by_the_register(self) -> None:
+        dead = self.output / ".other.partial"
+        (dead / "work").mkdir(parents=True)
+        (self.register / "x").parent.mkdir()
+        (self.register / "x").symlink_to(dead)
+        (self.register / "gone").symlink_to(self.output / "gone")
+        with self.open() as alive:
+            self.assertEqual(
+                [dead], workspace.take_down_dead(self.register)
+            )
+            self.assertTrue(alive.directory.is_dir())
+            self.assertEqual(1, len(list(self.register.iterdir())))
+        self.assertFalse(dead.exists())
+        self.assertEqual([], list(self.register.iterdir()))
+
+    def test_temporary_files_go_with_it(self) -> None:
+        with self.open() as space:
+            self.assertEqual(str(space.temporary), tempfile.gettempdir())
+        self.assertNotEqual(str(space.temporary), tempfile.gettempdir())
 
     def test_blank_in_the_path(self) -> None:
         self.output = self.temp_dir() / "a b"
