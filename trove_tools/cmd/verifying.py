@@ -79,7 +79,7 @@ def examine(
             f" {verified.path(image)}, or verify again with --force"
         )
         return found, None
-    result = _look(image, known, asked, settings, screen)
+    result = _look(image, sha256, known, asked, settings, screen)
     written = record.write(result, image, sha256, asked)
     page.write(image)
     return written, result
@@ -87,6 +87,7 @@ def examine(
 
 def _look(
     image: pathlib.Path,
+    sha256: str,
     known: manifest.Manifest | None,
     asked: record.Asked,
     settings: options.Settings,
@@ -101,8 +102,9 @@ def _look(
     )
     if asked.level != levels.AGENT:
         return run.verify(
-            image, asked.questions, options=basic, screen=screen, known=known
-        )
+            image, asked.questions, options=basic, screen=screen,
+            known=known, sha256=sha256,
+        )  # fmt: skip
     from trove_tools.minicloud import venv
     from trove_tools.verify.agent import rungs
 
@@ -125,6 +127,7 @@ def _look(
         options=wanted,
         screen=screen,
         known=known,
+        sha256=sha256,
     )
 
 

@@ -15,6 +15,7 @@ import time
 import typing
 
 PORT = "/dev/virtio-ports/org.openstack.trove-tools.verify"
+JOURNAL = "/dev/virtio-ports/org.openstack.trove-tools.journal"
 VOLUME = "/sys/class/block/vdb/size"
 
 _LOG_LINES = 20

@@ -27,6 +27,7 @@ VOLUME = "volume.qcow2"
 SEED = "seed.iso"
 CONSOLE = "console.log"
 REPORT = "report.jsonl"
+JOURNAL = "journal.log"
 
 MAC = "52:54:00:12:34:56"
 
@@ -126,6 +127,9 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
         "-chardev", f"file,id=report,path={REPORT}",
         "-device", "virtserialport,chardev=report,name="
         + pathlib.PurePath(guest_report.PORT).name,
+        "-chardev", f"file,id=journal,path={JOURNAL}",
+        "-device", "virtserialport,chardev=journal,name="
+        + pathlib.PurePath(guest_report.JOURNAL).name,
         "-chardev", f"file,id=console,path={CONSOLE}",
         "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={monitor}",

@@ -62,6 +62,7 @@ class Report:
     :param console: the last lines of the guest's console.
     :param console_log: where all of it is; only kept for a failure, or
         when asked for.
+    :param journal_log: where the guest's whole journal is, likewise.
     """
 
     image: str
@@ -74,6 +75,7 @@ class Report:
     facts: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     console: list[str] = dataclasses.field(default_factory=list)
     console_log: str | None = None
+    journal_log: str | None = None
     seconds: float = 0.0
 
     @property
@@ -130,6 +132,8 @@ class Report:
         hints = [check.hint for check in failed if check.hint]
         if self.console_log:
             hints.append(f"the whole console is in {self.console_log}")
+        if self.journal_log:
+            hints.append(f"the guest's journal is in {self.journal_log}")
         raise errors.VerifyError(
             f"{pathlib.Path(self.image).name} failed " + "\n".join(lines),
             hint="; ".join(hints) or None,

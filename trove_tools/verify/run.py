@@ -64,6 +64,7 @@ def verify(
     options: Options,
     screen: console.Console,
     known: manifest.Manifest | None = None,
+    sha256: str | None = None,
 ) -> report.Report:
     """Look at an image; it is never changed.
 
@@ -73,6 +74,7 @@ def verify(
     :param healths: the probe of each datastore in the image, by its name;
         with none, the climb ends at the boot.
     :param known: the image's manifest, when it has one.
+    :param sha256: the file's, where that is known already.
     :raises ImageError: the file is no image, or not a whole one.
     :raises MissingToolError: this host cannot boot it.
     :raises UsageError: this release cannot boot it.
@@ -90,7 +92,7 @@ def verify(
     ):
         place = pathlib.Path(directory)
         try:
-            disk = check_image(found, image, known, progress)
+            disk = check_image(found, image, known, sha256, progress)
             progress.state("choosing what runs the guest")
             chosen = accel.choose(options.accelerator)
             found.accelerator = chosen.name
@@ -100,7 +102,7 @@ def verify(
             # it stands in the report
             pass
         finally:
-            keep_console(found, place / qemu.CONSOLE, options.console_log)
+            keep_logs(found, place, options.console_log)
     found.seconds = round(time.monotonic() - begin, 1)
     return found
 
@@ -109,14 +111,21 @@ def check_image(
     found: report.Report,
     image: pathlib.Path,
     known: manifest.Manifest | None,
+    sha256: str | None,
     progress: console.Progress,
 ) -> disks.Disk:
+    """See that the file is a whole image, and the one of its manifest.
+
+    :param sha256: the file's, where that is known already.
+    :raises CheckError: it is not the one of its manifest.
+    :raises ImageError: it is no image, or not a whole one.
+    """
     progress.state("reading the image")
     with found.check("image") as check:
         disk = disks.inspect(image, known)
         check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
         if known is not None:
-            sha256 = manifest.digests(image, ("sha256",))["sha256"]
+            sha256 = sha256 or manifest.digests(image, ("sha256",))["sha256"]
             if sha256 != known.image["sha256"]:
                 raise report.CheckError(
                     "not the image that its manifest describes:"
@@ -302,17 +311,32 @@ def _check_state(booted: guest.Event) -> None:
     )
 
 
-def keep_console(
-    found: report.Report, log: pathlib.Path, wanted: pathlib.Path | None
+def keep_logs(
+    found: report.Report, place: pathlib.Path, wanted: pathlib.Path | None
 ) -> None:
-    """Keep the guest's console where it is wanted, or may be needed."""
-    if not log.exists() or (found.ok and wanted is None):
+    """Keep what a guest said where it is wanted, or may be needed.
+
+    :param place: where QEMU has left it.
+    :param wanted: where its console is wanted in any case.
+    """
+    console = place / qemu.CONSOLE
+    if wanted is not None and console.exists():
+        shutil.copyfile(console, wanted)
+        found.console_log = str(wanted)
+    if found.ok:
         return
     if wanted is None:
-        descriptor, name = tempfile.mkstemp(
-            prefix="trove-verify-console-", suffix=".log"
-        )
-        os.close(descriptor)
-        wanted = pathlib.Path(name)
-    shutil.copyfile(log, wanted)
-    found.console_log = str(wanted)
+        found.console_log = _kept(console, "console")
+    found.journal_log = _kept(place / qemu.JOURNAL, "journal")
+
+
+def _kept(log: pathlib.Path, kind: str) -> str | None:
+    """Copy a log to a file of its own, if there is anything in it."""
+    if not log.exists() or not log.stat().st_size:
+        return None
+    descriptor, name = tempfile.mkstemp(
+        prefix=f"trove-verify-{kind}-", suffix=".log"
+    )
+    os.close(descriptor)
+    shutil.copyfile(log, name)
+    return name

@@ -3,7 +3,8 @@
 
 A NoCloud seed is a CD labelled ``cidata``.  Ours is a boothook: cloud-init
 runs it as soon as it finds it, early enough to watch the rest of the boot.
-It starts :mod:`trove_tools.verify.guest_report` beside the boot and returns.
+It starts :mod:`trove_tools.verify.guest_report` beside the boot, and has the
+guest's journal written to a serial port; then it returns.
 
 The guest that gets it is a throw-away overlay: the user and the password
 for the probes exist nowhere else.
@@ -46,6 +47,14 @@ cat >{name}.py <<'{end}'
 systemd-run --no-block --unit=trove-verify-{name} \\
     --property=DefaultDependencies=no \\
     "$(command -v "$python")" "$PWD/{name}.py" {arguments}
+"""
+# From now on all that is logged leaves the guest as it is written: what
+# comes after may be a guest that answers nothing.
+_JOURNAL = """\
+systemd-run --no-block --unit=trove-verify-journal \\
+    --property=DefaultDependencies=no --property=StandardOutput=file:{port} \\
+    --nice=5 journalctl --boot --follow --lines=all --no-pager \\
+    --no-hostname --output=short-monotonic
 """
 
 
@@ -112,6 +121,7 @@ def user_data(
             *((file, "") for file in further),
         )
     ]
+    programs.insert(0, _JOURNAL.format(port=guest_report.JOURNAL))
     return _BOOTHOOK.format(
         end=_END, settings=json.dumps(settings), programs="".join(programs)
     )

@@ -11,6 +11,7 @@ from tests.unit.verify import samples
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.verify import accel
+from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import run
 
@@ -108,33 +109,39 @@ class StateTest(base.TestCase):
         self.assertIn("maintenance", error.message)
 
 
-class ConsoleTest(base.TestCase):
+class LogsTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.place = self.temp_dir()
-        self.log = self.place / "log"
+        self.log = self.place / qemu.CONSOLE
         self.log.write_text("words")
+        (self.place / qemu.JOURNAL).write_text("more words")
         self.patch_object(tempfile, "tempdir", str(self.place))
         self.report = report.Report(image="i", level="boot")
 
-    def test_it_is_kept_for_a_failure(self) -> None:
-        run.keep_console(self.report, self.log, None)
+    def test_both_are_kept_for_a_failure(self) -> None:
+        run.keep_logs(self.report, self.place, None)
         kept = pathlib.Path(str(self.report.console_log))
         self.assertEqual("words", kept.read_text())
+        kept = pathlib.Path(str(self.report.journal_log))
+        self.assertEqual("more words", kept.read_text())
 
     def test_it_is_not_kept_otherwise(self) -> None:
         self.report.checks.append(report.Check("boot", ok=True))
-        run.keep_console(self.report, self.log, None)
+        run.keep_logs(self.report, self.place, None)
         self.assertIsNone(self.report.console_log)
+        self.assertIsNone(self.report.journal_log)
 
     def test_it_is_kept_where_it_is_wanted(self) -> None:
         self.report.checks.append(report.Check("boot", ok=True))
         wanted = self.place / "wanted"
-        run.keep_console(self.report, self.log, wanted)
+        run.keep_logs(self.report, self.place, wanted)
         self.assertEqual("words", wanted.read_text())
         self.assertEqual(str(wanted), self.report.console_log)
 
     def test_there_is_none(self) -> None:
         self.log.unlink()
-        run.keep_console(self.report, self.log, None)
+        (self.place / qemu.JOURNAL).write_text("")
+        run.keep_logs(self.report, self.place, None)
         self.assertIsNone(self.report.console_log)
+        self.assertIsNone(self.report.journal_log)

@@ -38,12 +38,14 @@ class Place:
     :param address: of the broker, as the guest sees it.
     :param ping: seconds that the agent gets to answer a ping.
     :param patience: seconds that the agent gives a database to start.
+    :param journal: whether the guest has one, for the agent's log.
     """
 
     address: str
     port: int
     ping: int = 3
     patience: int = 180
+    journal: bool = False
 
 
 class Control:
@@ -248,6 +250,8 @@ def _guest(url: str, place: Place, further: Sections) -> Sections:
             "log_file": "trove-guestagent.log",
             "state_change_wait_time": place.patience,
             "command_process_timeout": place.patience,
+            # the journal leaves the guest even if nothing else does
+            "use_stderr": place.journal,
         },
         "oslo_messaging_notifications": {"driver": "noop"},
     }

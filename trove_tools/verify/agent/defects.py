@@ -212,7 +212,7 @@ def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
     return found
 
 
-def explain(facts: Facts, logs: Logs) -> tuple[list[str], list[str]]:
+def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
     """Return the causes, and the lines of the logs that show them."""
     causes = {each.name: str(each) for each in by_facts(facts)}
     lines = []

@@ -2,9 +2,11 @@
 """What a guest knows of itself, for verify to see why something failed.
 
 This file is copied into the guest as it is.  It runs there as root, with
-whatever Python 3 that has and with nothing but the standard library.  In a
-virtual machine it answers each line that comes over a serial port of its
-own with one line of JSON; with ``--now`` it prints that line once.
+whatever Python 3 that has and with nothing but the standard library.  What
+it finds it tells piece by piece, a line of JSON each, so that what comes
+before a guest hangs is not lost.  In a virtual machine it answers requests
+that come over a serial port of its own; with ``--facts`` or ``--all`` it
+prints the pieces once.
 """
 
 import glob
@@ -139,69 +141,72 @@ def telling(line: str) -> bool:
     return _FRAME.match(line) is None
 
 
-def journal(unit: str) -> list[str]:
-    """Return the last lines of a unit's journal."""
-    if not os.path.isdir("/run/systemd/system"):
-        return []
-    return output(
-        "journalctl", "--boot", "--no-pager", "--no-hostname",
-        "--output=short-monotonic", "--unit", unit, "--lines", str(_LINES),
-    )  # fmt: skip
-
-
-def logs() -> dict[str, list[str]]:
-    """Return the ends of the logs that may explain a failure."""
-    found = {
-        "guest agent": [],
-        "journal of the guest agent": journal(UNIT),
-        "journal of docker": journal("docker.service"),
-        "journal of cloud-init": [
-            line
-            for unit in ("cloud-init.service", "cloud-config.service")
-            for line in journal(unit)
-            if "WARN" in line or "ERROR" in line or "fail" in line.lower()
-        ],
-    }
+def agent_log() -> list[str]:
+    """Return the last lines of what the agent has logged."""
+    found: list[str] = []
     for path in sorted(glob.glob("/var/log/trove/*.log")):
         lines = read(path).splitlines()
-        found["guest agent"] += list(filter(telling, lines))[-_LINES:]
-    docker = shutil.which("docker", path="/usr/bin:/usr/local/bin")
-    if docker:
-        found["containers"] = output(docker, "ps", "--all")
-        found["container images"] = output(docker, "images")
-        found["database container"] = output(
-            docker, "logs", "--tail", str(_LINES), "database"
-        )
-        found["health of the database"] = output(
-            docker, "inspect", "--format",
-            "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
-            " {{json .State.Health}}",
-            "database",
-        )  # fmt: skip
+        found += list(filter(telling, lines))[-_LINES:]
     return found
 
 
-def collect(with_logs: bool) -> str:
-    """Return everything as one line of JSON."""
-    found: dict[str, typing.Any] = {"facts": facts()}
+def logs() -> typing.Iterator[tuple[str, list[str]]]:
+    """Yield the ends of the logs that may explain a failure."""
+    yield "guest agent", agent_log()
+    docker = shutil.which("docker", path="/usr/bin:/usr/local/bin")
+    if not docker:
+        return
+    yield "database container", output(
+        docker, "logs", "--tail", str(_LINES), "database"
+    )
+    yield "health of the database", output(
+        docker, "inspect", "--format",
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
+        " {{json .State.Health}}",
+        "database",
+    )  # fmt: skip
+    yield "containers", output(docker, "ps", "--all")
+    yield "container images", output(docker, "images")
+
+
+def pieces(with_logs: bool) -> typing.Iterator[dict[str, typing.Any]]:
+    """Yield what is found, the last piece being empty."""
+    yield {"facts": facts()}
     if with_logs:
-        found["logs"] = logs()
-    return json.dumps(found)
+        for name, lines in logs():
+            yield {"logs": {name: lines}}
+    yield {}
+
+
+def merged(
+    found: typing.Iterable[dict[str, typing.Any]],
+) -> dict[str, typing.Any]:
+    """Put pieces together again."""
+    whole: dict[str, typing.Any] = {}
+    for piece in found:
+        for name, value in piece.items():
+            whole.setdefault(name, {}).update(value)
+    return whole
 
 
 def main() -> None:
-    """Answer whoever asks."""
+    """Answer whoever asks; a request is ``facts NUMBER`` or ``all NUMBER``."""
     if sys.argv[1:]:
-        print(collect(sys.argv[1] == "--all"))
+        for piece in pieces(sys.argv[1] == "--all"):
+            print(json.dumps(piece), flush=True)
         return
     with open(PORT, "r+b", buffering=0) as port:
         asked = b""
         while True:
             asked += port.read(1) or b""
-            if asked.endswith(b"\n"):
-                answer = collect(asked.strip() == b"all")
-                port.write(answer.encode() + b"\n")
-                asked = b""
+            if not asked.endswith(b"\n"):
+                continue
+            what, number = asked.decode().split()
+            for piece in pieces(what == "all"):
+                # who has given up meanwhile knows an old answer by it
+                line = json.dumps({"request": int(number), "found": piece})
+                port.write(line.encode() + b"\n")
+            asked = b""
 
 
 if __name__ == "__main__":

@@ -221,6 +221,15 @@ def answers() -> bool:
             return False
 
 
+def bounds(unit: dict[str, list[str]]) -> list[str]:
+    """Return setpriv's option for the capabilities that a unit leaves."""
+    names = " ".join(unit.get("CapabilityBoundingSet", [])).split()
+    if not names or names[0].startswith("~"):
+        return []
+    kept = [f"+{name.lower().removeprefix('cap_')}" for name in names]
+    return [f"--bounding-set={','.join(['-all', *kept])}"]
+
+
 def run_agent(log: int) -> typing.NoReturn:
     """Run the agent as its unit says, again and again."""
     unit = evidence.unit_settings()
@@ -248,13 +257,16 @@ def run_agent(log: int) -> typing.NoReturn:
         for word in shlex.split(line):
             name, _, value = word.partition("=")
             environment[name] = value
-    command = shlex.split(unit["ExecStart"][-1].lstrip("-@+!:"))
+    command = [
+        "setpriv", f"--reuid={uid}", f"--regid={gid}",
+        f"--groups={','.join(map(str, groups))}", *bounds(unit), "--",
+        *shlex.split(unit["ExecStart"][-1].lstrip("-@+!:")),
+    ]  # fmt: skip
     while True:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            user=uid, group=gid, extra_groups=groups, env=environment,
-            cwd="/",
+            env=environment, cwd="/",
         )  # fmt: skip
         line = f"trove-guestagent ended with status {done.returncode}\n"
         os.write(log, line.encode())

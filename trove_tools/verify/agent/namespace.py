@@ -28,6 +28,7 @@ from trove_tools import process
 from trove_tools.verify import disks
 from trove_tools.verify import report
 from trove_tools.verify.agent import children
+from trove_tools.verify.agent import evidence
 from trove_tools.verify.agent import inside
 from trove_tools.verify.agent import relay
 from trove_tools.verify.agent import root
@@ -135,12 +136,16 @@ class NamespaceGuest:
                 check=False,
                 timeout=_PATIENCE,
             )
-            found: dict[str, typing.Any] = json.loads(done.stdout)
+            found = evidence.merged(
+                map(json.loads, done.stdout.splitlines())
+            )
         except (errors.TroveToolsError, report.CheckError, ValueError):
-            return {}
+            found = {}
         if everything:
+            # these are outside, whatever the guest answers
+            kept = found.setdefault("logs", {})
             for name in ("docker", "agent"):
-                found["logs"][f"output of {name}"] = children.tail(
+                kept[f"output of {name}"] = children.tail(
                     self._place / f"{name}.log", 100
                 )
         return found

@@ -73,10 +73,12 @@ def verify(
     options: Options,
     screen: console.Console,
     known: manifest.Manifest | None = None,
+    sha256: str | None = None,
 ) -> report.Report:
     """Look at an image; it is never changed.
 
     :param datastores: what to make an instance of, one after the other.
+    :param sha256: the image's, where that is known already.
     :raises ImageError: the file is no image, or not a whole one.
     :raises MissingToolError: this host lacks something.
     """
@@ -96,8 +98,9 @@ def verify(
         screen.progress(f"verify {image.name}") as progress,
     ):
         try:
+            disk = run.check_image(found, image, known, sha256, progress)
             _Look(found, pathlib.Path(directory), options, progress).at(
-                run.check_image(found, image, known, progress), datastores
+                disk, datastores
             )
         except report.CheckError:
             # it stands in the report
@@ -144,6 +147,7 @@ class _Look:
             vm.ADDRESS,
             vm.PORT,
             patience=_SLOW if chosen.name == "tcg" else 180,
+            journal=True,
         )
         with self._plane(place, datastores) as plane:
             for datastore, created, where in self._each(plane, datastores):
@@ -249,10 +253,8 @@ class _Look:
             finally:
                 if not self._found.ok:
                     self._found.console = guest.console_tail()
-                run.keep_console(
-                    self._found,
-                    where / qemu.CONSOLE,
-                    self._options.basic.console_log,
+                run.keep_logs(
+                    self._found, where, self._options.basic.console_log
                 )
 
     def _climb(

@@ -143,7 +143,8 @@ class Climb:
         if "facts" in told:
             causes, lines = defects.explain(told["facts"], logs)
         else:
-            lines.append("the guest does not tell its logs")
+            causes, lines = defects.explain(None, logs)
+            lines.append("the guest does not answer any more")
         for name, tail in logs.items():
             said = [
                 line.replace(self._password, "***")

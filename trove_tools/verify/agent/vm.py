@@ -27,13 +27,15 @@ from trove_tools.verify import report
 from trove_tools.verify import seed
 from trove_tools.verify.agent import configdrive
 from trove_tools.verify.agent import evidence
+from trove_tools.verify.agent import journal
 from trove_tools.verify.agent import relay
 
 #: Where the guest finds the broker.
 ADDRESS, PORT = "10.0.2.100", 5672
 
 _GIB = 1 << 30
-_ANSWER = 180.0
+# from one piece of an answer to the next
+_ANSWER = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,7 @@ class VmGuest:
         self._guest = watched
         self._channel = channel
         self._partial = b""
+        self._request = 0
 
     def stay_alive(self) -> None:
         """Make sure that the guest still runs.
@@ -83,23 +86,54 @@ class VmGuest:
         self._guest.look()
 
     def evidence(self, everything: bool) -> dict[str, typing.Any]:
-        """Ask the guest for its facts, and for its logs."""
-        deadline = time.monotonic() + _ANSWER
+        """Ask the guest for its facts, and for its logs.
+
+        Its journal is here already: that of a guest which answers nothing
+        any more, too.
+        """
+        found = evidence.merged(self._pieces(everything))
+        if everything:
+            known = journal.logs(self._machine.directory / qemu.JOURNAL)
+            logs = found.setdefault("logs", {})
+            if journal.AGENT in known:
+                # the same once more
+                logs.pop("guest agent", None)
+            logs.update(known)
+        return found
+
+    def _pieces(
+        self, everything: bool
+    ) -> collections.abc.Iterator[dict[str, typing.Any]]:
+        """Yield what the guest tells until it has no more, or hangs."""
+        self._request += 1
+        what = "all" if everything else "facts"
         try:
             self._channel.settimeout(_ANSWER)
-            self._channel.sendall(b"all\n" if everything else b"facts\n")
-            while b"\n" not in self._partial:
-                left = deadline - time.monotonic()
-                self._channel.settimeout(max(left, 0.1))
-                block = self._channel.recv(65536)
-                if not block:
-                    return {}
-                self._partial += block
-            line, _, self._partial = self._partial.partition(b"\n")
-            answer: dict[str, typing.Any] = json.loads(line)
+            self._channel.sendall(f"{what} {self._request}\n".encode())
+            while True:
+                answer = json.loads(self._line(time.monotonic() + _ANSWER))
+                if answer["request"] != self._request:
+                    continue
+                if not answer["found"]:
+                    return
+                yield answer["found"]
         except (OSError, ValueError):
-            return {}
-        return answer
+            # so much for what it can tell
+            return
+
+    def _line(self, deadline: float) -> bytes:
+        """Return the next line that the guest writes.
+
+        :raises OSError: none comes.
+        """
+        while b"\n" not in self._partial:
+            self._channel.settimeout(max(deadline - time.monotonic(), 0.1))
+            block = self._channel.recv(65536)
+            if not block:
+                raise ConnectionResetError
+            self._partial += block
+        line, _, self._partial = self._partial.partition(b"\n")
+        return line
 
     def port(self, number: int) -> int:
         """Return the port of loopback that leads to one of the guest."""

@@ -52,14 +52,17 @@ class UnitTest(base.TestCase):
 
 
 class CollectTest(base.TestCase):
-    def test_it_is_one_line(self) -> None:
-        self.fake_program("docker", "echo line one; echo line two")
-        text = evidence.collect(True)
-        self.assertNotIn("\n", text)
-        found = json.loads(text)
+    def test_it_comes_in_pieces_that_fit_together(self) -> None:
+        told = [json.loads(json.dumps(e)) for e in evidence.pieces(True)]
+        self.assertEqual({}, told[-1])
+        found = evidence.merged(told)
         self.assertIn("uid_1001", found["facts"])
         self.assertIn("guest agent", found["logs"])
-        self.assertNotIn("logs", json.loads(evidence.collect(False)))
+        # a guest that hangs before it has told everything
+        self.assertEqual(["facts"], list(evidence.merged(told[:1])))
+        self.assertEqual(
+            ["facts"], list(evidence.merged(evidence.pieces(False)))
+        )
 
     def test_frames_of_a_traceback_tell_nothing(self) -> None:
         stamp = "2026-11-23 08:09:22.363 133 ERROR oslo_messaging.rpc.server"
@@ -96,6 +99,16 @@ class InsideTest(base.TestCase):
             inside.BrokenError, inside.account, "passwd", "ubuntu"
         )
         self.assertIn("'ubuntu'", str(error))
+
+    def test_capabilities_that_a_unit_leaves(self) -> None:
+        for names, option in (
+            (["CAP_CHOWN CAP_SYS_ADMIN"],
+             ["--bounding-set=-all,+chown,+sys_admin"]),
+            (["~CAP_CHOWN"], []),
+            ([], []),
+        ):  # fmt: skip
+            unit = {"CapabilityBoundingSet": names}
+            self.assertEqual(option, inside.bounds(unit))
 
     def test_options_of_the_engine(self) -> None:
         self.files(docker='# X\nDOCKER_OPTS="--live-restore --log-opt=a=1"\n')

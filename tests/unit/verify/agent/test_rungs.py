@@ -135,7 +135,7 @@ class ClimbTest(base.TestCase):
         self.guest.answers = False
         check = self.fails()
         self.assertEqual("the guest's kernel panicked", check.detail)
-        self.assertEqual(["the guest does not tell its logs"], check.log)
+        self.assertEqual(["the guest does not answer any more"], check.log)
 
     def test_a_defect_that_lies_in_wait(self) -> None:
         self.guest.facts["hostname_resolves"] = False

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is picked out of a guest's journal."""
+
+from tests import base
+from trove_tools.verify.agent import journal
+
+_JOURNAL = """\
+[    0.000000] kernel: Linux version 6.12
+[    5.123456] systemd[1]: Starting ssh.service - OpenSSH server...
+[   14.000001] kernel: audit: apparmor="DENIED" operation="exec"
+[   21.500000] cloud-init[301]: Cloud-init v. 25.1 running 'init'
+[   21.600000] cloud-init[301]: 2026-11-23 WARNING: no such user ubuntu
+[   60.000000] dockerd[500]: API listen on /run/docker.sock
+[   61.000000] systemd[1]: Started trove-guestagent.service - OpenStack.
+[   62.000000] trove-guestagent[612]: 2026-11-23 08:09:22 612 ERROR x   Fi
+[   62.000001] trove-guestagent[612]: useradd: UID 1001 is not unique
+-- no line of a journal --
+"""
+
+
+class JournalTest(base.TestCase):
+    def test_what_may_explain_a_failure(self) -> None:
+        file = self.temp_dir() / "journal"
+        file.write_text(_JOURNAL)
+        found = journal.logs(file)
+        self.assertEqual(
+            {
+                journal.AGENT: [
+                    "Started trove-guestagent.service - OpenStack.",
+                    "useradd: UID 1001 is not unique",
+                ],
+                "journal of docker": ["API listen on /run/docker.sock"],
+                "journal of cloud-init": [
+                    "2026-11-23 WARNING: no such user ubuntu"
+                ],
+                "journal of the kernel": [
+                    'audit: apparmor="DENIED" operation="exec"'
+                ],
+            },
+            {
+                kind: [line.split(": ", 1)[1] for line in lines]
+                for kind, lines in found.items()
+            },
+        )
+
+    def test_a_guest_that_has_written_nothing(self) -> None:
+        self.assertEqual({}, journal.logs(self.temp_dir() / "journal"))
