@@ -21,6 +21,19 @@ FILES = (
     pathlib.Path("~/.config/trove-tools/trove-tools.conf"),
 )
 
+#: What a minicloud runs.
+SERVICES = ("keystone", "glance", "trove")
+
+
+def _port(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in SERVICES:
+        raise ValueError(errors.nearest(name, SERVICES, "services"))
+    if not number.isdecimal() or not 0 < int(number) < 65536:
+        raise ValueError("a port is a number from 1 to 65535")
+    return name, int(number)
+
+
 OPTIONS = (
     # --- what every command takes
     Option("config_file", "common", "read options from this file",
@@ -34,7 +47,7 @@ OPTIONS = (
     Option("catalog", "common", "directory with further datastore entries",
            options.path, many=True, metavar="DIR"),
     # --- what a build is made of
-    Option("guest", "plan", "guest system, as `list` names them",
+    Option("guest", "system", "guest system, as `list` names them",
            metavar="SYSTEM"),
     Option("arch", "arch", "architecture of the image", default="amd64",
            variables=("DIB_ARCH",)),
@@ -74,16 +87,20 @@ OPTIONS = (
     Option("agent", "plan",
            "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
            " or a directory", metavar="SOURCE"),
-    Option("constraints", "plan",
+    Option("constraints", "system",
            "upper constraints for the agent's Python packages",
            variables=("DIB_TROVE_AGENT_CONSTRAINTS",), metavar="FILE|URL"),
     Option("guest_user", "plan", "the guest's user, without a password",
            variables=("DIB_TROVE_GUEST_USER", "GUEST_USERNAME"),
            metavar="NAME"),
-    Option("mirror", "plan",
+    Option("dev", "plan",
+           "for development: let in who has the private part of this public"
+           " key; such an image is never made public", options.path,
+           metavar="KEYFILE.pub"),
+    Option("mirror", "system",
            "package mirror (default: the one this host uses)",
            variables=("DIB_DISTRIBUTION_MIRROR",), metavar="URL"),
-    Option("security_mirror", "plan",
+    Option("security_mirror", "system",
            "mirror of the security updates (default: as this host)",
            variables=("DIB_DEBIAN_SECURITY_MIRROR",), metavar="URL"),
     Option("snapshot", "plan",
@@ -164,6 +181,15 @@ OPTIONS = (
            metavar="MIB"),
     Option("cpus", "verify", "processors of the guest", int, 2,
            metavar="N"),
+    # --- a cloud of one's own
+    Option("venv", "minicloud",
+           "virtual environment of the services; made when it is not there"
+           " (default: one in ~/.cache/trove-tools that all your miniclouds"
+           " share)", options.path,
+           variables=("TROVE_TOOLS_MINICLOUD_VENV",), metavar="DIR"),
+    Option("port", "minicloud",
+           "port of keystone, glance or trove (default: a free one, the same"
+           " at each start)", _port, many=True, metavar="SERVICE=NUMBER"),
     # --- what is loaded, and how
     Option("datastore", "datastore",
            "the datastore in the image, where no manifest tells",

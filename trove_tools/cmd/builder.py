@@ -32,12 +32,13 @@ host, 130 interrupted
 _GROUPS = {
     "list": ("common",),
     "show": ("common",),
-    "plan": ("common", "arch", "plan", "name", "all"),
+    "plan": ("common", "arch", "system", "plan", "name", "all"),
     "build": (
-        "common", "arch", "plan", "name", "lock", "place", "cache", "age",
-        "fresh", "force", "jobs", "all", "after", "verify",
+        "common", "arch", "system", "plan", "name", "lock", "place", "cache",
+        "age", "fresh", "force", "jobs", "all", "after", "verify",
     ),
     "verify": ("common", "arch", "datastore", "verify", "force"),
+    "backup-container": ("common", "arch", "system", "place"),
     "inspect": ("common",),
     "diff": ("common", "compare"),
     "cache": ("common", "cache", "age"),
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         ("plan", "print what a build would do"),
         ("build", "build an image"),
         ("verify", "boot an image and see that it serves Trove"),
+        ("backup-container", "make the container that takes backups"),
         ("inspect", "tell what is in an image, and what must not be"),
         ("diff", "tell how the contents of two images differ"),
         ("cache", "list, prune or verify the layers that builds share"),
@@ -70,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
         options.add(sub, config.group(*_GROUPS[name]))
         if name == "show":
             sub.add_argument("datastore", metavar="DATASTORE")
+        elif name == "backup-container":
+            sub.add_argument("datastore", metavar="DATASTORE[:VERSION]")
         elif name in ("plan", "build"):
             sub.add_argument(
                 "datastores",
@@ -108,9 +112,8 @@ def _run(
     from trove_tools.catalog import loader
 
     catalog = loader.load(settings.catalog)
-    done: int = globals()[f"_{flags.command}"](
-        settings, flags, screen, catalog
-    )
+    command = flags.command.replace("-", "_")
+    done: int = globals()[f"_{command}"](settings, flags, screen, catalog)
     return done
 
 
@@ -257,6 +260,17 @@ def _verify(
     from trove_tools.cmd import verifying
 
     return verifying.verify(settings, flags, screen, catalog)
+
+
+def _backup_container(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cmd import backing
+
+    return backing.make(flags.datastore, settings, screen, catalog)
 
 
 def _inspect(

@@ -16,7 +16,6 @@ from trove_tools import errors
 from trove_tools import options
 from trove_tools.cmd import common
 
-_SERVICES = ("keystone", "glance", "trove")
 _CLOUDS = ("minicloud", "minicloud-demo")
 
 _DESCRIPTION = """\
@@ -40,18 +39,6 @@ exit status:
   4 a service gave a wrong answer   130 interrupted"""
 
 
-def _port(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in _SERVICES:
-        known = errors.nearest(name, _SERVICES, "services")
-        raise argparse.ArgumentTypeError(f"{text!r}: {known}")
-    if not number.isdecimal() or not 0 < int(number) < 65536:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: a port is a number from 1 to 65535"
-        )
-    return name, int(number)
-
-
 def _parser() -> common.Parser:
     parser = common.Parser(
         prog="minicloud", description=_DESCRIPTION, epilog=_EXAMPLES
@@ -69,19 +56,7 @@ def _parser() -> common.Parser:
     start = commands.add_parser(
         "start", parents=[shared], help="bring the cloud up"
     )
-    start.add_argument(
-        "--venv", type=pathlib.Path, metavar="DIR",
-        default=os.environ.get("TROVE_TOOLS_MINICLOUD_VENV") or None,
-        help="virtual environment of the services; made when it is not"
-        " there (environment: TROVE_TOOLS_MINICLOUD_VENV; default: one in"
-        " ~/.cache/trove-tools that all your miniclouds share)",
-    )  # fmt: skip
-    start.add_argument(
-        "--port", type=_port, action="append", default=[],
-        metavar="SERVICE=NUMBER",
-        help="port of keystone, glance or trove (default: a free one, the"
-        " same at each start); may be given several times",
-    )  # fmt: skip
+    options.add(start, config.group("minicloud"))
 
     stop = commands.add_parser(
         "stop", parents=[shared], help="end the cloud; its data stays"
@@ -106,9 +81,10 @@ def _parser() -> common.Parser:
     return parser
 
 
-def _declared() -> list[options.Option]:
+def _declared(command: str = "") -> list[options.Option]:
     ours = ("config_file", "format", "quiet", "debug")
-    return [one for one in config.group("common") if one.name in ours]
+    declared = [one for one in config.group("common") if one.name in ours]
+    return declared + (config.group("minicloud") if command == "start" else [])
 
 
 def _run(
@@ -136,7 +112,7 @@ def _start(
     begin = time.monotonic()
     layout = layouts.new_or_existing(flags.directory)
     started = lifecycle.start(
-        layout, screen.say, venv=flags.venv, wanted=dict(flags.port)
+        layout, screen.say, venv=values.venv, wanted=dict(values.port)
     )
     seconds = time.monotonic() - begin
     if started:
@@ -161,10 +137,10 @@ def _stop(
     from trove_tools.minicloud import lifecycle
 
     for name in flags.service:
-        if name not in _SERVICES:
+        if name not in config.SERVICES:
             raise errors.UsageError(
                 f"there is no service {name}",
-                hint=errors.nearest(name, _SERVICES, "services"),
+                hint=errors.nearest(name, config.SERVICES, "services"),
             )
     layout = layouts.existing(flags.directory)
     ended = lifecycle.stop(layout, screen.say, flags.service)
@@ -227,7 +203,9 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main(_parser(), _run, lambda flags: _declared(), argv)
+    return common.main(
+        _parser(), _run, lambda flags: _declared(flags.command), argv
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Recipe:
         dpkg's patterns.
     :param remove: packages that are not needed, as dpkg-query's patterns.
     :param delete: files that are not needed, as the shell's patterns.
+    :param packages: what it is made of, where the catalog does not say it.
     """
 
     directory: pathlib.Path
@@ -42,6 +43,7 @@ class Recipe:
     exclude: tuple[str, ...]
     remove: tuple[str, ...]
     delete: tuple[str, ...]
+    packages: tuple[str, ...] = ()
 
     def files(self) -> collections.abc.Iterator[tuple[str, pathlib.Path]]:
         """Yield our own files: their place in the container and here."""

@@ -59,6 +59,7 @@ def describe(
         series=plan.series,
         agent=agent,
         datastores=tuple(_datastores(plan, space, facts)),
+        dev=plan.dev,
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={

@@ -16,6 +16,8 @@ DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
 GUEST, AGENT, VENV = (
     "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
 )  # fmt: skip
+#: Lets a developer in.
+DEV = "trove-dev"
 #: Begins a layer on the one below, and ends one without a disk.
 ROOT, END = "trove-layer-root", "trove-layer-end"
 #: The last word in every layer, and in the image.
@@ -23,7 +25,9 @@ CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
 #: Upgrades what the layers below have brought.
 REFRESH = "trove-refresh"
 #: Elements that no catalog names.
-ALWAYS = (GUEST, AGENT, VENV, ROOT, END, CLEAN, REFRESH, *FINISH)
+ALWAYS = (
+    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, *FINISH,
+)  # fmt: skip
 
 _VARIABLE = re.compile(r"\bDIB_\w+")
 

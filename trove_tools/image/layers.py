@@ -161,7 +161,10 @@ def _own_elements(
             *(name for each in request.choices for name in each.elements),
             *request.further_elements,
         ),
-        "agent": (_elements.AGENT,),
+        "agent": (
+            _elements.AGENT,
+            *((_elements.DEV,) if request.dev_key else ()),
+        ),
     }
 
 

@@ -24,6 +24,7 @@ class Plan:
     :param layers: what it is built from, the first one first.
     :param elements_path: where elements are, besides diskimage-builder's.
     :param output: format, compression, partition_table, disk_size (GiB).
+    :param dev: for development: lets in who has a key.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Plan:
     layers: tuple[_layers.Layer, ...]
     elements_path: tuple[str, ...]
     output: dict[str, typing.Any]
+    dev: bool = False
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -126,6 +128,7 @@ def make(request: _request.Request) -> Plan:
             "partition_table": request.partition_table,
             "disk_size": request.disk_size,
         },
+        dev=bool(request.dev_key),
     )
 
 
@@ -142,6 +145,8 @@ def default_name(request: _request.Request) -> str:
             request.guest.distribution,
             request.guest.version,
             request.arch,
+            # not to take the place of one for everybody
+            *(("dev",) if request.dev_key else ()),
         )
     )
 
@@ -160,6 +165,8 @@ def _environment(request: _request.Request) -> dict[str, str]:
     if request.epoch is not None:
         # https://reproducible-builds.org/specs/source-date-epoch/
         values[_layers.EPOCH] = str(request.epoch)
+    if request.dev_key:
+        values["DIB_TROVE_DEV_KEY"] = request.dev_key
     if request.mirrors.archive:
         values[_layers.MIRROR] = request.mirrors.archive
     if request.mirrors.security:

@@ -17,6 +17,7 @@ from trove_tools.catalog import model
 from trove_tools.container import lock
 from trove_tools.container import sources
 from trove_tools.image import agent
+from trove_tools.image import devkey
 from trove_tools.image import elements
 from trove_tools.image import mirrors
 from trove_tools.image import snapshot
@@ -65,6 +66,8 @@ class Request:
     :param snapshot: the date of the packages, as an address has it.
     :param epoch: seconds since 1970 that no file is newer than.
     :param inherited: the ``DIB_*`` variables of our own environment.
+    :param dev_key: the public key of who develops with the image, if it is
+        for that.
     :param name: the image's name; made from its content when not given.
     """
 
@@ -78,6 +81,7 @@ class Request:
     library: elements.Library
     further_elements: tuple[str, ...]
     guest_user: str | None
+    dev_key: str
     image_format: str
     compression: str
     partition_table: str
@@ -145,6 +149,7 @@ def make(
         library=_library(complete, guest, further, settings, places),
         further_elements=further,
         guest_user=settings.guest_user,
+        dev_key=devkey.read(settings.dev) if settings.dev else "",
         image_format=settings.image_format,
         compression=settings.compression,
         partition_table=_partition_table(settings),

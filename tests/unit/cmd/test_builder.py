@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """trove-image-builder's command line, and how it refuses."""
 
+import dataclasses
 import json
 
 import ddt
 
 from tests import base
+from tests.unit.verify import samples
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import process
@@ -191,6 +193,20 @@ class VerifyTest(CommandCase):
         manifest.path(image).write_text("{")
         said = self.refused(errors.EXIT_FAILED, "verify", str(image))
         self.assertIn(str(manifest.path(image)), said)
+
+    def test_an_image_of_another_series(self) -> None:
+        image = self.temp_dir() / "x.qcow2"
+        image.write_text("x")
+        entry = manifest.Datastore(
+            "mysql", "8.4", "mysql", "container", (), 1, 1
+        )
+        made = dataclasses.replace(
+            samples.manifest(), series={"trove": "25"}, datastores=(entry,)
+        )
+        self.patch_object(manifest, "read", lambda image: made)
+        said = self.refused(errors.EXIT_FAILED, "verify", str(image))
+        self.assertIn("was built for Trove 25", said)
+        self.assertIn("hint: use the release of its series", said)
 
 
 class DoctorTest(CommandCase):

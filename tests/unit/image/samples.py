@@ -17,7 +17,7 @@ from trove_tools.image import request
 
 def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
-    declared = config.group("arch", "plan", "name", "place")
+    declared = config.group("arch", "system", "plan", "name", "place")
     values = {
         option.name: [] if option.many else option.default
         for option in declared
@@ -74,6 +74,7 @@ def a_request(**changes: typing.Any) -> request.Request:
         "library": library(),
         "further_elements": (),
         "guest_user": None,
+        "dev_key": "",
         "image_format": "qcow2",
         "compression": "zstd",
         "partition_table": "mbr",

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder backup-container``: from options to an archive."""
+
+import pathlib
+import tempfile
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.catalog import model
+from trove_tools.container import backup
+from trove_tools.image import host
+from trove_tools.image import mirrors
+
+
+def make(
+    word: str,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Make the container that takes backups of a datastore.
+
+    :param word: ``DATASTORE[:VERSION]``.
+    :returns: the command's exit status.
+    """
+    name, _, version = word.partition(":")
+    datastore = catalog.datastore(name)
+    version = datastore.version(version or None).version
+    how = backup.recipe(datastore, version)
+    guest = _guest(settings.guest, datastore, version, catalog)
+    host.require_tools("packages")
+    host.require_root()
+    output: pathlib.Path = settings.output_dir
+    if not output.is_dir():
+        raise errors.UsageError(
+            f"--output-dir {output}: there is no such directory",
+            hint="make it first",
+        )
+    mirror = mirrors.of_host(guest.distribution)
+    image = f"db-backup-{datastore.name}:{version}"
+    file = output / f"trove-backup-{datastore.name}-{version}.tar"
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="trove-backup-", dir=settings.work_dir
+        ) as directory,
+        screen.progress(image) as progress,
+    ):
+        made = backup.make(
+            backup.Wanted(
+                datastore,
+                version,
+                image,
+                {
+                    "distribution": guest.distribution,
+                    "release": guest.release,
+                    "arch": settings.arch,
+                },
+                catalog.series.requirement,
+                settings.constraints or "",
+            ),
+            how,
+            file,
+            pathlib.Path(directory),
+            mirror=settings.mirror or mirror.archive,
+            security=settings.security_mirror or mirror.security,
+            say=progress.state,
+        )
+    console.emit(
+        {
+            "archive": str(made.archive),
+            "image": made.name,
+            "size": made.archive.stat().st_size,
+            "digest": made.digest,
+            "trove": made.trove,
+        },
+        settings.format,
+    )
+    screen.say(
+        "put it where guests ask for it: skopeo copy"
+        f" docker-archive:{made.archive} docker://REGISTRY/{made.name}"
+    )
+    return errors.EXIT_OK
+
+
+def _guest(
+    asked: str | None,
+    datastore: model.Datastore,
+    version: str,
+    catalog: model.Catalog,
+) -> model.Guest:
+    """Return the guest system whose packages are taken.
+
+    :raises UsageError: none has the datastore's version.
+    """
+    container = datastore.runtime("container").container
+    assert container is not None
+    names = list(container.packages.get(version, {}))
+    if not names or (asked and asked not in names):
+        raise errors.UsageError(
+            f"{asked or 'every guest system'} lacks packages of"
+            f" {datastore.name} {version} to make a container of",
+            hint=f"those that do: {', '.join(names) or 'none'}",
+        )
+    return catalog.guest(asked or names[0])

@@ -1,0 +1,1 @@
+export DIB_TROVE_DEV_KEY=${DIB_TROVE_DEV_KEY:-}
