@@ -12,14 +12,10 @@ name what they make with :meth:`TestCase.unique` and remove it.
 import atexit
 import collections.abc
 import contextlib
-import dataclasses
 import functools
-import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import typing
 
@@ -29,20 +25,12 @@ from testtools import content
 import yaml
 
 from tests import base
+from tests import commands
 
 ADMIN = "minicloud"
 DEMO = "minicloud-demo"
 
 VARIABLE = "TROVE_TOOLS_MINICLOUD"
-
-#: The module behind each command.
-_MODULES = {
-    "activate-trove-image": "activate",
-    "load-trove-image": "load",
-    "minicloud": "minicloud",
-    "trove-devstack": "devstack",
-    "trove-image-builder": "builder",
-}
 
 #: Where an installation of the services is looked for: the tests' own home
 #: directory has none.
@@ -51,64 +39,16 @@ _CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 _START_TIMEOUT = 900.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a command did: its exit status, and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    def json(self) -> typing.Any:
-        """Return what ``--format json`` printed."""
-        return json.loads(self.stdout)
-
-
-def run(
-    name: str,
-    *args: str | os.PathLike[str],
-    env: collections.abc.Mapping[str, str] | None = None,
-    cwd: pathlib.Path | None = None,
-    timeout: float = 300.0,
-) -> Outcome:
-    """Run one of our commands as a process of its own.
-
-    :param name: the command, such as ``load-trove-image``.
-    :param env: variables on top of the test's own.
-    :param cwd: where to run it.
-    """
-    done = subprocess.run(
-        command_line(name, *args),
-        env={**os.environ, "PYTHONPATH": str(base.ROOT), **(env or {})},
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-def command_line(name: str, *args: str | os.PathLike[str]) -> list[str]:
-    """Return the line that runs a command of ours with this Python."""
-    module = _MODULES[name]
-    code = (
-        f"import sys; from trove_tools.cmd import {module};"
-        f" sys.exit({module}.main())"
-    )
-    return [sys.executable, "-c", code, *map(os.fspath, args)]
-
-
 def minicloud(
     *args: str | os.PathLike[str], timeout: float = _START_TIMEOUT
-) -> Outcome:
+) -> commands.Outcome:
     """Run ``minicloud`` with the services of the person who runs us."""
     env = {"XDG_CACHE_HOME": _CACHE}
-    return run("minicloud", *args, env=env, timeout=timeout)
+    return commands.run("minicloud", *args, env=env, timeout=timeout)
 
 
 @functools.cache
-def _shared() -> tuple[pathlib.Path, Outcome]:
+def _shared() -> tuple[pathlib.Path, commands.Outcome]:
     # once a process, also when it fails: each test then says why
     named = os.environ.get(VARIABLE)
     directory = pathlib.Path(named or tempfile.mkdtemp(prefix="minicloud-"))
@@ -164,12 +104,12 @@ class TestCase(base.TestCase):
         name: str,
         *args: str | os.PathLike[str],
         env: collections.abc.Mapping[str, str] | None = None,
-    ) -> Outcome:
+    ) -> commands.Outcome:
         """Run one of our commands; the working directory is empty.
 
         What it said is shown when the test fails.
         """
-        outcome = run(name, *args, env=env, cwd=self.home)
+        outcome = commands.run(name, *args, env=env, cwd=self.home)
         text = f"{outcome.stdout}{outcome.stderr}status {outcome.status}\n"
         words = " ".join([name, *map(os.fspath, args)])
         self.addDetail(words, content.text_content(text))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import typing
 
+from tests import commands
 from tests.functional import base
 from tests.unit.cloud import images
 
@@ -86,7 +87,9 @@ class TestCase(base.TestCase):
         os.truncate(path, size)
         return path
 
-    def load(self, *args: str | os.PathLike[str], **env: str) -> base.Outcome:
+    def load(
+        self, *args: str | os.PathLike[str], **env: str
+    ) -> commands.Outcome:
         """Run load-trove-image."""
         return self.command("load-trove-image", *args, env=env)
 
@@ -115,7 +118,7 @@ class TestCase(base.TestCase):
         ]
 
     def assert_refused(
-        self, outcome: base.Outcome, status: int, *words: str
+        self, outcome: commands.Outcome, status: int, *words: str
     ) -> None:
         """Make sure that a command failed as it should.
 

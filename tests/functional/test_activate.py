@@ -4,6 +4,7 @@
 import os
 import subprocess
 
+from tests import commands
 from tests.functional import base
 from tests.functional import clouds
 
@@ -11,7 +12,7 @@ from tests.functional import clouds
 class ActivateTest(clouds.TestCase):
     def activate(
         self, *args: str | os.PathLike[str], **env: str
-    ) -> base.Outcome:
+    ) -> commands.Outcome:
         return self.command("activate-trove-image", *args, env=env)
 
     def default(self) -> str:

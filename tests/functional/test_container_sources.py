@@ -5,20 +5,17 @@ The images are small and made here: what counts is the way they take, which
 is the way of the large ones.
 """
 
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import socket
 import subprocess
 import tarfile
-import time
 import typing
-import urllib.request
 
 from tests import base
+from tests import registry
 from trove_tools import errors
 from trove_tools.container import archive
 from trove_tools.container import lock
@@ -28,13 +25,6 @@ from trove_tools.container import sources
 
 GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 REFERENCE = "registry.example/openstack.trove/mysql:8.4"
-
-_REGISTRY = """\
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {directory}}}}}
-http: {{addr: 127.0.0.1:{port}}}
-"""
 
 
 def an_image(file: pathlib.Path, name: str, version: str, arch: str) -> str:
@@ -99,42 +89,21 @@ class SourcesCase(base.TestCase):
 class RegistryTest(SourcesCase):
     def setUp(self) -> None:
         super().setUp()
-        program = shutil.which("docker-registry")
-        if program is None:
-            self.skipTest("docker-registry is not installed")
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
-        directory = self.temp_dir()
-        config = directory / "config.yml"
-        config.write_text(
-            _REGISTRY.format(directory=directory, port=self.port)
-        )
-        child = subprocess.Popen(
-            [program, "serve", config],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
-        )  # fmt: skip
-        self.addCleanup(child.wait)
-        self.addCleanup(child.kill)
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/")
-                break
-            time.sleep(0.1)
+        if registry.missing():
+            self.skipTest(f"{registry.missing()} is not installed")
+        running = registry.registry(self.temp_dir())
+        self.registry = running.__enter__()
+        self.addCleanup(running.__exit__, None, None, None)
 
     def push(self, version: str = "8.4.6", arch: str = "amd64") -> None:
         file = self.temp_dir() / "image.tar"
         an_image(file, "mysql:8.4", version, arch)
-        self.skopeo(
-            "copy", "--dest-tls-verify=false", f"docker-archive:{file}",
-            f"docker://127.0.0.1:{self.port}/openstack.trove/mysql:8.4",
-        )  # fmt: skip
+        self.registry.push(file, "openstack.trove/mysql:8.4")
 
     def wanted(self, **changes: typing.Any) -> sources.Container:
         values: dict[str, typing.Any] = {
             "reference": REFERENCE,
-            "mirror": f"http://127.0.0.1:{self.port}",
+            "mirror": self.registry.mirror,
         }
         return self.container("registry", **{**values, **changes})
 
@@ -172,7 +141,8 @@ class RegistryTest(SourcesCase):
         )
 
     def test_plain_http_is_not_taken_for_granted(self) -> None:
-        error = self.refused(self.wanted(mirror=f"127.0.0.1:{self.port}"))
+        plain = f"127.0.0.1:{self.registry.port}"
+        error = self.refused(self.wanted(mirror=plain))
         self.assertIn("plain HTTP", error.message)
 
     def test_registry_that_does_not_answer(self) -> None:

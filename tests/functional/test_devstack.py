@@ -6,6 +6,7 @@ import shlex
 import typing
 
 from tests import base as tests_base
+from tests import commands
 from tests.devstack import stack
 from tests.functional import base
 from tests.functional import clouds
@@ -59,7 +60,7 @@ class NovaCase(clouds.TestCase):
             if not names or name in names:
                 self.admin.compute.delete_flavor(flavor["id"])
 
-    def devstack(self, *args: str, **env: str) -> base.Outcome:
+    def devstack(self, *args: str, **env: str) -> commands.Outcome:
         """Run trove-devstack."""
         return self.command(
             "trove-devstack", *args, "--catalog", self.catalog, env=env
@@ -161,11 +162,11 @@ iniset() {
         super().setUp()
         for name in ("load-trove-image", "activate-trove-image"):
             self.scripts[name] = "exec " + shlex.join(
-                base.command_line(name)
+                commands.command_line(name)
             ) + ' "$@"'  # fmt: skip
-        self.scripts["trove-devstack"] = (
-            "exec " + shlex.join(base.command_line("trove-devstack")) + ' "$@"'
-        )
+        self.scripts["trove-devstack"] = "exec " + shlex.join(
+            commands.command_line("trove-devstack")
+        ) + ' "$@"'  # fmt: skip
         self.set_env(
             OS_CLOUD="devstack-admin", TROVE_TOOLS_CATALOG=self.catalog
         )

@@ -11,6 +11,7 @@ import subprocess
 import time
 import typing
 
+from tests import commands
 from tests.functional import base
 from tests.functional import clouds
 from tests.unit.cloud import images
@@ -207,7 +208,7 @@ class LoadTest(clouds.TestCase):
 
     def start(self, path: pathlib.Path) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            base.command_line(
+            commands.command_line(
                 "load-trove-image", path, "--datastore", self.datastore,
                 "--version", "1.0", "--manager", "mariadb", "-f", "json",
             ),

@@ -20,6 +20,7 @@ from troveclient.apiclient import exceptions as trove_exceptions
 import yaml
 
 from tests import base as tests_base
+from tests import commands
 from tests.functional import base
 
 SERVICES = ("keystone", "glance", "trove")
@@ -192,7 +193,7 @@ class SharedCloudTest(base.TestCase):
         self.assertIn("is running on port", outcome.stderr)
 
     def test_env_is_fit_for_eval(self) -> None:
-        lines = base.run(
+        lines = commands.run(
             "minicloud", "env", self.minicloud_dir, "--cloud", base.DEMO,
             env={"OS_USERNAME": "of another cloud"},
         )  # fmt: skip
@@ -246,14 +247,14 @@ class OwnCloudTest(tests_base.TestCase):
         self.cloud = self.temp_dir() / "a cloud; it's ours"
         self.addCleanup(base.minicloud, "stop", self.cloud)
 
-    def start(self, *args: str) -> base.Outcome:
+    def start(self, *args: str) -> commands.Outcome:
         outcome = base.minicloud("start", self.cloud, *args)
         self.assertEqual(0, outcome.status, outcome.stderr)
         state = {row["state"] for row in rows(self.cloud).values()}
         self.assertEqual({"running"}, state)
         return outcome
 
-    def stop(self) -> base.Outcome:
+    def stop(self) -> commands.Outcome:
         outcome = base.minicloud("stop", self.cloud)
         self.assertEqual(0, outcome.status, outcome.stderr)
         return outcome
@@ -342,7 +343,7 @@ class OwnCloudTest(tests_base.TestCase):
 
     def test_an_interrupted_start_leaves_nothing_running(self) -> None:
         child = subprocess.Popen(
-            base.command_line("minicloud", "start", self.cloud),
+            commands.command_line("minicloud", "start", self.cloud),
             env={**os.environ, "PYTHONPATH": str(tests_base.ROOT)},
             stderr=subprocess.PIPE,
             text=True,
@@ -365,7 +366,7 @@ class OwnCloudTest(tests_base.TestCase):
 
         # a kill that cannot be caught leaves what runs to the next start
         child = subprocess.Popen(
-            base.command_line("minicloud", "start", self.cloud),
+            commands.command_line("minicloud", "start", self.cloud),
             env={**os.environ, "PYTHONPATH": str(tests_base.ROOT)},
             stderr=subprocess.DEVNULL,
         )

@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of the tests that look at a real image.
 
-They share one image, which the real command builds.  Whoever runs them may
-have built it and names it in ``TROVE_TOOLS_TEST_IMAGE``.  Otherwise the
-first test that needs it builds it; a later one, also in another process,
-finds it there, because building the same again does nothing.
+They share two, which the real command builds.  Whoever runs them may have
+built them and names them in ``TROVE_TOOLS_TEST_IMAGE`` and
+``TROVE_TOOLS_TEST_CONTAINER_IMAGE``.  Otherwise the first test that needs
+one builds it.
 """
 
+import atexit
 import functools
 import os
 import pathlib
+import shutil
 import tempfile
 
 import fasteners
 
 from tests import base
-from tests.functional import base as functional
+from tests import commands
+from tests import registry
+from tests.image import standin
 from tests.standins import vendors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
+from trove_tools.container import lock
+from trove_tools.container import prepare
+from trove_tools.container import sources
+from trove_tools.image import mirrors
 
 VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
 CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"
@@ -26,8 +34,11 @@ OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
 
 #: What no file in the images is newer than.
 EPOCH = "1785542400"
+GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 
 _BUILD_TIMEOUT = 2400.0
+# as Trove publishes it
+_MYSQL = "openstack.trove/mysql:8.4"
 
 
 def output() -> pathlib.Path:
@@ -42,9 +53,9 @@ def output() -> pathlib.Path:
 
 def builder(
     *args: str | os.PathLike[str], timeout: float = 1800.0
-) -> functional.Outcome:
+) -> commands.Outcome:
     """Run trove-image-builder as a process of its own."""
-    return functional.run("trove-image-builder", *args, timeout=timeout)
+    return commands.run("trove-image-builder", *args, timeout=timeout)
 
 
 def natives() -> list[str]:
@@ -58,7 +69,9 @@ def natives() -> list[str]:
 
 
 @functools.cache
-def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
+def _built(
+    variable: str, *words: str | os.PathLike[str]
+) -> tuple[pathlib.Path | None, str]:
     """Return an image, or what went wrong; tried once a process.
 
     :param variable: may name one that was built already.
@@ -67,28 +80,95 @@ def _built(variable: str, *words: str) -> tuple[pathlib.Path | None, str]:
     named = os.environ.get(variable)
     if named:
         return pathlib.Path(named), ""
-    images = output() / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    catalog = loader.load()
-    with (
-        fasteners.InterProcessLock(images / ".lock"),
-        tempfile.TemporaryDirectory() as scratch,
-        vendors.Vendors(
-            pathlib.Path(scratch),
-            catalog,
-            [word for word in words if word in catalog.datastores],
-            home=output() / "vendors",
-        ) as standins,
-    ):
-        more = standins.options() if "native" in words else []
+    images = place("images")
+    with fasteners.InterProcessLock(images / ".lock"):
         built = builder(
-            "build", *words, *more, "--output-dir", images,
-            "--format", "json", "--cache-dir", output() / "cache",
+            "build", *words, "--output-dir", images, "--format", "json",
+            "--cache-dir", output() / "cache",
             "--source-date-epoch", EPOCH, timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
         return None, built.stderr
     return pathlib.Path(built.json()["image"]), ""
+
+
+@functools.cache
+def _native_image() -> tuple[pathlib.Path | None, str]:
+    """Build the image of all native datastores of the gate."""
+    if os.environ.get(VARIABLE):
+        return _built(VARIABLE)
+    words = natives()
+    catalog = loader.load()
+    home = place("vendors")
+    with (
+        fasteners.InterProcessLock(home / ".lock"),
+        tempfile.TemporaryDirectory() as scratch,
+        vendors.Vendors(
+            pathlib.Path(scratch),
+            catalog,
+            [word for word in words if word in catalog.datastores],
+            home=home,
+        ) as standins,
+    ):
+        return _built(VARIABLE, *words, *standins.options())
+
+
+def place(name: str) -> pathlib.Path:
+    """Return a directory in that one, which is there."""
+    found = output() / name
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+@functools.cache
+def container(name: str) -> tuple[prepare.Prepared, pathlib.Path]:
+    """Make a datastore's container of packages, once a process.
+
+    :returns: what it is, and its archive.
+    """
+    datastore = loader.load().datastore(name)
+    wanted = datastore.runtime("container").container
+    assert wanted is not None
+    host = mirrors.of_host("debian")
+    directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    made = prepare.prepare(
+        sources.make(
+            datastore, datastore.default_version, wanted, "debian-13",
+            source="packages", mirror=None, locked=None,
+        ),
+        directory,
+        guest=GUEST,
+        mirror=host.archive,
+        security=host.security,
+        log=lambda text: None,
+        epoch=int(EPOCH),
+    )  # fmt: skip
+    return made, directory / f"{name}.tar"
+
+
+def lock_file() -> pathlib.Path:
+    """Return what pins the container that comes from a registry."""
+    return place("images") / "containers.lock"
+
+
+@functools.cache
+def _container_image() -> tuple[pathlib.Path | None, str]:
+    """Build the image of three datastores; MySQL comes from a registry."""
+    if os.environ.get(CONTAINER_VARIABLE):
+        return _built(CONTAINER_VARIABLE)
+    with tempfile.TemporaryDirectory(dir=place("containers")) as name:
+        archive = pathlib.Path(name) / "mysql.tar"
+        standin.write(container("mariadb")[1], archive)
+        with registry.registry(pathlib.Path(name)) as running:
+            digest = running.push(archive, _MYSQL)
+            lock.write(lock_file(), {f"quay.io/{_MYSQL}": digest})
+            return _built(
+                CONTAINER_VARIABLE, "mariadb", "postgresql", "mysql",
+                "--together", "--container-source", "mysql=registry",
+                "--registry-mirror", running.mirror, "--locked", lock_file(),
+                "--lock", lock_file().with_suffix(".written"),
+            )  # fmt: skip
 
 
 class TestCase(base.TestCase):
@@ -103,16 +183,20 @@ class TestCase(base.TestCase):
         It has MariaDB, and what else the gate is to boot: one datastore of
         each kind.  Stand-ins take the place of their vendors.
         """
-        return self._built(VARIABLE, *natives())
+        return self._there(_native_image())
 
     def container_image(self) -> pathlib.Path:
-        """Return one whose datastores Trove's agent runs; as above."""
-        return self._built(
-            CONTAINER_VARIABLE, "mariadb", "postgresql", "--together"
-        )
+        """Return one whose datastores Trove's agent runs; as above.
 
-    def _built(self, variable: str, *words: str) -> pathlib.Path:
-        image, problem = _built(variable, *words)
+        MariaDB's and PostgreSQL's containers are made of packages; MySQL's
+        is a stand-in from a registry on loopback.
+        """
+        return self._there(_container_image())
+
+    def _there(
+        self, built: tuple[pathlib.Path | None, str]
+    ) -> pathlib.Path:
+        image, problem = built
         if image is None:
             self.fail(f"the image cannot be built:\n{problem}")
         return image

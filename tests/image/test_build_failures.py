@@ -16,7 +16,7 @@ import threading
 import time
 
 from tests import base
-from tests.functional import base as functional
+from tests import commands
 from tests.image import tiny
 from tests.standins import keys
 from tests.standins import vendors
@@ -71,8 +71,8 @@ class BuildCase(base.TestCase):
         hook.chmod(0o755)
         return ["--elements-path", str(elements)]
 
-    def build(self, *options: str) -> functional.Outcome:
-        return functional.run(
+    def build(self, *options: str) -> commands.Outcome:
+        return commands.run(
             "trove-image-builder", "build", self.datastore,
             "--runtime", "native", "--output-dir", self.output, *options,
         )  # fmt: skip
@@ -209,7 +209,7 @@ class InterruptionTest(BuildCase):
 
     def start(self) -> subprocess.Popen[str]:
         child = subprocess.Popen(
-            functional.command_line(
+            commands.command_line(
                 "trove-image-builder", "build", "mariadb",
                 "--runtime", "native",
                 "--output-dir", self.output, *self.waits,

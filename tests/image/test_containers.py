@@ -15,12 +15,8 @@ from tests.image import base
 from trove_tools import manifest
 from trove_tools import process
 from trove_tools.catalog import loader
-from trove_tools.container import prepare
+from trove_tools.container import lock
 from trove_tools.container import recipes
-from trove_tools.container import sources
-from trove_tools.image import mirrors
-
-GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 
 # $1: the container's root, $2: what to run in it, then its environment
 _ENTER = """
@@ -69,6 +65,7 @@ sql "CREATE DATABASE kept; CREATE TABLE kept.x (i INT);
      INSERT INTO kept.x VALUES (7)"
 [ "$(sql "SELECT GROUP_CONCAT(host) FROM mysql.user
           WHERE user IN ('root', '')")" = localhost ]
+[ "$(sql "SELECT @@skip_name_resolve")" = 1 ]
 # nobody without a password
 if mariadb --user=root --execute="SELECT 1"; then exit 1; fi
 if healthcheck.sh --unknown; then exit 1; fi
@@ -139,28 +136,10 @@ class ContractTest(base.TestCase):
         process.require("mmdebstrap", "unshare", "ip")
         self.place = self.temp_dir()
 
-    def make(self, name: str) -> prepare.Prepared:
-        datastore = loader.load().datastore(name)
-        container = datastore.runtime("container").container
-        assert container is not None
-        host = mirrors.of_host("debian")
-        return prepare.prepare(
-            sources.make(
-                datastore, datastore.default_version, container,
-                "debian-13", source="packages", mirror=None, locked=None,
-            ),
-            self.place,
-            guest=GUEST,
-            mirror=host.archive,
-            security=host.security,
-            log=lambda text: None,
-            epoch=int(base.EPOCH),
-        )  # fmt: skip
-
     def keep(self, name: str, contract: str) -> None:
         """Make a datastore's container, and run a contract in it."""
         before = self.hosts_apt()
-        made = self.make(name)
+        made, archive = base.container(name)
         # apt works in the container's root, never on the host
         self.assertEqual(set(), before - self.hosts_apt())
         version = loader.load().datastore(name).default_version
@@ -168,7 +147,7 @@ class ContractTest(base.TestCase):
         # small: the server and what it needs
         self.assertLess(made.size, 150 * 1024**2)
         root = self.place / "root"
-        self.unpack(name, root)
+        self.unpack(archive, root)
         config = recipes.read(name).configuration(version)
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child",
@@ -192,15 +171,13 @@ class ContractTest(base.TestCase):
             for path in place.iterdir()
         }
 
-    def unpack(self, name: str, root: pathlib.Path) -> None:
+    def unpack(self, archive: pathlib.Path, root: pathlib.Path) -> None:
         layer = self.tar(
-            "--list", "--wildcards", "--file", self.place / f"{name}.tar",
-            "*/layer.tar",
-        ).strip()  # fmt: skip
+            "--list", "--wildcards", "--file", archive, "*/layer.tar"
+        ).strip()
         self.tar(
-            "--extract", "--file", self.place / f"{name}.tar",
-            "--directory", self.place, layer,
-        )  # fmt: skip
+            "--extract", "--file", archive, "--directory", self.place, layer
+        )
         root.mkdir()
         self.tar(
             "--extract", "--numeric-owner", "--file", self.place / layer,
@@ -225,8 +202,25 @@ class ContractTest(base.TestCase):
         # made for that image some time ago, and made again here
         known = manifest.read(self.container_image())
         assert known is not None
-        (mariadb,) = (
-            each for each in known.datastores if each.name == "mariadb"
-        )
+        (mariadb, _, _) = known.datastores
         (container,) = mariadb.containers
-        self.assertEqual(container["digest"], self.make("mariadb").digest)
+        made, _ = base.container("mariadb")
+        self.assertEqual(container["digest"], made.digest)
+
+
+class RegistryTest(base.TestCase):
+    """What a whole build takes from a registry."""
+
+    def test_it_is_what_the_lock_file_says(self) -> None:
+        known = manifest.read(self.container_image())
+        assert known is not None
+        (*_, mysql) = known.datastores
+        (container,) = mysql.containers
+        self.assertEqual(("mysql", "8.4.0"), (mysql.name, mysql.installed))
+        self.assertEqual("registry", container["source"])
+        locked = lock.read(base.lock_file())
+        self.assertEqual(
+            {container["reference"]: container["digest"]}, locked
+        )
+        written = base.lock_file().with_suffix(".written")
+        self.assertEqual(locked, lock.read(written))

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from tests import base
-from tests.functional import base as functional
+from tests import commands
 from tests.image import tiny
 from trove_tools import manifest
 from trove_tools.image import dib
@@ -51,14 +51,14 @@ class KillTest(base.TestCase):
         self.assert_nothing_left()
 
     def command(self, *words: str) -> list[str]:
-        return functional.command_line(
+        return commands.command_line(
             "trove-image-builder", "build", "mariadb", "--runtime", "native",
             "--elements-path", self.elements, "--cache-dir", self.cache,
             "--output-dir", self.output, *words,
         )  # fmt: skip
 
     def doctor(self) -> None:
-        done = functional.run(
+        done = commands.run(
             "trove-image-builder", "doctor", "--clean",
             "--cache-dir", self.cache,
         )  # fmt: skip
@@ -131,7 +131,7 @@ class KillTest(base.TestCase):
 
     def build(self, output: pathlib.Path) -> None:
         """Build to the end, into a directory of its own."""
-        done = functional.run(
+        done = commands.run(
             "trove-image-builder", *self.command()[3:],
             "--output-dir", output,
         )  # fmt: skip

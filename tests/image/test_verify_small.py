@@ -16,7 +16,7 @@ import time
 import typing
 
 from tests import base
-from tests.functional import base as functional
+from tests import commands
 from tests.image import base as image_base
 from tests.image import sectors
 from trove_tools import process
@@ -45,7 +45,7 @@ class SmallCase(base.TestCase):
     ) -> list[str | os.PathLike[str]]:
         return ["verify", image, "--datastore", "mariadb", *words]
 
-    def verify(self, image: pathlib.Path, *words: str) -> functional.Outcome:
+    def verify(self, image: pathlib.Path, *words: str) -> commands.Outcome:
         return image_base.builder(*self.arguments(image, *words))
 
     def fails(self, image: pathlib.Path, *words: str, status: int = 1) -> str:
@@ -56,7 +56,10 @@ class SmallCase(base.TestCase):
         return outcome.stderr
 
     def left(self) -> list[str]:
-        """Return what is left, but for the consoles that are kept."""
+        """Return what is left, but for the consoles that are kept.
+
+        A guest of one sector has no journal.
+        """
         names = os.listdir(self.scratch)
         return [n for n in names if not n.startswith("trove-verify-console")]
 
@@ -180,7 +183,7 @@ class LifeTest(SmallCase):
         """Start a verify of a guest that hangs, and wait for the guest."""
         image = self.guest(sectors.printing("Here I am"))
         child = subprocess.Popen(
-            functional.command_line(
+            commands.command_line(
                 "trove-image-builder", *self.arguments(image)
             ),
             env={**os.environ, "PYTHONPATH": str(base.ROOT)},

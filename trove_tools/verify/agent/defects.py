@@ -147,6 +147,14 @@ DEFECTS = (
         r"|docker\.sock.*[Pp]ermission denied",
     ),
     Defect(
+        "slow",
+        "the Docker engine took longer than the minute that Trove's code"
+        " gives it",
+        "the guest has too little of a processor: verify on a host that is"
+        " less busy, or with more --cpus; in a cloud, take a larger flavor",
+        r"UnixHTTPConnectionPool.*Read timed out",
+    ),
+    Defect(
         "log-dir",
         "the agent cannot write its log",
         "let its unit have LogsDirectory=trove",

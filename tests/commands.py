@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs our commands as a person does: each as a process of its own."""
+
+import collections.abc
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing
+
+from tests import base
+
+#: The module behind each command.
+_MODULES = {
+    "activate-trove-image": "activate",
+    "load-trove-image": "load",
+    "minicloud": "minicloud",
+    "trove-devstack": "devstack",
+    "trove-image-builder": "builder",
+}
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit status, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> typing.Any:
+        """Return what ``--format json`` printed."""
+        return json.loads(self.stdout)
+
+
+def run(
+    name: str,
+    *args: str | os.PathLike[str],
+    env: collections.abc.Mapping[str, str] | None = None,
+    cwd: pathlib.Path | None = None,
+    timeout: float = 300.0,
+) -> Outcome:
+    """Run one of our commands as a process of its own.
+
+    :param name: the command, such as ``load-trove-image``.
+    :param env: variables on top of the test's own.
+    :param cwd: where to run it.
+    """
+    done = subprocess.run(
+        command_line(name, *args),
+        env={**os.environ, "PYTHONPATH": str(base.ROOT), **(env or {})},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def command_line(name: str, *args: str | os.PathLike[str]) -> list[str]:
+    """Return the line that runs a command of ours with this Python."""
+    module = _MODULES[name]
+    code = (
+        f"import sys; from trove_tools.cmd import {module};"
+        f" sys.exit({module}.main())"
+    )
+    return [sys.executable, "-c", code, *map(os.fspath, args)]
