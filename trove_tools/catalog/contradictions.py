@@ -50,6 +50,12 @@ def _names(file: pathlib.Path, entry: Entry) -> list[problems.Problem]:
         wrong.append(
             problems.Problem(("versions",), f"{twice!r} stands there twice")
         )
+    if "scenarios" in entry and "manager" not in entry:
+        wrong.append(
+            problems.Problem(
+                ("scenarios",), "only a datastore with a manager has them"
+            )
+        )
     if (entry["tier"] == "supported") != ("manager" in entry):
         wrong.append(
             problems.Problem(

@@ -116,6 +116,7 @@ def _datastore(
             "manager": None,
             **data,
             "ports": tuple(data["ports"]),
+            "scenarios": tuple(data.get("scenarios", ())),
             "versions": {
                 entry["version"]: _version(data, entry, guests)
                 for entry in data["versions"]

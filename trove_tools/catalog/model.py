@@ -26,6 +26,18 @@ class Series:
     git_ref: str
     requirement: str
 
+    @property
+    def previous(self) -> tuple[str, ...]:
+        """The series from which one may upgrade to this, the last first.
+
+        Each year's first can also be reached from the year before's first:
+        https://governance.openstack.org/tc/resolutions/20220210-release-cadence-adjustment.html
+        """
+        year, number = map(int, self.name.split("."))
+        if number == 2:
+            return (f"{year}.1",)
+        return (f"{year - 1}.2", f"{year - 1}.1")
+
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
@@ -155,6 +167,7 @@ class Datastore:
     :param runtimes: the default first.
     :param min_ram: MiB.
     :param min_disk: GiB.
+    :param scenarios: the tests of trove-tempest-plugin that it passes.
     :param licence: the vendor's terms, where an operator must know them.
     """
 
@@ -169,6 +182,7 @@ class Datastore:
     min_disk: int
     versions: collections.abc.Mapping[str, Version]
     runtimes: collections.abc.Mapping[str, Runtime]
+    scenarios: tuple[str, ...] = ()
     licence: str = ""
 
     def version(self, name: str | None = None) -> Version:

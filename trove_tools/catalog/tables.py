@@ -73,7 +73,10 @@ def systems(catalog: model.Catalog) -> Rows:
     return rows
 
 
-TABLES = {"support": support, "systems": systems}
+Maker = collections.abc.Callable[[model.Catalog], Rows]
+Makers = collections.abc.Mapping[str, Maker]
+
+TABLES: Makers = {"support": support, "systems": systems}
 
 
 def _newest(versions: collections.abc.Iterable[str]) -> list[str]:
@@ -83,11 +86,16 @@ def _newest(versions: collections.abc.Iterable[str]) -> list[str]:
     return sorted(versions, key=key, reverse=True)
 
 
-def update(text: str, catalog: model.Catalog) -> str:
-    """Return a document with its tables as the catalog has them."""
+def update(
+    text: str, catalog: model.Catalog, makers: Makers = TABLES
+) -> str:
+    """Return a document with its tables as the catalog has them.
+
+    :param makers: what makes the rows of each table, by its name.
+    """
 
     def table(match: re.Match[str]) -> str:
-        rows = TABLES[match["name"]](catalog)
+        rows = makers[match["name"]](catalog)
         return f"{match['begin']}\n{_simple_table(rows)}\n{match['end']}"
 
     return _TABLE.sub(table, text)

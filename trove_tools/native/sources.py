@@ -81,17 +81,32 @@ class Native:
     @property
     def elements(self) -> tuple[str, ...]:
         """The elements that all native datastores share, and it needs."""
-        wanted = {
-            REPOSITORY: self.repository is not None,
-            FILE: self.file is not None and not self.file.archive,
-            HUGEPAGES: self.settings.hugepages == "never",
-            NATIVE: True,
-        }
-        return tuple(name for name, needed in wanted.items() if needed)
+        return elements(
+            self.settings,
+            repository=self.repository is not None,
+            package=self.file is not None and not self.file.archive,
+        )
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it for the plan."""
         return dataclasses.asdict(self)
+
+
+def elements(
+    settings: native.Native, *, repository: bool, package: bool
+) -> tuple[str, ...]:
+    """Return the elements that install something so.
+
+    :param repository: whether from a repository of its vendor's.
+    :param package: whether from a package that the user brings.
+    """
+    wanted = {
+        REPOSITORY: repository,
+        FILE: package,
+        HUGEPAGES: settings.hugepages == "never",
+        NATIVE: True,
+    }
+    return tuple(name for name, needed in wanted.items() if needed)
 
 
 def of_dict(data: collections.abc.Mapping[str, typing.Any]) -> Native:
