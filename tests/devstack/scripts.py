@@ -19,6 +19,7 @@ Done = subprocess.CompletedProcess[str]
 _FILES = (
     "bindep.txt",
     "lint-requirements.txt",
+    "zuul-requirements.txt",
     "pyproject.toml",
     "requirements.txt",
     "setup.cfg",

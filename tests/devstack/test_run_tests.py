@@ -19,11 +19,13 @@ class RunTestsTest(scripts.ScriptCase):
         super().setUp()
         self.set_up()
         self.run_lib(
-            'mkdir -p "$LINT_VENV/bin"\nmake_venv() { :; }\n'
-            "pip_install() { :; }\nsetup_lint"
+            'mkdir -p "$LINT_VENV/bin" "$ZUUL_VENV/bin"\n'
+            "make_venv() { :; }\npip_install() { :; }\n"
+            "setup_lint\nsetup_zuul"
         )
-        lint = self.checkout / ".venv-lint" / "bin" / "python"
-        lint.symlink_to(self.checkout / ".venv" / "bin" / "python")
+        for name in (".venv-lint", ".venv-zuul"):
+            python = self.checkout / name / "bin" / "python"
+            python.symlink_to(self.checkout / ".venv" / "bin" / "python")
         self.cloud()
 
     def runner(self, status: int = 0, **outcomes: str) -> None:

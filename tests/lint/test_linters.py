@@ -68,12 +68,15 @@ class LintersTest(TreeCase):
 
     def program(self, name: str) -> str:
         """Return where a linter is; skips the test when it is nowhere."""
-        places = os.environ.get("TROVE_TOOLS_LINT_BIN"), os.environ["PATH"]
-        path = os.pathsep.join(filter(None, places))
-        found = shutil.which(name, path=path)
+        found = shutil.which(name, path=self.path())
         if found is None:
             self.skipTest(f"{name} is not installed")
         return found
+
+    def path(self) -> str:
+        """Return where linters, and what they call, are looked for."""
+        places = os.environ.get("TROVE_TOOLS_LINT_BIN"), os.environ["PATH"]
+        return os.pathsep.join(filter(None, places))
 
     def check(
         self, *argv: str | os.PathLike[str], **env: str
@@ -142,6 +145,24 @@ class LintersTest(TreeCase):
                 self.program("sphinx-build"), "-q", "-W", "--keep-going",
                 "-E", "-b", "html", source, self.temp_dir(),
             )  # fmt: skip
+
+    def test_ansible_lint(self) -> None:
+        # it calls ansible-playbook --syntax-check for each playbook
+        self.check(
+            self.program("ansible-lint"), "--offline", "--strict",
+            "--nocolor", "-q", "playbooks", "roles",
+            ANSIBLE_HOME=os.fspath(self.temp_dir()), PATH=self.path(),
+        )  # fmt: skip
+
+    def test_playbooks_syntax(self) -> None:
+        playbooks = tracked("playbooks/**/*.yaml")
+        self.assertNotEqual([], playbooks)
+        self.check(
+            self.program("ansible-playbook"), "-i", "localhost,",
+            "--syntax-check", *playbooks,
+            ANSIBLE_HOME=os.fspath(self.temp_dir()), PATH=self.path(),
+            ANSIBLE_ROLES_PATH=os.fspath(base.ROOT / "roles"),
+        )  # fmt: skip
 
     def test_dib_lint(self) -> None:
         path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"

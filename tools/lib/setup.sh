@@ -12,6 +12,7 @@ source "$ROOT/tools/lib/checkout.sh"
 
 VENV=$ROOT/.venv
 LINT_VENV=$ROOT/.venv-lint
+ZUUL_VENV=$ROOT/.venv-zuul
 
 # Exit statuses, the same as those of the commands (see doc/source).
 # shellcheck disable=SC2034
@@ -221,6 +222,18 @@ setup_lint() {
     say "installing the linters into .venv-lint"
     pip_install "$LINT_VENV" -r "${files[0]}" -r "${files[1]}"
     mark_up_to_date "$LINT_VENV" lint "${files[@]}"
+}
+
+# setup_zuul: the part of Zuul that loads zuul.d, without the rest.
+setup_zuul() {
+    local file=$ROOT/zuul-requirements.txt
+    make_venv "$ZUUL_VENV"
+    if up_to_date "$ZUUL_VENV" zuul "$file"; then
+        return
+    fi
+    say "installing Zuul's configuration loader into .venv-zuul"
+    pip_install "$ZUUL_VENV" --no-deps -r "$file"
+    mark_up_to_date "$ZUUL_VENV" zuul "$file"
 }
 
 # with_setup_lock FUNCTION...: run them while no other set-up of this
