@@ -13,7 +13,7 @@ import typing
 from tests import base
 
 #: The module behind each command.
-_MODULES = {
+MODULES = {
     "activate-trove-image": "activate",
     "load-trove-image": "load",
     "minicloud": "minicloud",
@@ -61,7 +61,7 @@ def run(
 
 def command_line(name: str, *args: str | os.PathLike[str]) -> list[str]:
     """Return the line that runs a command of ours with this Python."""
-    module = _MODULES[name]
+    module = MODULES[name]
     code = (
         f"import sys; from trove_tools.cmd import {module};"
         f" sys.exit({module}.main())"

@@ -124,7 +124,7 @@ OPTIONS = (
     Option("disk_size", "plan", "virtual size of the disk, GiB", int,
            variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB"),
     # --- where and how it is built
-    Option("output_dir", "place", "directory that gets the image",
+    Option("output_dir", "place", "directory of the images that are built",
            options.path, pathlib.Path("."), short="-o", metavar="DIR"),
     Option("name", "name", "name of the image, without an ending",
            metavar="NAME"),
@@ -195,6 +195,11 @@ OPTIONS = (
            "the datastore in the image, where no manifest tells",
            metavar="NAME"),
     Option("version", "load", "its version", metavar="VERSION"),
+    Option("sha256", "load", "the digest of an image that is named by an URL",
+           metavar="DIGEST"),
+    Option("from_build", "load",
+           "load the newest image of this version in --output-dir",
+           many=True, metavar="DATASTORE[:VERSION]"),
     Option("manager", "load",
            "the guest agent's manager (default: as the catalog says)",
            metavar="NAME"),
@@ -209,6 +214,26 @@ OPTIONS = (
            options.boolean, False),
     Option("activate", "load",
            "also make the version active and its datastore's default",
+           options.boolean, False),
+    Option("keep", "load", "how many images of a version stay in Glance",
+           int, 2, metavar="N"),
+    Option("keep_in_use", "load",
+           "keep older ones that instances, servers or volumes may need",
+           options.boolean, True),
+    Option("import_method", "load",
+           "how images are sent: one request (upload), Glance's import, or"
+           " as the cloud can (auto)", default="auto",
+           choices=("auto", "upload", "glance-direct", "web-download")),
+    Option("store", "load",
+           "store of Glance that gets the image; several, or all, if named"
+           " (default: as Glance does)", many=True, metavar="STORE"),
+    Option("parameters", "load",
+           "where the datastore's configuration parameters come from: a"
+           " source tree, wheel, or installed package of Trove, a file of"
+           " rules, none, or the Trove that is installed here (auto)",
+           default="auto", metavar="SOURCE"),
+    Option("strict", "load",
+           "refuse an image of another series than the cloud's",
            options.boolean, False),
     Option("require_verified", "load",
            "refuse an image that was not verified in a virtual machine, or"
@@ -233,9 +258,22 @@ OPTIONS = (
     Option("tempest_conf", "tempest",
            "write a whole configuration of tempest's into this file, instead"
            " of printing Trove's part", options.path, metavar="FILE"),
+    # --- what is changed, and what is not
+    Option("rollback", "activate",
+           "return to the image that the version had before",
+           options.boolean, False),
+    Option("list", "activate",
+           "show what there is, and change nothing", options.boolean, False),
+    Option("dry_run", "change",
+           "print the calls that would change something; make none",
+           options.boolean, False),
     # --- which cloud, and as whom; openstacksdk reads the OS_* variables
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
            variables=("OS_CLOUD",), metavar="NAME"),
+    Option("image_project", "cloud",
+           "project that the images belong to; where there is none of the"
+           " default's name, the user's own", default="service",
+           metavar="NAME|ID"),
     Option("os_region_name", "cloud", "region", metavar="NAME"),
     Option("os_interface", "cloud", "which endpoints are called",
            choices=("public", "internal", "admin")),
@@ -248,6 +286,7 @@ OPTIONS = (
     Option("os_user_domain_name", "cloud", "the user's domain",
            metavar="NAME"),
     Option("os_project_name", "cloud", "project", metavar="NAME"),
+    Option("os_project_id", "cloud", "project, by its id", metavar="ID"),
     Option("os_project_domain_name", "cloud", "the project's domain",
            metavar="NAME"),
     Option("os_cacert", "cloud",

@@ -129,7 +129,16 @@ class _Lines(Progress):
             percent = 100 * self._done // self._total
             if percent >= self._shown + 10:
                 self._shown = percent - percent % 10
-                self._say(f"{self._shown} %")
+                self._say(f"{self._shown} %{self._pace()}")
+
+    def _pace(self) -> str:
+        """Say how fast it goes, and for how long; not when it is done."""
+        seconds = time.monotonic() - self._begin
+        if not self._total or not seconds or self._done >= self._total:
+            return ""
+        pace = self._done / seconds
+        left = (self._total - self._done) / pace
+        return f", {pace / 2**20:.0f} MiB/s, {left:.0f} s left"
 
     def _say(self, text: str) -> None:
         seconds = time.monotonic() - self._begin

@@ -111,11 +111,17 @@ def read(image: pathlib.Path) -> Manifest | None:
     :raises ImageError: it cannot be understood.
     """
     file = path(image)
+    return load(file) if file.exists() else None
+
+
+def load(file: pathlib.Path) -> Manifest:
+    """Read a manifest.
+
+    :raises ImageError: it cannot be understood.
+    """
     try:
         text = file.read_bytes()
         data = json.loads(text)
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError) as exc:
         raise errors.ImageError(
             f"manifest {file} cannot be read: {exc}",

@@ -41,6 +41,7 @@ class RunTestsTest(scripts.ScriptCase):
             "stestr",
             f'case "$*" in *" last "*) cat "{file}" ;;'
             f' *) echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
+            f' echo "all: $TROVE_TOOLS_TEST_ALL" >>"{self.calls}";'
             f" exit {status} ;; esac",
         )
 
@@ -95,6 +96,13 @@ class RunTestsTest(scripts.ScriptCase):
         self.assertThat(
             runs[1], matchers.EndsWith("--concurrency 1 my.test")
         )
+
+    def test_all(self) -> None:
+        self.runner(a="success")
+        for args, said in ((["unit"], "all: "), (["--all", "unit"], "all: 1")):
+            done = self.run_script("tools/run-tests", *args)
+            self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+            self.assertIn(said, self.recorded())
 
     def test_failure(self) -> None:
         self.runner(status=1, a="success", b="fail")

@@ -26,6 +26,7 @@ import yaml
 
 from tests import base
 from tests import commands
+from tests.functional import forked
 
 ADMIN = "minicloud"
 DEMO = "minicloud-demo"
@@ -109,7 +110,8 @@ class TestCase(base.TestCase):
 
         What it said is shown when the test fails.
         """
-        outcome = commands.run(name, *args, env=env, cwd=self.home)
+        child = forked.start(name, args, env, self.home)
+        outcome = commands.Outcome(*child.wait(self.timeout or 300))
         text = f"{outcome.stdout}{outcome.stderr}status {outcome.status}\n"
         words = " ".join([name, *map(os.fspath, args)])
         self.addDetail(words, content.text_content(text))

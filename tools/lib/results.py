@@ -8,6 +8,7 @@ tools/run-tests leaves one directory for each part that ran::
     NAME/status    the exit status of the runner
     NAME/seconds   how long the part took
     NAME/problem   optional: why the part could not be run as it should
+    NAME/*.note    optional: what a test found out, in a line
 
 ``results.py part DIR`` prints what is worth reading about one part, and
 ``results.py total DIR...`` the sum of all, whose last line is
@@ -47,6 +48,7 @@ class Results:
     :param skipped: tests that this host could not run, with the reasons.
     :param times: the seconds each test took.
     :param seconds: the seconds the whole part took.
+    :param notes: what tests found out.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Results:
     skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     times: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def line(self) -> str:
         """Return the counts in one line."""
@@ -127,6 +130,7 @@ def read_part(directory: pathlib.Path) -> Results:
     if not ran:
         results.failed.append(f"{results.name}: no test was found")
     results.seconds = float(_text(directory / "seconds") or 0)
+    results.notes = [_text(note) for note in sorted(directory.glob("*.note"))]
     return results
 
 
@@ -137,6 +141,7 @@ def _text(file: pathlib.Path) -> str:
 def report(results: Results) -> collections.abc.Iterator[str]:
     """Yield the lines that tell about one part."""
     yield f"{results.name}: {results.line()}, {results.seconds:.0f} s"
+    yield from (f"  {note}" for note in results.notes)
     slowest = sorted(results.times.items(), key=lambda item: -item[1])
     slow = [item for item in slowest[:SLOWEST] if item[1] >= SLOW]
     if slow:

@@ -1,124 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make a registered datastore version the one that users get."""
 
+import collections.abc
 import typing
 
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
+from trove_tools.cloud import history
+from trove_tools.cloud import rehearsal
+from trove_tools.cloud import serving
 from trove_tools.cloud import trove
 
 
-def activate(
-    cloud: connection.Cloud,
-    datastore: str,
-    version: str | None,
-    screen: console.Console,
-) -> dict[str, typing.Any]:
-    """Make a version active and its datastore's default.
+class Activation:
+    """Chooses what users of a cloud get.
 
     :param cloud: the cloud.
-    :param datastore: the datastore's name.
-    :param version: the version's; the newest registered when not given.
     :param screen: is told what is done.
-    :returns: what is there now.
-    :raises UsageError: there is no such datastore or version.
-    :raises CloudError: no image serves it, or the cloud refused.
     """
-    versions = trove.Versions(cloud.databases)
-    registered = versions.all()
-    record = _choose(registered, datastore, version, screen)
-    image = _image(glance.Images(cloud, screen), record)
-    name = trove.describe(record)
-    body = trove.activation(record)
-    before = [
-        trove.describe(each)
-        for each in registered
-        if each["datastore_name"] == datastore and each["default"]
-    ]
-    if body:
-        versions.edit(record, body)
-        record = versions.get(record["id"])
-        told = f"{name} is active and the default now"
-        if "default" in body and before:
-            told += f", instead of {before[0]}"
-        screen.say(told)
-    else:
-        screen.say(f"{name} is active and the default already")
+
+    def __init__(
+        self, cloud: connection.Cloud, screen: console.Console
+    ) -> None:
+        self._versions = trove.Versions(cloud.databases)
+        self._images = rehearsal.images(cloud)
+        self._screen = screen
+
+    def activate(
+        self, datastore: str, version: str | None
+    ) -> dict[str, typing.Any]:
+        """Make a version active and its datastore's default.
+
+        :param datastore: the datastore's name.
+        :param version: the version's; the newest registered when not given.
+        :returns: what is there now.
+        :raises UsageError: there is no such datastore or version.
+        :raises CloudError: no image serves it, or the cloud refused.
+        """
+        registered = self._versions.all()
+        record = self._choose(registered, datastore, version)
+        image = self._image(record)
+        name = trove.describe(record)
+        before = [
+            trove.describe(each)
+            for each in registered
+            if each["datastore_name"] == datastore and each["default"]
+        ]
+        was_default = record["default"]
+        record, changed = self._versions.activate(record)
+        if changed:
+            told = f"{name} is active and the default now"
+            if not was_default and before:
+                told += f", instead of {before[0]}"
+        else:
+            told = f"{name} is active and the default already"
+        self._screen.say(told)
+        return _row(record, image, changed)
+
+    def roll_back(self, datastore: str, version: str) -> dict[str, typing.Any]:
+        """Make a version take the image again that it had before.
+
+        :param datastore: the datastore's name.
+        :param version: the version's.
+        :returns: what is there now.
+        :raises UsageError: there is no such datastore or version.
+        :raises CloudError: there is no image to return to.
+        """
+        registered = self._versions.all()
+        record = self._choose(registered, datastore, version)
+        name = trove.describe(record)
+        current = self._image(record)
+        image = history.previous(self._images.ours(), name, current)
+        if image is None:
+            raise errors.CloudError(
+                f"there is no older image of {name} to return to",
+                hint="load-trove-image makes an image that it is given the"
+                " current one, however old it is",
+            )
+        if record.get("image"):
+            record = self._return_pinned(record, current, image)
+        else:
+            self._return_by_tags(record, image)
+        self._screen.say(
+            f"{name} is served by image {image['id']}"
+            f" ({image['name']}) again, instead of {current['id']}"
+        )
+        return {**_row(record, image, True), "instead_of": current["id"]}
+
+    def _return_by_tags(
+        self, record: trove.Record, image: glance.Record
+    ) -> None:
+        name, tags = trove.describe(record), trove.image_tags(record)
+        # an image that was pinned may have none; the older one gets them
+        # while the newer one is still served
+        description = glance.Description(tuple(tags), {}, (name,))
+        self._images.update(image, description)
+        serving.serve(self._images, image, name, tags)
+
+    def _return_pinned(
+        self,
+        record: trove.Record,
+        current: glance.Record,
+        image: glance.Record,
+    ) -> trove.Record:
+        # first the mark, or a rerun would go back one further
+        if self._images.is_ours(current):
+            serving.mark(self._images, current, trove.describe(record))
+        return self._versions.edit(record, {"image": image["id"]})
+
+    def _choose(
+        self,
+        registered: collections.abc.Sequence[trove.Record],
+        datastore: str,
+        version: str | None,
+    ) -> trove.Record:
+        """Return the version that is meant.
+
+        :raises UsageError: there is none.
+        """
+        mine = {
+            record["name"]: record
+            for record in registered
+            if record["datastore_name"] == datastore
+        }
+        if not mine:
+            known = {record["datastore_name"] for record in registered}
+            near = errors.nearest(datastore, known, "datastores of this cloud")
+            raise errors.UsageError(
+                f"Trove knows no datastore {datastore!r}",
+                hint=f"{near}; an image is loaded with: load-trove-image"
+                " IMAGE",
+            )
+        if version is not None:
+            if version not in mine:
+                near = errors.nearest(
+                    version, mine, f"versions of {datastore}"
+                )
+                raise errors.UsageError(
+                    f"Trove knows no version {version} of {datastore}",
+                    hint=f"{near}; an image is loaded with:"
+                    " load-trove-image IMAGE",
+                )
+            return mine[version]
+        chosen = trove.newest(list(mine.values()))
+        if len(mine) > 1:
+            others = sorted(set(mine) - {chosen["name"]})
+            self._screen.say(
+                f"taking {trove.describe(chosen)}, the newest of the"
+                f" registered versions (others: {', '.join(others)})"
+            )
+        return chosen
+
+    def _image(self, record: trove.Record) -> glance.Record:
+        """Return the image that guests of a version start from.
+
+        :raises CloudError: there is none, and so no guest could start.
+        """
+        image = trove.image(self._images, record)
+        if image is not None and image["status"] == "active":
+            return image
+        name, pinned = trove.describe(record), record.get("image")
+        if pinned:
+            how = image["status"] if image else "gone"
+            state = f"image {pinned}, to which {name} is pinned, is {how}"
+        else:
+            tags = ", ".join(trove.image_tags(record))
+            state = f"no active image carries the tags {tags}"
+        raise errors.CloudError(
+            f"no guest of {name} could start: {state}",
+            hint="load an image first: load-trove-image IMAGE",
+        )
+
+
+def _row(
+    record: trove.Record, image: glance.Record, changed: bool
+) -> dict[str, typing.Any]:
     return {
-        "datastore": datastore,
+        "datastore": record["datastore_name"],
         "version": record["name"],
         "version_id": record["id"],
         "active": record["active"],
         "default": record["default"],
-        "changed": bool(body),
+        "changed": changed,
         "image": image["name"],
         "image_id": image["id"],
     }
-
-
-def _choose(
-    registered: list[trove.Record],
-    datastore: str,
-    version: str | None,
-    screen: console.Console,
-) -> trove.Record:
-    """Return the version that is meant.
-
-    :raises UsageError: there is none.
-    """
-    mine = {
-        record["name"]: record
-        for record in registered
-        if record["datastore_name"] == datastore
-    }
-    if not mine:
-        known = {record["datastore_name"] for record in registered}
-        near = errors.nearest(datastore, known, "datastores of this cloud")
-        raise errors.UsageError(
-            f"Trove knows no datastore {datastore!r}",
-            hint=f"{near}; an image is loaded with: load-trove-image IMAGE",
-        )
-    if version is not None:
-        if version not in mine:
-            near = errors.nearest(version, mine, f"versions of {datastore}")
-            raise errors.UsageError(
-                f"Trove knows no version {version} of {datastore}",
-                hint=f"{near}; an image is loaded with:"
-                " load-trove-image IMAGE",
-            )
-        return mine[version]
-    chosen = trove.newest(list(mine.values()))
-    if len(mine) > 1:
-        others = sorted(set(mine) - {chosen["name"]})
-        screen.say(
-            f"taking {trove.describe(chosen)}, the newest of the registered"
-            f" versions (others: {', '.join(others)})"
-        )
-    return chosen
-
-
-def _image(images: glance.Images, record: trove.Record) -> glance.Record:
-    """Return the image that guests of a version start from.
-
-    :raises CloudError: there is none, and so no guest could start.
-    """
-    name = trove.describe(record)
-    pinned = record.get("image")
-    if pinned:
-        image = images.get(pinned)
-        if image is not None and image["status"] == "active":
-            return image
-        lacking = f"image {pinned}, to which {name} is pinned, is"
-        state = f"{lacking} {image['status']}" if image else f"{lacking} gone"
-    else:
-        tags = trove.image_tags(record)
-        image = images.served(tags)
-        if image is not None:
-            return image
-        state = f"no active image carries the tags {', '.join(tags)}"
-    raise errors.CloudError(
-        f"no guest of {name} could start: {state}",
-        hint="load an image first: load-trove-image IMAGE",
-    )

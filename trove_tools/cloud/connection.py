@@ -10,6 +10,7 @@ there (troveclient cannot leave out ``packages``, and takes ``'true'`` for
 true).
 """
 
+import collections.abc
 import dataclasses
 import logging
 import typing
@@ -18,6 +19,7 @@ import warnings
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cloud import failures
+from trove_tools.cloud import retrying
 
 #: Seconds without a sign of life after which a call is given up, unless
 #: clouds.yaml says otherwise (``api_timeout``).
@@ -30,12 +32,30 @@ _AUTH = (
     "password",
     "user_domain_name",
     "project_name",
+    "project_id",
     "project_domain_name",
 )
+
+#: What the project of the services is called nearly everywhere.  Trove
+#: looks for images, and starts instances, as a user of that project.
+SERVICE_PROJECT = "service"
+
+#: Services that are only asked, and only where the cloud has them.
+_FURTHER = {"compute": "Nova", "block-storage": "Cinder"}
 
 _LIBRARIES = ("keystoneauth", "openstack", "urllib3")
 
 _IDENTITY = failures.Peer("keystone", "identity", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A call that would change something; see :attr:`Service.planned`."""
+
+    service: str
+    method: str
+    url: str
+    body: typing.Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +64,78 @@ class Service:
 
     :param adapter: openstacksdk's proxy of the service.
     :param peer: its name and address.
+    :param notify: is told of what is tried again.
+    :param planned: in a dry run, where calls that would change something
+        are written down instead of being made.
     """
 
     adapter: typing.Any
     peer: failures.Peer
+    notify: retrying.Notify = retrying.quiet
+    planned: list[Change] | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether changes are only written down."""
+        return self.planned is not None
+
+    def read(
+        self, path: str, doing: str, again: bool = True, **kwargs: typing.Any
+    ) -> typing.Any:
+        """Ask for something.
+
+        :param path: under the service's endpoint.
+        :param doing: what the call is for, for the error.
+        :param again: ask again where the failure may pass.
+        :param kwargs: for keystoneauth's adapter: params, headers, ...
+        :returns: the answer's JSON.
+        :raises CloudError: there was no answer, or only a part of one.
+        :raises Refused: the answer was an error.
+        """
+
+        def once() -> typing.Any:
+            response = self.call("GET", path, doing, **kwargs)
+            with failures.explained(self.peer):
+                return response.json()
+
+        return retrying.persistently(once, self.notify) if again else once()
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        again: bool = True,
+        **kwargs: typing.Any,
+    ) -> None:
+        """Make a call that changes something.
+
+        :param method: HTTP's.
+        :param again: whether the call may be repeated, as it does the same
+            a second time.
+        :raises CloudError: there was no answer; it may have worked.
+        :raises Refused: the answer was an error.
+        """
+        if self.planned is not None:
+            body = kwargs.get("json")
+            if "data" in kwargs:
+                body = f"<{len(kwargs['data'])} bytes>"
+            url = f"{self.adapter.get_endpoint().rstrip('/')}{path}"
+            self.planned.append(Change(self.peer.title, method, url, body))
+            return
+
+        def once() -> None:
+            self.call(method, path, doing, **kwargs)
+
+        if again:
+            retrying.persistently(once, self.notify)
+        else:
+            once()
 
     def call(
         self, method: str, path: str, doing: str, **kwargs: typing.Any
     ) -> typing.Any:
-        """Make a call and return the answer.
+        """Make a call, once, and return the answer.
 
         :param method: HTTP's.
         :param path: under the service's endpoint.
@@ -66,7 +149,14 @@ class Service:
             if self.adapter.session.timeout is None:
                 kwargs.setdefault("timeout", TIMEOUT)
             response = self.adapter.request(
-                path, method, raise_exc=False, skip_cache=True, **kwargs
+                path,
+                method,
+                raise_exc=False,
+                skip_cache=True,
+                # what is tried again is decided here, and said
+                connect_retries=0,
+                status_code_retries=0,
+                **kwargs,
             )
         failures.check(response, self.peer, doing)
         return response
@@ -77,13 +167,20 @@ class Cloud:
     """A cloud that let us in.
 
     :param who: the user and the project, for messages.
-    :param project_id: the project, which owns what is created.
+    :param project_id: the project, which pays for what is created.
+    :param owner: the project that the images belong to.
+    :param further: finds a service that not every cloud has, by its type;
+        nothing where the catalog lacks it.
     """
 
     who: str
     project_id: str
     images: Service
     databases: Service
+    owner: str = ""
+    further: collections.abc.Callable[[str], Service | None] = lambda kind: (
+        None
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +190,15 @@ class Login:
     :param who: the user and the project, for messages.
     :param project_id: the project, which owns what is created.
     :param sdk: openstacksdk's connection.
+    :param notify: is told of what is tried again.
+    :param planned: in a dry run, where changes are written down.
     """
 
     who: str
     project_id: str
     sdk: typing.Any
+    notify: retrying.Notify = retrying.quiet
+    planned: list[Change] | None = None
 
     def has(self, kind: str) -> bool:
         """Tell whether the cloud's catalog has a service.
@@ -113,13 +214,27 @@ class Login:
         :param kind: its type, such as ``compute``.
         :raises CloudError: the cloud lacks it, or it does not answer.
         """
-        return _service(self.sdk, title, kind, self.who)
+        return retrying.persistently(
+            lambda: dataclasses.replace(
+                _service(self.sdk, title, kind, self.who),
+                notify=self.notify,
+                planned=self.planned,
+            ),
+            self.notify,
+            failures.may_pass_at_login,
+        )
 
 
-def log_in(settings: options.Settings) -> Login:
+def log_in(
+    settings: options.Settings,
+    notify: retrying.Notify = retrying.quiet,
+    planned: list[Change] | None = None,
+) -> Login:
     """Log in.
 
     :param settings: the options of the group ``cloud``, and ``debug``.
+    :param notify: is told of what is tried again.
+    :param planned: in a dry run, where changes are written down.
     :raises UsageError: it is not said which cloud, or as whom.
     :raises CloudError: keystone cannot be reached or refuses.
     """
@@ -131,7 +246,12 @@ def log_in(settings: options.Settings) -> Login:
     identity = dataclasses.replace(_IDENTITY, url=auth_url)
     with failures.explained(identity):
         cloud = connection.Connection(config=region)
-        access = cloud.session.auth.get_access(cloud.session)
+
+    def log_in() -> typing.Any:
+        with failures.explained(identity):
+            return cloud.session.auth.get_access(cloud.session)
+
+    access = retrying.persistently(log_in, notify, failures.may_pass_at_login)
     who = f"user {access.username or access.user_id}"
     if not access.project_id:
         raise errors.UsageError(
@@ -140,18 +260,28 @@ def log_in(settings: options.Settings) -> Login:
             " --os-project-name (and its domain)",
         )
     who += f" in project {access.project_name or access.project_id}"
-    return Login(who, access.project_id, cloud)
+    return Login(who, access.project_id, cloud, notify, planned)
 
 
-def connect(settings: options.Settings) -> Cloud:
+def connect(
+    settings: options.Settings,
+    notify: retrying.Notify = retrying.quiet,
+    planned: list[Change] | None = None,
+) -> Cloud:
     """Log in, and find Glance and Trove.
 
     :param settings: as :func:`log_in` takes them.
+    :param notify: is told of what is tried again.
+    :param planned: in a dry run, where changes are written down.
     :raises UsageError: it is not said which cloud, or as whom.
     :raises CloudError: keystone cannot be reached or refuses, or the
         cloud lacks a service.
     """
-    login = log_in(settings)
+    login = log_in(settings, notify, planned)
+
+    def further(kind: str) -> Service | None:
+        return login.service(_FURTHER[kind], kind) if login.has(kind) else None
+
     # Trove first: it is the one that a cloud may lack
     databases = login.service("Trove", "database")
     return Cloud(
@@ -159,7 +289,44 @@ def connect(settings: options.Settings) -> Cloud:
         project_id=login.project_id,
         images=login.service("Glance", "image"),
         databases=databases,
+        owner=_owner(settings.image_project, login),
+        further=further,
     )
+
+
+def _owner(wanted: str, login: Login) -> str:
+    """Return the id of the project that images belong to.
+
+    :param wanted: its name or id, or the name that it has in most clouds.
+    :raises UsageError: it was named, and there is no such project.
+    """
+    session = login.sdk.session
+    name = session.auth.get_access(session).project_name
+    if wanted in (name, login.project_id):
+        return login.project_id
+    named = wanted != SERVICE_PROJECT
+    doing = "looking for a project"
+    keystone = login.service("keystone", "identity")
+    try:
+        found = keystone.read("/projects", doing, params={"name": wanted})[
+            "projects"
+        ]
+        if not found and named:
+            found = [keystone.read(f"/projects/{wanted}", doing)["project"]]
+    except failures.Refused as exc:
+        if exc.status not in (401, 403, 404):
+            raise
+        found = []
+    if len(found) == 1:
+        one: str = found[0]["id"]
+        return one
+    if named:
+        what = "several projects are" if found else "no project is"
+        raise errors.UsageError(
+            f"{what} called {wanted!r}, as far as one may see",
+            hint="correct --image-project; an id is never ambiguous",
+        )
+    return login.project_id
 
 
 def _region(settings: options.Settings) -> typing.Any:
@@ -228,7 +395,10 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
         except sdk.NotSupported:
             # openstacksdk says this of a service that does not answer, too;
             # asked plainly, such a one fails with the reason
-            cloud.session.get(url, authenticated=False, raise_exc=False)
+            answer = cloud.session.get(
+                url, authenticated=False, raise_exc=False
+            )
+            failures.check(answer, peer, "asking for its versions")
             raise
 
 

@@ -10,9 +10,14 @@ happened, and what can be done about it.
 import collections.abc
 import contextlib
 import dataclasses
+import socket
 import typing
 
 from trove_tools import errors
+
+#: Answers of a service, or of a proxy before it, that the same request may
+#: not get a moment later.
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Refused(errors.CloudError):
@@ -24,6 +29,36 @@ class Refused(errors.CloudError):
     def __init__(self, message: str, hint: str | None, status: int) -> None:
         super().__init__(message, hint)
         self.status = status
+
+
+class Silent(errors.CloudError):
+    """There was no answer, or half of one.
+
+    :param absent: nobody listens there, or the name is unknown.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, absent: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.absent = absent
+
+
+def may_pass(exc: BaseException) -> bool:
+    """Tell whether the same call may succeed a moment later."""
+    if isinstance(exc, Refused):
+        return exc.status in _PASSING
+    return isinstance(exc, Silent)
+
+
+def may_pass_at_login(exc: BaseException) -> bool:
+    """Tell the same of the first calls.
+
+    An address that nobody listens at is then more likely a wrong one.
+    """
+    if isinstance(exc, Silent) and exc.absent:
+        return False
+    return may_pass(exc)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +92,8 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     try:
         yield
     except ksa.HTTPClientError as exc:
+        if exc.http_status in _PASSING:
+            raise _failing(name, peer, exc) from exc
         # our own calls return their errors: what raises one is the login
         raise errors.CloudError(
             f"keystone refused the login: {_text(exc)}",
@@ -70,15 +107,18 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
             " --os-cacert FILE",
         ) from exc
     except (ksa.DiscoveryFailure, sdk.ServiceDiscoveryException) as exc:
-        raise _silent(name, peer, _reason(exc)) from exc
+        raise _silent(name, peer, exc) from exc
     except (ksa.ConnectionError, requests.ConnectionError) as exc:
-        raise _silent(name, peer, _reason(exc)) from exc
+        raise _silent(name, peer, exc) from exc
     except requests.Timeout as exc:
-        raise _silent(name, peer, "no answer in time") from exc
+        raise _silent(name, peer, exc) from exc
     except ksa.HttpError as exc:
-        raise errors.CloudError(
-            f"{name} failed: {_text(exc)}",
-            hint=f"the log of {peer.title} says more",
+        raise _failing(name, peer, exc) from exc
+    except (ValueError, KeyError, ksa.InvalidResponse) as exc:
+        # half an answer, or one of something else that listens there
+        raise Silent(
+            f"{name} gave an answer that cannot be read: {_text(exc)}",
+            hint=f"is {peer.title} there, whole, and no proxy in between?",
         ) from exc
     except (ksa.CatalogException, sdk.EndpointNotFound) as exc:
         raise no_endpoint(peer) from exc
@@ -150,10 +190,22 @@ def _hint(status: int, peer: Peer) -> str:
     return f"the log of {peer.title} says more"
 
 
-def _silent(name: str, peer: Peer, reason: str) -> errors.CloudError:
-    return errors.CloudError(
-        f"{name} cannot be reached: {reason}",
+def _failing(name: str, peer: Peer, exc: typing.Any) -> Refused:
+    return Refused(
+        f"{name} failed: {_text(exc)}",
+        f"the log of {peer.title} says more",
+        exc.http_status,
+    )
+
+
+def _silent(name: str, peer: Peer, exc: BaseException) -> Silent:
+    return Silent(
+        f"{name} cannot be reached: {_reason(exc)}",
         hint=f"is {peer.title} running, and is this the right address?",
+        absent=any(
+            isinstance(cause, ConnectionRefusedError | socket.gaierror)
+            for cause in _causes(exc)
+        ),
     )
 
 
@@ -161,16 +213,24 @@ def _text(exc: BaseException) -> str:
     return " ".join(str(exc).split())
 
 
+def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:
+    """Yield an exception and those that it wraps, of any library."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def _reason(exc: BaseException) -> str:
     """Return what the operating system said, where it did say something.
 
     The libraries wrap it four times, and each repeats the whole URL.
     """
-    cause: BaseException | None = exc
-    while cause is not None:
-        if isinstance(cause, TimeoutError):
+    import requests
+
+    for cause in _causes(exc):
+        if isinstance(cause, TimeoutError | requests.Timeout):
             return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-        cause = cause.__cause__ or cause.__context__
     return _text(exc)

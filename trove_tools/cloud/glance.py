@@ -1,41 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in Glance.
+"""Images in Glance: what is kept at them, and how they are changed.
 
 Trove serves the newest active image that carries a version's tags.  So an
 image is sent without any, and gets tags and properties in one single
 update, after Glance's digest of it was compared with ours: Trove sees it
-complete or not at all.
+complete or not at all.  Taking the tags from an image makes Trove go back
+to the one before, as suddenly.
 """
 
 import collections.abc
 import dataclasses
 import typing
 
-from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import imagefile
-from trove_tools.cloud import sending
+from trove_tools.cloud import retrying
 
 Record = dict[str, typing.Any]
 
 #: What Glance keeps of ours begins with this.
 PREFIX = "trove_tools_"
+#: Stands at every image of ours from its first moment.
+KIND = PREFIX + "kind"
+GUEST = "guest"
 SHA256 = PREFIX + "sha256"
-#: Stands at an image until it is complete; its value is the file's sha256.
+SERIES = PREFIX + "series"
+AGENT = PREFIX + "agent_version"
+#: Stands at an image until it is complete, and names who sends it.
 UPLOADING = PREFIX + "uploading"
+#: The datastore versions that an image was loaded for, as
+#: ``mariadb:11.8,mysql:8.4``, and those of them that went back to an older
+#: image.
+SERVES = PREFIX + "serves"
+WITHDRAWN = PREFIX + "withdrawn"
 
 _PATCH = "application/openstack-images-v2.1-json-patch"
 
-#: Seconds that Glance may take to put the last byte away.
-_STORING = 900
-
-#: How often the removal of an incomplete image is tried, and the seconds
-#: before the second time; the pause doubles each time.
-_ATTEMPTS = 5
-_PAUSE = 0.5
+#: Images in one answer; Glance's own default is 25.
+_PAGE = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +49,12 @@ class Description:
 
     :param tags: all that it must carry; others are left alone.
     :param fields: fields and properties, with their values.
+    :param serves: the datastore versions that it is loaded for.
     """
 
     tags: tuple[str, ...]
     fields: dict[str, typing.Any]
+    serves: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +63,13 @@ class Content:
 
     :param sha256: their digest, by which Glance's images are found again.
     :param sha512: the digest that nearly every Glance computes itself.
+    :param url: where else they can be had.
     """
 
     file: imagefile.ImageFile
     sha256: str
     sha512: str
+    url: str | None = None
 
     def wrong(self, record: Record) -> str | None:
         """Say in what an image in Glance has other bytes, if it has.
@@ -73,10 +82,44 @@ class Content:
         theirs = record.get("os_hash_value") or record.get("checksum")
         if record.get("size") != self.file.size:
             return f"{record.get('size')} bytes, not {self.file.size}"
-        ours = self.sha512
-        if name != "sha512":
+        ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
+        if ours is None:
             ours = manifest.digests(self.file.path, [name])[name]
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
+
+    def check_file(self) -> None:
+        """Read the file, and make sure that it has these digests.
+
+        :raises ImageError: it has others.
+        """
+        sha256 = manifest.digests(self.file.path, ["sha256"])["sha256"]
+        if sha256 != self.sha256:
+            raise errors.ImageError(
+                f"{self.file.path} is not the image that its manifest"
+                f" describes: its sha256 is {sha256}, the manifest says"
+                f" {self.sha256}",
+                hint="the file was damaged or changed after the build: copy"
+                " the image and its .d directory again, or build it again",
+            )
+
+
+def complete(record: Record) -> bool:
+    """Tell whether an image may be used."""
+    return record["status"] == "active" and UPLOADING not in record
+
+
+def serves(record: Record) -> list[str]:
+    """Return the datastore versions that an image was loaded for."""
+    return _words(record, SERVES)
+
+
+def withdrawn(record: Record) -> list[str]:
+    """Return those of them that went back to an older image."""
+    return _words(record, WITHDRAWN)
+
+
+def _words(record: Record, name: str) -> list[str]:
+    return [word for word in (record.get(name) or "").split(",") if word]
 
 
 def changes(
@@ -88,17 +131,49 @@ def changes(
     :param description: what it shall be like.
     :returns: nothing where nothing differs.
     """
-    patch = []
+    known = serves(record)
+    new = [name for name in description.serves if name not in known]
+    back = [n for n in withdrawn(record) if n not in description.serves]
+    fields = {
+        **description.fields,
+        UPLOADING: None,
+        WITHDRAWN: ",".join(back) or None,
+    }
+    if new:
+        fields[SERVES] = ",".join([*known, *new])
     missing = [tag for tag in description.tags if tag not in record["tags"]]
     if missing:
-        tags = [*record["tags"], *missing]
-        patch.append({"op": "replace", "path": "/tags", "value": tags})
-    for name, value in description.fields.items():
-        if record.get(name) != value:
+        fields = {"tags": [*record["tags"], *missing], **fields}
+    return _patch(record, fields)
+
+
+def withdrawal(
+    record: Record,
+    name: str,
+    tags: collections.abc.Collection[str] = (),
+) -> list[dict[str, typing.Any]]:
+    """Return the JSON patch after which an image serves a version no more.
+
+    :param name: the version's, as ``mariadb:11.8``.
+    :param tags: those that the image loses.
+    """
+    kept = [tag for tag in record["tags"] if tag not in tags]
+    back = [*(n for n in withdrawn(record) if n != name), name]
+    return _patch(record, {"tags": kept, WITHDRAWN: ",".join(back)})
+
+
+def _patch(
+    record: Record, fields: collections.abc.Mapping[str, typing.Any]
+) -> list[dict[str, typing.Any]]:
+    patch = []
+    for name, value in fields.items():
+        if record.get(name) == value:
+            continue
+        if value is None:
+            patch.append({"op": "remove", "path": f"/{name}"})
+        else:
             op = "replace" if name in record else "add"
             patch.append({"op": op, "path": f"/{name}", "value": value})
-    if UPLOADING in record:
-        patch.append({"op": "remove", "path": f"/{UPLOADING}"})
     return patch
 
 
@@ -106,171 +181,154 @@ class Images:
     """The images of a cloud.
 
     :param cloud: the cloud.
-    :param screen: shows progress.
     """
 
-    def __init__(
-        self, cloud: connection.Cloud, screen: console.Console
-    ) -> None:
-        self._service = cloud.images
-        self._project_id = cloud.project_id
-        self._screen = screen
+    def __init__(self, cloud: connection.Cloud) -> None:
+        self.service = cloud.images
+        self.owner = cloud.owner
 
     def served(self, tags: collections.abc.Sequence[str]) -> Record | None:
         """Return the image that Trove takes for these tags, if any.
 
         The same question that Trove asks: the newest active one.
         """
-        found = self._list(tag=list(tags), limit=1)
+        found = self._tagged(tags, limit=1)
         return found[0] if found else None
 
-    def copies(self, content: Content) -> list[Record]:
-        """Return our project's complete images of a file, newest first.
+    def tagged(self, tags: collections.abc.Sequence[str]) -> list[Record]:
+        """Return all images that Trove might take, in its order."""
+        return self._tagged(tags, all_pages=True, limit=_PAGE)
 
-        An admin sees the images of all projects, and whoever owns one may
-        withdraw it, or lie about it: those are not ours to use.
-        """
-        found = self._list(
-            **{SHA256: content.sha256, "owner": self._project_id}
+    def _tagged(
+        self, tags: collections.abc.Sequence[str], **how: typing.Any
+    ) -> list[Record]:
+        return self._list(
+            tag=list(tags), status="active", sort="created_at:desc", **how
         )
-        return [record for record in found if not content.wrong(record)]
+
+    def ours(self) -> list[Record]:
+        """Return all images that were loaded, complete or not.
+
+        The newest comes first.  An admin sees the images of all projects,
+        and whoever owns one may withdraw it, or lie about it: those are
+        not ours.
+        """
+        return self._list(
+            all_pages=True,
+            **{KIND: GUEST},
+            owner=self.owner,
+            visibility="all",
+            sort="created_at:desc",
+            limit=_PAGE,
+        )
+
+    def is_ours(self, record: Record) -> bool:
+        """Tell whether an image may be changed or removed."""
+        return bool(
+            record.get(KIND) == GUEST and record.get("owner") == self.owner
+        )
 
     def get(self, image_id: str) -> Record | None:
         """Return an image, if it is there."""
         try:
-            answer = self._service.call(
-                "GET", f"/images/{image_id}", "looking for an image"
+            record: Record = self.service.read(
+                f"/images/{image_id}", "looking for an image"
             )
         except failures.Refused as exc:
             if exc.status == 404:
                 return None
             raise
-        record: Record = answer.json()
         return record
 
-    def _list(self, **filters: typing.Any) -> list[Record]:
-        answer = self._service.call(
-            "GET",
-            "/images",
-            "looking for images",
-            params={
-                "status": "active",
-                "sort": "created_at:desc",
-                **filters,
-            },
-        )
-        records: list[Record] = answer.json()["images"]
+    def _list(
+        self, all_pages: bool = False, **filters: typing.Any
+    ) -> list[Record]:
+        doing = "looking for images"
+        answer = self.service.read("/images", doing, params=filters)
+        records: list[Record] = list(answer["images"])
+        while all_pages and answer.get("next"):
+            last = {"marker": records[-1]["id"]}
+            answer = self.service.read(
+                "/images", doing, params={**filters, **last}
+            )
+            records += answer["images"]
         return records
+
+    def create(self, record: Record) -> None:
+        """Create an image without bytes.
+
+        :param record: its id, fields and properties.
+        :raises Refused: with 409, where there is or was one of this id.
+        """
+        self.service.change(
+            "POST", "/images", "creating an image", again=False, json=record
+        )
 
     def update(self, record: Record, description: Description) -> bool:
         """Make an image what it shall be, in one update.
 
         :returns: whether there was anything to change.
         """
-        patch = changes(record, description)
-        if patch:
-            self._service.call(
-                "PATCH",
-                f"/images/{record['id']}",
-                "describing the image",
-                json=patch,
-                headers={"Content-Type": _PATCH},
-            )
-        return bool(patch)
+        return self.patch(record, lambda now: changes(now, description))
 
-    def upload(self, content: Content, description: Description) -> str:
-        """Send a file and describe it; leave nothing behind on failure.
+    def patch(
+        self,
+        record: Record,
+        patch: collections.abc.Callable[[Record], list[dict[str, typing.Any]]],
+    ) -> bool:
+        """Change an image in one update.
 
-        :param content: the file.
-        :param description: what the image shall be like in the end.
-        :returns: the new image's id.
-        :raises CloudError: Glance refused, or stored something else.
+        An update whose answer was lost may have been made, and cannot be
+        made twice; so each attempt begins with the image as it is then.
+
+        :param patch: returns the JSON patch for the image as it is.
+        :returns: whether there was anything to change.
         """
-        answer = self._service.call(
-            "POST",
-            "/images",
-            "creating an image",
-            json={
-                "name": description.fields["name"],
-                "disk_format": content.file.format,
-                "container_format": "bare",
-                "visibility": "private",
-                UPLOADING: content.sha256,
-            },
-        )
-        image_id: str = answer.json()["id"]
-        try:
-            record = self._send(image_id, content)
-            self.update(record, description)
-        except BaseException:
-            self._discard(image_id)
-            raise
-        return image_id
+        current: Record | None = record
+        changed = False
 
-    def _send(self, image_id: str, content: Content) -> Record:
-        file = content.file
-        title = f"sending {file.path.name}"
-        with self._screen.progress(title, file.size, "bytes") as progress:
-            self._service.call(
-                "PUT",
-                f"/images/{image_id}/file",
-                "sending the image",
-                data=sending.Sending(file.path, file.size, progress),
-                headers={"Content-Type": "application/octet-stream"},
-                timeout=_STORING,
-            )
-        record = self.get(image_id)
-        if record is None or record["status"] != "active":
-            status = record["status"] if record else "gone"
-            raise errors.CloudError(
-                f"image {image_id} is {status} after it was sent",
-                hint="somebody else removed it, or Glance could not store"
-                " it: its log says more",
-            )
-        wrong = content.wrong(record)
-        if wrong:
-            raise errors.CloudError(
-                f"Glance stored something else than {file.path}: {wrong}",
-                hint="try again; if it happens again, something between the"
-                " file and Glance's store changes it: a disk, a proxy, or"
-                " whoever writes to the file",
-            )
-        return record
+        def once() -> None:
+            nonlocal current, changed
+            if current is None:
+                current = self.get(record["id"]) or record
+            wanted, current = patch(current), None
+            if wanted:
+                changed = True
+                self.service.change(
+                    "PATCH",
+                    f"/images/{record['id']}",
+                    "describing the image",
+                    again=False,
+                    json=wanted,
+                    headers={"Content-Type": _PATCH},
+                )
 
-    def _discard(self, image_id: str) -> None:
-        """Remove an image that did not become complete.
+        retrying.persistently(once, self.service.notify, _may_pass_or_conflict)
+        return changed
 
-        Glance may just be noticing that the upload broke off and then
+    def delete(self, image_id: str) -> None:
+        """Remove an image; one that has gone already is no error.
+
+        Glance may just be noticing that an upload broke off, and then
         changes the image itself: a removal at that moment can fail.
         """
-        import tenacity
 
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential(_PAUSE),
-            reraise=True,
-        )
-        try:
-            attempts(self._delete, image_id)
-        except errors.CloudError as exc:
-            self._screen.warn(
-                f"the incomplete image {image_id} is still in Glance:"
-                f" {exc.message}; remove it with:"
-                f" openstack image delete {image_id}"
-            )
+        def once() -> None:
+            try:
+                self.service.change(
+                    "DELETE",
+                    f"/images/{image_id}",
+                    "removing the image",
+                    again=False,
+                )
+            except failures.Refused as exc:
+                if exc.status != 404:
+                    raise
 
-    def _delete(self, image_id: str) -> None:
-        try:
-            self._service.call(
-                "DELETE", f"/images/{image_id}", "removing the image"
-            )
-        except failures.Refused as exc:
-            if exc.status != 404:
-                raise
+        retrying.persistently(once, worth=_may_pass_or_conflict)
 
 
-def _may_pass(exc: BaseException) -> bool:
-    return isinstance(exc, failures.Refused) and (
-        exc.status == 409 or exc.status >= 500
-    )
+def _may_pass_or_conflict(exc: BaseException) -> bool:
+    # somebody, or Glance itself, is changing the image right now
+    conflict = isinstance(exc, failures.Refused) and exc.status == 409
+    return conflict or failures.may_pass(exc)

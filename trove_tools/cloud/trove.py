@@ -12,14 +12,23 @@ import collections.abc
 import dataclasses
 import re
 import typing
+import urllib.parse
 
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
+from trove_tools.cloud import glance
+from trove_tools.cloud import retrying
 
 Record = dict[str, typing.Any]
 
 _PATH = "/mgmt/datastore-versions"
+
+#: Instances in one answer; Trove's own limit is lower or the same.
+_PAGE = 100
+
+#: Stands for the id of what a dry run would create.
+NEW = "<new>"
 
 #: Trove's own limit of a tag's length.
 _TAG_LENGTH = 20
@@ -37,9 +46,23 @@ class Target:
     manager: str
 
     @property
+    def name(self) -> str:
+        """The version as people write it: ``mariadb:11.8``."""
+        return f"{self.datastore}:{self.version}"
+
+    def among(
+        self, records: collections.abc.Iterable[Record]
+    ) -> Record | None:
+        """Return the version as it is registered, if it is."""
+        for record in records:
+            if describe(record) == self.name:
+                return record
+        return None
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """What an image of it carries, and Trove looks for."""
-        return ("trove", self.datastore, self.version)
+        return tags(self.name)
 
     def check_tags(self) -> None:
         """Make sure that Trove takes the tags.
@@ -55,6 +78,14 @@ class Target:
                 )
 
 
+def tags(name: str) -> tuple[str, ...]:
+    """Return what an image of a version carries.
+
+    :param name: the version's, as ``mariadb:11.8``.
+    """
+    return ("trove", *name.split(":", 1))
+
+
 def describe(record: Record) -> str:
     """Return a version as people write it: ``mariadb:11.8``."""
     return f"{record['datastore_name']}:{record['name']}"
@@ -67,11 +98,12 @@ def image_tags(record: Record) -> list[str]:
 
 def newest(records: collections.abc.Sequence[Record]) -> Record:
     """Return the version with the highest number: 11.8 before 10.11."""
-    return max(records, key=lambda record: _order(record["name"]))
+    return max(records, key=order)
 
 
-def _order(version: str) -> list[tuple[int, int | str]]:
-    parts = re.findall(r"\d+|[^\W\d]+", version)
+def order(record: Record) -> list[tuple[int, int | str]]:
+    """Return what versions of one datastore are sorted by."""
+    parts = re.findall(r"\d+|[^\W\d]+", record["name"])
     order: list[tuple[int, int | str]]
     order = [(1, int(p)) if p.isdigit() else (0, p) for p in parts]
     # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
@@ -89,30 +121,23 @@ class Versions:
 
     def all(self) -> list[Record]:
         """Return all versions of all datastores, active or not."""
-        answer = self._service.call("GET", _PATH, "listing datastore versions")
-        records: list[Record] = answer.json()["versions"]
+        records: list[Record] = self._service.read(
+            _PATH, "listing datastore versions"
+        )["versions"]
         return records
 
     def get(self, version_id: str) -> Record:
         """Return a version by its id."""
-        answer = self._service.call(
-            "GET", f"{_PATH}/{version_id}", "reading a datastore version"
-        )
-        record: Record = answer.json()["version"]
+        record: Record = self._service.read(
+            f"{_PATH}/{version_id}", "reading a datastore version"
+        )["version"]
         return record
 
-    def find(self, datastore: str, version: str) -> Record | None:
-        """Return a version, if it is registered."""
-        for record in self.all():
-            if (record["datastore_name"], record["name"]) == (
-                datastore,
-                version,
-            ):
-                return record
-        return None
-
     def register(
-        self, target: Target, image_id: str | None, activate: bool
+        self,
+        target: Target,
+        image_id: str | None,
+        registered: collections.abc.Sequence[Record] | None = None,
     ) -> tuple[Record, str]:
         """Have a version registered as it shall be.
 
@@ -121,52 +146,86 @@ class Versions:
 
         :param target: the version.
         :param image_id: the image it is pinned to; by tags when not given.
-        :param activate: also make it active and its datastore's default.
+        :param registered: what :meth:`all` has just returned.
         :returns: the version, and ``created``, ``changed`` or
             ``unchanged``.
         """
-        record = self.find(target.datastore, target.version)
-        if record is None:
-            self._create(target, image_id, activate)
-            return self._read_back(target), "created"
-        body = difference(record, target, image_id)
-        if activate:
-            body |= activation(record)
-        if not body:
-            return record, "unchanged"
-        self.edit(record, body)
-        return self.get(record["id"]), "changed"
+        known = registered
+        how = "unchanged"
 
-    def edit(self, record: Record, body: dict[str, typing.Any]) -> None:
-        """Change what ``body`` says of a version."""
-        self._service.call(
+        def once() -> Record:
+            # an answer that was lost may have been a good one, and another
+            # load may do the same: each attempt looks anew
+            nonlocal known, how
+            record = target.among(self.all() if known is None else known)
+            known = None
+            if record is None:
+                how = "created"
+                return self._create(target, image_id)
+            body = difference(record, target, image_id)
+            if not body:
+                return record
+            how = how if how == "created" else "changed"
+            return self._change(record, body)
+
+        def worth(exc: BaseException) -> bool:
+            exists = isinstance(exc, failures.Refused) and exc.status == 400
+            return failures.may_pass(exc) or (
+                exists and "already exists" in str(exc)
+            )
+
+        record = retrying.persistently(once, self._service.notify, worth)
+        return record, how
+
+    def activate(self, record: Record) -> tuple[Record, bool]:
+        """Make a version active and its datastore's default.
+
+        :returns: the version, and whether there was anything to change.
+        """
+        body = activation(record)
+        return (self.edit(record, body), True) if body else (record, False)
+
+    def edit(self, record: Record, body: dict[str, typing.Any]) -> Record:
+        """Change what ``body`` says of a version.
+
+        :returns: the version as it is then.
+        """
+        return retrying.persistently(
+            lambda: self._change(record, body), self._service.notify
+        )
+
+    def _change(self, record: Record, body: dict[str, typing.Any]) -> Record:
+        self._service.change(
             "PATCH",
             f"{_PATH}/{record['id']}",
             f"changing {describe(record)}",
+            again=False,
             json=body,
         )
+        if self._service.dry:
+            return {**record, **body}
+        return self.get(record["id"])
 
-    def _create(
-        self, target: Target, image_id: str | None, activate: bool
-    ) -> None:
+    def _create(self, target: Target, image_id: str | None) -> Record:
         version = {
             "datastore_name": target.datastore,
             "name": target.version,
             "version": target.version,
             "datastore_manager": target.manager,
             "packages": [],
-            "active": activate,
-            "default": activate,
+            "active": False,
+            "default": False,
         }
         if image_id:
             version["image"] = image_id
         else:
             version["image_tags"] = list(target.tags)
         try:
-            self._service.call(
+            self._service.change(
                 "POST",
                 _PATH,
-                f"registering {target.datastore}:{target.version}",
+                f"registering {target.name}",
+                again=False,
                 json={"version": version},
             )
         except failures.Refused as exc:
@@ -177,16 +236,50 @@ class Versions:
                     " its log says more"
                 )
             raise
-
-    def _read_back(self, target: Target) -> Record:
-        record = self.find(target.datastore, target.version)
+        if self._service.dry:
+            return {"id": NEW, "image": None, **version}
+        record = target.among(self.all())
         if record is None:
             raise errors.CloudError(
-                f"Trove took {target.datastore}:{target.version}, and yet"
-                " does not list it",
+                f"Trove took {target.name}, and yet does not list it",
                 hint="the log of Trove says more",
             )
         return record
+
+
+def image(images: glance.Images, record: Record) -> glance.Record | None:
+    """Return the image that a version has now, whatever its state."""
+    if record.get("image"):
+        return images.get(record["image"])
+    wanted = image_tags(record)
+    return images.served(wanted) if wanted else None
+
+
+def instances(
+    service: connection.Service, again: bool = True
+) -> list[Record]:
+    """Return all databases of all projects.
+
+    :param service: Trove.
+    :param again: ask again where a failure may pass.
+    """
+    params: dict[str, typing.Any] = {
+        "deleted": "false", "include_clustered": "true", "limit": _PAGE,
+    }  # fmt: skip
+    found: list[Record] = []
+    while True:
+        answer = service.read(
+            "/mgmt/instances", "looking for instances", again, params=params
+        )
+        found += answer["instances"]
+        following = [
+            urllib.parse.parse_qs(urllib.parse.urlsplit(link["href"]).query)
+            for link in answer.get("links", [])
+            if link.get("rel") == "next"
+        ]
+        if not following or "marker" not in following[0]:
+            return found
+        params["marker"] = following[0]["marker"][0]
 
 
 def difference(

@@ -2,18 +2,18 @@
 """activate-trove-image: make a datastore version the one that users get."""
 
 import argparse
-import collections.abc
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
-from trove_tools.cmd import common
+from trove_tools.cmd import clouds
 
 _EXAMPLES = """
 examples:
   activate-trove-image mariadb:11.8
   activate-trove-image mariadb            the newest registered version
+  activate-trove-image --rollback mariadb:11.8
+  activate-trove-image --list
 
 exit status: 0 done, 2 bad usage, 4 the cloud refused or could not be
 reached, 130 interrupted
@@ -28,54 +28,77 @@ _COLUMNS = (
     "image_id",
 )
 
+_LISTED = (
+    "datastore",
+    "version",
+    "active",
+    "default",
+    "image",
+    "age",
+    "agent_version",
+    "previous_age",
+)
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    top = common.Parser(
-        prog="activate-trove-image",
-        description="Make a registered datastore version active and its"
-        " datastore's default, if there is an image to start it from.",
-        epilog=_EXAMPLES,
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "datastore", metavar="DATASTORE[:VERSION]", nargs="?", default=""
     )
-    top.add_argument("datastore", metavar="DATASTORE[:VERSION]")
-    options.add(top, declared())
-    return top
 
 
-def declared() -> list[options.Option]:
-    """Return the options that the command takes."""
-    return config.group("common", "cloud")
-
-
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    :returns: its exit status.
-    """
-    return common.main(parser(), _run, lambda flags: declared(), argv)
-
-
-def _run(
+def _prepare(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-) -> int:
+) -> clouds.Work:
     name, colon, version = flags.datastore.partition(":")
-    if not name or (colon and not version):
+    if colon and not (name and version):
         raise errors.UsageError(
             f"{flags.datastore!r} names no datastore version",
             hint="write DATASTORE or DATASTORE:VERSION, as mariadb:11.8",
         )
-    # --help must not wait for openstacksdk
+    if settings.list and settings.rollback:
+        raise errors.UsageError(
+            "--list changes nothing, and --rollback does",
+            hint="leave one of them out",
+        )
+    if not name and not settings.list:
+        raise errors.UsageError(
+            "no DATASTORE is named",
+            hint="see what there is: activate-trove-image --list",
+        )
+    if settings.rollback and not version:
+        raise errors.UsageError(
+            f"it is not said which version of {name} goes back",
+            hint=f"write --rollback {name}:VERSION",
+        )
     from trove_tools.cloud import activate
     from trove_tools.cloud import connection
+    from trove_tools.cloud import listing
 
-    cloud = connection.connect(settings)
-    row = activate.activate(cloud, name, version or None, screen)
-    if settings.format == "shell":
-        console.emit({"activated": row}, "shell")
-    elif settings.format == "table":
-        console.emit([row], "table", _COLUMNS)
-    else:
-        console.emit(row, settings.format)
-    return errors.EXIT_OK
+    def listed(cloud: connection.Cloud) -> clouds.Rows:
+        return listing.rows(cloud, name or None, version or None)
+
+    def done(cloud: connection.Cloud) -> clouds.Rows:
+        activation = activate.Activation(cloud, screen)
+        if settings.rollback:
+            return [activation.roll_back(name, version)]
+        return [activation.activate(name, version or None)]
+
+    if settings.list:
+        return clouds.Work(listed, "registered", _LISTED)
+    return clouds.Work(done, "activated", _COLUMNS, one=True)
+
+
+COMMAND = clouds.Command(
+    name="activate-trove-image",
+    description="Make a registered datastore version active and its"
+    " datastore's default, if there is an image to start it from.",
+    epilog=_EXAMPLES,
+    groups=("activate",),
+    arguments=_arguments,
+    prepare=_prepare,
+)
+
+main = COMMAND.main
+parser = COMMAND.parser

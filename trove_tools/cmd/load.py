@@ -2,24 +2,26 @@
 """load-trove-image: bring images into Glance and register them in Trove."""
 
 import argparse
-import collections.abc
 import pathlib
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
-from trove_tools.cmd import common
+from trove_tools.cmd import clouds
 
 _EXAMPLES = """
 examples:
   load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate
+  load-trove-image --from-build mariadb:11.8
   load-trove-image other.qcow2 --datastore mariadb --version 11.8
+  load-trove-image https://.../x.qcow2 --sha256 DIGEST --datastore ...
   eval "$(load-trove-image IMAGE --format shell)"; echo $LOADED_0_IMAGE_ID
 
 A version that is new to Trove is registered inactive: users do not see it
 before activate-trove-image, or --activate here, makes it the default.
-An image that is in Glance already is not sent again.
+An image that is in Glance already is not sent again.  Trove takes the new
+image from one moment to the next, when it is there, whole and described;
+activate-trove-image --rollback returns to the one before.
 
 exit status: 0 done, 1 the image is not usable, 2 bad usage, 4 the cloud
 refused or could not be reached, 130 interrupted
@@ -37,58 +39,72 @@ _COLUMNS = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    top = common.Parser(
-        prog="load-trove-image",
-        description="Load guest images into Glance and register their"
-        " datastores in Trove.",
-        epilog=_EXAMPLES,
-    )
-    top.add_argument(
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "images",
         metavar="IMAGE",
-        nargs="+",
-        type=pathlib.Path,
-        help="image file; the manifest beside it says what it is",
+        nargs="*",
+        help="image file, or its URL; the manifest beside a file says what"
+        " it is",
     )
-    options.add(top, declared())
-    return top
 
 
-def declared() -> list[options.Option]:
-    """Return the options that the command takes."""
-    return config.group("common", "arch", "datastore", "load", "cloud")
-
-
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    :returns: its exit status.
-    """
-    return common.main(parser(), _run, lambda flags: declared(), argv)
-
-
-def _run(
+def _prepare(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-) -> int:
-    # --help must not wait for openstacksdk
+) -> clouds.Work:
+    from trove_tools.catalog import loader
+    from trove_tools.cloud import builds
     from trove_tools.cloud import connection
+    from trove_tools.cloud import download
     from trove_tools.cloud import load
+    from trove_tools.cloud import sending
+    from trove_tools.cloud import sources
 
-    sources = load.prepare(flags.images, settings)
-    cloud = connection.connect(settings)
-    rows = load.load(
-        cloud,
-        sources,
-        screen,
+    if not flags.images and not settings.from_build:
+        raise errors.UsageError(
+            "no IMAGE is named",
+            hint="name files or URLs, or use --from-build DATASTORE:VERSION",
+        )
+    paths, urls = [], {}
+    for word in flags.images:
+        path = pathlib.Path(word)
+        if download.is_url(word):
+            path = download.fetch(word, settings.sha256, screen)
+            urls[path] = word
+        paths.append(path)
+    for name in settings.from_build:
+        paths.append(builds.newest(settings.output_dir, name))
+        screen.say(f"the newest build of {name} is {paths[-1].name}")
+    found = sources.prepare(paths, settings, urls)
+    wishes = load.Wishes(
         pin=settings.pin,
         activate=settings.activate,
+        keep=settings.keep,
+        keep_in_use=settings.keep_in_use,
+        way=sending.Way(settings.import_method, tuple(settings.store)),
+        rules=settings.parameters,
+        strict=settings.strict,
     )
-    if settings.format == "shell":
-        console.emit({"loaded": rows}, "shell")
-    else:
-        console.emit(rows, settings.format, _COLUMNS)
-    return errors.EXIT_OK
+    series = loader.load(settings.catalog).series
+
+    def do(cloud: connection.Cloud) -> clouds.Rows:
+        return load.Loader(cloud, wishes, series, screen).load(found)
+
+    return clouds.Work(do, "loaded", _COLUMNS)
+
+
+COMMAND = clouds.Command(
+    name="load-trove-image",
+    description="Load guest images into Glance and register their"
+    " datastores in Trove.",
+    epilog=_EXAMPLES,
+    groups=("arch", "datastore", "load"),
+    further=("output_dir",),
+    arguments=_arguments,
+    prepare=_prepare,
+)
+
+main = COMMAND.main
+parser = COMMAND.parser

@@ -100,13 +100,14 @@ def _glance(layout: layouts.Layout, state: states.State) -> Sections:
         **common,
         "DEFAULT": {
             **common["DEFAULT"],
-            "enabled_backends": "files:file",
+            "enabled_backends": "files:file, spare:file",
             "worker_self_reference_url": services.GLANCE.url(
                 state.ports["glance"]
             ),
         },
         "glance_store": {"default_backend": "files"},
         "files": {"filesystem_store_datadir": layout.data / "images"},
+        "spare": {"filesystem_store_datadir": layout.data / "spare"},
         "os_glance_staging_store": {
             "filesystem_store_datadir": layout.data / "staging"
         },

@@ -18,6 +18,7 @@ import time
 import fasteners
 
 from trove_tools import errors
+from trove_tools import liveness
 from trove_tools import process
 from trove_tools.minicloud import conffiles
 from trove_tools.minicloud import databases
@@ -81,9 +82,9 @@ def _status(
 
 def _process(
     layout: layouts.Layout, service: services.Service
-) -> processes.Process | None:
+) -> liveness.Process | None:
     known = processes.recall(layout.record(service.name))
-    return known if known and processes.alive(known) else None
+    return known if known and liveness.alive(known) else None
 
 
 @contextlib.contextmanager
@@ -281,7 +282,7 @@ class _Start:
             cwd=layout.run,
             log=layout.log(service.name),
         )
-        known = processes.identify(child.pid)
+        known = liveness.identify(child.pid)
         if known is not None:
             processes.remember(layout.record(service.name), known)
         self._wait(service, child)

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that outlive the command which started them.
 
-A process id alone says little: after a crash or a reboot it may belong to
-somebody else.  So a process is remembered as id, start time and boot, and
-one that does not agree in all three is never signalled.  Each service is
-the leader of a session; what is left of a session whose leader died counts
-as the service's when it also works in the service's directory.
+One that is not the process which was remembered is never signalled.  Each
+service is the leader of a session; what is left of a session whose leader
+died counts as the service's when it also works in the service's directory.
 """
 
 import collections.abc
@@ -17,6 +15,7 @@ import signal
 import time
 
 from trove_tools import errors
+from trove_tools import liveness
 from trove_tools.minicloud import layout as layouts
 
 _PROC = pathlib.Path("/proc")
@@ -24,66 +23,14 @@ _PAUSE = 0.05
 _KILL_GRACE = 10.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
-    """One process of one boot of this machine.
-
-    :param pid: its id.
-    :param start: when it was started, in ticks since the boot.
-    :param boot: the id of the boot.
-    """
-
-    pid: int
-    start: int
-    boot: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stat:
-    dead: bool
-    session: int
-    start: int
-
-
-def _stat(pid: int) -> _Stat | None:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    # the program's name stands in parentheses and may hold anything
-    fields = text.rpartition(")")[2].split()
-    return _Stat(fields[0] in "ZX", int(fields[3]), int(fields[19]))
-
-
-def _boot() -> str:
-    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-
-
-def identify(pid: int) -> Process | None:
-    """Return the process that has this id now, if there is one."""
-    stat = _stat(pid)
-    return None if stat is None else Process(pid, stat.start, _boot())
-
-
-def alive(process: Process) -> bool:
-    """Tell whether the process still runs."""
-    stat = _stat(process.pid)
-    return (
-        stat is not None
-        and not stat.dead
-        and stat.start == process.start
-        and process.boot == _boot()
-    )
-
-
-def session(process: Process, directory: pathlib.Path) -> list[int]:
+def session(process: liveness.Process, directory: pathlib.Path) -> list[int]:
     """Return the ids of what runs in the session that ``process`` led.
 
     :param directory: the working directory of all of them.
     """
-    if process.boot != _boot():
+    if process.boot != liveness.boot():
         return []
-    leader = _stat(process.pid)
+    leader = liveness.stat(process.pid)
     if leader is not None and leader.start != process.start:
         # an id is given away again only when its session is empty
         return []
@@ -91,7 +38,7 @@ def session(process: Process, directory: pathlib.Path) -> list[int]:
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
-        stat = _stat(int(entry.name))
+        stat = liveness.stat(int(entry.name))
         if (
             stat is not None
             and not stat.dead
@@ -111,7 +58,7 @@ def _works_in(entry: pathlib.Path, directory: pathlib.Path) -> bool:
 
 
 def end(
-    ended: collections.abc.Sequence[Process],
+    ended: collections.abc.Sequence[liveness.Process],
     directory: pathlib.Path,
     grace: float = 10.0,
 ) -> None:
@@ -122,11 +69,11 @@ def end(
     :raises TroveToolsError: not even SIGKILL ended them.
     """
     for process in ended:
-        if alive(process):
+        if liveness.alive(process):
             _signal(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while left := [pid for one in ended for pid in session(one, directory)]:
-        leaderless = not any(alive(process) for process in ended)
+        leaderless = not any(liveness.alive(process) for process in ended)
         if leaderless or time.monotonic() > deadline:
             for pid in left:
                 _signal(pid, signal.SIGKILL)
@@ -145,14 +92,14 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
-def remember(path: pathlib.Path, process: Process) -> None:
+def remember(path: pathlib.Path, process: liveness.Process) -> None:
     """Write a process down."""
     layouts.write_private(path, json.dumps(dataclasses.asdict(process)))
 
 
-def recall(path: pathlib.Path) -> Process | None:
+def recall(path: pathlib.Path) -> liveness.Process | None:
     """Return the process that was written down, if it can be read."""
     try:
-        return Process(**json.loads(path.read_text()))
+        return liveness.Process(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None

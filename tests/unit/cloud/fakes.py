@@ -27,12 +27,15 @@ KEYSTONE = "http://keystone.test/v3"
 GLANCE = "http://glance.test"
 TROVE = "http://trove.test/v1.0/p1"
 
+CONFLICT = "conflict"
+
 _TAGS = ("trove", "mariadb", "11.8")
 
 
 def settings(**given: typing.Any) -> options.Settings:
     """Return the options of ``load-trove-image``, some of them given."""
-    return config.settings(load.declared(), argparse.Namespace(**given))
+    declared = load.COMMAND.declared()
+    return config.settings(declared, argparse.Namespace(**given))
 
 
 def image(
@@ -46,7 +49,8 @@ def image(
         "id": f"image-{number}",
         "name": name,
         "status": "active",
-        "owner": "p1",
+        "owner": "p-service",
+        "updated_at": "2026-01-01T00:00:00Z",
         "tags": list(_TAGS),
         "created_at": f"2026-01-01T00:00:{number:02}Z",
         "visibility": "private",
@@ -76,6 +80,10 @@ class Cloud(fixtures.Fixture):
 
     :ivar images: what Glance has, by id.
     :ivar versions: what Trove has, by id.
+    :ivar parameters: its configuration parameters, by version id.
+    :ivar instances: Trove's; none where it cannot tell.
+    :ivar removed: the ids of images that were there.
+    :ivar projects: what keystone knows of the project service.
     :ivar calls: what was asked of Glance and Trove, as ``METHOD path``.
     :ivar bodies: the JSON bodies of those calls.
     :ivar faults: a regular expression on a call, and the status and text
@@ -91,7 +99,13 @@ class Cloud(fixtures.Fixture):
         self.bodies: list[typing.Any] = []
         self.faults: list[tuple[str, int, str]] = []
         self.sent = b""
-        self.services = {"image": GLANCE, "database": TROVE}
+        self.parameters: dict[str, list[dict[str, typing.Any]]] = {}
+        self.instances: list[dict[str, typing.Any]] | None = None
+        self.removed: set[str] = set()
+        self.projects = [{"id": "p-service", "name": "service"}]
+        self.services = {
+            "identity": KEYSTONE, "image": GLANCE, "database": TROVE,
+        }  # fmt: skip
 
     def _setUp(self) -> None:  # noqa: N802
         clouds = self.directory / "clouds.yaml"
@@ -117,6 +131,10 @@ class Cloud(fixtures.Fixture):
             f"{KEYSTONE}/auth/tokens",
             json=self._token,
             headers={"X-Subject-Token": "token"},
+        )
+        self.wire.get(
+            re.compile(f"{KEYSTONE}/projects"),
+            json=lambda request, context: {"projects": self.projects},
         )
         self.wire.get(f"{GLANCE}/", json=self._glance())
         self.wire.register_uri(
@@ -191,6 +209,13 @@ class Cloud(fixtures.Fixture):
         parts = path.strip("/").split("/")
         if parts[0] == "images":
             answer = self._images(request.method, parts[1:], query, body)
+            if answer == CONFLICT:
+                context.status_code = 409
+                return b"{}"
+        elif parts[1] == "instances":
+            answer = self.instances and {"instances": self.instances}
+        elif "parameters" in parts:
+            answer = self._parameters(request.method, parts[3:], body)
         else:
             answer = self._versions(request.method, parts[2:], body)
         context.status_code = 200 if answer is not None else 404
@@ -206,13 +231,19 @@ class Cloud(fixtures.Fixture):
         if not parts:
             if method == "GET":
                 return {"images": self._find(query)}
-            new = image("", len(self.images) + 1, status="queued", tags=[])
-            self.images[new["id"]] = {**new, **body}
-            return self.images[new["id"]]
+            image_id = body["id"]
+            if image_id in self.images or image_id in self.removed:
+                return CONFLICT
+            number = len(self.images) + len(self.removed) + 1
+            new = image("", number, status="queued", tags=[])
+            del new["owner"]
+            self.images[image_id] = {**new, **body}
+            return self.images[image_id]
         record = self.images.get(parts[0])
         if record is None:
             return None
         if method == "DELETE":
+            self.removed.add(parts[0])
             return self.images.pop(parts[0])
         if method == "PATCH":
             for change in body:
@@ -233,7 +264,7 @@ class Cloud(fixtures.Fixture):
         wanted = {
             name: values[0]
             for name, values in query.items()
-            if name not in ("tag", "sort", "limit")
+            if name not in ("tag", "sort", "limit", "visibility")
         }
         found = [
             record
@@ -243,6 +274,26 @@ class Cloud(fixtures.Fixture):
         ]
         found.sort(key=lambda record: record["created_at"], reverse=True)
         return found[: int(query.get("limit", ["99"])[0])]
+
+    def _parameters(
+        self, method: str, parts: list[str], body: typing.Any
+    ) -> typing.Any:
+        known = self.parameters.setdefault(parts[0], [])
+        if method == "GET":
+            return {"configuration-parameters": known}
+        told = body["configuration-parameter"]
+        known[:] = [each for each in known if each["name"] != told["name"]]
+        shown = {
+            "name": told["name"],
+            "restart_required": bool(told["restart_required"]),
+            "type": told["data_type"],
+        }
+        # no size where it is 0, as Trove answers
+        for name in ("min_size", "max_size"):
+            if told.get(name):
+                shown[name] = told[name]
+        known.append(shown)
+        return shown
 
     def _versions(
         self, method: str, parts: list[str], body: typing.Any

@@ -10,29 +10,38 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools.cloud import activate
 from trove_tools.cloud import connection
+from trove_tools.cloud import glance
+from trove_tools.cloud import listing
 
 
-class ActivateTest(base.TestCase):
+class _Case(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
         self.said = io.StringIO()
         for number, name in enumerate(("10.11", "11.8")):
             tags = ["trove", "mariadb", name]
-            image = fakes.image(f"image of {name}", number, tags=tags)
+            image = fakes.image(
+                f"image of {name}",
+                number,
+                tags=tags,
+                **{glance.KIND: glance.GUEST},
+                **{glance.SERVES: f"mariadb:{name}"},
+            )
             self.cloud.images[image["id"]] = image
             version = fakes.version(name)
             self.cloud.versions[version["id"]] = version
 
+    def activation(self) -> activate.Activation:
+        return activate.Activation(
+            connection.connect(fakes.settings()),
+            console.Console(stream=self.said),
+        )
+
     def activate(
         self, version: str | None = None, datastore: str = "mariadb"
     ) -> dict[str, typing.Any]:
-        return activate.activate(
-            connection.connect(fakes.settings()),
-            datastore,
-            version,
-            console.Console(stream=self.said),
-        )
+        return self.activation().activate(datastore, version)
 
     def refused(
         self, version: str | None = None, datastore: str = "mariadb"
@@ -44,6 +53,8 @@ class ActivateTest(base.TestCase):
         self.assertEqual([], changes)
         return error
 
+
+class ActivateTest(_Case):
     def test_activate(self) -> None:
         row = self.activate("10.11")
         self.assertEqual(
@@ -116,3 +127,67 @@ class ActivateTest(base.TestCase):
         self.cloud.versions["version-11.8"]["image"] = "image-1"
         self.cloud.images["image-1"]["status"] = "deactivated"
         self.assertIn("is deactivated", self.refused("11.8").message)
+
+
+class RollbackTest(_Case):
+    def newer(self, **changes: typing.Any) -> dict[str, typing.Any]:
+        image = {**self.cloud.images["image-1"], "id": "image-2",
+                 "name": "newer", "created_at": "2026-01-01T00:00:02Z",
+                 **changes}  # fmt: skip
+        self.cloud.images["image-2"] = image
+        return image
+
+    def roll_back(self) -> dict[str, typing.Any]:
+        self.cloud.calls.clear()
+        return self.activation().roll_back("mariadb", "11.8")
+
+    def test_by_tags(self) -> None:
+        newer = self.newer()
+        row = self.roll_back()
+        self.assertEqual("image-1", row["image_id"])
+        self.assertEqual("image-2", row["instead_of"])
+        changes = [c for c in self.cloud.calls if not c.startswith("GET")]
+        self.assertEqual(["PATCH /images/image-2"], changes)
+        self.assertEqual([], newer["tags"])
+        self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+        # there is nothing before the first
+        error = self.assertRaises(errors.CloudError, self.roll_back)
+        self.assertIn("no older image", error.message)
+
+    def test_to_one_that_was_pinned(self) -> None:
+        self.newer()
+        self.cloud.images["image-1"]["tags"] = []
+        self.assertEqual("image-1", self.roll_back()["image_id"])
+        tags = self.cloud.images["image-1"]["tags"]
+        self.assertEqual({"trove", "mariadb", "11.8"}, set(tags))
+
+    def test_pinned_versions_go_back(self) -> None:
+        newer = self.newer()
+        version = self.cloud.versions["version-11.8"]
+        version["image"] = "image-2"
+        self.assertEqual("image-1", self.roll_back()["image_id"])
+        self.assertEqual("image-1", version["image"])
+        self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+
+    def test_what_was_withdrawn_is_not_returned_to(self) -> None:
+        self.newer(**{glance.WITHDRAWN: "mariadb:11.8"}, tags=[])
+        newest = {**self.newer(), "id": "image-3",
+                  "created_at": "2026-01-01T00:00:03Z"}  # fmt: skip
+        self.cloud.images["image-3"] = newest
+        self.cloud.images["image-2"].update(
+            {glance.WITHDRAWN: "mariadb:11.8", "tags": []}
+        )
+        self.assertEqual("image-1", self.roll_back()["image_id"])
+
+    def test_list(self) -> None:
+        self.newer(**{glance.AGENT: "26.1.0"})
+        cloud = connection.connect(fakes.settings())
+        rows = listing.rows(cloud, "mariadb", None)
+        self.assertEqual(["11.8", "10.11"], [row["version"] for row in rows])
+        self.assertEqual("newer", rows[0]["image"])
+        self.assertEqual("26.1.0", rows[0]["agent_version"])
+        self.assertEqual("image-1", rows[0]["previous_id"])
+        self.assertIsNone(rows[1]["previous"])
+        self.assertEqual([], listing.rows(cloud, "other", None))
+        (row,) = listing.rows(cloud, None, "10.11")
+        self.assertEqual("image of 10.11", row["image"])

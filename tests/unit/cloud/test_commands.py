@@ -17,8 +17,9 @@ class CommandsTest(base.TestCase):
         # the commands take SIGTERM over, which is the tests' own again after
         before = signal.getsignal(signal.SIGTERM)
         self.addCleanup(signal.signal, signal.SIGTERM, before)
-        self.useFixture(fakes.Cloud(self.temp_dir()))
+        self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
         path = self.temp_dir() / "trove-mariadb.qcow2"
+        self.home = str(path.parent)
         path.write_bytes(images.qcow2())
         images.describe(path)
         self.path = str(path)
@@ -47,17 +48,42 @@ class CommandsTest(base.TestCase):
         self.assertEqual(0, load.main([self.path, "-f", "shell"]))
         lines = self.printed().splitlines()
         self.assertIn("LOADED_COUNT=1", lines)
-        self.assertIn("LOADED_0_IMAGE_ID=image-1", lines)
+        self.assertIn(f"LOADED_0_IMAGE_ID={self.image_id()}", lines)
         self.assertIn("LOADED_0_ACTIVE=false", lines)
         self.assertEqual(0, activate.main(["mariadb:11.8", "-f", "shell"]))
         self.assertIn("ACTIVATED_DEFAULT=true", self.printed().splitlines())
 
     def test_table(self) -> None:
         self.assertEqual(0, load.main([self.path, "--activate"]))
-        self.assertIn("image-1", self.printed())
+        self.assertIn(self.image_id(), self.printed())
         self.assertIn("datastore version mariadb:11.8: created", self.said())
         self.assertEqual(0, activate.main(["mariadb"]))
-        self.assertIn("image-1", self.printed())
+        self.assertIn(self.image_id(), self.printed())
+        self.assertEqual(0, activate.main(["--list"]))
+        self.assertIn("trove-mariadb", self.printed())
+
+    def image_id(self) -> str:
+        (image_id,) = self.cloud.images
+        return image_id
+
+    def test_a_dry_run_prints_calls(self) -> None:
+        self.assertEqual(0, load.main([self.path, "--dry-run", "-f", "json"]))
+        calls = json.loads(self.printed())
+        self.assertEqual(
+            [("Glance", "POST"), ("Glance", "PUT"), ("Glance", "PATCH"),
+             ("Trove", "POST")],
+            [(call["service"], call["method"]) for call in calls],
+        )  # fmt: skip
+        self.assertEqual({}, self.cloud.images)
+
+    def test_from_build(self) -> None:
+        argv = ["--from-build", "mariadb:11.8", "--output-dir", self.home]
+        self.assertEqual(0, load.main([*argv, "-f", "json"]))
+        self.assertEqual("sent", json.loads(self.printed())[0]["upload"])
+        self.assertIn("newest build of mariadb:11.8 is trove", self.said())
+        argv[1] = "mysql"
+        self.assertEqual(2, load.main(argv))
+        self.assertIn("no image of mysql", self.said())
 
     def test_options_come_from_the_environment_too(self) -> None:
         self.set_env(TROVE_TOOLS_ACTIVATE="yes", TROVE_TOOLS_FORMAT="json")
@@ -71,6 +97,9 @@ class CommandsTest(base.TestCase):
             (2, load.main, [self.path, "--visibility", "all"], "all"),
             (4, load.main, [self.path, "--os-region-name", "x"], "Trove"),
             (2, activate.main, [], "DATASTORE"),
+            (2, activate.main, ["--rollback", "mariadb"], "which version"),
+            (2, activate.main, ["--rollback", "--list"], "changes nothing"),
+            (2, load.main, ["http://x/y"], "its digest is not said"),
             (2, activate.main, [":11.8"], "names no datastore version"),
             (2, activate.main, ["mariadb"], "knows no datastore"),
         ):

@@ -1,33 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in Glance: what is sent, in which order, and what is left."""
+"""Images in Glance: what is compared, found and changed."""
 
 import hashlib
-import io
+import json
+import re
 import typing
 
 from tests import base
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images as files
-from trove_tools import console
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
 from trove_tools.cloud import imagefile
+from trove_tools.cloud import retrying
 
 DESCRIPTION = glance.Description(
     tags=("trove", "mariadb", "11.8"),
     fields={"name": "new", "min_disk": 3, glance.SHA256: "2"},
+    serves=("mariadb:11.8",),
 )
 
 
 class ChangesTest(base.TestCase):
     def test_nothing(self) -> None:
         record = {"tags": ["11.8", "x", "mariadb", "trove"],
-                  "more": 1, **DESCRIPTION.fields}  # fmt: skip
+                  "more": 1, **DESCRIPTION.fields,
+                  glance.SERVES: "a:1,mariadb:11.8"}  # fmt: skip
         self.assertEqual([], glance.changes(record, DESCRIPTION))
 
     def test_all(self) -> None:
-        record = {"tags": ["x"], "name": "old", glance.UPLOADING: "2"}
+        record = {"tags": ["x"], "name": "old", glance.UPLOADING: "2",
+                  glance.SERVES: "a:1",
+                  glance.WITHDRAWN: "mariadb:11.8,a:1"}  # fmt: skip
         self.assertEqual(
             [
                 {"op": "replace", "path": "/tags",
@@ -36,166 +41,120 @@ class ChangesTest(base.TestCase):
                 {"op": "add", "path": "/min_disk", "value": 3},
                 {"op": "add", "path": f"/{glance.SHA256}", "value": "2"},
                 {"op": "remove", "path": f"/{glance.UPLOADING}"},
+                {"op": "replace", "path": f"/{glance.WITHDRAWN}",
+                 "value": "a:1"},
+                {"op": "replace", "path": f"/{glance.SERVES}",
+                 "value": "a:1,mariadb:11.8"},
             ],
             glance.changes(record, DESCRIPTION),
         )  # fmt: skip
+
+    def test_withdrawal(self) -> None:
+        record = {"tags": ["trove", "a", "1", "mine"], glance.SERVES: "a:1"}
+        patch = glance.withdrawal(record, "a:1", ("trove", "a", "1"))
+        self.assertEqual(
+            [
+                {"op": "replace", "path": "/tags", "value": ["mine"]},
+                {"op": "add", "path": f"/{glance.WITHDRAWN}", "value": "a:1"},
+            ],
+            patch,
+        )
+        # made already, as when the answer was lost
+        done = {"tags": ["mine"], glance.WITHDRAWN: "a:1"}
+        self.assertEqual([], glance.withdrawal(done, "a:1", ("a",)))
 
 
 class ImagesTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
-        path = self.temp_dir() / "new.qcow2"
-        path.write_bytes(files.qcow2())
-        self.data = path.read_bytes()
-        self.content = glance.Content(
-            imagefile.inspect(path),
-            hashlib.sha256(self.data).hexdigest(),
-            hashlib.sha512(self.data).hexdigest(),
-        )
-        self.patch_object(glance, "_PAUSE", 0)
-        self.said = io.StringIO()
-        screen = console.Console(stream=self.said)
-        self.images = glance.Images(
-            connection.connect(fakes.settings()), screen
-        )
+        self.patch_object(retrying, "PAUSE", 0)
+        self.images = glance.Images(connection.connect(fakes.settings()))
 
-    def upload(self) -> str:
-        return self.images.upload(self.content, DESCRIPTION)
-
-    def refused(self) -> errors.CloudError:
-        return self.assertRaises(errors.CloudError, self.upload)
-
-    def test_upload(self) -> None:
-        image_id = self.upload()
-        self.assertEqual(
-            [
-                "POST /images",
-                f"PUT /images/{image_id}/file",
-                f"GET /images/{image_id}",
-                f"PATCH /images/{image_id}",
-            ],
-            self.cloud.calls,
-        )
-        self.assertEqual(self.data, self.cloud.sent)
-        record = self.cloud.images[image_id]
-        self.assertEqual(DESCRIPTION.fields["name"], record["name"])
-        self.assertEqual("qcow2", record["disk_format"])
-        self.assertEqual(list(DESCRIPTION.tags), record["tags"])
-        self.assertNotIn(glance.UPLOADING, record)
-        self.assertIn("sending new.qcow2", self.said.getvalue())
-
-    def test_nothing_of_it_can_be_found_before_it_is_complete(self) -> None:
-        self.upload()
-        created = self.cloud.bodies[0]
-        self.assertEqual("private", created["visibility"])
-        self.assertEqual(self.content.sha256, created[glance.UPLOADING])
-        for name in ("tags", glance.SHA256):
-            self.assertNotIn(name, created)
-
-    def test_other_bytes_arrive(self) -> None:
-        def serve(request: typing.Any, context: typing.Any) -> bytes:
-            if request.method == "GET":
-                record = self.cloud.images["image-1"]
-                record["os_hash_value"] = "bad"
-            return original(request, context)
-
-        original = self.cloud._serve
-        self.cloud.wire.register_uri(
-            "GET", f"{fakes.GLANCE}/v2/images/image-1", content=serve
-        )
-        self.assertIn("sha512 bad", self.refused().message)
-        self.assertEqual({}, self.cloud.images)
-
-    def test_each_failing_step_leaves_nothing(self) -> None:
-        for call, status in (
-            ("POST .*", 403),
-            ("PUT .*", 413),
-            ("PUT .*", 500),
-            ("GET .*", 500),
-            ("PATCH .*", 409),
-        ):
-            self.cloud.faults = [(call, status, "no!")]
-            error = self.refused()
-            self.assertIn(f"Glance answered {status}: no!", error.message)
-            self.assertEqual({}, self.cloud.images, call)
-
-    def test_too_large(self) -> None:
-        self.cloud.faults = [("PUT .*", 413, "too large")]
-        self.assertIn("image_size_cap", self.refused().hint or "")
-
-    def test_interrupted(self) -> None:
-        def interrupt(progress: console.Progress, amount: int) -> None:
-            raise KeyboardInterrupt
-
-        self.patch_object(console.Progress, "advance", interrupt)
-        self.images._screen.quiet = True
-        self.assertRaises(KeyboardInterrupt, self.upload)
-        self.assertEqual({}, self.cloud.images)
-
-    def test_removal_is_tried_again(self) -> None:
-        def fail_once(request: typing.Any, context: typing.Any) -> bytes:
-            tries.append(request)
-            if len(tries) == 1:
-                context.status_code = 500
-                return b""
-            return original(request, context)
-
-        tries: list[typing.Any] = []
-        original = self.cloud._serve
-        self.cloud.wire.register_uri(
-            "DELETE", f"{fakes.GLANCE}/v2/images/image-1", content=fail_once
-        )
-        self.cloud.faults = [("PUT .*", 413, "too large")]
-        self.refused()
-        self.assertEqual(2, len(tries))
-        self.assertEqual({}, self.cloud.images)
-        self.assertNotIn("still in Glance", self.said.getvalue())
-
-    def test_removed_by_somebody_else(self) -> None:
-        self.cloud.faults = [("PUT .*", 410, ""), ("DELETE .*", 404, "")]
-        self.refused()
-        self.assertNotIn("still in Glance", self.said.getvalue())
-
-    def test_what_cannot_be_removed_is_named(self) -> None:
-        self.cloud.faults = [("PUT .*|DELETE .*", 500, "broken")]
-        self.refused()
-        self.assertIn("openstack image delete image-1", self.said.getvalue())
-
-    def test_image_is_gone_after_sending(self) -> None:
-        self.cloud.faults = [("GET .*", 404, "gone")]
-        self.assertIn("gone", self.refused().message)
-
-    def test_copies(self) -> None:
-        stored = {
-            glance.SHA256: self.content.sha256,
-            "size": len(self.data),
-            "os_hash_algo": "sha512",
-            "os_hash_value": self.content.sha512,
-        }
-        for number, changes in enumerate(
-            (
-                {},
-                {"owner": "somebody"},
-                {"os_hash_value": "other"},
-                {"status": "queued"},
-                {glance.SHA256: "other"},
-                {},
-            )
-        ):
-            record = fakes.image("new", number, **{**stored, **changes})
-            self.cloud.images[record["id"]] = record
-        found = [each["id"] for each in self.images.copies(self.content)]
-        self.assertEqual(["image-5", "image-0"], found)
+    def add(self, number: int, **changes: typing.Any) -> None:
+        changes.setdefault(glance.KIND, glance.GUEST)
+        record = fakes.image("x", number, **changes)
+        self.cloud.images[record["id"]] = record
 
     def test_the_newest_is_served(self) -> None:
         self.assertIsNone(self.images.served(DESCRIPTION.tags))
         for number, tags in ((1, DESCRIPTION.tags), (2, DESCRIPTION.tags),
                              (3, ("trove", "mariadb"))):  # fmt: skip
-            record = fakes.image("x", number, tags=list(tags))
-            self.cloud.images[record["id"]] = record
+            self.add(number, tags=list(tags))
         served = self.images.served(DESCRIPTION.tags)
         self.assertEqual("image-2", served and served["id"])
+
+    def test_ours(self) -> None:
+        self.add(1, status="queued")
+        self.add(2, owner="somebody")
+        self.add(3, **{glance.KIND: None})
+        self.add(4)
+        found = [record["id"] for record in self.images.ours()]
+        self.assertEqual(["image-4", "image-1"], found)
+
+    def test_pages(self) -> None:
+        self.add(1)
+        served = self.cloud._serve
+
+        def page(request: typing.Any, context: typing.Any) -> bytes:
+            if "marker=image-1" in request.url:
+                return b'{"images": [{"id": "image-0"}]}'
+            answer = json.loads(served(request, context))
+            return json.dumps({**answer, "next": "/v2/images?x"}).encode()
+
+        self.cloud.wire.register_uri(
+            "GET", f"{fakes.GLANCE}/v2/images", content=page
+        )
+        found = [record["id"] for record in self.images.ours()]
+        self.assertEqual(["image-1", "image-0"], found)
+
+    def fail_once(self, method: str, after: bool) -> list[str]:
+        """Make a call fail the first time, before or after it worked."""
+
+        def fail(request: typing.Any, context: typing.Any) -> bytes:
+            tries.append(method)
+            answer = b"" if len(tries) == 1 and not after else None
+            if answer is None:
+                answer = served(request, context)
+            if len(tries) == 1:
+                context.status_code = 503
+            return answer
+
+        tries: list[str] = []
+        served = self.cloud._serve
+        self.cloud.wire.register_uri(
+            method, re.compile(f"{fakes.GLANCE}/v2/images/"), content=fail
+        )
+        return tries
+
+    def test_an_update_whose_answer_was_lost(self) -> None:
+        for number, after in enumerate((False, True)):
+            self.add(number, **{glance.UPLOADING: "me"})
+            tries = self.fail_once("PATCH", after)
+            record = self.cloud.images[f"image-{number}"]
+            self.assertTrue(self.images.update(dict(record), DESCRIPTION))
+            self.assertEqual(1 if after else 2, len(tries))
+            self.assertEqual("new", record["name"])
+            self.assertNotIn(glance.UPLOADING, record)
+
+    def test_a_removal_whose_answer_was_lost(self) -> None:
+        for after in (False, True):
+            self.add(1)
+            tries = self.fail_once("DELETE", after)
+            self.images.delete("image-1")
+            self.assertEqual(2, len(tries))
+            self.assertEqual({}, self.cloud.images)
+
+    def test_an_image_that_is_gone(self) -> None:
+        self.assertIsNone(self.images.get("image-9"))
+        self.images.delete("image-9")
+        error = self.assertRaises(
+            errors.CloudError,
+            self.images.update,
+            fakes.image("x", 9),
+            DESCRIPTION,
+        )
+        self.assertIn("404", error.message)
 
 
 class ContentTest(base.TestCase):

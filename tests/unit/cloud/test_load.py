@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a load intends, and what it does to the cloud."""
+"""What a load does to the cloud."""
 
+import hashlib
 import io
-import json
 import pathlib
 import typing
 
@@ -11,236 +11,80 @@ from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import verified
+from trove_tools.catalog import loader
 from trove_tools.cloud import connection
+from trove_tools.cloud import glance
 from trove_tools.cloud import load
-from trove_tools.cloud import trove
+from trove_tools.cloud import retrying
+from trove_tools.cloud import sending
+from trove_tools.cloud import serving
+from trove_tools.cloud import sources
+from trove_tools.cloud import upload
+
+NAME = "mariadb:11.8"
 
 
-class _Case(base.TestCase):
+class LoadTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.path = self.temp_dir() / "trove-mariadb.qcow2"
-        self.path.write_bytes(images.qcow2())
-
-    def prepare(
-        self, *paths: pathlib.Path, **given: typing.Any
-    ) -> list[load.Source]:
-        return load.prepare(paths or (self.path,), fakes.settings(**given))
-
-
-class PrepareTest(_Case):
-    def refused(self, **given: typing.Any) -> errors.TroveToolsError:
-        error = self.assertRaises(
-            errors.TroveToolsError, self.prepare, **given
-        )
-        self.assertTrue(error.hint)
-        return error
-
-    def test_manifest(self) -> None:
-        made = images.describe(self.path)
-        (source,) = self.prepare()
-        self.assertEqual(made.image["sha256"], source.content.sha256)
-        self.assertEqual(made.image["sha512"], source.content.sha512)
-        self.assertEqual(
-            (trove.Target("mariadb", "11.8", "mariadb"),), source.targets
-        )
-        self.assertEqual(("trove", "mariadb", "11.8"), source.description.tags)
-        self.assertEqual(
-            {
-                "name": "trove-mariadb",
-                "min_disk": 3,
-                "min_ram": 1024,
-                "os_type": "linux",
-                "hw_rng_model": "virtio",
-                "architecture": "x86_64",
-                "os_distro": "debian",
-                "os_version": "13",
-                "trove_tools_sha256": made.image["sha256"],
-                "trove_tools_build_id": "b1",
-                "trove_tools_series": "2026.2",
-                "trove_tools_agent_version": "26.0.0",
-                "trove_tools_dev": "false",
-            },
-            source.description.fields,
-        )
-
-    def test_no_disk_is_smaller_than_its_datastore_needs(self) -> None:
-        entry = images.datastore("mariadb", "11.8", min_disk=9)
-        images.describe(self.path, datastores=(entry,))
-        (source,) = self.prepare()
-        self.assertEqual(9, source.description.fields["min_disk"])
-
-    def verified(self, **values: typing.Any) -> None:
-        made = images.describe(self.path)
-        record = {"sha256": made.image["sha256"], "level": "agent",
-                  "tier": "vm", "ok": True, **values}  # fmt: skip
-        verified.path(self.path).write_text(json.dumps(record))
-
-    def test_verified(self) -> None:
-        self.verified()
-        (source,) = self.prepare(require_verified=True)
-        self.assertEqual("agent (vm)", str(source.proof))
-
-    def test_not_verified(self) -> None:
-        images.describe(self.path)
-        (source,) = self.prepare()
-        self.assertIsNone(source.proof)
-        error = self.refused(require_verified=True)
-        self.assertIn("was not verified as it is now", error.message)
-        self.assertIn("trove-image-builder verify", error.hint or "")
-
-    def test_verified_but_not_well_enough(self) -> None:
-        for values, message in (
-            ({"ok": False}, "failed its verification"),
-            ({"tier": "namespace"}, "was never booted"),
-            ({"sha256": "0"}, "was not verified as it is now"),
-        ):
-            self.verified(**values)
-            self.prepare()
-            error = self.refused(require_verified=True)
-            self.assertIn(message, error.message)
-
-    def test_visibility(self) -> None:
-        images.describe(self.path)
-        (source,) = self.prepare(visibility="public")
-        self.assertEqual("public", source.description.fields["visibility"])
-
-    def test_several_datastores(self) -> None:
-        entries = (
-            images.datastore("mariadb", "11.8"),
-            images.datastore("mysql", "8.4", min_ram=4096),
-        )
-        images.describe(self.path, datastores=entries)
-        (source,) = self.prepare()
-        self.assertEqual(
-            ("trove", "mariadb", "11.8", "mysql", "8.4"),
-            source.description.tags,
-        )
-        self.assertEqual(4096, source.description.fields["min_ram"])
-        (source,) = self.prepare(datastore="mysql")
-        self.assertEqual("mysql", source.targets[0].datastore)
-        self.assertEqual(1, len(source.targets))
-        self.assertIn(
-            "mariadb:11.8, mysql:8.4", self.refused(datastore="x").hint or ""
-        )
-
-    def test_pinned_images_carry_no_tags(self) -> None:
-        entry = images.datastore("mariadb", "a version beyond 20 letters")
-        images.describe(self.path, datastores=(entry,))
-        self.assertIn("--pin", self.refused().hint or "")
-        (source,) = self.prepare(pin=True)
-        self.assertEqual((), source.description.tags)
-
-    def test_truncated(self) -> None:
-        images.describe(self.path)
-        with open(self.path, "r+b") as stream:
-            stream.truncate(self.path.stat().st_size - 100)
-        error = self.refused()
-        self.assertIsInstance(error, errors.ImageError)
-        self.assertIn("truncated", error.message)
-
-    def test_larger_than_built(self) -> None:
-        images.describe(self.path)
-        with open(self.path, "ab") as stream:
-            stream.write(b"x")
-        self.assertIn("not what was built", self.refused().message)
-
-    def test_other_bytes_than_built(self) -> None:
-        images.describe(self.path)
-        with open(self.path, "r+b") as stream:
-            stream.seek(-1, 2)
-            stream.write(b"x")
-        error = self.refused()
-        self.assertIsInstance(error, errors.ImageError)
-        self.assertIn("its sha256 is", error.message)
-
-    def test_development_image_is_never_made_public(self) -> None:
-        images.describe(self.path, dev=True)
-        for visibility in ("public", "community"):
-            error = self.refused(visibility=visibility)
-            self.assertIn(f"never made {visibility}", error.message)
-        self.prepare(visibility="shared")
-        self.prepare()
-
-    def test_datastore_without_a_manager(self) -> None:
-        entry = images.datastore("mongodb", "8", manager=None)
-        images.describe(self.path, datastores=(entry,))
-        self.assertIn("--manager", self.refused().hint or "")
-        (source,) = self.prepare(manager="mine")
-        self.assertEqual("mine", source.targets[0].manager)
-
-    def test_no_manifest(self) -> None:
-        (source,) = self.prepare(
-            datastore="mariadb", version="11.8", os="debian-13", arch="arm64"
-        )
-        fields = source.description.fields
-        self.assertEqual(
-            ("aarch64", "debian", "13"),
-            tuple(
-                fields[name]
-                for name in ("architecture", "os_distro", "os_version")
-            ),
-        )
-        self.assertEqual("mariadb", source.targets[0].manager)
-        self.assertNotIn("trove_tools_build_id", fields)
-
-    def test_no_manifest_and_not_said_what_it_is(self) -> None:
-        for given in ({}, {"datastore": "mariadb"}, {"version": "11.8"}):
-            error = self.refused(**given)
-            self.assertEqual(2, error.exit_status)
-            self.assertIn("trove-mariadb.d/manifest.json", error.message)
-            self.assertIn("--datastore NAME --version", error.hint or "")
-
-    def test_unknown_datastore(self) -> None:
-        error = self.refused(datastore="maridb", version="1")
-        self.assertEqual(2, error.exit_status)
-        self.assertIn("did you mean mariadb?", error.hint or "")
-        (source,) = self.prepare(
-            datastore="mine", version="1", manager="mariadb"
-        )
-        self.assertEqual(0, source.description.fields["min_ram"])
-
-    def test_guest_system_without_version(self) -> None:
-        self.refused(datastore="mariadb", version="11.8", os="debian")
-
-    def test_one_bad_file_among_good_ones(self) -> None:
-        images.describe(self.path)
-        bad = self.path.with_name("bad.qcow2")
-        bad.write_bytes(b"bad")
-        self.assertRaises(errors.ImageError, self.prepare, self.path, bad)
-
-
-class LoadTest(_Case):
-    def setUp(self) -> None:
-        super().setUp()
-        images.describe(self.path)
+        self.directory = self.temp_dir()
+        self.set_env(HOME=str(self.directory))
+        self.path = self.build("trove-mariadb")
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
+        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(upload, "_PAUSE", 0)
         self.said = io.StringIO()
 
-    def load(self, **given: typing.Any) -> typing.Any:
-        sources = self.prepare(**given)
+    def build(self, name: str, **changes: typing.Any) -> pathlib.Path:
+        """Return a new image, unlike every other one."""
+        path = self.directory / f"{name}.qcow2"
+        data = hashlib.sha256(name.encode()).digest() * 2048
+        path.write_bytes(images.qcow2(data=data))
+        images.describe(path, **changes)
+        return path
+
+    def load(
+        self,
+        path: pathlib.Path | None = None,
+        planned: list[connection.Change] | None = None,
+        **given: typing.Any,
+    ) -> typing.Any:
+        options = fakes.settings(parameters="none", **given)
+        found = sources.prepare([path or self.path], options)
         screen = console.Console(stream=self.said)
         self.cloud.calls.clear()
-        rows = load.load(
-            connection.connect(fakes.settings()),
-            sources,
-            screen,
-            pin=given.get("pin", False),
-            activate=given.get("activate", False),
+        wishes = load.Wishes(
+            pin=options.pin,
+            activate=options.activate,
+            keep=options.keep,
+            keep_in_use=options.keep_in_use,
+            way=sending.Way(options.import_method, tuple(options.store)),
+            rules=options.parameters,
+            strict=options.strict,
         )
+        cloud = connection.connect(options, planned=planned)
+        series = loader.load().series
+        (row,) = load.Loader(cloud, wishes, series, screen).load(found)
         self.changes = [
             call for call in self.cloud.calls if not call.startswith("GET")
         ]
-        return rows[0]
+        return row
+
+    def image(self) -> typing.Any:
+        (image,) = self.cloud.images.values()
+        return image
 
     def test_new(self) -> None:
         row = self.load()
+        image = self.image()
         self.assertEqual(("sent", "created"), self.what(row))
-        self.assertEqual("image-1", row["image_id"])
+        self.assertEqual(image["id"], row["image_id"])
         self.assertEqual("version-11.8", row["version_id"])
         self.assertEqual((False, False), (row["active"], row["default"]))
         self.assertFalse(row["pinned"])
+        self.assertEqual("p-service", image["owner"])
+        self.assertEqual(NAME, image[glance.SERVES])
+        self.assertNotIn(glance.UPLOADING, image)
 
     def what(self, row: typing.Any) -> tuple[str, str]:
         return row["upload"], row["registration"]
@@ -251,6 +95,15 @@ class LoadTest(_Case):
         self.assertEqual(("unchanged", "unchanged"), self.what(row))
         self.assertEqual([], self.changes)
         self.assertIn("nothing to send", self.said.getvalue())
+
+    def test_activation_comes_last(self) -> None:
+        row = self.load(activate=True)
+        self.assertEqual((True, True), (row["active"], row["default"]))
+        self.assertEqual(
+            ["POST /mgmt/datastore-versions",
+             "PATCH /mgmt/datastore-versions/version-11.8"],
+            self.changes[-2:],
+        )  # fmt: skip
 
     def test_activate_what_is_loaded(self) -> None:
         self.load()
@@ -267,24 +120,56 @@ class LoadTest(_Case):
 
     def test_only_the_description_differs(self) -> None:
         self.load()
-        self.cloud.images["image-1"]["min_ram"] = 1
+        image = self.image()
+        image["min_ram"] = 1
         self.assertEqual("changed", self.load()["upload"])
-        self.assertEqual(["PATCH /images/image-1"], self.changes)
+        self.assertEqual([f"PATCH /images/{image['id']}"], self.changes)
         self.assertEqual("unchanged", self.load()["upload"])
 
-    def test_an_older_copy_is_sent_again(self) -> None:
+    def test_an_older_build_is_served_again_without_sending_it(self) -> None:
+        first = self.load()
+        for name in ("second", "third"):
+            self.load(self.build(name), keep=9)
+        row = self.load(keep=9)
+        self.assertEqual(("changed", "unchanged"), self.what(row))
+        self.assertEqual(first["image_id"], row["image_id"])
+        self.assertEqual(first["image_id"], self.served())
+        # the one that was served gave way last
+        patched = [call.rpartition("/")[2] for call in self.changes]
+        newest = max(
+            self.cloud.images.values(), key=lambda each: each["created_at"]
+        )
+        self.assertEqual(2, len(patched))
+        self.assertEqual(newest["id"], patched[-1])
+        self.assertEqual(NAME, newest[glance.WITHDRAWN])
+        # and the newer one again
+        self.load(self.build("third"), keep=9)
+        self.assertEqual(newest["id"], self.served())
+        self.assertNotIn(glance.WITHDRAWN, newest)
+
+    def served(self) -> str:
+        tags = {"trove", "mariadb", "11.8"}
+        found = max(
+            (each["created_at"], each["id"])
+            for each in self.cloud.images.values()
+            if tags <= set(each["tags"])
+        )
+        return str(found[1])
+
+    def test_behind_a_newer_image_of_others_it_is_sent_again(self) -> None:
         self.load()
         newer = fakes.image("newer", 2)
         self.cloud.images["image-2"] = newer
         row = self.load()
         self.assertEqual(("sent", "unchanged"), self.what(row))
-        self.assertEqual("image-3", row["image_id"])
+        self.assertEqual(row["image_id"], self.served())
         self.assertEqual("unchanged", self.load()["upload"])
+        self.assertIn("image-2", self.cloud.images)
 
     def test_pinned(self) -> None:
         row = self.load(pin=True)
         self.assertTrue(row["pinned"])
-        self.assertEqual([], self.cloud.images["image-1"]["tags"])
+        self.assertEqual([], self.image()["tags"])
         # another image with its tags does not matter to a pinned one
         self.cloud.images["image-2"] = fakes.image("newer", 2)
         row = self.load(pin=True)
@@ -316,5 +201,108 @@ class LoadTest(_Case):
 
     def test_images_of_others_are_not_used(self) -> None:
         self.load()
-        self.cloud.images["image-1"]["owner"] = "somebody"
+        self.image()["owner"] = "somebody"
         self.assertEqual("sent", self.load()["upload"])
+
+    def test_older_images_are_removed(self) -> None:
+        for name in ("one", "two", "three"):
+            self.load(self.build(name))
+        names = {each["name"] for each in self.cloud.images.values()}
+        self.assertEqual({"two", "three"}, names, self.said.getvalue())
+        self.assertIn("removed the older image one", self.said.getvalue())
+
+    def test_an_older_image_that_another_version_is_pinned_to(self) -> None:
+        self.load(self.build("one"))
+        pinned = fakes.version("10.11", image=self.image()["id"])
+        self.cloud.versions[pinned["id"]] = pinned
+        for name in ("two", "three"):
+            self.load(self.build(name))
+        self.assertEqual(3, len(self.cloud.images))
+        self.assertIn("10.11 is registered with it", self.said.getvalue())
+
+    def test_what_was_given_up_is_finished(self) -> None:
+        self.load()
+        image = self.image()
+        tags, image["tags"] = image["tags"], []
+        image[glance.UPLOADING] = "of a process that has ended"
+        image["updated_at"] = "2026-01-01T00:00:00Z"
+        row = self.load()
+        self.assertEqual("changed", row["upload"])
+        self.assertEqual(image["id"], row["image_id"])
+        self.assertEqual(tags, image["tags"])
+        self.assertNotIn(glance.UPLOADING, image)
+
+    def test_what_was_given_up_halfway_is_removed(self) -> None:
+        self.load()
+        old = self.image()
+        old[glance.UPLOADING] = "of a process that has ended"
+        old["status"] = "queued"
+        row = self.load()
+        self.assertEqual("sent", row["upload"])
+        self.assertEqual([row["image_id"]], list(self.cloud.images))
+
+    def test_what_another_build_left_is_removed(self) -> None:
+        self.load()
+        self.image()[glance.UPLOADING] = "of a process that has ended"
+        row = self.load(self.build("another"))
+        self.assertEqual([row["image_id"]], list(self.cloud.images))
+        self.assertIn("an unfinished load", self.said.getvalue())
+
+    def test_tags_that_would_serve_another_version(self) -> None:
+        other = fakes.version("5.5", image_tags=["trove", "mariadb"])
+        self.cloud.versions[other["id"]] = other
+        error = self.assertRaises(errors.CloudError, self.load)
+        self.assertIn("mariadb:5.5 would get this image", error.message)
+        self.assertEqual({}, self.cloud.images)
+        self.assertTrue(self.load(pin=True)["pinned"])
+
+    def test_series(self) -> None:
+        path = self.build("old", series={"name": "2025.1", "trove": "24"})
+        self.load(path)
+        self.assertIn("built for Trove 2025.1", self.said.getvalue())
+        error = self.assertRaises(
+            errors.ImageError, self.load, path, strict=True
+        )
+        self.assertIn("does not fit", error.message)
+
+    def test_a_dry_run_changes_nothing(self) -> None:
+        self.load(self.build("one"))
+        self.load(self.build("two"))
+        planned: list[connection.Change] = []
+        self.load(planned=planned)
+        self.assertEqual([], self.changes)
+        self.assertEqual(
+            ["POST", "PUT", "PATCH", "DELETE"],
+            [change.method for change in planned],
+        )
+        self.assertEqual(2, len(self.cloud.images))
+        planned.clear()
+        self.load(self.build("two"), planned=planned)
+        self.assertEqual([], planned)
+
+    def test_a_dry_run_in_an_empty_cloud(self) -> None:
+        planned: list[connection.Change] = []
+        row = self.load(planned=planned, activate=True)
+        self.assertEqual(("sent", "created"), self.what(row))
+        self.assertEqual({}, self.cloud.images)
+        self.assertEqual({}, self.cloud.versions)
+        self.assertEqual(
+            ["POST", "PUT", "PATCH", "POST", "PATCH"],
+            [change.method for change in planned],
+        )
+
+    def test_two_versions_that_share_their_tags(self) -> None:
+        entries = [
+            images.datastore(*name.split(":"), manager="mariadb")
+            for name in ("mariadb:11.8", "mysql:11.8", "mariadb:11")
+        ]
+        path = self.build("both", datastores=tuple(entries))
+        self.assertRaises(ValueError, self.load, path)
+        (image,) = self.cloud.images.values()
+        error = self.assertRaises(
+            errors.CloudError,
+            serving.withdraw,
+            glance.Images(connection.connect(fakes.settings())),
+            image, NAME, ("trove", "mariadb", "11.8"),
+        )  # fmt: skip
+        self.assertIn("it also serves", error.message)

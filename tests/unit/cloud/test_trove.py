@@ -5,6 +5,7 @@ from tests import base
 from tests.unit.cloud import fakes
 from trove_tools import errors
 from trove_tools.cloud import connection
+from trove_tools.cloud import retrying
 from trove_tools.cloud import trove
 
 TARGET = trove.Target("mariadb", "11.8", "mariadb")
@@ -68,15 +69,14 @@ class RegisterTest(base.TestCase):
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
         found = connection.connect(fakes.settings())
         self.versions = trove.Versions(found.databases)
+        self.patch_object(retrying, "PAUSE", 0)
 
     def add(self, name: str, **changes: object) -> None:
         record = fakes.version(name, **changes)
         self.cloud.versions[record["id"]] = record
 
-    def register(
-        self, image_id: str | None = None, activate: bool = False
-    ) -> str:
-        record, how = self.versions.register(TARGET, image_id, activate)
+    def register(self, image_id: str | None = None) -> str:
+        record, how = self.versions.register(TARGET, image_id)
         self.assertEqual("11.8", record["name"])
         return how
 
@@ -98,12 +98,26 @@ class RegisterTest(base.TestCase):
             self.cloud.bodies[1],
         )
 
-    def test_new_pinned_and_active(self) -> None:
-        self.assertEqual("created", self.register("i", activate=True))
+    def test_new_and_pinned(self) -> None:
+        self.assertEqual("created", self.register("i"))
         sent = self.cloud.bodies[1]["version"]
         self.assertNotIn("image_tags", sent)
         self.assertEqual("i", sent["image"])
-        self.assertEqual((True, True), (sent["active"], sent["default"]))
+
+    def test_activate(self) -> None:
+        self.add("11.8", active=True)
+        (record,) = self.versions.all()
+        record, changed = self.versions.activate(record)
+        self.assertTrue(changed and record["default"])
+        self.assertEqual({"default": True}, self.cloud.bodies[1])
+        self.assertFalse(self.versions.activate(record)[1])
+
+    def test_registered_by_another_load_meanwhile(self) -> None:
+        before = self.versions.all()
+        self.add("11.8")
+        self.cloud.faults = [("POST .*", 400, "it already exists.")]
+        record, how = self.versions.register(TARGET, None, before)
+        self.assertEqual("version-11.8", record["id"])
 
     def test_unchanged(self) -> None:
         self.add("11.8")
@@ -113,10 +127,9 @@ class RegisterTest(base.TestCase):
 
     def test_only_what_differs(self) -> None:
         self.add("11.8", active=True, image="i")
-        self.assertEqual("changed", self.register(activate=True))
+        self.assertEqual("changed", self.register())
         self.assertEqual(
-            {"image_tags": list(TARGET.tags), "default": True},
-            self.cloud.bodies[1],
+            {"image_tags": list(TARGET.tags)}, self.cloud.bodies[1]
         )
 
     def test_the_same_name_in_another_datastore(self) -> None:
@@ -130,6 +143,13 @@ class RegisterTest(base.TestCase):
         self.assertIn("manager mariadb", error.hint or "")
 
     def test_trove_forgets_it(self) -> None:
-        self.patch_object(self.versions, "_create", lambda *args: None)
+        self.patch_object(self.versions, "all", list)
         error = self.assertRaises(errors.CloudError, self.register)
         self.assertIn("does not list it", error.message)
+
+    def test_a_new_one_is_not_registered_twice(self) -> None:
+        self.cloud.faults = [("GET /mgmt/.*", 503, "busy")]
+        self.assertRaises(errors.CloudError, self.register)
+        self.cloud.faults = []
+        self.assertEqual("created", self.register())
+        self.assertEqual("unchanged", self.register())

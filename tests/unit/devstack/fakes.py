@@ -22,6 +22,9 @@ class Service:
         self.calls: list[str] = []
         self.bodies: list[typing.Any] = []
 
+    def read(self, path: str, doing: str) -> typing.Any:
+        return self.call("GET", path, doing).json()
+
     def call(
         self, method: str, path: str, doing: str, **kwargs: typing.Any
     ) -> requests.Response:

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 from tests import base
+from trove_tools import liveness
 from trove_tools.minicloud import processes
 
 #: A service with a worker, as uWSGI is one; the worker ignores SIGTERM.
@@ -20,7 +21,7 @@ class ProcessesTest(base.TestCase):
         super().setUp()
         self.directory = self.temp_dir()
 
-    def start(self, script: str) -> processes.Process:
+    def start(self, script: str) -> liveness.Process:
         child = subprocess.Popen(
             ["bash", "-c", script], cwd=self.directory,
             stdout=subprocess.PIPE, start_new_session=True,
@@ -29,16 +30,16 @@ class ProcessesTest(base.TestCase):
         self.addCleanup(child.kill)
         assert child.stdout is not None
         child.stdout.readline()
-        known = processes.identify(child.pid)
+        known = liveness.identify(child.pid)
         assert known is not None
         return known
 
     def test_alive_until_it_ends(self) -> None:
         known = self.start("echo; exec sleep 60")
-        self.assertTrue(processes.alive(known))
+        self.assertTrue(liveness.alive(known))
         processes.end([known], self.directory)
         # it is a zombie now, because this test has not waited for it
-        self.assertFalse(processes.alive(known))
+        self.assertFalse(liveness.alive(known))
         self.assertEqual([], processes.session(known, self.directory))
 
     def test_another_process_with_the_same_id(self) -> None:
@@ -47,10 +48,10 @@ class ProcessesTest(base.TestCase):
             dataclasses.replace(known, start=known.start - 1),
             dataclasses.replace(known, boot="an earlier one"),
         ):
-            self.assertFalse(processes.alive(other))
+            self.assertFalse(liveness.alive(other))
             self.assertEqual([], processes.session(other, self.directory))
             processes.end([other], self.directory)
-        self.assertTrue(processes.alive(known))
+        self.assertTrue(liveness.alive(known))
 
     def test_what_it_started_ends_with_it(self) -> None:
         known = self.start(_SERVICE)
@@ -61,7 +62,7 @@ class ProcessesTest(base.TestCase):
     def test_what_a_crash_left_is_ended(self) -> None:
         known = self.start(_SERVICE)
         subprocess.run(["kill", "-KILL", str(known.pid)], check=True)
-        while processes.alive(known):
+        while liveness.alive(known):
             time.sleep(0.01)
         self.assertNotEqual([], processes.session(known, self.directory))
         processes.end([known], self.directory)
@@ -75,14 +76,14 @@ class ProcessesTest(base.TestCase):
     def test_one_that_does_not_heed_sigterm(self) -> None:
         known = self.start("trap '' TERM; echo; while :; do sleep 0.05; done")
         processes.end([known], self.directory, grace=0.2)
-        self.assertFalse(processes.alive(known))
+        self.assertFalse(liveness.alive(known))
 
     def test_nothing_to_end(self) -> None:
         processes.end([], self.directory)
 
     def test_written_down_and_read_again(self) -> None:
         path = self.directory / "record"
-        known = processes.Process(1, 2, "boot")
+        known = liveness.Process(1, 2, "boot")
         processes.remember(path, known)
         self.assertEqual(known, processes.recall(path))
         for text in ("", "{}", "[]", '{"pid": 1}'):
@@ -91,4 +92,4 @@ class ProcessesTest(base.TestCase):
         self.assertIsNone(processes.recall(pathlib.Path("/nowhere")))
 
     def test_an_id_that_nobody_has(self) -> None:
-        self.assertIsNone(processes.identify(2**30))
+        self.assertIsNone(liveness.identify(2**30))

@@ -174,11 +174,13 @@ class ResultsTest(base.TestCase):
         )
         stdout, _ = self.capture()
         directory = self.part(stream.data)
+        (directory / "x.note").write_text("9 faults tried\n")
         self.assertEqual(0, results.main(["part", str(directory)]))
         stdout.seek(0)
         self.assertEqual(
             [
                 "unit: 2 passed, 0 failed, 1 skipped, 12 s",
+                "  9 faults tried",
                 "  slowest:",
                 "       90.0 s  slow",
                 "  skipped:",

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads and activations that are disturbed at each request in turn.
+
+Whatever happens at whichever request: Trove takes the old image or the new
+one, complete, and nothing else; run again, the command ends in the same
+state as one that was never disturbed; and nothing is left over.
+
+All faults at all requests take some minutes: ``tools/run-tests --all``
+tries them.  Otherwise each request gets some faults, so that each fault
+comes at many requests.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import typing
+
+from testtools import content
+
+from tests.functional import clouds
+from tests.functional import faultproxy
+from tests.functional import forked
+from tests.unit.cloud import images
+from trove_tools.cloud import glance
+from trove_tools.cloud import retrying
+
+#: Tried at each request of a run that does not try all.
+_SAMPLE = 1
+
+_RULES = {
+    "configuration-parameters": [
+        {"name": "one", "restart_required": True, "type": "integer",
+         "min": 0, "max": 9},
+        {"name": "two", "restart_required": False, "type": "string"},
+    ]
+}  # fmt: skip
+
+#: What differs between two images that were loaded in the same way.
+_OWN = ("id", "name", "checksum", "os_hash_value", "created_at", "file",
+        "updated_at", "self", "direct_url", glance.SHA256)  # fmt: skip
+
+
+class FaultTest(clouds.TestCase):
+    timeout = 3600
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rules = self.files / "rules.json"
+        self.rules.write_text(json.dumps(_RULES))
+        upstream = json.loads(
+            (self.minicloud_dir / "minicloud.json").read_text()
+        )["ports"]  # fmt: skip
+        self.proxy = faultproxy.Proxy(upstream)
+        self.addCleanup(self.proxy.close)
+        self.project = self.admin.current_project_id
+        ports = self.proxy.ports
+        disturbed = self.altered_clouds(
+            auth={"auth_url": f"http://127.0.0.1:{ports['keystone']}/v3"},
+            identity_endpoint_override=(
+                f"http://127.0.0.1:{ports['keystone']}/v3"
+            ),
+            image_endpoint_override=f"http://127.0.0.1:{ports['glance']}",
+            database_endpoint_override=(
+                f"http://127.0.0.1:{ports['trove']}/v1.0/{self.project}"
+            ),
+            api_timeout=faultproxy.PATIENCE,
+        )
+        self.disturbed = {"OS_CLIENT_CONFIG_FILE": str(disturbed)}
+        direct = str(self.minicloud_dir / "clouds.yaml")
+        self.set_env(OS_CLIENT_CONFIG_FILE=direct)
+        self.tried = self.survived = self.number = 0
+
+    def build(self) -> pathlib.Path:
+        """Return a new image, unlike every other one."""
+        self.number += 1
+        path = self.files / f"{self.datastore}-{self.number}.qcow2"
+        path.write_bytes(images.qcow2(data=os.urandom(64) * 1024))
+        entry = images.datastore(self.datastore, "1.0", manager="mariadb")
+        images.describe(path, datastores=(entry,))
+        return path
+
+    def watched(self) -> str:
+        """Return the path at Glance that Trove asks for."""
+        tags = "&".join(f"tag={t}" for t in ("trove", self.datastore, "1.0"))
+        return f"/v2/images?{tags}&status=active&sort=created_at:desc&limit=1"
+
+    def served(self) -> typing.Any:
+        answer = self.admin.image.get(self.watched().removeprefix("/v2"))
+        found = answer.json()["images"]
+        return found[0] if found else None
+
+    def run_disturbed(
+        self, plan: faultproxy.Plan, name: str, *args: typing.Any
+    ) -> tuple[tuple[int, str, str], faultproxy.Seen]:
+        def first() -> None:
+            retrying.PAUSE = 0.02
+            # not before it is known whom to kill
+            os.read(ready, 1)
+
+        ready, go = os.pipe()
+        child = forked.start(name, args, self.disturbed, self.home, first)
+        self.proxy.plan(plan, child.pid)
+        os.write(go, b"!")
+        outcome = child.wait(300)
+        os.close(ready)
+        os.close(go)
+        return outcome, self.proxy.seen()
+
+    def plan(self, number: int = 0, kind: str = "") -> faultproxy.Plan:
+        token = self.admin.session.get_token()
+        return faultproxy.Plan(number, kind, self.watched(), token)
+
+    def state(self) -> typing.Any:
+        """Return all that is there, without what differs each time."""
+        found = [
+            record
+            for record in self.admin.image.get(
+                "/images?limit=500&sort=created_at:asc"
+            ).json()["images"]
+            if self.datastore in record["name"]
+            or record.get(glance.SERVES) == f"{self.datastore}:1.0"
+        ]
+        for record in found:
+            record["tags"].sort()
+        trove = self.admin.database
+        versions = [
+            version
+            for version in trove.get("/mgmt/datastore-versions").json()[
+                "versions"
+            ]
+            if version["datastore_name"] == self.datastore
+        ]
+        parameters = [
+            trove.get(
+                f"/mgmt/datastores/versions/{version['id']}/parameters"
+            ).json()["configuration-parameters"]
+            for version in versions
+        ]
+        return {
+            "images": [_without(record, _OWN) for record in found],
+            "versions": [
+                _without(version, ("id", "datastore_id"))
+                for version in versions
+            ],
+            "parameters": [
+                sorted(
+                    (
+                        _without(each, ("datastore_version_id",))
+                        for each in known
+                    ),
+                    key=lambda each: str(each["name"]),
+                )
+                for known in parameters
+            ],
+        }
+
+    def incomplete(self) -> list[str]:
+        """Return the images of anybody's that are not complete."""
+        return [
+            record["id"]
+            for record in self.admin.image.get("/images?limit=500").json()[
+                "images"
+            ]
+            if glance.UPLOADING in record
+            and record.get(glance.SERVES, self.datastore).startswith(
+                self.datastore
+            )
+            and self.datastore in record["name"]
+        ]
+
+    def cases(self, requests: int) -> list[tuple[int, str]]:
+        """Return which fault comes at which request."""
+        every = list(
+            itertools.product(range(1, requests + 1), faultproxy.KINDS)
+        )
+        if os.environ.get("TROVE_TOOLS_TEST_ALL"):
+            return every
+        # 13 kinds and a step of 5: all of them come in turn
+        kinds = faultproxy.KINDS
+        return [
+            (number, kinds[(5 * number + more) % len(kinds)])
+            for number in range(1, requests + 1)
+            for more in range(_SAMPLE)
+        ]
+
+    def check_outcome(
+        self,
+        case: tuple[int, str],
+        outcome: tuple[int, str, str],
+        seen: faultproxy.Seen,
+    ) -> None:
+        status, _, said = outcome
+        where = f"{case}: {seen.requests[-1:]}\n{said}"
+        self.assertTrue(seen.hurt, where)
+        if case[1] in faultproxy.KILLS:
+            self.assertEqual(-9, status, where)
+        else:
+            self.assertIn(status, (0, 4), where)
+        self.assertNotIn("Traceback", said, where)
+
+    def check_served(
+        self,
+        case: tuple[int, str],
+        seen: faultproxy.Seen,
+        before: typing.Any,
+        path: pathlib.Path,
+    ) -> None:
+        """Check that Trove saw the old image, or the new one, complete."""
+        digest = images.manifest.digests(path)["sha512"]
+        switched = False
+        for image in seen.served:
+            if image and image["os_hash_value"] == digest:
+                switched = True
+                self.assertNotIn(glance.UPLOADING, image, case)
+                self.assertEqual("debian", image["os_distro"], case)
+            else:
+                self.assertFalse(switched, case)
+                self.assertEqual(
+                    before and before["id"], image and image["id"], case
+                )
+
+    def survive(self, case: tuple[int, str], expected: typing.Any) -> None:
+        """Check that all is as after a run that was not disturbed."""
+        self.assertEqual([], self.incomplete(), case)
+        self.assertEqual(expected, self.state(), case)
+        self.survived += 1
+
+    def note(self, what: str, requests: int) -> None:
+        """Write down how many faults there were."""
+        text = (
+            f"{what}: {self.tried} faults tried at {requests} requests,"
+            f" {self.survived} survived\n"
+        )
+        self.addDetail("faults", content.text_content(text))
+        if directory := os.environ.get("TROVE_TOOLS_TEST_OUTPUT"):
+            name = what.replace(" ", "-")
+            pathlib.Path(directory, f"{name}.note").write_text(text)
+
+    def test_load_of_a_new_build(self) -> None:
+        args = ["--parameters", self.rules]
+        for _ in range(3):
+            # until there is an old one to be removed, too
+            outcome, seen = self.run_disturbed(
+                self.plan(), "load-trove-image", self.build(), *args,
+                "--activate",
+            )  # fmt: skip
+            self.assertEqual(0, outcome[0], outcome[2])
+        expected, requests = self.state(), len(seen.requests)
+        self.assertEqual(2, len(expected["images"]))
+        for case in self.cases(requests):
+            self.tried += 1
+            before, path = self.served(), self.build()
+            outcome, seen = self.run_disturbed(
+                self.plan(*case), "load-trove-image", path, *args
+            )
+            self.check_outcome(case, outcome, seen)
+            self.check_served(case, seen, before, path)
+            self.again(path, *args)
+            self.survive(case, expected)
+        self.note("load of a new build", requests)
+
+    def again(self, path: pathlib.Path, *args: typing.Any) -> None:
+        outcome = self.load(path, *args)
+        self.assertEqual(0, outcome.status, outcome.stderr)
+        digest = images.manifest.digests(path)["sha512"]
+        self.assertEqual(digest, self.served()["os_hash_value"])
+
+    def test_first_load(self) -> None:
+        args = ["--parameters", self.rules, "--activate"]
+        _, seen = self.run_disturbed(
+            self.plan(), "load-trove-image", self.build(), *args
+        )
+        expected, requests = self.state(), len(seen.requests)
+        for case in self.cases(requests):
+            self._clean()
+            self.tried += 1
+            path = self.build()
+            outcome, seen = self.run_disturbed(
+                self.plan(*case), "load-trove-image", path, *args
+            )
+            self.check_outcome(case, outcome, seen)
+            self.check_served(case, seen, None, path)
+            self.again(path, *args)
+            self.survive(case, expected)
+        self.note("first load", requests)
+
+    def test_activation(self) -> None:
+        row = self.loaded(self.build(), "--parameters", self.rules)
+        name = f"{self.datastore}:1.0"
+        path = f"/mgmt/datastore-versions/{row['version_id']}"
+        no = {"active": False, "default": False}
+        _, seen = self.run_disturbed(self.plan(), "activate-trove-image", name)
+        expected, requests = self.state(), len(seen.requests)
+        self.assertTrue(expected["versions"][0]["default"])
+        for case in self.cases(requests):
+            self.admin.database.patch(path, json=no)
+            self.tried += 1
+            outcome, seen = self.run_disturbed(
+                self.plan(*case), "activate-trove-image", name
+            )
+            self.check_outcome(case, outcome, seen)
+            for image in seen.served:
+                self.assertEqual(row["image_id"], image["id"], case)
+            again = self.command("activate-trove-image", name)
+            self.assertEqual(0, again.status, again.stderr)
+            self.survive(case, expected)
+        self.note("activation", requests)
+
+
+def _without(
+    record: dict[str, typing.Any], names: tuple[str, ...]
+) -> dict[str, typing.Any]:
+    return {key: value for key, value in record.items() if key not in names}

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of image files, found out without a cloud."""
+
+import json
+import pathlib
+import typing
+
+from tests import base
+from tests.unit.cloud import fakes
+from tests.unit.cloud import images
+from trove_tools import errors
+from trove_tools import verified
+from trove_tools.cloud import sources
+from trove_tools.cloud import trove
+
+
+class PrepareTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.temp_dir() / "trove-mariadb.qcow2"
+        self.path.write_bytes(images.qcow2())
+
+    def prepare(
+        self, *paths: pathlib.Path, **given: typing.Any
+    ) -> list[sources.Source]:
+        return sources.prepare(paths or (self.path,), fakes.settings(**given))
+
+    def refused(self, **given: typing.Any) -> errors.TroveToolsError:
+        error = self.assertRaises(
+            errors.TroveToolsError, self.prepare, **given
+        )
+        self.assertTrue(error.hint)
+        return error
+
+    def test_manifest(self) -> None:
+        made = images.describe(self.path)
+        (source,) = self.prepare()
+        self.assertEqual(made.image["sha256"], source.content.sha256)
+        self.assertEqual(made.image["sha512"], source.content.sha512)
+        self.assertEqual(
+            (trove.Target("mariadb", "11.8", "mariadb"),), source.targets
+        )
+        self.assertEqual(("trove", "mariadb", "11.8"), source.description.tags)
+        self.assertEqual(
+            {
+                "name": "trove-mariadb",
+                "min_disk": 3,
+                "min_ram": 1024,
+                "os_type": "linux",
+                "hw_rng_model": "virtio",
+                "architecture": "x86_64",
+                "os_distro": "debian",
+                "os_version": "13",
+                "trove_tools_sha256": made.image["sha256"],
+                "trove_tools_build_id": "b1",
+                "trove_tools_series": "2026.2",
+                "trove_tools_agent_version": "26.0.0",
+                "trove_tools_dev": "false",
+            },
+            source.description.fields,
+        )
+
+    def test_no_disk_is_smaller_than_its_datastore_needs(self) -> None:
+        entry = images.datastore("mariadb", "11.8", min_disk=9)
+        images.describe(self.path, datastores=(entry,))
+        (source,) = self.prepare()
+        self.assertEqual(9, source.description.fields["min_disk"])
+
+    def verified(self, **values: typing.Any) -> None:
+        made = images.describe(self.path)
+        record = {"sha256": made.image["sha256"], "level": "agent",
+                  "tier": "vm", "ok": True, **values}  # fmt: skip
+        verified.path(self.path).write_text(json.dumps(record))
+
+    def test_verified(self) -> None:
+        self.verified()
+        (source,) = self.prepare(require_verified=True)
+        self.assertEqual("agent (vm)", str(source.proof))
+
+    def test_not_verified(self) -> None:
+        images.describe(self.path)
+        (source,) = self.prepare()
+        self.assertIsNone(source.proof)
+        error = self.refused(require_verified=True)
+        self.assertIn("was not verified as it is now", error.message)
+        self.assertIn("trove-image-builder verify", error.hint or "")
+
+    def test_verified_but_not_well_enough(self) -> None:
+        for values, message in (
+            ({"ok": False}, "failed its verification"),
+            ({"tier": "namespace"}, "was never booted"),
+            ({"sha256": "0"}, "was not verified as it is now"),
+        ):
+            self.verified(**values)
+            self.prepare()
+            error = self.refused(require_verified=True)
+            self.assertIn(message, error.message)
+
+    def test_visibility(self) -> None:
+        images.describe(self.path)
+        (source,) = self.prepare(visibility="public")
+        self.assertEqual("public", source.description.fields["visibility"])
+
+    def test_several_datastores(self) -> None:
+        entries = (
+            images.datastore("mariadb", "11.8"),
+            images.datastore("mysql", "8.4", min_ram=4096),
+        )
+        images.describe(self.path, datastores=entries)
+        (source,) = self.prepare()
+        self.assertEqual(
+            ("trove", "mariadb", "11.8", "mysql", "8.4"),
+            source.description.tags,
+        )
+        self.assertEqual(4096, source.description.fields["min_ram"])
+        (source,) = self.prepare(datastore="mysql")
+        self.assertEqual("mysql", source.targets[0].datastore)
+        self.assertEqual(1, len(source.targets))
+        self.assertIn(
+            "mariadb:11.8, mysql:8.4", self.refused(datastore="x").hint or ""
+        )
+
+    def test_pinned_images_carry_no_tags(self) -> None:
+        entry = images.datastore("mariadb", "a version beyond 20 letters")
+        images.describe(self.path, datastores=(entry,))
+        self.assertIn("--pin", self.refused().hint or "")
+        (source,) = self.prepare(pin=True)
+        self.assertEqual((), source.description.tags)
+
+    def test_truncated(self) -> None:
+        images.describe(self.path)
+        with open(self.path, "r+b") as stream:
+            stream.truncate(self.path.stat().st_size - 100)
+        error = self.refused()
+        self.assertIsInstance(error, errors.ImageError)
+        self.assertIn("truncated", error.message)
+
+    def test_larger_than_built(self) -> None:
+        images.describe(self.path)
+        with open(self.path, "ab") as stream:
+            stream.write(b"x")
+        self.assertIn("not what was built", self.refused().message)
+
+    def test_digests_are_those_of_the_manifest(self) -> None:
+        # what arrives in Glance is compared with them
+        made = images.describe(self.path)
+        with open(self.path, "r+b") as stream:
+            stream.seek(-1, 2)
+            stream.write(b"x")
+        (source,) = self.prepare()
+        self.assertEqual(made.image["sha512"], source.content.sha512)
+        error = self.assertRaises(errors.ImageError, source.content.check_file)
+        self.assertIn("its sha256 is", error.message)
+
+    def test_fetching_by_glance_needs_an_url(self) -> None:
+        images.describe(self.path)
+        error = self.refused(import_method="web-download")
+        self.assertIn("name the URL", error.hint or "")
+        urls = {self.path: "http://x/y.qcow2"}
+        (source,) = sources.prepare(
+            [self.path], fakes.settings(import_method="web-download"), urls
+        )
+        self.assertEqual("http://x/y.qcow2", source.content.url)
+
+    def test_at_least_one_is_kept(self) -> None:
+        images.describe(self.path)
+        self.assertIn("--keep 0", self.refused(keep=0).message)
+
+    def test_development_image_is_never_made_public(self) -> None:
+        images.describe(self.path, dev=True)
+        for visibility in ("public", "community"):
+            error = self.refused(visibility=visibility)
+            self.assertIn(f"never made {visibility}", error.message)
+        self.prepare(visibility="shared")
+        self.prepare()
+
+    def test_datastore_without_a_manager(self) -> None:
+        entry = images.datastore("mongodb", "8", manager=None)
+        images.describe(self.path, datastores=(entry,))
+        self.assertIn("--manager", self.refused().hint or "")
+        (source,) = self.prepare(manager="mine")
+        self.assertEqual("mine", source.targets[0].manager)
+
+    def test_no_manifest(self) -> None:
+        (source,) = self.prepare(
+            datastore="mariadb", version="11.8", os="debian-13", arch="arm64"
+        )
+        fields = source.description.fields
+        self.assertEqual(
+            ("aarch64", "debian", "13"),
+            tuple(
+                fields[name]
+                for name in ("architecture", "os_distro", "os_version")
+            ),
+        )
+        self.assertEqual("mariadb", source.targets[0].manager)
+        self.assertNotIn("trove_tools_build_id", fields)
+
+    def test_no_manifest_and_not_said_what_it_is(self) -> None:
+        for given in ({}, {"datastore": "mariadb"}, {"version": "11.8"}):
+            error = self.refused(**given)
+            self.assertEqual(2, error.exit_status)
+            self.assertIn("trove-mariadb.d/manifest.json", error.message)
+            self.assertIn("--datastore NAME --version", error.hint or "")
+
+    def test_unknown_datastore(self) -> None:
+        error = self.refused(datastore="maridb", version="1")
+        self.assertEqual(2, error.exit_status)
+        self.assertIn("did you mean mariadb?", error.hint or "")
+        (source,) = self.prepare(
+            datastore="mine", version="1", manager="mariadb"
+        )
+        self.assertEqual(0, source.description.fields["min_ram"])
+
+    def test_guest_system_without_version(self) -> None:
+        self.refused(datastore="mariadb", version="11.8", os="debian")
+
+    def test_one_bad_file_among_good_ones(self) -> None:
+        images.describe(self.path)
+        bad = self.path.with_name("bad.qcow2")
+        bad.write_bytes(b"bad")
+        self.assertRaises(errors.ImageError, self.prepare, self.path, bad)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A ready-made image from an URL, with the digest that it must have.
+
+What was fetched stays in the user's cache, under its digest: loading it
+again fetches nothing.
+"""
+
+import collections.abc
+import hashlib
+import os
+import pathlib
+import re
+import typing
+import urllib.parse
+
+import fasteners
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.cloud import failures
+from trove_tools.cloud import retrying
+
+_BLOCK = 1024 * 1024
+
+#: Seconds without a byte after which a server is given up.
+_TIMEOUT = 60
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_url(word: str) -> bool:
+    """Tell whether an image is named by its address."""
+    return word.startswith(("http://", "https://"))
+
+
+def directory() -> pathlib.Path:
+    """Return where fetched images are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(cache).expanduser() / "trove-tools" / "images"
+
+
+def fetch(
+    url: str, sha256: str | None, screen: console.Console
+) -> pathlib.Path:
+    """Fetch an image, or find it in the cache.
+
+    :param url: its address, of http or https.
+    :param sha256: the digest that it must have.
+    :param screen: shows progress.
+    :returns: the file.
+    :raises UsageError: there is no digest.
+    :raises ImageError: what came has another digest.
+    :raises CloudError: it could not be fetched.
+    """
+    wanted = (sha256 or "").lower()
+    if not _SHA256.fullmatch(wanted):
+        raise errors.UsageError(
+            f"{url} could be anything: its digest is not said"
+            if not wanted
+            else f"{sha256!r} is no sha256: that has 64 hexadecimal digits",
+            hint="give what the publisher says: --sha256 DIGEST",
+        )
+    name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
+    file = directory() / wanted / (name or "image.qcow2")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # two loads at a time fetch it once
+    with fasteners.InterProcessLock(file.parent / ".lock"):
+        if not file.exists():
+            partial = file.with_name(f".{file.name}.partial")
+            try:
+                retrying.persistently(
+                    lambda: _fetch(url, wanted, partial, screen),
+                    screen.say,
+                    failures.may_pass_at_login,
+                )
+                partial.rename(file)
+            finally:
+                partial.unlink(missing_ok=True)
+    return file
+
+
+def _fetch(
+    url: str, sha256: str, partial: pathlib.Path, screen: console.Console
+) -> None:
+    import requests
+
+    peer = failures.Peer("the server", "web", url)
+    total = hashlib.sha256()
+    with (
+        failures.explained(peer),
+        requests.get(url, stream=True, timeout=_TIMEOUT) as answer,
+    ):
+        if answer.status_code >= 400:
+            raise failures.Refused(
+                f"{url} cannot be fetched: {answer.status_code}"
+                f" {answer.reason}",
+                "correct the URL",
+                answer.status_code,
+            )
+        size = int(answer.headers.get("Content-Length", 0)) or None
+        with (
+            open(partial, "wb") as stream,
+            screen.progress(
+                f"fetching {partial.name[1:-8]}", size, "bytes"
+            ) as progress,
+        ):
+            for block in _blocks(answer):
+                total.update(block)
+                stream.write(block)
+                progress.advance(len(block))
+    found = total.hexdigest()
+    if found != sha256:
+        raise errors.ImageError(
+            f"{url} is not the image that was meant: its sha256 is {found},"
+            f" and {sha256} was given",
+            hint="is it another release, or a damaged copy? ask the"
+            " publisher for its digest",
+        )
+
+
+def _blocks(answer: typing.Any) -> collections.abc.Iterator[bytes]:
+    import requests
+
+    try:
+        yield from answer.iter_content(_BLOCK)
+    except requests.RequestException as exc:
+        raise failures.Silent(
+            f"{answer.url} broke off: {exc}", hint="try again later"
+        ) from exc

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration parameters: what users of Trove may set in a database.
+
+Trove refuses a configuration group with a parameter that the datastore
+version does not know.  What there is comes with Trove itself, as
+``validation-rules.json`` of each manager, and is loaded into the cloud for
+each version.  Facts of the management API: it takes integers and strings,
+though the rules have other kinds, too; it answers with no size where that
+is 0; a parameter's yes or no is sent as 1 or 0.
+"""
+
+import collections.abc
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import pathlib
+import typing
+import urllib.parse
+import zipfile
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.cloud import connection
+from trove_tools.cloud import retrying
+
+AUTO = "auto"
+NONE = "none"
+
+_FILE = "validation-rules.json"
+_KEY = "configuration-parameter"
+_INTEGER = "integer"
+_KINDS = (_INTEGER, "string")
+
+#: The rules know sizes beyond this, but not every database under Trove does.
+_LARGEST = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What may be said of one parameter.
+
+    :param restart: whether the database must be restarted for it.
+    :param kind: ``integer``, ``string``, ``boolean`` or ``float``.
+    :param low: the smallest value of an integer.
+    :param high: its largest.
+    """
+
+    name: str
+    restart: bool
+    kind: str
+    low: int = 0
+    high: int = 0
+
+    def body(self) -> dict[str, typing.Any]:
+        """Return it as Trove is told."""
+        told: dict[str, typing.Any] = {
+            "name": self.name,
+            "restart_required": int(self.restart),
+            "data_type": self.kind,
+        }
+        if self.kind == _INTEGER:
+            told |= {"min_size": self.low, "max_size": self.high}
+        return {_KEY: told}
+
+
+def _rule(
+    name: str, restart: typing.Any, kind: str, low: typing.Any,
+    high: typing.Any,
+) -> Rule:  # fmt: skip
+    if kind != _INTEGER:
+        return Rule(name, bool(restart), kind)
+    sizes = (min(int(size or 0), _LARGEST) for size in (low, high))
+    return Rule(name, bool(restart), kind, *sizes)
+
+
+def find(
+    source: str, manager: str, series: model.Series
+) -> tuple[Rule, ...] | None:
+    """Find the parameters that a manager of Trove knows.
+
+    :param source: ``auto`` for the Trove that is installed beside us,
+        ``none``, or a path: of Trove's source, of an installed or packed
+        package of it, or of a file of rules.
+    :param manager: whose rules.
+    :param series: whose Trove is wanted.
+    :returns: nothing where none are wanted, or Trove is not installed.
+    :raises UsageError: the path holds no such rules.
+    """
+    if source == NONE:
+        return None
+    if source == AUTO:
+        text = _installed(manager, series)
+        return None if text is None else _parse(text, f"Trove's {manager}")
+    path = pathlib.Path(source).expanduser()
+    text = _from_wheel(path, manager) if path.is_file() else None
+    if text is None and path.is_file():
+        text = path.read_text()
+    for inside in (".", "templates", "trove/templates"):
+        file = path / inside / manager / _FILE
+        if text is None and file.is_file():
+            text = file.read_text()
+    if text is None:
+        raise errors.UsageError(
+            f"there are no rules for the manager {manager} in {path}",
+            hint="--parameters takes a source tree, a wheel or the"
+            f" installed package of Trove, or a {_FILE}; none loads none",
+        )
+    return _parse(text, str(path))
+
+
+def _installed(manager: str, series: model.Series) -> str | None:
+    found = importlib.util.find_spec("trove")
+    if found is None or not found.submodule_search_locations:
+        return None
+    try:
+        version = importlib.metadata.version("trove")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if version.partition(".")[0] != series.trove:
+        return None
+    place = pathlib.Path(next(iter(found.submodule_search_locations)))
+    file = place / "templates" / manager / _FILE
+    return file.read_text() if file.is_file() else None
+
+
+def _from_wheel(path: pathlib.Path, manager: str) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as wheel:
+        name = f"trove/templates/{manager}/{_FILE}"
+        if name not in wheel.namelist():
+            return None
+        return wheel.read(name).decode()
+
+
+def _parse(text: str, where: str) -> tuple[Rule, ...]:
+    try:
+        entries = json.loads(text)[f"{_KEY}s"]
+        return tuple(
+            _rule(
+                entry["name"], entry["restart_required"], entry["type"],
+                entry.get("min"), entry.get("max"),
+            )
+            for entry in entries
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as exc:
+        raise errors.UsageError(
+            f"{where}: these are no rules for configuration parameters: {exc}",
+            hint=f"they look as the {_FILE} of Trove",
+        ) from exc
+
+
+class Parameters:
+    """The configuration parameters of datastore versions.
+
+    :param service: Trove.
+    """
+
+    def __init__(self, service: connection.Service) -> None:
+        self._service = service
+
+    def load(
+        self, version_id: str, rules: collections.abc.Iterable[Rule]
+    ) -> str:
+        """Make a version know parameters; others it knows stay.
+
+        :param version_id: the version.
+        :param rules: the parameters.
+        :returns: what was done, for people.
+        """
+        rules = list(rules)
+        wanted = {rule.name: rule for rule in rules if rule.kind in _KINDS}
+        done = {"added": set[str](), "changed": set[str]()}
+
+        def once() -> None:
+            # what was lost on the way back may have been done
+            known = self._known(version_id)
+            for name, rule in wanted.items():
+                if name not in known:
+                    done["added"].add(name)
+                    self._send("POST", version_id, "", rule)
+                elif known[name] != rule:
+                    done["changed"].add(name)
+                    self._send("PUT", version_id, f"/{_quoted(name)}", rule)
+
+        retrying.persistently(once, self._service.notify)
+        told = [f"{len(v)} {k}" for k, v in done.items() if v]
+        told = told or ["unchanged"]
+        if left := len(rules) - len(wanted):
+            told.append(f"{left} of a kind that Trove's API does not take")
+        return ", ".join(told)
+
+    def _known(self, version_id: str) -> dict[str, Rule]:
+        if self._service.dry and version_id.startswith("<"):
+            return {}
+        answer = self._service.read(
+            _path(version_id), "listing configuration parameters"
+        )
+        return {
+            entry["name"]: _rule(
+                entry["name"], entry["restart_required"], entry["type"],
+                entry.get("min_size"), entry.get("max_size"),
+            )
+            for entry in answer[f"{_KEY}s"]
+        }  # fmt: skip
+
+    def _send(
+        self, method: str, version_id: str, path: str, rule: Rule
+    ) -> None:
+        self._service.change(
+            method,
+            _path(version_id) + path,
+            f"loading the configuration parameter {rule.name}",
+            again=False,
+            json=rule.body(),
+        )
+
+
+def _path(version_id: str) -> str:
+    return f"/mgmt/datastores/versions/{version_id}/parameters"
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="")

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each image file is, and what shall become of it in the cloud.
+
+All of it is found out before the first call: what is wrong with a file is
+said before anything has changed.
+"""
+
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools import options
+from trove_tools import verified
+from trove_tools.catalog import loader
+from trove_tools.cloud import glance
+from trove_tools.cloud import imagefile
+from trove_tools.cloud import trove
+
+_GIB = 1024**3
+
+#: Glance's and libosinfo's words for what Debian calls amd64 and arm64.
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+_OPEN = ("public", "community")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image file and what shall become of it.
+
+    :param content: the file.
+    :param description: the image in Glance.
+    :param targets: the datastore versions that it serves.
+    :param proof: what is known of its verification.
+    """
+
+    content: glance.Content
+    description: glance.Description
+    targets: tuple[trove.Target, ...]
+    proof: verified.Verified | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of an image besides its bytes.
+
+    :param min_ram: MiB.
+    :param min_disk: GiB.
+    :param properties: what only Glance is to know.
+    """
+
+    targets: tuple[trove.Target, ...]
+    min_ram: int
+    min_disk: int
+    dev: bool
+    properties: dict[str, typing.Any]
+
+
+def prepare(
+    paths: collections.abc.Sequence[pathlib.Path],
+    settings: options.Settings,
+    urls: collections.abc.Mapping[pathlib.Path, str] | None = None,
+) -> list[Source]:
+    """Find out what shall become of image files; all of them, or none.
+
+    :param paths: the files.
+    :param urls: where some of them came from.
+    :param settings: the options of the group ``load``, and ``catalog`` and
+        ``arch``.
+    :raises UsageError: a file is absent, or it is not said what it is.
+    :raises ImageError: a file is no image, or not whole.
+    """
+    _check_ways(settings, urls or {})
+    found = []
+    for path in paths:
+        file = imagefile.inspect(path)
+        made = manifest.read(path)
+        if made is None:
+            facts = _from_options(path, settings)
+        else:
+            _check_size(file, made)
+            facts = _from_manifest(path, made, settings)
+        if facts.dev and settings.visibility in _OPEN:
+            raise errors.UsageError(
+                f"{path} was built for development, with a key to log in:"
+                f" it is never made {settings.visibility}",
+                hint="build it without --dev, or load it as private",
+            )
+        if not settings.pin:
+            for target in facts.targets:
+                target.check_tags()
+        found.append((file, made, facts))
+    # reading gigabytes comes last, after all that can be said at once
+    return [
+        _source(
+            _content(file, made, (urls or {}).get(file.path)), facts, settings
+        )
+        for file, made, facts in found
+    ]
+
+
+def _check_ways(
+    settings: options.Settings,
+    urls: collections.abc.Mapping[pathlib.Path, str],
+) -> None:
+    if settings.import_method == "web-download" and not urls:
+        raise errors.UsageError(
+            "--import-method web-download has Glance fetch an URL, and a"
+            " file was named",
+            hint="name the URL instead of the file, with --sha256",
+        )
+    if settings.keep < 1:
+        raise errors.UsageError(
+            f"--keep {settings.keep}: the image in use always stays",
+            hint="keep 1 or more",
+        )
+
+
+def _check_size(file: imagefile.ImageFile, made: manifest.Manifest) -> None:
+    said = made.image["size"]
+    if file.size != said:
+        what = "truncated" if file.size < said else "not what was built"
+        raise errors.ImageError(
+            f"{file.path} is {what}: it has {file.size} bytes, its"
+            f" manifest says {said}",
+            hint="copy the image and its .d directory again, or build it"
+            " again",
+        )
+
+
+def _content(
+    file: imagefile.ImageFile,
+    made: manifest.Manifest | None,
+    url: str | None,
+) -> glance.Content:
+    """Return the file with its digests.
+
+    Those of the manifest are taken as they are: Glance computes its own of
+    what arrives there, and no image is used before they agree.
+    """
+    if made is not None:
+        sums = {name: made.image[name] for name in ("sha256", "sha512")}
+    else:
+        sums = manifest.digests(file.path)
+    return glance.Content(file, sums["sha256"], sums["sha512"], url)
+
+
+def _from_manifest(
+    path: pathlib.Path, made: manifest.Manifest, settings: options.Settings
+) -> Facts:
+    """Take the facts from the manifest; options select among datastores."""
+    chosen = [
+        entry
+        for entry in made.datastores
+        if settings.datastore in (None, entry.name)
+        if settings.version in (None, entry.version)
+    ]
+    if not chosen:
+        known = [f"{entry.name}:{entry.version}" for entry in made.datastores]
+        asked = f"{settings.datastore or ''}:{settings.version or ''}"
+        raise errors.UsageError(
+            f"{path} holds no {asked.strip(':')}",
+            hint=f"its manifest names {', '.join(known)}; leave out"
+            " --datastore and --version to load all of it",
+        )
+    return Facts(
+        targets=tuple(
+            _target(entry.name, entry.version, entry.manager, settings)
+            for entry in chosen
+        ),
+        min_ram=max(entry.min_ram for entry in chosen),
+        min_disk=max(entry.min_disk for entry in chosen),
+        dev=made.dev,
+        properties={
+            "architecture": _architecture(made.guest["arch"]),
+            "os_distro": made.guest["distribution"],
+            "os_version": made.guest["version"],
+            glance.PREFIX + "build_id": made.build_id,
+            glance.PREFIX + "series": made.series["name"],
+            glance.PREFIX + "agent_version": made.agent.get("version"),
+            glance.PREFIX + "agent_commit": made.agent.get("commit"),
+            glance.PREFIX + "dev": str(made.dev).lower(),
+        },
+    )
+
+
+def _from_options(path: pathlib.Path, settings: options.Settings) -> Facts:
+    """Take the facts from the command line, helped by the catalog."""
+    if not settings.datastore or not settings.version:
+        raise errors.UsageError(
+            f"there is no manifest {manifest.path(path)}, so it is not"
+            f" known which datastore {path} holds",
+            hint="say it: --datastore NAME --version VERSION; or copy the"
+            " directory NAME.d along with the image",
+        )
+    known = loader.load(settings.catalog).datastores
+    entry = known.get(settings.datastore)
+    if entry is None and not settings.manager:
+        near = errors.nearest(settings.datastore, known, "datastores")
+        raise errors.UsageError(
+            f"unknown datastore {settings.datastore!r}",
+            hint=f"{near}; any other one needs --manager NAME",
+        )
+    properties: dict[str, typing.Any] = {
+        "architecture": _architecture(settings.arch)
+    }
+    if settings.os:
+        name, _, version = settings.os.rpartition("-")
+        if not name:
+            raise errors.UsageError(
+                f"--os {settings.os}: the version is missing",
+                hint="write NAME-VERSION, such as debian-13",
+            )
+        properties |= {"os_distro": name, "os_version": version}
+    return Facts(
+        targets=(
+            _target(
+                settings.datastore,
+                settings.version,
+                entry.manager if entry else None,
+                settings,
+            ),
+        ),
+        min_ram=entry.min_ram if entry else 0,
+        min_disk=entry.min_disk if entry else 0,
+        dev=False,
+        properties=properties,
+    )
+
+
+def _target(
+    name: str, version: str, manager: str | None, settings: options.Settings
+) -> trove.Target:
+    manager = settings.manager or manager
+    if not manager:
+        raise errors.UsageError(
+            f"this series of Trove has no manager for {name}, so it cannot"
+            " be registered",
+            hint="where your Trove has one (datastore_registry_ext in"
+            " trove.conf), name it: --manager NAME",
+        )
+    return trove.Target(name, version, manager)
+
+
+def _architecture(arch: str) -> str:
+    return _ARCHITECTURES.get(arch, arch)
+
+
+def _source(
+    content: glance.Content, facts: Facts, settings: options.Settings
+) -> Source:
+    disk = -(-content.file.virtual_size // _GIB)
+    fields = {
+        "name": manifest.sidecar(content.file.path).stem,
+        "min_disk": max(disk, facts.min_disk),
+        "min_ram": facts.min_ram,
+        "os_type": "linux",
+        "hw_rng_model": "virtio",
+        glance.SHA256: content.sha256,
+        "visibility": settings.visibility,
+        **facts.properties,
+    }
+    tags = [tag for target in facts.targets for tag in target.tags]
+    proof = verified.read(content.file.path, content.sha256)
+    if settings.require_verified:
+        _require_verified(content.file.path, proof)
+    return Source(
+        content=content,
+        description=glance.Description(
+            # a pinned image carries none, or another version's tags
+            # could find it
+            tags=() if settings.pin else tuple(dict.fromkeys(tags)),
+            # what is not known is not said; None would be no value
+            fields={k: v for k, v in fields.items() if v is not None},
+            serves=tuple(target.name for target in facts.targets),
+        ),
+        targets=facts.targets,
+        proof=proof,
+    )
+
+
+def _require_verified(
+    path: pathlib.Path, proof: verified.Verified | None
+) -> None:
+    """Make sure that an image was verified, as a cloud would use it.
+
+    :raises ImageError: it was not, or failed.
+    """
+    if proof is None:
+        problem = "was not verified as it is now"
+    elif not proof.ok:
+        problem = f"failed its verification: {proof}"
+    elif proof.tier != "vm":
+        problem = f"was never booted: it was verified at {proof}"
+    else:
+        return
+    raise errors.ImageError(
+        f"{path} {problem}",
+        hint=f"verify it: trove-image-builder verify {path}; or leave out"
+        " --require-verified",
+    )

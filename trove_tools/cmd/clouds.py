@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands that work with a cloud have in common."""
+
+import argparse
+import collections.abc
+import dataclasses
+import json
+import typing
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+from trove_tools.cmd import common
+
+if typing.TYPE_CHECKING:
+    from trove_tools.cloud import connection
+
+Rows = list[dict[str, typing.Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that logs in to a cloud, does its work, and prints rows.
+
+    :param name: of the command.
+    :param description: one sentence.
+    :param epilog: what ``--help`` ends with.
+    :param groups: the options that it takes, beside those of every one.
+    :param arguments: adds what it takes besides options.
+    :param prepare: finds out what there is to do, before the login;
+        returns what does it.
+    :param further: single options of other groups.
+    """
+
+    name: str
+    description: str
+    epilog: str
+    groups: tuple[str, ...]
+    arguments: collections.abc.Callable[[argparse.ArgumentParser], None]
+    prepare: collections.abc.Callable[
+        [options.Settings, argparse.Namespace, console.Console], "Work"
+    ]
+    further: tuple[str, ...] = ()
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return its parser."""
+        top = common.Parser(
+            prog=self.name, description=self.description, epilog=self.epilog
+        )
+        self.arguments(top)
+        options.add(top, self.declared())
+        return top
+
+    def declared(self) -> list[options.Option]:
+        """Return the options that it takes."""
+        declared = config.group("common", *self.groups, "change", "cloud")
+        return [
+            option
+            for option in config.OPTIONS
+            if option in declared or option.name in self.further
+        ]
+
+    def main(self, argv: collections.abc.Sequence[str] | None = None) -> int:
+        """Run it.
+
+        :returns: its exit status.
+        """
+        return common.main(
+            self.parser(), self._run, lambda flags: self.declared(), argv
+        )
+
+    def _run(
+        self,
+        settings: options.Settings,
+        flags: argparse.Namespace,
+        screen: console.Console,
+    ) -> int:
+        work = self.prepare(settings, flags, screen)
+        # --help must not wait for openstacksdk
+        from trove_tools.cloud import connection
+
+        planned: list[connection.Change] | None = None
+        if settings.dry_run:
+            planned = []
+            screen.say("dry run: nothing is changed, it only sounds so")
+        cloud = connection.connect(settings, screen.warn, planned)
+        done = work.do(cloud)
+        if planned is not None:
+            work = Work(
+                lambda _: [], "call", ("service", "method", "url", "body")
+            )
+            done = [_call(change, settings.format) for change in planned]
+            if not done:
+                screen.say("nothing would be changed")
+        work.emit(done, settings.format)
+        return errors.EXIT_OK
+
+
+def _call(change: "connection.Change", form: str) -> dict[str, typing.Any]:
+    row = dataclasses.asdict(change)
+    if form != "json" and not isinstance(change.body, str):
+        row["body"] = json.dumps(change.body)
+    return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a command does with a cloud.
+
+    :param do: does it; returns what is there then.
+    :param title: what the names in the shell's format begin with.
+    :param columns: what a table shows.
+    :param one: it is one thing, and not a list of them.
+    """
+
+    do: collections.abc.Callable[["connection.Cloud"], Rows]
+    title: str
+    columns: tuple[str, ...]
+    one: bool = False
+
+    def emit(self, rows: Rows, form: str) -> None:
+        """Print the result."""
+        data = rows[0] if self.one else rows
+        if form == "shell":
+            console.emit({self.title: data}, "shell")
+        elif form == "table":
+            console.emit(rows, "table", self.columns)
+        else:
+            console.emit(data, form)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a process that was named earlier still runs.
+
+A process id alone says little: after a crash or a reboot it may belong to
+somebody else.  So a process is remembered as id, start time and boot, and
+where it is named to other hosts, also as the namespace that the id is of.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+_PROC = pathlib.Path("/proc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One process of one boot of this machine.
+
+    :param pid: its id.
+    :param start: when it was started, in ticks since the boot.
+    :param boot: the id of the boot.
+    """
+
+    pid: int
+    start: int
+    boot: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Stat:
+    """What the kernel says of a process."""
+
+    dead: bool
+    session: int
+    start: int
+
+
+def stat(pid: int) -> Stat | None:
+    """Return what the kernel says of a process, if it knows it."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # the program's name stands in parentheses and may hold anything
+    fields = text.rpartition(")")[2].split()
+    return Stat(fields[0] in "ZX", int(fields[3]), int(fields[19]))
+
+
+def boot() -> str:
+    """Return the id of this boot; empty where the system has none."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def identify(pid: int) -> Process | None:
+    """Return the process that has this id now, if there is one."""
+    found = stat(pid)
+    return None if found is None else Process(pid, found.start, boot())
+
+
+def alive(process: Process) -> bool:
+    """Tell whether the process still runs."""
+    found = stat(process.pid)
+    return (
+        found is not None
+        and not found.dead
+        and found.start == process.start
+        and process.boot == boot()
+    )
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink(_PROC / "self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+
+
+def name() -> str:
+    """Return a name of this process that no other has, on any host.
+
+    It tells nothing of the host but the random id of its boot.
+    """
+    me = identify(os.getpid())
+    start = me.start if me else 0
+    return f"{boot()}/{_namespace()}/{os.getpid()}/{start}"
+
+
+def known_dead(named: str) -> bool | None:
+    """Tell whether the process of a :func:`name` has ended.
+
+    :returns: nothing where that cannot be seen from here: it is another
+        host's, or of another container's process ids.
+    """
+    try:
+        of_boot, namespace, pid, start = named.split("/")
+        process = Process(int(pid), int(start), of_boot)
+    except ValueError:
+        return None
+    if not of_boot or (of_boot, namespace) != (boot(), _namespace()):
+        return None
+    return not alive(process)
