@@ -57,7 +57,8 @@ def token(env: dict[str, str]) -> tuple[str, str]:
 
     os.environ.update(env)
     cloud = openstack.connect()
-    return cloud.auth_token, str(cloud.image.get_endpoint()).rstrip("/")
+    address = str(cloud.image.get_endpoint()).rstrip("/")
+    return cloud.auth_token, address.removesuffix("/v2")
 
 
 def renew(file: pathlib.Path) -> None:
