@@ -10,6 +10,7 @@ fails.
 import logging
 import os
 import pathlib
+import signal
 import sys
 import typing
 import warnings
@@ -31,6 +32,12 @@ _FOR_TESTS = (
     "TROVE_TOOLS_TEST_",
     "TROVE_TOOLS_LINT_BIN",
 )
+
+
+# Whoever runs the tests in the background of a shell has them ignore SIGINT,
+# and all that they start would do the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TestCase(testtools.TestCase):
