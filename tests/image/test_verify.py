@@ -145,6 +145,17 @@ class VerifyTest(base.TestCase):
                         # the guest reaches neither us nor anybody else
                         setup=(_unreachable("10.0.2.2", port),),
                     ),
+                    # a volume's file system would be mounted there
+                    "moved": dataclasses.replace(
+                        health,
+                        setup=(
+                            "mkdir /srv/volume",
+                            "trove-move-data mariadb /srv/volume",
+                            "mariadb --execute 'SHOW DATABASES' &&"
+                            " ls /srv/volume/mariadb/mysql >/dev/null &&"
+                            " mountpoint /var/lib/mysql; exit 5",
+                        ),
+                    ),
                     "unprepared": dataclasses.replace(
                         health, setup=("echo no {password} for you; exit 4",)
                     ),
@@ -173,9 +184,15 @@ class VerifyTest(base.TestCase):
         self.assertIn("no answer on port 3306 within 15 s", mariadb.detail)
         self.assertFalse(checks["wrong"].ok)
         self.assertIn("does not match '^FTP'", checks["wrong"].detail)
+        moved = checks["moved"]
+        self.assertIn("(status 5)", moved.detail)
+        self.assertEqual("/var/lib/mysql is a mountpoint", moved.log[-1])
         unprepared = checks["unprepared"]
         self.assertIn("setup failed", unprepared.detail)
         self.assertEqual(["no *** for you"], unprepared.log)
+        # what explains a failure is kept, and told
+        assert found.journal_log is not None
+        pathlib.Path(found.journal_log).unlink()
         # it is looked at to its end all the same
         self.assertTrue(checks["power off"].ok)
         self.assertTrue(found.console)
