@@ -72,7 +72,7 @@ def _summary(
         "system": f"{found.system['name']}, Linux {found.system['kernel']}",
         "guest agent": f"trove {found.agent}" if found.agent else "none",
         "datastores": [
-            f"{each['datastore']} {each['installed'] or each['version']}"
+            f"{each['name']} {each['installed'] or each['version']}"
             f" ({each['runtime']})"
             for each in datastores
         ]

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.catalog import model
@@ -21,7 +22,6 @@ _REQUIREMENT = re.compile(
 )
 # an @ before the path is a user's, one in the path begins a ref
 _GIT = re.compile(r"^(?P<url>\w+://[^/]*/[^@]+)(@(?P<ref>.+))?$")
-_PASSWORD = re.compile(r"://[^/@:]*:[^/@]*@")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +85,12 @@ def parse(
     :raises UsageError: it names nothing that exists.
     """
     for flag, url in (("--agent", text), ("--constraints", constraints)):
-        if url and _PASSWORD.search(url):
-            raise errors.UsageError(
-                f"{flag}: there is a password in the URL, and it would stay"
-                " in the build's log and the image's manifest",
-                hint="leave it out, and let git's credential helper or"
-                " ~/.netrc of the building user supply it",
-            )
+        credentials.refuse(
+            url,
+            flag,
+            "leave it out, and let git's credential helper or ~/.netrc of the"
+            " building user supply it",
+        )
     return dataclasses.replace(
         _source(text or series.requirement, series),
         **_constraints(constraints),

@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 import re
 
+from trove_tools import credentials
 from trove_tools import hosttools
 
 
@@ -30,6 +31,27 @@ class Mirrors:
 
     archive: str | None = None
     security: str | None = None
+
+
+def choose(
+    archive: str | None, security: str | None, distribution: str
+) -> Mirrors:
+    """Return the mirrors of a build: what was given, or else the host's.
+
+    :raises UsageError: one of them has a password in its address.
+    """
+    host = of_host(distribution)
+    chosen = Mirrors(archive or host.archive, security or host.security)
+    for flag, url in (
+        ("--mirror", chosen.archive),
+        ("--security-mirror", chosen.security),
+    ):
+        credentials.refuse(
+            url,
+            f"{flag}, or this host's apt sources",
+            f"give {flag} an address that has none",
+        )
+    return chosen
 
 
 def of_host(

@@ -17,7 +17,7 @@ class Served(typing.NamedTuple):
     :param installed: the full version of the server's package.
     """
 
-    datastore: str
+    name: str
     version: str
     runtime: str
     installed: str

@@ -8,6 +8,7 @@ import re
 import typing
 import urllib.parse
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
@@ -203,16 +204,15 @@ def wishes(
         },
     )
     for name, url in found.repositories.items():
+        credentials.refuse(
+            url,
+            f"--repository {name}",
+            "let the mirror serve this host without a password",
+        )
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise errors.UsageError(
                 f"--repository {name}={url}: this is no http or https address",
-            )
-        if parts.username or parts.password:
-            raise errors.UsageError(
-                f"--repository {name}: there are credentials in the address,"
-                " and they would stay in the image's manifest",
-                hint="let the mirror serve this host without a password",
             )
     for name, value in found.fingerprints.items():
         if not _FINGERPRINT.fullmatch(value):
@@ -327,6 +327,9 @@ def _file(
         )
     archive = wanted.archive.installer if wanted.archive else ""
     if fetch.is_url(location):
+        credentials.refuse(
+            location, f"--package {name}", "fetch it, and name the file"
+        )
         if not digest:
             raise errors.UsageError(
                 f"--package {location}: what a URL serves can be trusted only"

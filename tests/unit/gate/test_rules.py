@@ -5,6 +5,7 @@ import ast
 import collections.abc
 import functools
 import pathlib
+import re
 
 from tests import base
 from tests.unit.gate import tree
@@ -84,7 +85,7 @@ class RulesTest(base.TestCase):
         names = {
             file.stem
             for file in (PACKAGE / "cmd").glob("*.py")
-            if "def main(argv" in file.read_text()
+            if re.search("^(def main\\(argv|main = )", file.read_text(), re.M)
         }
         self.assertEqual({*COMMANDS, "gate"}, names)
 

@@ -10,6 +10,7 @@ from trove_tools import options
 from trove_tools.catalog import loader
 from trove_tools.container import sources
 from trove_tools.image import agent
+from trove_tools.image import choices
 from trove_tools.image import elements
 from trove_tools.image import mirrors
 from trove_tools.image import request
@@ -60,7 +61,7 @@ def a_request(**changes: typing.Any) -> request.Request:
     """Return a request that depends on nothing of this host."""
     catalog = loader.load()
     mariadb = catalog.datastore("mariadb")
-    native = request.Choice(
+    native = choices.Choice(
         mariadb, mariadb.version("11.8"), mariadb.runtime("native")
     )
     values: dict[str, typing.Any] = {
@@ -86,7 +87,7 @@ def a_request(**changes: typing.Any) -> request.Request:
     return request.Request(**{**values, **changes})
 
 
-def a_choice(name: str, **changes: typing.Any) -> request.Choice:
+def a_choice(name: str, **changes: typing.Any) -> choices.Choice:
     """Return the choice of a datastore's container, from a registry."""
     datastore = loader.load().datastore(name)
     version = datastore.default_version
@@ -98,7 +99,7 @@ def a_choice(name: str, **changes: typing.Any) -> request.Choice:
         "names": (f"{name}:{version}",),
         "reference": f"registry.example/{name}:{version}",
     }
-    return request.Choice(
+    return choices.Choice(
         datastore,
         datastore.version(),
         datastore.runtime("container"),

@@ -91,6 +91,23 @@ class RequestTest(base.TestCase):
         self.assertEqual("http://m", made.mirrors.archive)
         self.assertEqual("h", made.mirrors.security)
 
+    @ddt.data("mirror", "security_mirror")
+    def test_no_passwords_of_mirrors(self, option: str) -> None:
+        error = self.assertRaises(
+            errors.UsageError,
+            self.make,
+            "mariadb",
+            **{option: "https://me:secret@mirror/debian"},
+        )
+        self.assertIn(f"--{option.replace('_', '-')}", error.message)
+        self.assertNotIn("secret", f"{error.message}{error.hint}")
+
+    def test_no_passwords_in_variables(self) -> None:
+        self.set_env(DIB_X="http://me:secret@mirror/")
+        error = self.assertRaises(errors.UsageError, self.make, "mariadb")
+        self.assertIn("DIB_X", error.message)
+        self.assertNotIn("secret", f"{error.message}{error.hint}")
+
     def test_dib_variables_of_the_user(self) -> None:
         self.set_env(DIB_OFFLINE="1")
         self.assertEqual({"DIB_OFFLINE": "1"}, self.make("mariadb").inherited)

@@ -30,7 +30,7 @@ class ServedTest(base.TestCase):
 
     def test_of_a_version_that_the_catalog_does_not_have(self) -> None:
         (found,) = self.found(package.Package("mariadb-server", "1:5.5.1"))
-        self.assertEqual(("mariadb", ""), (found.datastore, found.version))
+        self.assertEqual(("mariadb", ""), (found.name, found.version))
 
     def test_container(self) -> None:
         inside = (package.Package("mariadb-server-core", "1:11.8.6"),)

@@ -157,7 +157,7 @@ class OptionsTest(base.TestCase):
         ({"repository": ["http://x"]}, "--repository DATASTORE=http://x"),
         ({"repository": ["mysl=http://x"]}, "did you mean mysql?"),
         ({"repository": ["mysql=/srv/x"]}, "no http or https address"),
-        ({"repository": ["mysql=http://a:b@x"]}, "credentials"),
+        ({"repository": ["mysql=http://a:b@x"]}, "password"),
         ({"repository": ["redis=http://x"]}, "--mirror"),
         ({"repository_key": ["mysql=/nowhere"]}, "there is no such file"),
         ({"repository_fingerprint": ["mysql=12"]}, "40 hexadecimal digits"),
