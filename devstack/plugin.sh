@@ -29,7 +29,11 @@ function _trove_tools_state {
 }
 
 function _trove_tools_builds {
-    [[ $TROVE_GUEST_IMAGE_BUILD == True ]]
+    [[ $TROVE_GUEST_IMAGE_BUILD == True && -z $TROVE_GUEST_IMAGE_URL ]]
+}
+
+function _trove_tools_loads {
+    [[ -n $TROVE_GUEST_IMAGE_URL ]] || _trove_tools_builds
 }
 
 # check_trove_tools: stop before anything is installed when it cannot work.
@@ -51,6 +55,16 @@ function check_trove_tools {
         die $LINENO "trove-tools is enabled before Trove's plugin: move" \
             "'enable_plugin $plugin ...' below 'enable_plugin trove ...'" \
             "in local.conf"
+    fi
+    if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
+        if [[ -z $TROVE_GUEST_IMAGE_SHA256 ]]; then
+            die $LINENO "TROVE_GUEST_IMAGE_URL is set without a digest: set" \
+                "TROVE_GUEST_IMAGE_SHA256 to the image's"
+        fi
+        if [[ ! $TROVE_GUEST_DATASTORES =~ ^[^[:space:]:]+:[^[:space:]:]+$ ]]; then
+            die $LINENO "with TROVE_GUEST_IMAGE_URL, TROVE_GUEST_DATASTORES" \
+                "is what is in that image, as mysql:8.4"
+        fi
     fi
 }
 
@@ -197,17 +211,26 @@ function prepare_trove_tools {
 # first version of each datastore its default.
 function load_trove_guest_images {
     local step what steps images=() activated=()
-    async_wait build_trove_guest_images || _trove_tools_build_failed
-    steps=$(_trove_tools trove-devstack images \
-        "$(_trove_tools_state)/built.json") ||
-        die $LINENO "trove-tools: the build did not say what it built"
-    while read -r step what; do
-        case $step in
-            load) images+=("$what") ;;
-            activate) activated+=("$what") ;;
-            keep) echo_summary "No manager in this Trove for $what" ;;
-        esac
-    done <<<"$steps"
+    if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
+        what=$TROVE_GUEST_DATASTORES
+        images=(
+            --datastore "${what%%:*}" --version "${what#*:}"
+            --sha256 "$TROVE_GUEST_IMAGE_SHA256" "$TROVE_GUEST_IMAGE_URL"
+        )
+        activated=("$what")
+    else
+        async_wait build_trove_guest_images || _trove_tools_build_failed
+        steps=$(_trove_tools trove-devstack images \
+            "$(_trove_tools_state)/built.json") ||
+            die $LINENO "trove-tools: the build did not say what it built"
+        while read -r step what; do
+            case $step in
+                load) images+=("$what") ;;
+                activate) activated+=("$what") ;;
+                keep) echo_summary "No manager in this Trove for $what" ;;
+            esac
+        done <<<"$steps"
+    fi
     if [[ ${#images[@]} -gt 0 ]]; then
         _trove_tools load-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
             $TROVE_GUEST_LOAD_OPTIONS "${images[@]}" ||
@@ -280,13 +303,13 @@ if is_service_enabled trove; then
         "stack extra")
             echo_summary "Preparing flavors and quotas for Trove"
             prepare_trove_tools
-            if _trove_tools_builds; then
+            if _trove_tools_loads; then
                 echo_summary "Loading Trove's guest images"
                 load_trove_guest_images
             fi
             ;;
         "stack test-config")
-            if is_service_enabled tempest && _trove_tools_builds; then
+            if is_service_enabled tempest && _trove_tools_loads; then
                 echo_summary "Configuring Tempest for the datastores"
                 configure_tempest_trove_tools
             fi

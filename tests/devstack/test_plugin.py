@@ -184,6 +184,25 @@ class PhasesTest(stack.StackCase):
             where = build.index(words[0])
             self.assertEqual(words, build[where : where + len(words)])
 
+    def test_ready_made_image(self) -> None:
+        ran = self.stack(
+            TROVE_GUEST_IMAGE_URL="https://host/mysql.qcow2",
+            TROVE_GUEST_IMAGE_SHA256="ab12",
+            TROVE_GUEST_DATASTORES="mysql:8.4",
+            TROVE_GUEST_LOAD_OPTIONS="--os debian-13",
+        )
+        self.assertEqual(0, ran.status, ran.stderr)
+        self.assertEqual([], ran.named("trove-image-builder"))
+        self.assertNotIn("async_wait", ran.order)
+        self.assertEqual(
+            [["--os-cloud", "trove", "--os", "debian-13",
+              "--datastore", "mysql", "--version", "8.4",
+              "--sha256", "ab12", "https://host/mysql.qcow2"]],
+            ran.named("load-trove-image"),
+        )  # fmt: skip
+        (activate,) = ran.named("activate-trove-image")
+        self.assertEqual("mysql:8.4", activate[-1])
+
     def test_no_image_at_all(self) -> None:
         ran = self.stack(TROVE_GUEST_IMAGE_BUILD="False")
         self.assertEqual(0, ran.status, ran.stderr)
@@ -262,6 +281,19 @@ class FailuresTest(stack.StackCase):
             f" GITDIR[tt]={base.ROOT}"
         )
         self.assert_stopped(ran, "before Trove's plugin", "enable_plugin tt")
+
+    def test_image_url_without_digest(self) -> None:
+        ran = self.stack(TROVE_GUEST_IMAGE_URL="https://host/x.qcow2")
+        self.assert_stopped(ran, "TROVE_GUEST_IMAGE_SHA256")
+
+    def test_image_url_of_what(self) -> None:
+        for words in ("mysql", "mysql:8.4 mariadb:11.8"):
+            ran = self.stack(
+                TROVE_GUEST_IMAGE_URL="https://host/x.qcow2",
+                TROVE_GUEST_IMAGE_SHA256="ab",
+                TROVE_GUEST_DATASTORES=words,
+            )
+            self.assert_stopped(ran, "TROVE_GUEST_DATASTORES")
 
     def test_unknown_datastore(self) -> None:
         for phase in ("stack install", "stack post-config"):
