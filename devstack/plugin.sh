@@ -107,6 +107,7 @@ function build_trove_guest_images {
         --output-dir "$TROVE_GUEST_IMAGE_DIR"
         --agent "$TROVE_GUEST_AGENT"
         ${constraints:+--constraints "$constraints"}
+        ${TROVE_GUEST_DEV_KEY:+--dev "$TROVE_GUEST_DEV_KEY"}
         ${TROVE_GUEST_SYSTEM:+--guest "$TROVE_GUEST_SYSTEM"}
         ${TROVE_GUEST_RUNTIME:+--runtime "$TROVE_GUEST_RUNTIME"}
         ${TROVE_GUEST_CACHE_DIR:+--cache-dir "$TROVE_GUEST_CACHE_DIR"}

@@ -166,6 +166,7 @@ class PhasesTest(stack.StackCase):
             ("SYSTEM", "debian-12", ["--guest", "debian-12"]),
             ("RUNTIME", "native", ["--runtime", "native"]),
             ("AGENT", "trove>=26", ["--agent", "trove>=26"]),
+            ("DEV_KEY", "/k.pub", ["--dev", "/k.pub"]),
             ("CONSTRAINTS", "/c.txt", ["--constraints", "/c.txt"]),
             ("CONTAINER_SOURCE", "mysql=registry,oci:/a",
              ["--container-source", "mysql=registry",
