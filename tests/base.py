@@ -34,6 +34,12 @@ _FOR_TESTS = (
 )
 
 
+
+def all_of_them() -> bool:
+    """Return whether tests run that take too long for every change."""
+    return bool(os.environ.get("TROVE_TOOLS_TEST_ALL"))
+
+
 # Whoever runs the tests in the background of a shell has them ignore SIGINT,
 # and all that they start would do the same.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -61,6 +67,14 @@ class TestCase(testtools.TestCase):
         )
         self.useFixture(fixtures.WarningsCapture())
         warnings.simplefilter("always", ResourceWarning)
+
+    def need_time(self, how_much: str) -> None:
+        """Skip the test unless whoever runs it has time for all of them.
+
+        :param how_much: what it takes, in words.
+        """
+        if not all_of_them():
+            self.skipTest(f"takes {how_much}; tools/run-tests --all does it")
 
     def need_mount_namespaces(self) -> None:
         """Skip the test where it cannot have mounts of its own."""

@@ -18,6 +18,7 @@ import typing
 
 from testtools import content
 
+from tests import base as tests_base
 from tests.functional import clouds
 from tests.functional import faultproxy
 from tests.functional import forked
@@ -174,7 +175,7 @@ class FaultTest(clouds.TestCase):
         every = list(
             itertools.product(range(1, requests + 1), faultproxy.KINDS)
         )
-        if os.environ.get("TROVE_TOOLS_TEST_ALL"):
+        if tests_base.all_of_them():
             return every
         # 13 kinds and a step of 5: all of them come in turn
         kinds = faultproxy.KINDS

@@ -84,8 +84,7 @@ def _built(
     with fasteners.InterProcessLock(images / ".lock"):
         built = builder(
             "build", *words, "--output-dir", images, "--format", "json",
-            "--cache-dir", output() / "cache",
-            "--source-date-epoch", EPOCH, timeout=_BUILD_TIMEOUT,
+            timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
     if built.status != 0:
         return None, built.stderr
@@ -110,7 +109,7 @@ def _native_image() -> tuple[pathlib.Path | None, str]:
             home=home,
         ) as standins,
     ):
-        return _built(VARIABLE, *words, *standins.options())
+        return _built(VARIABLE, *words, *standins.options(), *_shared())
 
 
 def place(name: str) -> pathlib.Path:
@@ -164,11 +163,25 @@ def _container_image() -> tuple[pathlib.Path | None, str]:
             digest = running.push(archive, _MYSQL)
             lock.write(lock_file(), {f"quay.io/{_MYSQL}": digest})
             return _built(
-                CONTAINER_VARIABLE, "mariadb", "postgresql", "mysql",
-                "--together", "--container-source", "mysql=registry",
-                "--registry-mirror", running.mirror, "--locked", lock_file(),
+                CONTAINER_VARIABLE, *_container_words(running.mirror),
                 "--lock", lock_file().with_suffix(".written"),
             )  # fmt: skip
+
+
+def _container_words(mirror: str) -> tuple[str | os.PathLike[str], ...]:
+    return (
+        "mariadb", "postgresql", "mysql", "--together",
+        "--container-source", "mysql=registry",
+        "--registry-mirror", mirror, "--locked", lock_file(),
+        *_shared(),
+    )  # fmt: skip
+
+
+def _shared() -> tuple[str | os.PathLike[str], ...]:
+    """Return what all builds of images that tests share are given."""
+    return (
+        "--cache-dir", output() / "cache", "--source-date-epoch", EPOCH,
+    )  # fmt: skip
 
 
 class TestCase(base.TestCase):
@@ -192,6 +205,20 @@ class TestCase(base.TestCase):
         is a stand-in from a registry on loopback.
         """
         return self._there(_container_image())
+
+    def container_image_again(self) -> pathlib.Path:
+        """Build that image a second time, from the cached lower layers.
+
+        No registry is there any more, and none is needed.
+        """
+        self.container_image()
+        directory = self.temp_dir()
+        built = builder(
+            "build", *_container_words("127.0.0.1:9"), "--output-dir",
+            directory, "--format", "json", timeout=_BUILD_TIMEOUT,
+        )  # fmt: skip
+        self.assertEqual(0, built.status, built.stderr)
+        return pathlib.Path(built.json()["image"])
 
     def _there(
         self, built: tuple[pathlib.Path | None, str]

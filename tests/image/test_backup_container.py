@@ -83,6 +83,7 @@ echo backup kept
 class BackupTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
+        self.need_time("some minutes")
         if os.geteuid() != 0:
             self.skipTest("entering a container's root needs root")
         self.need_mount_namespaces()

@@ -21,9 +21,6 @@ from trove_tools.image import host
 from trove_tools.image import layers
 from trove_tools.image import leftovers
 
-#: Set to try every phase of every layer, and twenty random moments.
-EVERYTHING = "TROVE_TOOLS_TEST_ALL"
-
 _PHASES = [
     (layer, phase)
     for layer in layers.NAMES
@@ -149,8 +146,7 @@ class KillTest(base.TestCase):
         self.assert_nothing_left()
 
     def test_everything(self) -> None:
-        if not os.environ.get(EVERYTHING):
-            self.skipTest("takes half an hour; tools/run-tests --all does it")
+        self.need_time("half an hour")
         moments = [self.random.uniform(0.1, 25) for _ in range(20)]
         for kill in [*_PHASES, *moments]:
             if isinstance(kill, float):

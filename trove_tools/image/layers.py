@@ -71,6 +71,9 @@ class Layer:
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
             del container["path"]
+            if container["digest"]:
+                # the same, whoever serves it
+                del container["mirror"]
         content["natives"] = [
             _native.without_places(each) for each in content["natives"]
         ]
