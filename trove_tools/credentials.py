@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps passwords in addresses out of what a build writes down.
+"""Keeps credentials in addresses out of what a build writes down.
 
 The plan, and with it the manifest, the log and an image's apt sources, name
 the places that things came from.
@@ -9,20 +9,26 @@ import re
 
 from trove_tools import errors
 
-# user information as in RFC 3986, section 3.2.1, with a password in it
+# user information as in RFC 3986, section 3.2.1; a name alone may be a token
 _PASSWORD = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
+_ANY = re.compile(r"://[^/\s@]*@")
 
 
-def refuse(address: str | None, what: str, hint: str) -> None:
-    """Make sure that there is no password in an address.
+def refuse(
+    address: str | None, what: str, hint: str, *, account: bool = False
+) -> None:
+    """Make sure that there are no credentials in an address.
 
     :param what: whose address it is: an option or a variable.
     :param hint: how to do without.
-    :raises UsageError: there is one; it is not shown.
+    :param account: whether the name of an account alone may be there, as git
+        has it.
+    :raises UsageError: there are some; they are not shown.
     """
-    if address and _PASSWORD.search(address):
+    pattern = _PASSWORD if account else _ANY
+    if address and pattern.search(address):
         raise errors.UsageError(
-            f"{what}: there is a password in the URL, and it would stay in"
-            " the build's log and the image's manifest",
+            f"{what}: there are credentials in the URL, and they would stay"
+            " in the build's log and the image's manifest",
             hint=hint,
         )

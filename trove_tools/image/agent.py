@@ -90,6 +90,7 @@ def parse(
             flag,
             "leave it out, and let git's credential helper or ~/.netrc of the"
             " building user supply it",
+            account=True,
         )
     return dataclasses.replace(
         _source(text or series.requirement, series),

@@ -120,7 +120,7 @@ def _inherited() -> dict[str, str]:
         if name.startswith("DIB_")
     }
     for name, value in found.items():
-        credentials.refuse(value, name, "leave it out")
+        credentials.refuse(value, name, "leave it out", account=True)
     return found
 
 
