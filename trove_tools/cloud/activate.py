@@ -178,11 +178,7 @@ def _row(
     record: trove.Record, image: glance.Record, changed: bool
 ) -> dict[str, typing.Any]:
     return {
-        "datastore": record["datastore_name"],
-        "version": record["name"],
-        "version_id": record["id"],
-        "active": record["active"],
-        "default": record["default"],
+        **trove.columns(record),
         "changed": changed,
         "image": image["name"],
         "image_id": image["id"],

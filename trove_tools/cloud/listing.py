@@ -45,11 +45,7 @@ def _row(
     image = trove.image(images, record)
     before = image and history.previous(ours, trove.describe(record), image)
     return {
-        "datastore": record["datastore_name"],
-        "version": record["name"],
-        "version_id": record["id"],
-        "active": record["active"],
-        "default": record["default"],
+        **trove.columns(record),
         "image": image and image["name"],
         "image_id": image and image["id"],
         "pinned": bool(record.get("image")),

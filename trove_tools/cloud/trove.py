@@ -91,6 +91,17 @@ def describe(record: Record) -> str:
     return f"{record['datastore_name']}:{record['name']}"
 
 
+def columns(record: Record) -> dict[str, typing.Any]:
+    """Return what every table says of a datastore version."""
+    return {
+        "datastore": record["datastore_name"],
+        "version": record["name"],
+        "version_id": record["id"],
+        "active": record["active"],
+        "default": record["default"],
+    }
+
+
 def image_tags(record: Record) -> list[str]:
     """Return the tags of a version; Trove shows none as ``['']``."""
     return [tag for tag in record.get("image_tags") or [] if tag]

@@ -8,6 +8,7 @@ import pathlib
 import sys
 import typing
 
+from trove_tools import checked
 from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
@@ -95,26 +96,7 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main(
-        parser(),
-        _run,
-        lambda flags: config.group(*_GROUPS[flags.command]),
-        argv,
-    )
-
-
-def _run(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
-    # --help must not wait for a YAML parser
-    from trove_tools.catalog import loader
-
-    catalog = loader.load(settings.catalog)
-    command = flags.command.replace("-", "_")
-    done: int = globals()[f"_{command}"](settings, flags, screen, catalog)
-    return done
+    return common.main_of_commands(parser(), _GROUPS, globals(), argv)
 
 
 def _list(
@@ -342,16 +324,15 @@ def _doctor(
 
 def _accelerator() -> typing.Any:
     """Say what will run guests here; neither answer is a fault."""
-    from trove_tools.image import host
     from trove_tools.verify import accel
 
     try:
         chosen = accel.choose("auto")
     except errors.MissingToolError as exc:
-        return host.Finding(
+        return checked.Finding(
             "what runs a guest", False, exc.message, exc.hint or ""
         )
-    return host.Finding(
+    return checked.Finding(
         "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
     )
 

@@ -84,6 +84,40 @@ def _traceback() -> None:
     traceback.print_exc()
 
 
+def main_of_commands(
+    parser: argparse.ArgumentParser,
+    groups: collections.abc.Mapping[str, tuple[str, ...]],
+    functions: collections.abc.Mapping[str, typing.Any],
+    argv: collections.abc.Sequence[str] | None = None,
+) -> int:
+    """Be the main of a program that has commands of its own.
+
+    :param parser: says in ``command`` which of them is meant.
+    :param groups: the groups of options that each takes.
+    :param functions: has each as ``_NAME``, which takes settings, flags,
+        screen and catalog, and returns an exit status.
+    :param argv: as for :func:`main`.
+    :returns: an exit status.
+    """
+
+    def run(
+        settings: options.Settings,
+        flags: argparse.Namespace,
+        screen: console.Console,
+    ) -> int:
+        # --help must not wait for a YAML parser
+        from trove_tools.catalog import loader
+
+        catalog = loader.load(settings.catalog)
+        command = flags.command.replace("-", "_")
+        done: int = functions[f"_{command}"](settings, flags, screen, catalog)
+        return done
+
+    return main(
+        parser, run, lambda flags: config.group(*groups[flags.command]), argv
+    )
+
+
 def main(
     parser: argparse.ArgumentParser,
     run: collections.abc.Callable[

@@ -86,26 +86,7 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main(
-        parser(),
-        _run,
-        lambda flags: config.group(*_GROUPS[flags.command]),
-        argv,
-    )
-
-
-def _run(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
-    from trove_tools.catalog import loader
-
-    catalog = loader.load(settings.catalog)
-    done: int = globals()[f"_{flags.command}"](
-        settings, flags, screen, catalog
-    )
-    return done
+    return common.main_of_commands(parser(), _GROUPS, globals(), argv)
 
 
 def _lines(rows: collections.abc.Iterable[tuple[str, ...]]) -> int:

@@ -2,27 +2,13 @@
 """Whether a cloud is ready, as an ordinary user of it sees things."""
 
 import collections.abc
-import dataclasses
 import typing
 
+from trove_tools import checked
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.devstack import flavors
 from trove_tools.devstack import words
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    :param ok: whether it is as an instance needs it.
-    :param remedy: what to do when it is not.
-    """
-
-    check: str
-    ok: bool
-    found: str
-    remedy: str = ""
 
 
 def project(login: connection.Login, name: str) -> str:
@@ -47,7 +33,7 @@ def project(login: connection.Login, name: str) -> str:
 
 def check(
     user: connection.Login, choices: collections.abc.Sequence[words.Choice]
-) -> list[Finding]:
+) -> list[checked.Finding]:
     """Look at the cloud as a user who wants an instance.
 
     :param user: the user.
@@ -56,7 +42,7 @@ def check(
     """
     offered = _offered(user.service("Trove", "database"))
     names = ", ".join(sorted(offered)) or "none yet"
-    findings = [Finding(f"Trove answers {user.who}", True, names)]
+    findings = [checked.Finding(f"Trove answers {user.who}", True, names)]
     for choice in choices:
         if choice.datastore.manager:
             findings.append(_version(choice, offered))
@@ -73,13 +59,13 @@ def _offered(trove: connection.Service) -> dict[str, typing.Any]:
 
 def _version(
     choice: words.Choice, offered: collections.abc.Mapping[str, typing.Any]
-) -> Finding:
+) -> checked.Finding:
     datastore = offered.get(choice.datastore.name, {})
     # an ordinary user is shown the active versions only
     versions = {
         each["name"]: each["id"] for each in datastore.get("versions", [])
     }
-    return Finding(
+    return checked.Finding(
         f"{choice} can be used",
         choice.version in versions,
         f"versions: {', '.join(sorted(versions)) or 'none'}",
@@ -90,10 +76,10 @@ def _version(
 def _flavor(
     choice: words.Choice,
     known: collections.abc.Iterable[flavors.Shown],
-) -> Finding:
+) -> checked.Finding:
     needed = choice.datastore
     enough = flavors.fitting(known, needed.min_ram, needed.min_disk)
-    return Finding(
+    return checked.Finding(
         f"{needed.name} has a flavor",
         bool(enough),
         enough[0]["name"] if enough else "none is large enough",

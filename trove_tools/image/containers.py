@@ -19,23 +19,19 @@ from trove_tools.image import packages
 
 @contextlib.contextmanager
 def beside(
-    entries: collections.abc.Sequence[dict[str, typing.Any]],
     run: dib.Run,
-    guest: collections.abc.Mapping[str, str],
-    *,
-    mirror: str | None,
-    security: str | None,
-    epoch: int = 0,
-    is_snapshot: bool = False,
+    make: collections.abc.Callable[[], list[dict[str, typing.Any]]],
 ) -> collections.abc.Iterator[
     concurrent.futures.Future[list[dict[str, typing.Any]]]
 ]:
     """Make archives of containers while this context lasts.
 
+    :param make: a call of :func:`prepare` for this run.
+
     The element waits as long as ``.busy`` is there.  Who leaves early does
     not wait: the programs end with the workspace.
 
-    :returns: what :func:`prepare` will have returned.
+    :returns: what that will have returned.
     :raises BuildError: one cannot be had, or is of another version.
     """
     busy = run.containers / ".busy"
@@ -43,10 +39,7 @@ def beside(
 
     def work() -> list[dict[str, typing.Any]]:
         try:
-            return prepare(
-                entries, run, guest, mirror=mirror, security=security,
-                epoch=epoch, is_snapshot=is_snapshot,
-            )  # fmt: skip
+            return make()
         except BaseException:
             (run.containers / ".failed").touch()
             raise

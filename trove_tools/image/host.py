@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether this host can build and boot images, and what it lacks."""
 
-import dataclasses
 import os
 import pathlib
 import shutil
 
+from trove_tools import checked
 from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import process
@@ -25,20 +25,6 @@ FILESYSTEMS = pathlib.Path("/proc/filesystems")
 BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at on this host.
-
-    :param ok: whether it is as a build needs it.
-    :param remedy: what to do when it is not.
-    """
-
-    check: str
-    ok: bool
-    found: str
-    remedy: str = ""
 
 
 def require_tools(purpose: str, arch: str = "amd64") -> None:
@@ -140,7 +126,7 @@ def may_be_root() -> bool:
 
 def space(
     output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
-) -> list[Finding]:
+) -> list[checked.Finding]:
     """Compare free disk space with what a build takes.
 
     Directories on one file system share what is free there.
@@ -159,7 +145,7 @@ def space(
     for place, size in wanted.values():
         free = shutil.disk_usage(place).free / _GIB
         findings.append(
-            Finding(
+            checked.Finding(
                 f"disk space in {place}",
                 free >= size,
                 f"{free:.1f} GiB free, {size} GiB needed",
@@ -192,7 +178,7 @@ def _existing(directory: pathlib.Path) -> pathlib.Path:
     return directory
 
 
-def tools(arch: str = "amd64") -> list[Finding]:
+def tools(arch: str = "amd64") -> list[checked.Finding]:
     """Look for every program that building and verifying need."""
     findings = []
     for purpose, words in (
@@ -204,7 +190,7 @@ def tools(arch: str = "amd64") -> list[Finding]:
         for name in _tools(purpose, arch):
             found = process.find(name)
             findings.append(
-                Finding(
+                checked.Finding(
                     f"{name} ({words})",
                     found is not None,
                     found or "not found",
@@ -214,16 +200,16 @@ def tools(arch: str = "amd64") -> list[Finding]:
     return findings
 
 
-def privileges() -> list[Finding]:
+def privileges() -> list[checked.Finding]:
     """Look at what a build may do here."""
     return [
-        Finding(
+        checked.Finding(
             "root's rights",
             may_be_root(),
             "root" if os.geteuid() == 0 else "through sudo",
             "run as root, or allow this user passwordless sudo",
         ),
-        Finding(
+        checked.Finding(
             "loop devices",
             pathlib.Path("/dev/loop-control").exists(),
             "/dev/loop-control",

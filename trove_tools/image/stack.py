@@ -4,6 +4,7 @@
 import collections.abc
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import typing
 
@@ -126,12 +127,17 @@ class Stack:
         with contextlib.ExitStack() as stack:
             making = None
             if layer.containers:
+                make = functools.partial(
+                    containers.prepare,
+                    layer.containers,
+                    self._run,
+                    self._guest,
+                    **self._mirrors(),
+                    **self._times(),
+                )
                 making = stack.enter_context(
-                    containers.beside(
-                        layer.containers, self._run, self._guest,
-                        **self._mirrors(), **self._times(),
-                    )
-                )  # fmt: skip
+                    containers.beside(self._run, make)
+                )
             parent = None
             if number:
                 parent = stack.enter_context(self._held(number - 1))

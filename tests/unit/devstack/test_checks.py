@@ -3,6 +3,7 @@
 
 from tests import base
 from tests.unit.devstack import fakes
+from trove_tools import checked
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.devstack import checks
@@ -10,7 +11,7 @@ from trove_tools.devstack import words
 
 
 class ChecksTest(base.TestCase):
-    def check(self, *given: str, **services: object) -> list[checks.Finding]:
+    def check(self, *given: str, **services: object) -> list[checked.Finding]:
         trove = {
             "GET /datastores": {
                 "datastores": [
