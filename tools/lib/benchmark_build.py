@@ -25,8 +25,8 @@ import typing
 
 from trove_tools import config
 from trove_tools import console
-from trove_tools import options
 from trove_tools.catalog import loader
+from trove_tools.cmd import builder
 from trove_tools.image import containers
 from trove_tools.image import dib
 from trove_tools.image import layers
@@ -200,13 +200,12 @@ class Benchmark:
         return {"seconds": seconds, "prepared": prepared, "size": size}
 
     def plan(self, store: str) -> plan.Plan:
-        """Return the plan of an image."""
-        declared = config.group("arch", "plan", "name", "common")
-        values = {
-            option.name: [] if option.many else option.default
-            for option in declared
-        }
-        settings = options.Settings({**values, "agent": str(self.agent)})
+        """Return the plan that our command would make of an image."""
+        flags = builder.parser().parse_args(
+            ["plan", store, "--agent", str(self.agent)]
+        )
+        declared = config.group(*builder.GROUPS["plan"])
+        settings = config.settings(declared, flags)
         return plan.make(request.make([store], settings, loader.load()))
 
 
@@ -314,9 +313,7 @@ def _steps(
             yield title, text, f"{span['seconds']:.0f}"
 
 
-def _table(
-    head: tuple[str, ...], rows: list[tuple[str, ...]]
-) -> str:
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     widths = [
         max(len(row[column]) for row in [head, *rows])
         for column in range(len(head))

@@ -29,8 +29,8 @@ exit status: 0 done, 1 failed, 2 bad usage, 3 something is missing on this
 host, 130 interrupted
 """
 
-# the option groups of each subcommand
-_GROUPS = {
+#: the groups of options that each subcommand takes
+GROUPS = {
     "list": ("common",),
     "show": ("common",),
     "plan": ("common", "arch", "system", "plan", "name", "all"),
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         ("doctor", "tell what this host lacks"),
     ):
         sub = commands.add_parser(name, help=summary, description=summary)
-        options.add(sub, config.group(*_GROUPS[name]))
+        options.add(sub, config.group(*GROUPS[name]))
         if name == "show":
             sub.add_argument("datastore", metavar="DATASTORE")
         elif name == "backup-container":
@@ -96,7 +96,7 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    return common.main_of_commands(parser(), _GROUPS, globals(), argv)
+    return common.main_of_commands(parser(), GROUPS, globals(), argv)
 
 
 def _list(

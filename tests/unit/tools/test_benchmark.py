@@ -68,3 +68,12 @@ class ReportTest(base.TestCase):
         self.assertIn("agent: finalise 9, install 3", text)
         self.assertIn("base: from the cache", text)
         self.assertIn("2026-01-31: 2 x slow.", text)
+
+
+class PlanTest(base.TestCase):
+    def test_reference_has_the_plan_of_the_command(self) -> None:
+        agent = self.temp_dir() / "trove"
+        (agent / "trove" / "guestagent").mkdir(parents=True)
+        bench = benchmark.Benchmark(self.temp_dir(), agent, ["mariadb"] * 3)
+        made = bench.plan("mariadb")
+        self.assertEqual(4, len(made.layers))
