@@ -45,7 +45,7 @@ cat > $DIB_MANIFEST_IMAGE_DIR/dib-manifest-dpkg-$(basename $IMAGE_NAME) <<END
 {"packages": [{"package": "mariadb-server", "version": "11.8.1"}]}
 END
 cat > $DIB_MANIFEST_IMAGE_DIR/trove-guest-agent.json <<END
-{"source": "pypi", "version": "26.0.0"}
+{"source": "pypi", "version": "26.0.0", "managers": ["mariadb"]}
 END
 """
 

@@ -43,6 +43,7 @@ def describe(
     agent = _facts(space, "trove-guest-agent.json")
     # what pip installed besides stays in the element's own file
     agent.pop("packages", None)
+    check_managers(plan, agent)
     return manifest.Manifest(
         build_id=uuid.uuid4().hex,
         created=datetime.datetime.now(datetime.UTC).isoformat(
@@ -74,6 +75,26 @@ def describe(
             "configuration": contents.configuration,
         },
     )
+
+
+def check_managers(
+    plan: _plan.Plan, agent: collections.abc.Mapping[str, typing.Any]
+) -> None:
+    """Look whether the agent in an image can manage what the image serves.
+
+    :param agent: what the image's record says of it.
+    :raises BuildError: it has no manager for one of the datastores.
+    """
+    managers = agent["managers"]
+    for each in plan.datastores:
+        if each["manager"] is not None and each["manager"] not in managers:
+            raise errors.BuildError(
+                f"the guest agent {agent['version']} has no manager"
+                f" {each['manager']} for {each['name']}; it has"
+                f" {', '.join(managers)}",
+                hint="build with --agent of a Trove that has it, as the"
+                f" series {plan.series['name']} does",
+            )
 
 
 def _datastores(

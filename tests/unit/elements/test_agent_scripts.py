@@ -258,12 +258,24 @@ class RecordTest(base.TestCase):
 
     def test_managers_are_imported(self) -> None:
         self.agent({"mariadb": "trove.manager.Manager"})
-        load("record").check_imports()
+        self.assertEqual(["mariadb"], load("record").managers())
 
-    def test_a_manager_that_is_not_there(self) -> None:
-        self.agent({"mariadb": "trove.nothing.Manager"})
-        self.assertRaises(ImportError, load("record").check_imports)
+    def test_a_manager_that_the_registry_names_in_vain(self) -> None:
+        self.agent(
+            {
+                "mariadb": "trove.manager.Manager",
+                "db2": "trove.guestagent.db2.manager.Manager",
+            }
+        )
+        self.assertEqual(["mariadb"], load("record").managers())
+
+    def test_a_manager_that_needs_what_is_not_there(self) -> None:
+        self.agent({"mariadb": "trove.guestagent.broken.Manager"})
+        place = self.temp_dir()
+        (place / "broken.py").write_text("import trove_nothing\n")
+        vars(sys.modules["trove.guestagent"])["__path__"] = [str(place)]
+        self.assertRaises(ImportError, load("record").managers)
 
     def test_a_manager_without_its_class(self) -> None:
         self.agent({"mariadb": "trove.manager.Nothing"})
-        self.assertRaises(AttributeError, load("record").check_imports)
+        self.assertRaises(AttributeError, load("record").managers)
