@@ -2,8 +2,10 @@
 """Every option of every command, once.
 
 :data:`OPTIONS` is the table; :mod:`trove_tools.options` says what an entry
-means.  Variables that diskimage-builder or Trove's older scripts know stand
-beside our own, so that an environment prepared for those keeps working.
+means.  A topic stands before the options that ``--help`` lists under it; an
+option's group says which commands take it.  Variables that diskimage-builder
+or Trove's older scripts know stand beside our own, so that an environment
+prepared for those keeps working.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import typing
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.options import Option
+from trove_tools.options import Topic
 
 #: Read when they exist, the stronger last; ``--config-file`` replaces them.
 FILES = (
@@ -34,25 +37,35 @@ def _port(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
-OPTIONS = (
-    # --- what every command takes
-    Option("config_file", "common", "read options from this file",
-           options.path, metavar="FILE"),
-    Option("format", "common", "how results are printed on stdout",
-           default="table", choices=("table", "json", "shell"), short="-f"),
-    Option("quiet", "common", "print results and errors only",
-           options.boolean, False, short="-q"),
-    Option("debug", "common", "show tracebacks and debug messages",
-           options.boolean, False),
-    Option("catalog", "common", "directory with further datastore entries",
-           options.path, many=True, metavar="DIR"),
-    # --- what a build is made of
+_TABLE: tuple[Topic | Option, ...] = (
+    Topic("guest", "the guest system and the guest agent"),
     Option("guest", "system", "guest system, as `list` names them",
-           metavar="SYSTEM"),
+           metavar="SYSTEM", everyday=True),
     Option("arch", "arch", "architecture of the image", default="amd64",
            variables=("DIB_ARCH",)),
     Option("runtime", "plan", "how the datastore runs in the guest",
            metavar="RUNTIME"),
+    Option("unsupported", "plan",
+           "build for guest systems, too, that a datastore's vendor does not"
+           " support", options.boolean, False),
+    Option("agent", "plan",
+           "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
+           " or a directory", metavar="SOURCE", everyday=True),
+    Option("constraints", "system",
+           "upper constraints for the agent's Python packages",
+           variables=("DIB_TROVE_AGENT_CONSTRAINTS",), metavar="FILE|URL"),
+    Option("guest_user", "plan", "the guest's user, without a password",
+           variables=("DIB_TROVE_GUEST_USER", "GUEST_USERNAME"),
+           metavar="NAME"),
+    Option("dev", "plan",
+           "for development: let in who has the private part of this public"
+           " key; such an image is never made public", options.path,
+           metavar="KEYFILE.pub", everyday=True),
+    Option("elements_path", "plan", "directories with further elements",
+           variables=("ELEMENTS_PATH",), metavar="DIR[:DIR]"),
+    Option("element", "plan", "a further element", many=True,
+           variables=("EXTRA_ELEMENTS",), metavar="NAME"),
+    Topic("containers", "where a datastore's containers come from"),
     Option("container_source", "plan",
            "where the datastore's container comes from: packages, registry,"
            " archive:PATH or oci:PATH; with DATASTORE= before it for one of"
@@ -66,6 +79,7 @@ OPTIONS = (
            options.path, metavar="FILE"),
     Option("lock", "lock", "write what came from registries to a lock file",
            options.path, metavar="FILE"),
+    Topic("packages", "where packages come from, and of which day"),
     Option("repository", "plan",
            "package repository instead of the vendor's, as the catalog"
            " arranges it", many=True, metavar="DATASTORE=URL"),
@@ -81,22 +95,6 @@ OPTIONS = (
            metavar="[DATASTORE=]FILE|URL"),
     Option("package_sha256", "plan", "its sha256; a URL needs it", many=True,
            metavar="[DATASTORE=]HEX"),
-    Option("unsupported", "plan",
-           "build for guest systems, too, that a datastore's vendor does not"
-           " support", options.boolean, False),
-    Option("agent", "plan",
-           "Trove for the guest agent: a PyPI requirement, git+URL[@REF],"
-           " or a directory", metavar="SOURCE"),
-    Option("constraints", "system",
-           "upper constraints for the agent's Python packages",
-           variables=("DIB_TROVE_AGENT_CONSTRAINTS",), metavar="FILE|URL"),
-    Option("guest_user", "plan", "the guest's user, without a password",
-           variables=("DIB_TROVE_GUEST_USER", "GUEST_USERNAME"),
-           metavar="NAME"),
-    Option("dev", "plan",
-           "for development: let in who has the private part of this public"
-           " key; such an image is never made public", options.path,
-           metavar="KEYFILE.pub"),
     Option("mirror", "system",
            "package mirror (default: the one this host uses)",
            variables=("DIB_DISTRIBUTION_MIRROR",), metavar="URL"),
@@ -110,10 +108,7 @@ OPTIONS = (
            "seconds since 1970 that no file in the image is newer than"
            " (default: as --snapshot says, if it does)", options.natural,
            variables=("SOURCE_DATE_EPOCH",), metavar="SECONDS"),
-    Option("elements_path", "plan", "directories with further elements",
-           variables=("ELEMENTS_PATH",), metavar="DIR[:DIR]"),
-    Option("element", "plan", "a further element", many=True,
-           variables=("EXTRA_ELEMENTS",), metavar="NAME"),
+    Topic("disk", "the file that a build makes"),
     Option("image_format", "plan", "format of the image", default="qcow2",
            choices=("qcow2", "raw", "tar")),
     Option("compression", "plan", "compression inside a qcow2",
@@ -122,27 +117,22 @@ OPTIONS = (
            "disk label; efi is a GPT for UEFI (default: mbr; on arm64 efi)",
            choices=("mbr", "gpt", "efi")),
     Option("disk_size", "plan", "virtual size of the disk, GiB", int,
-           variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB"),
-    # --- where and how it is built
+           variables=("DIB_IMAGE_SIZE", "GUEST_IMAGESIZE"), metavar="GIB",
+           everyday=True),
     Option("output_dir", "place", "directory of the images that are built",
-           options.path, pathlib.Path("."), short="-o", metavar="DIR"),
+           options.path, pathlib.Path("."), short="-o", metavar="DIR",
+           everyday=True),
     Option("name", "name", "name of the image, without an ending",
            metavar="NAME"),
-    Option("together", "name", "one image for all the datastores named",
-           options.boolean, False),
+    Topic("building", "what is built, and what is used again"),
     Option("all", "all", "an image of each datastore in the catalog",
-           options.boolean, False),
+           options.boolean, False, everyday=True),
+    Option("together", "name", "one image for all the datastores named",
+           options.boolean, False, everyday=True),
     Option("verify", "after", "boot and verify what was built",
-           options.boolean, False),
-    Option("work_dir", "place", "directory for the build's own files",
-           options.path, variables=("TMP_DIR",), metavar="DIR"),
-    Option("cache_dir", "cache",
-           "directory for layers and downloads that builds share (default:"
-           " ~/.cache/trove-tools)",
-           options.path, metavar="DIR"),
-    Option("cache_size", "cache",
-           "GiB of layers that are kept; those used longest ago go", int, 20,
-           metavar="GIB"),
+           options.boolean, False, everyday=True),
+    Option("force", "force", "do it again even if there is no need",
+           options.boolean, False, everyday=True),
     Option("fresh", "fresh", "build every layer anew", options.boolean,
            False),
     Option("refresh_packages", "fresh",
@@ -154,18 +144,25 @@ OPTIONS = (
     Option("jobs", "jobs",
            "images that are built at a time (default: by processors and"
            " memory)", int, metavar="N"),
+    Option("work_dir", "place", "directory for the build's own files",
+           options.path, variables=("TMP_DIR",), metavar="DIR"),
+    Option("cache_dir", "cache",
+           "directory for layers and downloads that builds share (default:"
+           " ~/.cache/trove-tools)",
+           options.path, metavar="DIR"),
+    Option("cache_size", "cache",
+           "GiB of layers that are kept; those used longest ago go", int, 20,
+           metavar="GIB"),
     Option("clean", "doctor",
            "take down what killed builds have left: mounts, loop devices,"
-           " processes, directories", options.boolean, False),
-    Option("force", "force", "do it again even if there is no need",
-           options.boolean, False),
-    # --- how an image is looked at
+           " processes, directories", options.boolean, False, everyday=True),
+    Topic("looking", "how an image is looked at"),
     Option("files", "compare",
            "compare every file of the two images instead",
-           options.boolean, False),
+           options.boolean, False, everyday=True),
     Option("level", "verify",
            "how far to look (default: the highest that the image has)",
-           choices=("boot", "datastore", "agent")),
+           choices=("boot", "datastore", "agent"), everyday=True),
     Option("tier", "verify",
            "a virtual machine, or namespaces of this host: quick, for the"
            " level agent, without kernel, boot and cloud-init",
@@ -181,7 +178,7 @@ OPTIONS = (
            metavar="MIB"),
     Option("cpus", "verify", "processors of the guest", int, 2,
            metavar="N"),
-    # --- a cloud of one's own
+    Topic("minicloud", "a cloud of one's own"),
     Option("venv", "minicloud",
            "virtual environment of the services; made when it is not there"
            " (default: one in ~/.cache/trove-tools that all your miniclouds"
@@ -190,30 +187,42 @@ OPTIONS = (
     Option("port", "minicloud",
            "port of keystone, glance or trove (default: a free one, the same"
            " at each start)", _port, many=True, metavar="SERVICE=NUMBER"),
-    # --- what is loaded, and how
-    Option("datastore", "datastore",
-           "the datastore in the image, where no manifest tells",
-           metavar="NAME"),
-    Option("version", "load", "its version", metavar="VERSION"),
-    Option("sha256", "load", "the digest of an image that is named by an URL",
-           metavar="DIGEST"),
+    Topic("image", "which image is loaded, and as what"),
     Option("from_build", "load",
            "load the newest image of this version in --output-dir",
-           many=True, metavar="DATASTORE[:VERSION]"),
+           many=True, metavar="DATASTORE[:VERSION]", everyday=True),
+    Option("sha256", "load", "the digest of an image that is named by an URL",
+           metavar="DIGEST"),
+    Option("datastore", "datastore",
+           "the datastore in the image, where no manifest tells",
+           metavar="NAME", everyday=True),
+    Option("version", "load", "its version", metavar="VERSION", everyday=True),
     Option("manager", "load",
            "the guest agent's manager (default: as the catalog says)",
            metavar="NAME"),
     Option("os", "load",
            "the guest system in the image, where no manifest tells",
            metavar="NAME-VERSION"),
+    Option("parameters", "load",
+           "where the datastore's configuration parameters come from: a"
+           " source tree, wheel, or installed package of Trove, a file of"
+           " rules, none, or the Trove that is installed here (auto)",
+           default="auto", metavar="SOURCE"),
+    Option("strict", "load",
+           "refuse an image of another series than the cloud's",
+           options.boolean, False),
+    Option("require_verified", "load",
+           "refuse an image that was not verified in a virtual machine, or"
+           " failed there", options.boolean, False, everyday=True),
+    Topic("loading", "what becomes of it in Glance and Trove"),
+    Option("activate", "load",
+           "also make the version active and its datastore's default",
+           options.boolean, False, everyday=True),
     Option("visibility", "load",
            "who may use the image (a new one: private)",
            choices=("private", "shared", "community", "public")),
     Option("pin", "load",
            "register the version by the image's id instead of by tags",
-           options.boolean, False),
-    Option("activate", "load",
-           "also make the version active and its datastore's default",
            options.boolean, False),
     Option("keep", "load", "how many images of a version stay in Glance",
            int, 2, metavar="N"),
@@ -227,49 +236,41 @@ OPTIONS = (
     Option("store", "load",
            "store of Glance that gets the image; several, or all, if named"
            " (default: as Glance does)", many=True, metavar="STORE"),
-    Option("parameters", "load",
-           "where the datastore's configuration parameters come from: a"
-           " source tree, wheel, or installed package of Trove, a file of"
-           " rules, none, or the Trove that is installed here (auto)",
-           default="auto", metavar="SOURCE"),
-    Option("strict", "load",
-           "refuse an image of another series than the cloud's",
-           options.boolean, False),
-    Option("require_verified", "load",
-           "refuse an image that was not verified in a virtual machine, or"
-           " failed there", options.boolean, False),
-    # --- what a test environment needs of a cloud
+    Topic("activation", "what is changed, and what is not"),
+    Option("rollback", "activate",
+           "return to the image that the version had before",
+           options.boolean, False, everyday=True),
+    Option("list", "activate",
+           "show what there is, and change nothing", options.boolean, False,
+           everyday=True),
+    Option("dry_run", "change",
+           "print the calls that would change something; make none",
+           options.boolean, False, everyday=True),
+    Topic("devstack", "what a test environment needs of a cloud"),
     Option("flavors", "prepare", "make the flavors of Trove's tests",
-           options.boolean, True),
+           options.boolean, True, everyday=True),
     Option("quota", "prepare",
            "raise a quota of the project that has Trove's instances",
-           many=True, metavar="NAME=NUMBER"),
+           many=True, metavar="NAME=NUMBER", everyday=True),
     Option("service_project", "prepare", "that project", default="service",
            metavar="NAME"),
     Option("user_cloud", "prepare",
            "a cloud in clouds.yaml that is an ordinary user's: see that it"
-           " is served", metavar="NAME"),
+           " is served", metavar="NAME", everyday=True),
     Option("volumes", "settings", "whether the cloud has volumes",
            options.boolean, True),
     Option("network", "tempest", "network of the test instances",
-           default="private", metavar="NAME"),
+           default="private", metavar="NAME", everyday=True),
     Option("build_timeout", "tempest", "seconds a new instance gets", int,
            1800, metavar="SECONDS"),
     Option("tempest_conf", "tempest",
            "write a whole configuration of tempest's into this file, instead"
-           " of printing Trove's part", options.path, metavar="FILE"),
-    # --- what is changed, and what is not
-    Option("rollback", "activate",
-           "return to the image that the version had before",
-           options.boolean, False),
-    Option("list", "activate",
-           "show what there is, and change nothing", options.boolean, False),
-    Option("dry_run", "change",
-           "print the calls that would change something; make none",
-           options.boolean, False),
-    # --- which cloud, and as whom; openstacksdk reads the OS_* variables
+           " of printing Trove's part", options.path, metavar="FILE",
+           everyday=True),
+    # openstacksdk reads the OS_* variables by itself
+    Topic("cloud", "which cloud, and as whom"),
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
-           variables=("OS_CLOUD",), metavar="NAME"),
+           variables=("OS_CLOUD",), metavar="NAME", everyday=True),
     Option("image_project", "cloud",
            "project that the images belong to; where there is none of the"
            " default's name, the user's own", default="service",
@@ -298,7 +299,21 @@ OPTIONS = (
            metavar="FILE"),
     Option("insecure", "cloud", "do not check the servers' certificates",
            options.boolean, False),
+    Topic("common", "what every command takes"),
+    Option("config_file", "common", "read options from this file",
+           options.path, metavar="FILE"),
+    Option("format", "common", "how results are printed on stdout",
+           default="table", choices=("table", "json", "shell"), short="-f",
+           everyday=True),
+    Option("quiet", "common", "print results and errors only",
+           options.boolean, False, short="-q"),
+    Option("debug", "common", "show tracebacks and debug messages",
+           options.boolean, False),
+    Option("catalog", "common", "directory with further datastore entries",
+           options.path, many=True, metavar="DIR"),
 )  # fmt: skip
+
+OPTIONS = options.under_topics(_TABLE)
 
 
 def group(*names: str) -> list[Option]:

@@ -52,6 +52,18 @@ def path(text: str) -> pathlib.Path:
 
 
 @dataclasses.dataclass(frozen=True)
+class Topic:
+    """What some options are about.
+
+    :param name: the word that ``--help`` takes.
+    :param summary: a few words about it.
+    """
+
+    name: str
+    summary: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Option:
     """One option, wherever it is given.
 
@@ -67,6 +79,8 @@ class Option:
         environment and in the file, commas or blanks stand between.
     :param short: the flag's one-letter form.
     :param metavar: what stands for the value in the help text.
+    :param everyday: a short help text shows it.
+    :param topic: what it is about.
     """
 
     name: str
@@ -79,6 +93,8 @@ class Option:
     many: bool = False
     short: str | None = None
     metavar: str | None = None
+    everyday: bool = False
+    topic: Topic | None = None
 
     @property
     def flag(self) -> str:
@@ -118,6 +134,20 @@ class Option:
                 hint=f"wanted: one of {', '.join(self.choices)}",
             )
         return value
+
+
+def under_topics(
+    table: collections.abc.Iterable[Topic | Option],
+) -> tuple[Option, ...]:
+    """Return the options of a table in which topics stand before them."""
+    topic = None
+    found = []
+    for entry in table:
+        if isinstance(entry, Topic):
+            topic = entry
+        else:
+            found.append(dataclasses.replace(entry, topic=topic))
+    return tuple(found)
 
 
 def add(

@@ -7,16 +7,16 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cmd import clouds
+from trove_tools.cmd import common
 
-_EXAMPLES = """
-examples:
-  activate-trove-image mariadb:11.8
-  activate-trove-image mariadb            the newest registered version
-  activate-trove-image --rollback mariadb:11.8
-  activate-trove-image --list
+_EXAMPLES = (
+    "activate-trove-image mariadb:11.8",
+    "activate-trove-image --rollback mariadb:11.8",
+    "activate-trove-image --list",
+)
 
-exit status: 0 done, 2 bad usage, 4 the cloud refused or could not be
-reached, 130 interrupted
+_NOTES = """
+Without VERSION, the newest that is registered becomes the default.
 """
 
 _COLUMNS = (
@@ -94,7 +94,9 @@ COMMAND = clouds.Command(
     name="activate-trove-image",
     description="Make a registered datastore version active and its"
     " datastore's default, if there is an image to start it from.",
-    epilog=_EXAMPLES,
+    examples=_EXAMPLES,
+    statuses=common.statuses(0, 2, 4, 130),
+    notes=_NOTES,
     groups=("activate",),
     arguments=_arguments,
     prepare=_prepare,

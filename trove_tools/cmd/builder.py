@@ -19,15 +19,7 @@ from trove_tools.cmd import common
 if typing.TYPE_CHECKING:
     from trove_tools.catalog import model
 
-_EXAMPLES = """
-examples:
-  trove-image-builder list
-  trove-image-builder build mariadb --output-dir /var/lib/images
-  trove-image-builder verify trove-mariadb-11.8-debian-13-amd64.qcow2
-
-exit status: 0 done, 1 failed, 2 bad usage, 3 something is missing on this
-host, 130 interrupted
-"""
+_STATUSES = common.statuses(0, 1, 2, 3, 130)
 
 #: the groups of options that each subcommand takes
 GROUPS = {
@@ -47,29 +39,75 @@ GROUPS = {
 }  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+_IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
+
+#: what each subcommand does, and command lines to begin with
+_COMMANDS = {
+    "list": (
+        "list datastores, versions and guest systems",
+        "list", "list --format json",
+    ),
+    "show": (
+        "show all that is known of a datastore",
+        "show mariadb", "show mongodb --format json",
+    ),
+    "plan": (
+        "print what a build would do",
+        "plan mariadb", "plan mariadb:10.11 --guest debian-12 --format json",
+    ),
+    "build": (
+        "build an image",
+        "build mariadb --output-dir /var/lib/images",
+        "build mariadb postgresql --together --verify",
+    ),
+    "verify": (
+        "boot an image and see that it serves Trove",
+        f"verify {_IMAGE}", "verify --level boot mariadb.qcow2",
+    ),
+    "backup-container": (
+        "make the container that takes backups",
+        "backup-container mariadb",
+        "backup-container postgresql:17 --output-dir /var/lib",
+    ),
+    "inspect": (
+        "tell what is in an image, and what must not be",
+        f"inspect {_IMAGE}", "inspect mariadb.qcow2 --format json",
+    ),
+    "diff": (
+        "tell how the contents of two images differ",
+        "diff old.qcow2 new.qcow2", "diff --files old.qcow2 new.qcow2",
+    ),
+    "cache": (
+        "list, prune or verify the layers that builds share",
+        "cache list", "cache prune --cache-size 10",
+    ),
+    "doctor": ("tell what this host lacks", "doctor", "doctor --clean"),
+}  # fmt: skip
+
+
+def parser() -> common.Parser:
     """Return the command's parser."""
     top = common.Parser(
         prog="trove-image-builder",
         description="Build and verify guest images for OpenStack Trove.",
-        epilog=_EXAMPLES,
+        examples=(
+            "trove-image-builder list",
+            "trove-image-builder build mariadb --output-dir /var/lib/images",
+            f"trove-image-builder verify {_IMAGE}",
+        ),
+        statuses=_STATUSES,
     )
     commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND"
     )
-    for name, summary in (
-        ("list", "list datastores, versions and guest systems"),
-        ("show", "show all that is known of a datastore"),
-        ("plan", "print what a build would do"),
-        ("build", "build an image"),
-        ("verify", "boot an image and see that it serves Trove"),
-        ("backup-container", "make the container that takes backups"),
-        ("inspect", "tell what is in an image, and what must not be"),
-        ("diff", "tell how the contents of two images differ"),
-        ("cache", "list, prune or verify the layers that builds share"),
-        ("doctor", "tell what this host lacks"),
-    ):
-        sub = commands.add_parser(name, help=summary, description=summary)
+    for name, (summary, *examples) in _COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            examples=[f"{top.prog} {line}" for line in examples],
+            statuses=_STATUSES,
+        )
         options.add(sub, config.group(*GROUPS[name]))
         if name == "show":
             sub.add_argument("datastore", metavar="DATASTORE")

@@ -25,28 +25,36 @@ class Command:
 
     :param name: of the command.
     :param description: one sentence.
-    :param epilog: what ``--help`` ends with.
+    :param examples: command lines to begin with.
+    :param statuses: what its exit statuses mean.
     :param groups: the options that it takes, beside those of every one.
     :param arguments: adds what it takes besides options.
     :param prepare: finds out what there is to do, before the login;
         returns what does it.
     :param further: single options of other groups.
+    :param notes: what else is to be said about it.
     """
 
     name: str
     description: str
-    epilog: str
+    examples: tuple[str, ...]
+    statuses: dict[int, str]
     groups: tuple[str, ...]
     arguments: collections.abc.Callable[[argparse.ArgumentParser], None]
     prepare: collections.abc.Callable[
         [options.Settings, argparse.Namespace, console.Console], "Work"
     ]
     further: tuple[str, ...] = ()
+    notes: str = ""
 
-    def parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> common.Parser:
         """Return its parser."""
         top = common.Parser(
-            prog=self.name, description=self.description, epilog=self.epilog
+            prog=self.name,
+            description=self.description,
+            examples=self.examples,
+            notes=self.notes,
+            statuses=self.statuses,
         )
         self.arguments(top)
         options.add(top, self.declared())

@@ -14,16 +14,64 @@ from trove_tools import errors
 from trove_tools import options
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that suggests what a mistyped word may have meant."""
+class _Help(argparse.Action):
+    """``--help``, ``--help TOPIC`` and ``--help all``."""
 
-    def __init__(self, **kwargs: typing.Any) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: typing.Any,
+        option_string: str | None = None,
+    ) -> None:
+        # who wants no help need not wait for it
+        from trove_tools.cmd import helptext
+
+        assert isinstance(parser, Parser)
+        print(helptext.text(parser, values), end="", flush=True)
+        parser.exit()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help fits a screen, and that knows mistyped words.
+
+    :param examples: command lines to begin with.
+    :param notes: what else is to be said about the command.
+    :param statuses: what its exit statuses mean.
+    :param kwargs: as argparse's.
+    """
+
+    def __init__(
+        self,
+        *,
+        examples: collections.abc.Sequence[str] = (),
+        notes: str = "",
+        statuses: collections.abc.Mapping[int, str] | None = None,
+        **kwargs: typing.Any,
+    ) -> None:
+        self.examples = tuple(examples)
+        self.notes = notes
+        self.statuses = dict(statuses or {})
+        with_help = kwargs.pop("add_help", True)
         # an abbreviated flag changes its meaning when a new one is added
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault(
-            "formatter_class", argparse.RawDescriptionHelpFormatter
+        super().__init__(
+            add_help=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
         )
-        super().__init__(**kwargs)
+        if with_help:
+            self.add_argument(
+                "-h", "--help", action=_Help, nargs="?", metavar="TOPIC",
+                default=argparse.SUPPRESS,
+                help="show this, the options of a topic, or all",
+            )  # fmt: skip
+
+    def format_help(self) -> str:
+        """Return what ``--help`` prints."""
+        from trove_tools.cmd import helptext
+
+        return helptext.text(self, None)
 
     def parse_known_args(  # type: ignore[override]
         self,
@@ -44,6 +92,27 @@ class Parser(argparse.ArgumentParser):
         raise errors.UsageError(
             f"{self.prog}: {message}", hint=f"see {self.prog} --help"
         )
+
+
+#: What exit statuses mean, where a command does not say more about them.
+STATUSES = {
+    errors.EXIT_OK: "done",
+    errors.EXIT_FAILED: "failed",
+    errors.EXIT_USAGE: "bad usage",
+    errors.EXIT_MISSING: "something is missing on this host",
+    errors.EXIT_CLOUD: "the cloud refused or could not be reached",
+    errors.EXIT_INTERRUPTED: "interrupted",
+}
+
+
+def statuses(*numbers: int, failed: str = "failed") -> dict[int, str]:
+    """Return what some exit statuses mean.
+
+    :param numbers: those that a command has.
+    :param failed: what 1 means for it.
+    """
+    words = {**STATUSES, errors.EXIT_FAILED: failed}
+    return {number: words[number] for number in numbers}
 
 
 def _near_flag(

@@ -18,27 +18,39 @@ from trove_tools.cmd import common
 if typing.TYPE_CHECKING:
     from trove_tools.catalog import model
 
-_EXAMPLES = """
-examples:
-  trove-devstack settings mysql mariadb:11.8
-  trove-devstack prepare --os-cloud devstack-admin --quota instances=30
-  trove-devstack check --os-cloud devstack mysql
-  trove-devstack tempest --os-cloud devstack-admin >tempest.settings
-
+_NOTES = """
 `settings`, `tempest` and `images` print words for a shell's `read`, a line
 each; the others take --format.
-
-exit status: 0 done, 1 a check failed, 2 bad usage, 4 the cloud refused or
-could not be reached, 130 interrupted
 """
 
-_SUMMARIES = {
-    "settings": "print what Trove's configuration says of datastores",
-    "images": "print what to do with images that were built",
-    "prepare": "make the flavors of Trove's tests, and raise quotas",
-    "check": "see that a user of the cloud can have the datastores",
-    "tempest": "print the settings of trove-tempest-plugin for a cloud",
-}
+_STATUSES = common.statuses(0, 1, 2, 4, 130, failed="a check failed")
+
+#: what each subcommand does, and command lines to begin with
+_COMMANDS = {
+    "settings": (
+        "print what Trove's configuration says of datastores",
+        "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
+    ),
+    "images": (
+        "print what to do with images that were built",
+        "images built.json", "images built.json >steps",
+    ),
+    "prepare": (
+        "make the flavors of Trove's tests, and raise quotas",
+        "prepare --os-cloud devstack-admin --quota instances=30",
+        "prepare --os-cloud devstack-admin --user-cloud devstack",
+    ),
+    "check": (
+        "see that a user of the cloud can have the datastores",
+        "check --os-cloud devstack mysql",
+        "check --os-cloud devstack mariadb:11.8 --format json",
+    ),
+    "tempest": (
+        "print the settings of trove-tempest-plugin for a cloud",
+        "tempest --os-cloud devstack-admin >tempest.settings",
+        "tempest --os-cloud devstack-admin --tempest-conf tempest.conf",
+    ),
+}  # fmt: skip
 
 _GROUPS = {
     "settings": ("common", "settings"),
@@ -51,19 +63,30 @@ _GROUPS = {
 _WORDS = "DATASTORE[:VERSION]"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> common.Parser:
     """Return the command's parser."""
     top = common.Parser(
         prog="trove-devstack",
         description="Make a cloud ready for Trove's tests: what the devstack"
         " plugin does, one command a phase.",
-        epilog=_EXAMPLES,
+        examples=(
+            "trove-devstack prepare --os-cloud devstack-admin",
+            "trove-devstack check --os-cloud devstack mysql",
+        ),
+        notes=_NOTES,
+        statuses=_STATUSES,
     )
     commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND"
     )
-    for name, summary in _SUMMARIES.items():
-        sub = commands.add_parser(name, help=summary, description=summary)
+    for name, (summary, *examples) in _COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            examples=[f"{top.prog} {line}" for line in examples],
+            statuses=_STATUSES,
+        )
         options.add(sub, config.group(*_GROUPS[name]))
         if name == "images":
             sub.add_argument(

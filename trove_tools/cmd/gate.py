@@ -20,19 +20,20 @@ _DESCRIPTION = """\
 Tell which Zuul jobs a change of some files runs and why, or write what
 Zuul reads."""
 
-_EXAMPLES = """\
-examples:
-  tools/gate-jobs --changed trove_tools/elements/trove-guest/element-deps
-  tools/gate-jobs --pipeline gate --changed $(git diff --name-only HEAD~1)
-  tools/gate-jobs --write
-
-exit status: 0 done, 1 failed, 2 bad usage, 130 interrupted"""
+_EXAMPLES = (
+    "tools/gate-jobs --changed trove_tools/elements/trove-guest/element-deps",
+    "tools/gate-jobs --pipeline gate --changed $(git diff --name-only HEAD~1)",
+    "tools/gate-jobs --write",
+)
 
 
 def parser() -> common.Parser:
     """Return the command line's parser."""
     result = common.Parser(
-        prog="gate-jobs", description=_DESCRIPTION, epilog=_EXAMPLES
+        prog="gate-jobs",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+        statuses=common.statuses(0, 1, 2, 130),
     )
     what = result.add_mutually_exclusive_group(required=True)
     what.add_argument(

@@ -8,23 +8,22 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cmd import clouds
+from trove_tools.cmd import common
 
-_EXAMPLES = """
-examples:
-  load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate
-  load-trove-image --from-build mariadb:11.8
-  load-trove-image other.qcow2 --datastore mariadb --version 11.8
-  load-trove-image https://.../x.qcow2 --sha256 DIGEST --datastore ...
-  eval "$(load-trove-image IMAGE --format shell)"; echo $LOADED_0_IMAGE_ID
+_EXAMPLES = (
+    "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
+    "load-trove-image --from-build mariadb:11.8",
+    "load-trove-image other.qcow2 --datastore mariadb --version 11.8",
+    "load-trove-image https://.../x.qcow2 --sha256 DIGEST --datastore ...",
+    'eval "$(load-trove-image IMAGE -f shell)"; echo $LOADED_0_IMAGE_ID',
+)
 
+_NOTES = """
 A version that is new to Trove is registered inactive: users do not see it
 before activate-trove-image, or --activate here, makes it the default.
 An image that is in Glance already is not sent again.  Trove takes the new
 image from one moment to the next, when it is there, whole and described;
 activate-trove-image --rollback returns to the one before.
-
-exit status: 0 done, 1 the image is not usable, 2 bad usage, 4 the cloud
-refused or could not be reached, 130 interrupted
 """
 
 _COLUMNS = (
@@ -99,7 +98,11 @@ COMMAND = clouds.Command(
     name="load-trove-image",
     description="Load guest images into Glance and register their"
     " datastores in Trove.",
-    epilog=_EXAMPLES,
+    examples=_EXAMPLES,
+    statuses=common.statuses(
+        0, 1, 2, 4, 130, failed="the image is not usable"
+    ),
+    notes=_NOTES,
     groups=("arch", "datastore", "load"),
     further=("output_dir",),
     arguments=_arguments,

@@ -26,58 +26,73 @@ The cloud `minicloud` of DIR/clouds.yaml is an administrator's, the cloud
 `minicloud-demo` an ordinary user's.  There is no compute service, so no
 database can be created."""
 
-_EXAMPLES = """\
-examples:
-  tools/minicloud start /tmp/cloud
-  eval "$(tools/minicloud env /tmp/cloud)"
-  openstack image list
-  tools/minicloud stop /tmp/cloud && rm -r /tmp/cloud
+_STATUSES = {
+    **common.statuses(
+        0, 1, 2, 3, 4, 130, failed="failed (status: not all services run)"
+    ),
+    errors.EXIT_CLOUD: "a service gave a wrong answer",
+}
 
-exit status:
-  0 done (status: all services run)   1 failed (status: not all run)
-  2 bad usage   3 something is missing on this host
-  4 a service gave a wrong answer   130 interrupted"""
+#: what each subcommand does, and command lines to begin with
+_COMMANDS = {
+    "start": (
+        "bring the cloud up",
+        "start /tmp/cloud", "start /tmp/cloud --port keystone=35357",
+    ),
+    "stop": (
+        "end the cloud; its data stays",
+        "stop /tmp/cloud", "stop /tmp/cloud glance",
+    ),
+    "status": (
+        "show the services and how they are",
+        "status /tmp/cloud", "status /tmp/cloud --format json",
+    ),
+    "env": (
+        "print shell lines that make clients use the cloud",
+        "env /tmp/cloud", "env /tmp/cloud --cloud minicloud-demo",
+    ),
+}  # fmt: skip
 
 
 def _parser() -> common.Parser:
     parser = common.Parser(
-        prog="minicloud", description=_DESCRIPTION, epilog=_EXAMPLES
+        prog="minicloud",
+        description=_DESCRIPTION,
+        examples=(
+            "tools/minicloud start /tmp/cloud",
+            'eval "$(tools/minicloud env /tmp/cloud)"',
+            "openstack image list",
+            "tools/minicloud stop /tmp/cloud && rm -r /tmp/cloud",
+        ),
+        statuses=_STATUSES,
     )
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True
     )
-    shared = common.Parser(add_help=False)
-    options.add(shared, _declared())
-    shared.add_argument(
-        "directory", type=pathlib.Path, metavar="DIR",
-        help="the cloud's directory",
-    )  # fmt: skip
-
-    start = commands.add_parser(
-        "start", parents=[shared], help="bring the cloud up"
-    )
-    options.add(start, config.group("minicloud"))
-
-    stop = commands.add_parser(
-        "stop", parents=[shared], help="end the cloud; its data stays"
-    )
-    stop.add_argument(
-        "service", nargs="*", metavar="SERVICE",
-        help="end only keystone, glance or trove; `start` brings back what"
-        " is not there",
-    )  # fmt: skip
-
-    commands.add_parser(
-        "status", parents=[shared], help="show the services and how they are"
-    )
-    env = commands.add_parser(
-        "env", parents=[shared],
-        help="print shell lines that make clients use the cloud",
-    )  # fmt: skip
-    env.add_argument(
-        "--cloud", choices=_CLOUDS, default=_CLOUDS[0],
-        help="whose credentials (default: %(default)s)",
-    )  # fmt: skip
+    for name, (summary, *examples) in _COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            examples=[f"tools/{parser.prog} {line}" for line in examples],
+            statuses=_STATUSES,
+        )
+        options.add(sub, _declared(name))
+        sub.add_argument(
+            "directory", type=pathlib.Path, metavar="DIR",
+            help="the cloud's directory",
+        )  # fmt: skip
+        if name == "stop":
+            sub.add_argument(
+                "service", nargs="*", metavar="SERVICE",
+                help="end only keystone, glance or trove; `start` brings"
+                " back what is not there",
+            )  # fmt: skip
+        elif name == "env":
+            sub.add_argument(
+                "--cloud", choices=_CLOUDS, default=_CLOUDS[0],
+                help="whose credentials (default: %(default)s)",
+            )  # fmt: skip
     return parser
 
 
