@@ -32,6 +32,7 @@ from trove_tools.image import dib
 from trove_tools.image import layers
 from trove_tools.image import natives
 from trove_tools.image import plan
+from trove_tools.image import ramdisk
 from trove_tools.image import request
 from trove_tools.image import timeline
 from trove_tools.image import upkeep
@@ -183,6 +184,8 @@ class Benchmark:
                 if name not in wanted and not name.startswith("trove-layer")
             ]
         variables["ELEMENTS_PATH"] = ":".join(made.elements_path)
+        # it takes memory by itself
+        del variables[ramdisk.SWITCH]
         image = work / "image"
         with open(run.log, "a") as log:
             subprocess.run(

@@ -11,6 +11,7 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import process
 from trove_tools import sbom
 from trove_tools.image import cache as _cache
 from trove_tools.image import describe
@@ -19,6 +20,7 @@ from trove_tools.image import disk
 from trove_tools.image import host
 from trove_tools.image import layers
 from trove_tools.image import plan as _plan
+from trove_tools.image import ramdisk
 from trove_tools.image import stack
 from trove_tools.image import timeline as _timeline
 from trove_tools.image import upkeep
@@ -174,13 +176,16 @@ def _make(
     steps = len(dib.PHASES) + 3
     for layer in missing:
         steps += stack.STEPS + len(layer.containers)
+    work = space.work.resolve()
+    ramdisk.mount(work)
+    space.stem.parent.mkdir()
     with screen.progress(plan.name, steps) as progress:
         timeline = _timeline.Timeline()
         run = dib.Run(
             arch=plan.guest["arch"],
             distribution=plan.guest["distribution"],
             elements_path=plan.elements_path,
-            work=space.work.resolve(),
+            work=work,
             log=space.log,
             progress=progress,
             timeline=timeline,
@@ -193,7 +198,8 @@ def _make(
         kind = "tar" if plan.output["format"] == "tar" else "raw"
         with below.top() as entry:
             with timeline.within("layer", last.name):
-                run.build(last, space.stem, kind, entry.archive)
+                run.build(last, space.stem, kind, below.root(entry))
+            _found_out(space)
             facts = entry.record.facts
         found = _finish(plan, space, run)
         progress.state("describe")
@@ -210,12 +216,20 @@ def _make(
         ), found
 
 
+def _found_out(space: workspace.Workspace) -> None:
+    """Bring what elements have found out inside the image beside it."""
+    made = space.stem.with_name(f"{space.stem.name}.d")
+    for each in made.iterdir():
+        process.run(["mv", each, space.sidecar])
+
+
 def _finish(
     plan: _plan.Plan, space: workspace.Workspace, run: dib.Run
 ) -> _contents.Contents:
     """Look into the disk, and bring it into its format.
 
     :returns: what is in it.
+    :raises BuildError: it holds what must not be in an image.
     """
     kind = "tar" if plan.output["format"] == "tar" else "raw"
     raw = space.stem.with_name(f"{space.stem.name}.{kind}")
@@ -236,5 +250,7 @@ def _finish(
             with run.timeline.within("step", "convert"):
                 converted.result()
                 raw.unlink()
+        else:
+            process.run(["mv", raw, space.image])
     run.progress.advance()
     return found.contents

@@ -13,6 +13,7 @@ import getpass
 import os
 import pathlib
 import re
+import signal
 import sys
 
 from trove_tools import console
@@ -21,6 +22,7 @@ from trove_tools import process
 from trove_tools.image import below
 from trove_tools.image import elements
 from trove_tools.image import layers
+from trove_tools.image import ramdisk
 from trove_tools.image import timeline as _timeline
 
 #: diskimage-builder's phases in their order, in a user's words.
@@ -41,6 +43,8 @@ _HOOK = re.compile(
     r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
 )
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
+# after it there is nothing but a second's sleep (lib/disk-image-create)
+_LAST_LINE = "Build completed successfully"
 _SHOWN_LINES = 20
 _NOISE = re.compile(
     r"^(dib-run-parts (Running|Sourcing)|\s*$|.*(umount|sync)$)"
@@ -105,10 +109,13 @@ class Log:
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
         self.phase = ""
         self.hook = ""
+        #: whether diskimage-builder has come to its end
+        self.done = False
 
     def line(self, line: str) -> None:
         """Take the next line."""
         text = _STAMP.sub("", line.rstrip("\n"))
+        self.done = text == _LAST_LINE
         match = _HOOK.search(text)
         if match and match["phase"] in PHASES:
             if match["phase"] != self.phase:
@@ -197,7 +204,7 @@ class Run:
     ) -> dict[str, str]:
         """Return the variables that diskimage-builder is given.
 
-        :param parent: the archive of the layer below.
+        :param parent: the root of the layer below.
         """
         binaries = os.path.join(sys.prefix, "bin")
         path = process.environment()["PATH"]
@@ -213,6 +220,8 @@ class Run:
             "ELEMENTS_PATH": ":".join(places),
             "PATH": f"{binaries}:{path}",
             "TMP_DIR": os.fspath(self.work),
+            # that is in memory already, where it can be
+            ramdisk.SWITCH: "1",
             # diskimage-builder gives files back to $USER, which not every
             # environment has
             "USER": getpass.getuser(),
@@ -221,18 +230,47 @@ class Run:
     def _below(self, layer: layers.Layer) -> pathlib.Path:
         return self.work / f"elements-{layer.name}"
 
+    def build_layer(
+        self,
+        layer: layers.Layer,
+        archive: pathlib.Path,
+        parent: pathlib.Path | None,
+    ) -> pathlib.Path:
+        """Build a layer that others are built on.
+
+        :param archive: gets its root as an archive.
+        :param parent: as for :meth:`build`.
+        :returns: the root itself, a directory in ``work``.
+        :raises BuildError: it failed.
+        """
+        place = self.work / f"layer-{layer.name}"
+        place.mkdir()
+        kept = place / "root"
+        self.build(
+            layer,
+            place / "nothing",
+            "tar",
+            parent,
+            DIB_TROVE_LAYER_ARCHIVE=os.fspath(archive),
+            DIB_TROVE_LAYER_KEPT=os.fspath(kept),
+        )
+        return kept
+
     def build(
         self,
         layer: layers.Layer,
         stem: pathlib.Path,
         kind: str,
         parent: pathlib.Path | None = None,
+        **variables: str,
     ) -> None:
-        """Build a layer.
+        """Run diskimage-builder over a layer's elements.
 
         :param stem: the result's path without an ending.
         :param kind: tar or raw.
-        :param parent: the archive of the layer below.
+        :param parent: the root of the layer below, an archive or a
+            directory; a directory is used up.
+        :param variables: further ones for its hooks.
         :raises BuildError: it failed.
         """
         below.write(
@@ -246,23 +284,29 @@ class Run:
         # it works there, so that all its processes can be told from others
         child = process.start(
             self.command(layer, stem, kind),
-            env=self.environment(layer, parent),
+            env={**self.environment(layer, parent), **variables},
             without=hidden,
             cwd=self.work,
             pipe=True,
         )
         assert child.stdout is not None
+        status = 0
         try:
-            with open(self.log, "a") as stream:
+            with open(self.log, "a") as stream, child.stdout:
                 for raw in child.stdout:
                     line = raw.decode(errors="replace")
                     stream.write(line)
                     stream.flush()
                     follower.line(line)
-            status = child.wait()
+                    if follower.done:
+                        break
+                else:
+                    status = child.wait()
         finally:
-            # whoever called takes down what this leaves mounted
-            process.stop(child)
+            # whoever called takes down what this leaves mounted; at its end
+            # nothing is, and its traps would only look for that
+            ending = signal.SIGKILL if follower.done else signal.SIGTERM
+            process.stop(child, sign=ending)
         if status != 0:
             raise follower.failure(status)
         follower.enter("")

@@ -15,6 +15,7 @@ import threading
 
 from trove_tools import console
 from trove_tools import process
+from trove_tools.image import ramdisk
 
 #: Memory that a build needs at its peak, GiB: root and disk are in a tmpfs.
 MEMORY = 3
@@ -38,12 +39,7 @@ class Job:
 
 def default() -> int:
     """Return how many builds this host can run at a time."""
-    memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with open("/proc/meminfo") as stream:
-        for line in stream:
-            if line.startswith("MemAvailable:"):
-                memory = int(line.split()[1]) * 1024
-    room = memory // (MEMORY * 1024**3)
+    room = ramdisk.memory() // (MEMORY * 1024**3)
     return int(max(1, min(os.cpu_count() or 1, room)))
 
 

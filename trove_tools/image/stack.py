@@ -8,7 +8,6 @@ import functools
 import pathlib
 import typing
 
-from trove_tools import process
 from trove_tools.image import cache as _cache
 from trove_tools.image import containers
 from trove_tools.image import dib
@@ -16,7 +15,7 @@ from trove_tools.image import layers
 from trove_tools.image import natives
 
 #: Steps of the progress that a layer's build is, besides its containers.
-STEPS = len(dib.PHASES) + 1
+STEPS = len(dib.PHASES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Stack:
     ) -> None:
         self.chain = chain
         self._reports: dict[str, Report] = {}
+        self._roots: dict[str, pathlib.Path] = {}
         self._cache = cache
         self._run = run
         self._guest = guest
@@ -143,14 +143,11 @@ class Stack:
                 parent = stack.enter_context(self._held(number - 1))
             place = stack.enter_context(self._cache.partial())
             timeline.enter("layer", layer.name)
-            self._run.build(
-                layer, place / "root", "tar", parent and parent.archive
+            self._roots[layer.digest] = self._run.build_layer(
+                layer, place / _cache.ARCHIVE, parent and self.root(parent)
             )
             if making is not None:
                 facts["containers"] = making.result()
-            self._run.progress.state(f"{layer.name}: keep it")
-            with timeline.within("step", "keep"):
-                _compress(place / "root.tar")
             timeline.leave("layer")
             self._cache.put(
                 place,
@@ -161,7 +158,14 @@ class Stack:
                 timeline=timeline.as_list()[-1],
                 **({"since": parent.record.since} if parent else {}),
             )
-            self._run.progress.advance()
+
+    def root(self, entry: _cache.Entry) -> pathlib.Path:
+        """Return a layer's root for the one that is built on it.
+
+        :returns: the directory that its own build has left, if that was now
+            and nobody has had it; else its archive.
+        """
+        return self._roots.pop(entry.record.digest, entry.archive)
 
     def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
@@ -200,12 +204,4 @@ def _report(entry: _cache.Entry, cached: bool) -> Report:
     record = entry.record
     return Report(
         record.name, record.digest, cached, record.created, record.size
-    )
-
-
-def _compress(archive: pathlib.Path) -> None:
-    """Compress an archive; the original goes."""
-    process.run(
-        ["zstd", "--quiet", "-1", "--threads=0", "--rm", archive],
-        cwd=archive.parent,
     )

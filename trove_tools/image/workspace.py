@@ -35,9 +35,10 @@ class Workspace:
         self.directory = directory
         self.image = directory / file
         self.sidecar = manifest.sidecar(self.image)
-        self.stem = self.sidecar.with_suffix("")
         self.log = self.sidecar / "build.log"
         self.work = directory / "work"
+        # what diskimage-builder makes, in memory if that can be
+        self.stem = self.work / "disk" / self.sidecar.stem
         self.containers = directory / "containers"
         self.natives = directory / "natives"
         self.temporary = directory / "tmp"

@@ -194,6 +194,27 @@ class BuildTest(RunCase):
             self.log.read_text().splitlines()[1:],
         )
 
+    def test_nobody_waits_for_its_last_sleep(self) -> None:
+        self.run_script(
+            "echo 2026-01-31 01:02:03.004 \\| Build completed successfully;"
+            "sleep 300; exit 1"
+        )
+
+    def test_what_a_layer_leaves(self) -> None:
+        self.patch_object(
+            dib.Run,
+            "command",
+            lambda *_: [
+                "sh", "-c", "mkdir $DIB_TROVE_LAYER_KEPT;"
+                " echo packed >$DIB_TROVE_LAYER_ARCHIVE",
+            ],
+        )  # fmt: skip
+        archive = self.temp_dir() / "archive"
+        kept = self.a_run().build_layer(self.layers[0], archive, None)
+        self.assertTrue(kept.is_dir())
+        self.assertTrue(kept.is_relative_to(self.directory))
+        self.assertEqual("packed\n", archive.read_text())
+
     def test_failure(self) -> None:
         error = self.assertRaises(
             dib.errors.BuildError,
