@@ -89,6 +89,14 @@ _REMEDIES = (
 )  # fmt: skip
 
 
+def _remedy(text: str) -> str | None:
+    """Return what a user can do about what tools have said."""
+    for sign, remedy in _REMEDIES:
+        if sign.search(text):
+            return remedy
+    return None
+
+
 class Log:
     """Follows diskimage-builder's output line by line.
 
@@ -144,12 +152,10 @@ class Log:
             if self.hook
             else "before the first hook"
         )
-        text = "\n".join(self._tail)
-        remedies = [remedy for sign, remedy in _REMEDIES if sign.search(text)]
         return errors.BuildError(
             f"diskimage-builder failed with status {status}"
             f" in {where} of the layer {self._layer}:{shown}",
-            hint=remedies[0] if remedies else None,
+            hint=_remedy("\n".join(self._tail)),
         )
 
 
@@ -245,15 +251,34 @@ class Run:
         """
         place = self.work / f"layer-{layer.name}"
         place.mkdir()
-        kept = place / "root"
-        self.build(
-            layer,
-            place / "nothing",
-            "tar",
-            parent,
-            DIB_TROVE_LAYER_ARCHIVE=os.fspath(archive),
-            DIB_TROVE_LAYER_KEPT=os.fspath(kept),
-        )
+        kept = place / "kept"
+        # compressed while it is packed, with nothing written in between; a
+        # little compression costs no time, as less is written
+        os.mkfifo(place / "root.tar")
+        said = place / "said"
+        packer = process.start(
+            ["zstd", "--quiet", "-1", "--threads=0", "-o", archive,
+             place / "root.tar"],
+            cwd=place, log=said,
+        )  # fmt: skip
+        try:
+            self.build(
+                layer, place / "root", "tar", parent,
+                DIB_TROVE_LAYER_KEPT=os.fspath(kept),
+            )  # fmt: skip
+            packer.wait()
+        except errors.BuildError:
+            # without a reader diskimage-builder fails as well
+            if not packer.poll():
+                raise
+        finally:
+            process.stop(packer)
+        if packer.returncode != 0:
+            text = said.read_text().strip()
+            raise errors.BuildError(
+                f"the layer {layer.name} cannot be kept: {text}",
+                hint=_remedy(text),
+            )
         return kept
 
     def build(

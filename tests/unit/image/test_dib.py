@@ -9,6 +9,7 @@ import ddt
 from tests import base
 from tests.unit.image import samples
 from trove_tools import console
+from trove_tools import process
 from trove_tools.image import below
 from trove_tools.image import dib
 from trove_tools.image import elements
@@ -200,20 +201,40 @@ class BuildTest(RunCase):
             "sleep 300; exit 1"
         )
 
-    def test_what_a_layer_leaves(self) -> None:
-        self.patch_object(
-            dib.Run,
-            "command",
-            lambda *_: [
-                "sh", "-c", "mkdir $DIB_TROVE_LAYER_KEPT;"
-                " echo packed >$DIB_TROVE_LAYER_ARCHIVE",
-            ],
-        )  # fmt: skip
+    def build_layer(self, script: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """Build a layer with a script that is told where its tar goes."""
+
+        def command(
+            _: dib.Run, layer: typing.Any, stem: pathlib.Path, kind: str
+        ) -> list[str]:
+            return ["sh", "-c", script, "sh", f"{stem}.{kind}"]
+
+        self.patch_object(dib.Run, "command", command)
         archive = self.temp_dir() / "archive"
-        kept = self.a_run().build_layer(self.layers[0], archive, None)
+        return archive, self.a_run().build_layer(self.layers[0], archive, None)
+
+    def test_what_a_layer_leaves(self) -> None:
+        archive, kept = self.build_layer(
+            'mkdir $DIB_TROVE_LAYER_KEPT; echo packed >"$1"'
+        )
         self.assertTrue(kept.is_dir())
         self.assertTrue(kept.is_relative_to(self.directory))
-        self.assertEqual("packed\n", archive.read_text())
+        done = process.run(["zstd", "-dc", "--quiet", archive])
+        self.assertEqual("packed\n", done.stdout)
+
+    def test_a_layer_that_fails(self) -> None:
+        error = self.assertRaises(
+            dib.errors.BuildError, self.build_layer, "exit 7"
+        )
+        self.assertIn("status 7", error.message)
+
+    def test_a_layer_that_cannot_be_kept(self) -> None:
+        self.fake_program("zstd", "echo No space left on device; exit 1")
+        error = self.assertRaises(
+            dib.errors.BuildError, self.build_layer, "sleep 1; exit 1"
+        )
+        self.assertIn("base cannot be kept: No space left", error.message)
+        self.assertIn("the disk is full", error.hint)
 
     def test_failure(self) -> None:
         error = self.assertRaises(
