@@ -195,7 +195,7 @@ class MainTest(SettingsCase):
         self.addCleanup(os.umask, os.umask(0o022))
         out, err = self.capture()
         self.pip.main(str(self.out))
-        for name in ("pip.conf", "uv.env"):
+        for name in ("pip.conf", "uv.env", "uv-host.env"):
             path = self.out / name
             self.assertIn("user:secret@example.org", path.read_text())
             self.assertEqual(0o600, path.stat().st_mode & 0o777)

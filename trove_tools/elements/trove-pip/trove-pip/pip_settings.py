@@ -3,7 +3,7 @@
 
 Reads pip's configuration files and PIP_* variables in pip's own order, and
 writes what an installation needs of them as ``pip.conf`` and as ``uv.env``
-(uv reads neither).  Paths of this host mean nothing in the chroot: certificate
+(uv reads neither), and what uv needs on this host as ``uv-host.env``.  Paths of this host mean nothing in the chroot: certificate
 files are copied beside, directories of packages are listed in ``mounts`` as
 lines of "directory on the host, tab, directory below the chroot's root".
 
@@ -191,11 +191,13 @@ def main(directory: str) -> None:
     pip_conf["global"] = settings
     with open(out_dir / "pip.conf", "w") as conf:
         pip_conf.write(conf)
-    with open(out_dir / "uv.env", "w") as env:
-        env.writelines(
-            f"{name}={value}\n"
-            for name, value in uv_environment(settings).items()
-        )
+    # in the chroot, and on this host
+    for name, known in (("uv.env", settings), ("uv-host.env", found)):
+        with open(out_dir / name, "w") as env:
+            env.writelines(
+                f"{variable}={value}\n"
+                for variable, value in uv_environment(known).items()
+            )
     with open(out_dir / "mounts", "w") as lines:
         lines.writelines(
             f"{source}\t{target}\n" for source, target in mounts.items()
