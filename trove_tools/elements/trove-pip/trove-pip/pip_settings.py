@@ -3,9 +3,10 @@
 
 Reads pip's configuration files and PIP_* variables in pip's own order, and
 writes what an installation needs of them as ``pip.conf`` and as ``uv.env``
-(uv reads neither), and what uv needs on this host as ``uv-host.env``.  Paths of this host mean nothing in the chroot: certificate
-files are copied beside, directories of packages are listed in ``mounts`` as
-lines of "directory on the host, tab, directory below the chroot's root".
+(uv reads neither), and what uv needs on this host as ``uv-host.env``.  Paths
+of this host mean nothing in the chroot: certificate files are copied beside,
+directories of packages are listed in ``mounts`` as lines of "directory on the
+host, tab, directory below the chroot's root".
 
 The output directory is part of diskimage-builder's hooks, which the image
 never holds.  Settings may carry credentials, so nothing here prints a value.
