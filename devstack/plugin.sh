@@ -211,7 +211,7 @@ function prepare_trove_tools {
 # load_trove_guest_images: send and register what is there, and make the
 # first version of each datastore its default.
 function load_trove_guest_images {
-    local step what steps images=() activated=()
+    local step what steps images=() activated=() rules=()
     if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
         what=$TROVE_GUEST_DATASTORES
         images=(
@@ -233,8 +233,13 @@ function load_trove_guest_images {
         done <<<"$steps"
     fi
     if [[ ${#images[@]} -gt 0 ]]; then
+        # of the Trove that runs here: a checkout between two releases has
+        # the number of the last one, so that its rules are not found by it
+        if [[ -d $TROVE_DIR/trove/templates ]]; then
+            rules=(--parameters "$TROVE_DIR")
+        fi
         _trove_tools load-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
-            $TROVE_GUEST_LOAD_OPTIONS "${images[@]}" ||
+            "${rules[@]}" $TROVE_GUEST_LOAD_OPTIONS "${images[@]}" ||
             die $LINENO "trove-tools: a guest image could not be loaded"
     fi
     for what in "${activated[@]}"; do

@@ -138,6 +138,21 @@ class PhasesTest(stack.StackCase):
             [words[-1] for words in ran.named("activate-trove-image")],
         )
 
+    def test_parameters_of_the_trove_that_runs_here(self) -> None:
+        (self.dest / "trove/trove/templates").mkdir(parents=True)
+        self.builds((_MYSQL,))
+        ran = self.stack(
+            "stack install", "stack extra",
+            TROVE_GUEST_LOAD_OPTIONS="--parameters none",
+        )  # fmt: skip
+        self.assertEqual(0, ran.status, ran.stderr)
+        (load,) = ran.named("load-trove-image")
+        # the user's word is the last one
+        self.assertEqual(
+            ["--parameters", f"{self.dest}/trove", "--parameters", "none"],
+            load[2:6],
+        )
+
     def test_one_image_of_several_datastores(self) -> None:
         self.builds((_MYSQL, _MARIADB))
         ran = self.stack(

@@ -48,7 +48,11 @@ def check(
             findings.append(_version(choice, offered))
     if user.has("compute"):
         known = flavors.listed(user.service("Nova", "compute"))
-        findings += [_flavor(each, known) for each in words.firsts(choices)]
+        # without volumes the data lie on the ephemeral disk
+        ephemeral = 0 if user.has("block-storage") else 1
+        findings += [
+            _flavor(each, known, ephemeral) for each in words.firsts(choices)
+        ]
     return findings
 
 
@@ -76,12 +80,16 @@ def _version(
 def _flavor(
     choice: words.Choice,
     known: collections.abc.Iterable[flavors.Shown],
+    ephemeral: int,
 ) -> checked.Finding:
     needed = choice.datastore
-    enough = flavors.fitting(known, needed.min_ram, needed.min_disk)
+    enough = flavors.fitting(
+        known, needed.min_ram, needed.min_disk, ephemeral
+    )
     return checked.Finding(
         f"{needed.name} has a flavor",
         bool(enough),
         enough[0]["name"] if enough else "none is large enough",
-        f"make one with {needed.min_ram} MiB and {needed.min_disk} GiB",
+        f"make one with {needed.min_ram} MiB and {needed.min_disk} GiB"
+        + (f", and {ephemeral} GiB ephemeral disk" if ephemeral else ""),
     )

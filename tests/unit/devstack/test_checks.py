@@ -11,7 +11,14 @@ from trove_tools.devstack import words
 
 
 class ChecksTest(base.TestCase):
-    def check(self, *given: str, **services: object) -> list[checked.Finding]:
+    def check(
+        self,
+        *given: str,
+        volumes: bool = True,
+        flavors: tuple[dict[str, object], ...] = (
+            fakes.flavor("a", 1024, 9),
+        ),
+    ) -> list[checked.Finding]:
         trove = {
             "GET /datastores": {
                 "datastores": [
@@ -22,10 +29,15 @@ class ChecksTest(base.TestCase):
                 ]
             }
         }
-        nova = {"GET /flavors.*": {"flavors": [fakes.flavor("a", 1024, 9)]}}
-        login = fakes.Login(
-            database=fakes.Service(trove), compute=fakes.Service(nova)
-        )
+        services = {
+            "database": fakes.Service(trove),
+            "compute": fakes.Service(
+                {"GET /flavors.*": {"flavors": list(flavors)}}
+            ),
+        }
+        if volumes:
+            services["block_storage"] = fakes.Service({})
+        login = fakes.Login(**services)
         choices = words.parse(given, loader.load([])) if given else []
         return checks.check(login, choices)  # type: ignore[arg-type]
 
@@ -47,6 +59,15 @@ class ChecksTest(base.TestCase):
             [(each.check, each.ok) for each in found[1:]],
         )
         self.assertEqual("activate-trove-image mysql:8.0", found[2].remedy)
+
+    def test_data_lie_on_the_ephemeral_disk_without_volumes(self) -> None:
+        plain = fakes.flavor("plain", 1024, 9)
+        larger = fakes.flavor("larger", 2048, 9, ephemeral=1)
+        found = self.check("mysql:8.4", volumes=False, flavors=(plain, larger))
+        self.assertEqual((True, "larger"), (found[2].ok, found[2].found))
+        found = self.check("mysql:8.4", volumes=False, flavors=(plain,))
+        self.assertFalse(found[2].ok)
+        self.assertIn("1 GiB ephemeral disk", found[2].remedy)
 
     def test_project(self) -> None:
         for found, name in (([{"id": "p"}], "service"), ([], "servic")):
