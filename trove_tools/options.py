@@ -288,7 +288,9 @@ def _read_files(
     from oslo_config import cfg
 
     conf = cfg.ConfigOpts()
-    conf.register_opts(oslo_options(declared))
+    # the section by its name: without it, names of oslo.config's own
+    # (config_file, version) are refused
+    conf.register_opts(oslo_options(declared), group="DEFAULT")
     names = ", ".join(map(str, files))
     try:
         conf(args=[], default_config_files=[str(file) for file in files])
@@ -298,7 +300,7 @@ def _read_files(
         ) from exc
     found = {}
     for option in declared:
-        text = conf[option.name]
+        text = conf.DEFAULT[option.name]
         if text is not None:
             found[option.name] = option.read(text, f"{names}, {option.name}")
     return found

@@ -105,6 +105,14 @@ class ConfigTest(base.TestCase):
         )
         self.assertIn("--config-file", error.hint or "")
 
+    def test_named_file_is_read_for_every_option(self) -> None:
+        file = self.temp_dir() / "trove-tools.conf"
+        file.write_text("[DEFAULT]\nmirror = http://mirror.example.org\n")
+        found = config.settings(
+            list(config.OPTIONS), argparse.Namespace(config_file=file)
+        )
+        self.assertEqual("http://mirror.example.org", found.mirror)
+
     def test_generator_knows_all(self) -> None:
         ((group, listed),) = config.list_opts()
         self.assertEqual("DEFAULT", group)
