@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How Sphinx builds the documentation."""
 
-extensions = ["openstackdocstheme"]
+import pathlib
+import sys
+
+# the reference is made from the code of this checkout
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+extensions = ["openstackdocstheme", "doc.ext.generated"]
 
 project = "trove-tools"
 copyright = "OpenStack Foundation"
@@ -11,5 +17,7 @@ openstackdocs_auto_name = False
 openstackdocs_use_storyboard = False
 
 html_theme = "openstackdocs"
+html_static_path = ["_static"]
+html_css_files = ["trove-tools.css"]
 pygments_style = "native"
 nitpicky = True

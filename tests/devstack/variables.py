@@ -45,7 +45,7 @@ def documented() -> dict[str, str]:
 
     A default that is told in words is taken for the right one.
     """
-    text = (base.ROOT / "doc/source/devstack.rst").read_text()
+    text = (base.ROOT / "doc/source/reference/devstack.rst").read_text()
     rows = re.findall(r"   \* - ``(\w+)``\n     -(.*)\n", text)
     right = settings()
     found = {}

@@ -7,14 +7,14 @@ from trove_tools.catalog import model
 from trove_tools.catalog import tables
 from trove_tools.gate import selection
 
-PAGE = "doc/source/gate.rst"
+PAGE = "doc/source/project/gate.rst"
 
 _ELEMENTS = "trove_tools/elements"
 _STORES = "trove_tools/catalog/datastores"
 
 #: What changes, and the file.
 TYPICAL = (
-    ("a page of the documentation", "doc/source/verify.rst"),
+    ("a page of the documentation", "doc/source/howto/verify.rst"),
     ("a unit test", "tests/unit/test_console.py"),
     ("Redis' entry in the catalog", f"{_STORES}/redis.yaml"),
     ("MySQL's entry in the catalog", f"{_STORES}/mysql.yaml"),
