@@ -57,7 +57,7 @@ class ReasonTest(base.TestCase):
         self.assertIsNone(reproducible.reason("/var/log/x"))
 
     def test_the_documentation_has_them_all(self) -> None:
-        page = base.ROOT / "doc" / "source" / "reproducible.rst"
+        page = base.ROOT / "doc" / "source" / "howto" / "reproduce.rst"
         text = " ".join(page.read_text().split())
         for each in reproducible.EXPECTED:
             for pattern in each.pattern.split("|"):
