@@ -100,7 +100,7 @@ def _parser_body(program: str, sub: argparse.ArgumentParser) -> rst.Lines:
     takes = [
         action
         for action in sub._actions
-        if not isinstance(action, argparse._HelpAction)
+        if action.dest != "help"
     ]
     shared = [
         group
@@ -195,6 +195,8 @@ def _default(option: options.Option) -> str:
 def _plain(text: str) -> str:
     """Return a help text whose code is marked up, not its asterisks."""
     text = text.replace("*", r"\*").replace("|", r"\|")
+    # an address that is an example is no link
+    text = text.replace("http", r"\http")
     return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
 
 
