@@ -137,3 +137,16 @@ class TablesTest(base.TestCase):
         table, _, _ = table.partition("An image is safe")
         numbers = re.findall(r"^(\d+) ", table, re.MULTILINE)
         self.assertEqual(statuses, set(map(int, numbers)))
+
+    def test_modules(self) -> None:
+        package = base.ROOT / "trove_tools"
+        there = {
+            f"{path.name}/"
+            for path in package.iterdir()
+            if path.is_dir() and path.name != "__pycache__"
+        }
+        text = (SOURCE / "concepts/architecture.rst").read_text()
+        named = set(re.findall(r"^``(\w+/|\w+\.py)`` ", text, re.MULTILINE))
+        self.assertEqual(set(), there - named)
+        for name in named:
+            self.assertTrue((package / name).exists(), name)
