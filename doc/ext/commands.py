@@ -3,7 +3,6 @@
 
 import argparse
 import importlib
-import re
 
 from doc.ext import rst
 from trove_tools import config
@@ -125,7 +124,7 @@ def _parser_body(program: str, sub: argparse.ArgumentParser) -> rst.Lines:
         if not action.option_strings:
             if action.help:
                 lines += rst.block(f"``{_word(action)}``")
-                lines += rst.block(_plain(action.help), "   ")
+                lines += rst.block(rst.plain(action.help), "   ")
         elif option is None:
             value = action.metavar or "|".join(map(str, action.choices or ()))
             names = ", ".join(
@@ -134,7 +133,7 @@ def _parser_body(program: str, sub: argparse.ArgumentParser) -> rst.Lines:
             lines += [f".. option:: {names}", ""]
             default = str(action.default)
             said = (action.help or "").replace("%(default)s", default)
-            lines += rst.block(_plain(said), "   ")
+            lines += rst.block(rst.plain(said), "   ")
         elif option.group not in shared:
             lines += _option(option)
     links = " and ".join(f":ref:`options-{group}`" for group in shared)
@@ -168,7 +167,7 @@ def _option(option: options.Option) -> rst.Lines:
         names.insert(0, option.short)
     names = [name + value for name in names]
     lines = [f".. option:: {', '.join(names)}", ""]
-    lines += rst.block(_sentence(_plain(option.help)), "   ")
+    lines += rst.block(_sentence(rst.plain(option.help)), "   ")
     facts = []
     if option.choices:
         facts.append(f"One of {rst.literals(option.choices)}.")
@@ -190,14 +189,6 @@ def _default(option: options.Option) -> str:
     if option.kind is options.boolean:
         return "yes" if option.default else "no"
     return f"``{option.default}``"
-
-
-def _plain(text: str) -> str:
-    """Return a help text whose code is marked up, not its asterisks."""
-    text = text.replace("*", r"\*").replace("|", r"\|")
-    # an address that is an example is no link
-    text = text.replace("http", r"\http")
-    return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
 
 
 def _sentence(text: str) -> str:

@@ -2,6 +2,7 @@
 """Lines of reStructuredText."""
 
 import collections.abc
+import re
 import textwrap
 
 Lines = list[str]
@@ -46,3 +47,11 @@ def table(
 def literals(words: collections.abc.Iterable[str]) -> str:
     """Return words in the type of the machine, with commas between."""
     return ", ".join(f"``{word}``" for word in words)
+
+
+def plain(text: str) -> str:
+    """Return a text of the code's as it is, but for code in backquotes."""
+    text = text.replace("*", r"\*").replace("|", r"\|")
+    # an address that is an example is no link
+    text = text.replace("http", r"\http")
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)

@@ -80,7 +80,7 @@ class _Schema:
         said = node.get("description", "")
         if not said and "$ref" in node:
             said = self._resolve(node["$ref"]).get("description", "")
-        return " ".join(said.replace("*", r"\*").split())
+        return rst.plain(" ".join(said.split()))
 
     def _resolve(self, ref: str) -> Node:
         node: typing.Any = self.schema
