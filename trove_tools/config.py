@@ -240,6 +240,9 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("rollback", "activate",
            "return to the image that the version had before",
            options.boolean, False, everyday=True),
+    Option("to_image", "activate",
+           "with --rollback: the image to return to, by its id; also one"
+           " that was withdrawn", metavar="ID"),
     Option("list", "activate",
            "show what there is, and change nothing", options.boolean, False,
            everyday=True),

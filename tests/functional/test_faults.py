@@ -308,6 +308,43 @@ class FaultTest(clouds.TestCase):
             self.survive(case, expected)
         self.note("activation", requests)
 
+    def test_rollback(self) -> None:
+        name = f"{self.datastore}:1.0"
+        for pin in ([], ["--pin"]):
+            loaded = [self.build() for _ in range(3)]
+            args = ["--keep", "3", *pin]
+            rows = [self.loaded(path, *args) for path in loaded]
+            _, seen = self.run_disturbed(
+                self.plan(), "activate-trove-image", "--rollback", name
+            )
+            expected, requests = self.state(), seen.requests
+            changes = [
+                number
+                for number, request in enumerate(requests, 1)
+                if " PATCH " in request
+            ]
+            self.assertNotEqual([], changes)
+            # a rerun after these must not go back to the first image
+            kills = set(itertools.product(changes, faultproxy.KILLS))
+            for case in sorted({*kills, *self.cases(len(requests))}):
+                self.loaded(loaded[-1], *args)
+                self.tried += 1
+                outcome, seen = self.run_disturbed(
+                    self.plan(*case), "activate-trove-image", "--rollback",
+                    name,
+                )  # fmt: skip
+                self.check_outcome(case, outcome, seen)
+                again = self.command(
+                    "activate-trove-image", "--rollback", name, "-f", "json"
+                )
+                self.assertEqual(0, again.status, again.stderr)
+                self.assertEqual(
+                    rows[1]["image_id"], again.json()["image_id"], case
+                )
+                self.survive(case, expected)
+            self._clean()
+        self.note("rollback", len(requests))
+
 
 def _without(
     record: dict[str, typing.Any], names: tuple[str, ...]

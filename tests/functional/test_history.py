@@ -45,12 +45,20 @@ class HistoryTest(clouds.TestCase):
         self.assertEqual(one["image_id"], back["image_id"])
         self.assertEqual(two["image_id"], back["instead_of"])
         self.assertEqual(one["image_id"], self.activate(name)["image_id"])
-        outcome = self.command("activate-trove-image", "--rollback", name)
-        self.assert_refused(outcome, 4, "no older image")
+        again = self.activate("--rollback", name)
+        self.assertEqual({**back, "changed": False}, again)
 
         # what was withdrawn is no more gone back to, but can be loaded
         self.assertEqual("changed", self.loaded(second)["upload"])
         self.assertEqual(two["image_id"], self.activate(name)["image_id"])
+        self.activate("--rollback", name, "--to-image", one["image_id"])
+        self.assertEqual(one["image_id"], self.activate(name)["image_id"])
+        self.activate("--rollback", name, "--to-image", two["image_id"])
+        self.assertEqual(two["image_id"], self.activate(name)["image_id"])
+        outcome = self.command(
+            "activate-trove-image", "--rollback", name, "--to-image", "none"
+        )
+        self.assert_refused(outcome, 2, one["image_id"], two["image_id"])
 
     def test_pinned_versions_go_back_too(self) -> None:
         one = self.loaded(self.image_file(), "--pin")

@@ -59,34 +59,47 @@ class Activation:
         self._screen.say(told)
         return _row(record, image, changed)
 
-    def roll_back(self, datastore: str, version: str) -> dict[str, typing.Any]:
+    def roll_back(
+        self, datastore: str, version: str, to_image: str | None = None
+    ) -> dict[str, typing.Any]:
         """Make a version take the image again that it had before.
+
+        Done a second time, perhaps because the first one was killed and
+        nobody knows how far it came, it changes nothing: to go back
+        further, the image must be named.
 
         :param datastore: the datastore's name.
         :param version: the version's.
+        :param to_image: the id of the image to return to.
         :returns: what is there now.
-        :raises UsageError: there is no such datastore or version.
+        :raises UsageError: there is no such datastore, version or image.
         :raises CloudError: there is no image to return to.
         """
         registered = self._versions.all()
         record = self._choose(registered, datastore, version)
         name = trove.describe(record)
         current = self._image(record)
-        image = history.previous(self._images.ours(), name, current)
-        if image is None:
-            raise errors.CloudError(
-                f"there is no older image of {name} to return to",
-                hint="load-trove-image makes an image that it is given the"
-                " current one, however old it is",
-            )
+        ours = self._images.ours()
+        left = history.left(ours, name, current)
+        if to_image is not None:
+            image = _named(history.of(ours, name), name, to_image)
+        elif left:
+            image = current
+        else:
+            image = _previous(ours, name, current)
+        shown = f"{name} is served by image {image['id']} ({image['name']})"
+        if image["id"] == current["id"]:
+            before = left[0]["id"] if left else None
+            told = f", instead of {before}" if before else ""
+            self._screen.say(f"{shown} already{told}: nothing to change")
+            if before and to_image is None:
+                self._screen.say("to return to another one: --to-image ID")
+            return {**_row(record, image, False), "instead_of": before}
         if record.get("image"):
             record = self._return_pinned(record, current, image)
         else:
             self._return_by_tags(record, image)
-        self._screen.say(
-            f"{name} is served by image {image['id']}"
-            f" ({image['name']}) again, instead of {current['id']}"
-        )
+        self._screen.say(f"{shown} again, instead of {current['id']}")
         return {**_row(record, image, True), "instead_of": current["id"]}
 
     def _return_by_tags(
@@ -105,9 +118,11 @@ class Activation:
         current: glance.Record,
         image: glance.Record,
     ) -> trove.Record:
-        # first the mark, or a rerun would go back one further
+        # first the marks, or a rerun would go back one further
+        name = trove.describe(record)
+        self._images.update(image, glance.Description((), {}, (name,)))
         if self._images.is_ours(current):
-            serving.mark(self._images, current, trove.describe(record))
+            serving.mark(self._images, current, name)
         return self._versions.edit(record, {"image": image["id"]})
 
     def _choose(
@@ -172,6 +187,42 @@ class Activation:
             f"no guest of {name} could start: {state}",
             hint="load an image first: load-trove-image IMAGE",
         )
+
+
+def _previous(
+    ours: collections.abc.Iterable[glance.Record],
+    name: str,
+    current: glance.Record,
+) -> glance.Record:
+    """Return the image that a version had before the current one.
+
+    :raises CloudError: there is none.
+    """
+    image = history.previous(ours, name, current)
+    if image is None:
+        raise errors.CloudError(
+            f"there is no older image of {name} to return to",
+            hint="load-trove-image makes an image that it is given the"
+            " current one, however old it is",
+        )
+    return image
+
+
+def _named(
+    known: collections.abc.Sequence[glance.Record], name: str, image_id: str
+) -> glance.Record:
+    """Return the image of a version that has an id.
+
+    :raises UsageError: there is none.
+    """
+    for record in known:
+        if record["id"] == image_id:
+            return record
+    there = ", ".join(f"{each['id']} ({each['name']})" for each in known)
+    raise errors.UsageError(
+        f"no image {image_id} was loaded for {name}",
+        hint=f"those that were, the newest first: {there or 'none'}",
+    )
 
 
 def _row(

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way into a cloud: who we are, and the two services that matter.
 
-openstacksdk finds the credentials (``--os-*``, ``OS_*``, clouds.yaml) and
-keeps the session.  Both services are called through its adapters.  That
-goes for Trove too, though python-troveclient has a class for its
-management API: one session then serves both, with the same region,
-interface, certificates and errors, and a request holds just what we put
-there (troveclient cannot leave out ``packages``, and takes ``'true'`` for
-true).
+openstacksdk finds the credentials (``--os-*``, ``OS_*``, clouds.yaml),
+keeps the session, and finds the services.  They are called through plain
+adapters of keystoneauth.  That goes for Trove too, though
+python-troveclient has a class for its management API: one session then
+serves both, with the same region, interface, certificates and errors, and
+a request holds just what we put there (troveclient cannot leave out
+``packages``, and takes ``'true'`` for true).
 """
 
 import collections.abc
@@ -19,22 +19,12 @@ import warnings
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cloud import failures
+from trove_tools.cloud import region
 from trove_tools.cloud import retrying
 
 #: Seconds without a sign of life after which a call is given up, unless
 #: clouds.yaml says otherwise (``api_timeout``).
 TIMEOUT = 60
-
-#: What is said of the login itself; the rest says how to reach a cloud.
-_AUTH = (
-    "auth_url",
-    "username",
-    "password",
-    "user_domain_name",
-    "project_name",
-    "project_id",
-    "project_domain_name",
-)
 
 #: What the project of the services is called nearly everywhere.  Trove
 #: looks for images, and starts instances, as a user of that project.
@@ -62,7 +52,7 @@ class Change:
 class Service:
     """One service of the cloud.
 
-    :param adapter: openstacksdk's proxy of the service.
+    :param adapter: keystoneauth's, for the service's endpoint.
     :param peer: its name and address.
     :param notify: is told of what is tried again.
     :param planned: in a dry run, where calls that would change something
@@ -152,7 +142,6 @@ class Service:
                 path,
                 method,
                 raise_exc=False,
-                skip_cache=True,
                 # what is tried again is decided here, and said
                 connect_retries=0,
                 status_code_retries=0,
@@ -241,11 +230,11 @@ def log_in(
     _logging(settings.debug)
     from openstack import connection
 
-    region = _region(settings)
-    auth_url = str(region.config.get("auth", {}).get("auth_url", ""))
+    chosen = region.choose(settings)
+    auth_url = str(chosen.config.get("auth", {}).get("auth_url", ""))
     identity = dataclasses.replace(_IDENTITY, url=auth_url)
     with failures.explained(identity):
-        cloud = connection.Connection(config=region)
+        cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:
         with failures.explained(identity):
@@ -329,59 +318,15 @@ def _owner(wanted: str, login: Login) -> str:
     return login.project_id
 
 
-def _region(settings: options.Settings) -> typing.Any:
-    """Return openstacksdk's configuration of the cloud that was named."""
-    from keystoneauth1 import exceptions as ksa
-    from openstack import config
-    from openstack import exceptions as sdk
-
-    given: dict[str, typing.Any] = {
-        name.removeprefix("os_"): value if value is True else str(value)
-        for name, value in settings.as_dict().items()
-        if name.startswith("os_") or name == "insecure"
-        if value
-    }
-    # beside "auth", and not in it, a login would yield to clouds.yaml's
-    given["auth"] = {name: given.pop(name) for name in _AUTH if name in given}
-    try:
-        found = config.OpenStackConfig(app_name="trove-tools")
-    except (sdk.SDKException, OSError, ValueError) as exc:
-        raise errors.UsageError(
-            f"clouds.yaml cannot be used: {exc}", hint="correct it"
-        ) from exc
-    try:
-        return found.get_one(**given)
-    except ksa.MissingRequiredOptions as exc:
-        raise errors.UsageError(
-            f"it is not said which cloud to use: {exc}",
-            hint=_which_cloud(found),
-        ) from exc
-    except sdk.ConfigException as exc:
-        hint = _which_cloud(found)
-        if "Region" in str(exc):
-            hint = "correct --os-region-name"
-        raise errors.UsageError(str(exc), hint=hint) from exc
-    except (ksa.ClientException, OSError) as exc:
-        raise errors.UsageError(
-            f"the cloud's configuration cannot be used: {exc}",
-            hint=_which_cloud(found),
-        ) from exc
-
-
-def _which_cloud(found: typing.Any) -> str:
-    # without any file, openstacksdk makes up a cloud of this name
-    names = [n for n in found.get_cloud_names() if n != "defaults"]
-    if names:
-        return f"use --os-cloud or OS_CLOUD with one of: {', '.join(names)}"
-    return (
-        "there is no clouds.yaml here, in ~/.config/openstack or in"
-        " /etc/openstack that names a cloud: write one and use --os-cloud,"
-        " or set OS_AUTH_URL, OS_USERNAME and the other OS_* variables"
-    )
-
-
 def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
+    from keystoneauth1 import adapter
     from openstack import exceptions as sdk
+
+    def at(url: str | None) -> Service:
+        plain = adapter.Adapter(
+            cloud.session, service_type=kind, endpoint_override=url
+        )
+        return Service(plain, peer)
 
     peer = failures.Peer(title, kind, f"the {kind} endpoint", who)
     with failures.explained(peer):
@@ -389,9 +334,15 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
     if not url:
         raise failures.no_endpoint(peer)
     peer = dataclasses.replace(peer, url=url)
+    if kind == "database":
+        # Trove has one version, which stands in its endpoint: asked for
+        # others, it refuses, and openstacksdk asks four times
+        return at(url)
     with failures.explained(peer):
         try:
-            return Service(getattr(cloud, kind.replace("-", "_")), peer)
+            proxy = getattr(cloud, kind.replace("-", "_"))
+            # not its own method: that of keystone's is something else
+            return at(adapter.Adapter.get_endpoint(proxy))
         except sdk.NotSupported:
             # openstacksdk says this of a service that does not answer, too;
             # asked plainly, such a one fails with the reason

@@ -43,6 +43,27 @@ def previous(
     return older[0] if older else None
 
 
+def left(
+    records: collections.abc.Iterable[glance.Record],
+    name: str,
+    current: glance.Record,
+) -> list[glance.Record]:
+    """Return the images that a version went back from, to the current one.
+
+    :param records: images of ours.
+    :param name: the version's.
+    :param current: the image that it has now.
+    :returns: the newest first.
+    """
+    return [
+        record
+        for record in of(records, name)
+        if record["id"] != current["id"]
+        and record["created_at"] >= current["created_at"]
+        and name in glance.withdrawn(record)
+    ]
+
+
 def _older(
     records: collections.abc.Iterable[glance.Record],
     name: str,

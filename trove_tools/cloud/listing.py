@@ -43,7 +43,8 @@ def _row(
     ours: list[glance.Record],
 ) -> dict[str, typing.Any]:
     image = trove.image(images, record)
-    before = image and history.previous(ours, trove.describe(record), image)
+    name = trove.describe(record)
+    before = image and history.previous(ours, name, image)
     return {
         **trove.columns(record),
         "image": image and image["name"],
@@ -55,6 +56,7 @@ def _row(
         "previous": before and before["name"],
         "previous_id": before and before["id"],
         "previous_age": before and age(before["created_at"]),
+        "images": [each["id"] for each in history.of(ours, name)],
     }
 
 

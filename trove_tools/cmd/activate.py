@@ -12,6 +12,7 @@ from trove_tools.cmd import common
 _EXAMPLES = (
     "activate-trove-image mariadb:11.8",
     "activate-trove-image --rollback mariadb:11.8",
+    "activate-trove-image --rollback mariadb:11.8 --to-image ID",
     "activate-trove-image --list",
 )
 
@@ -72,6 +73,11 @@ def _prepare(
             f"it is not said which version of {name} goes back",
             hint=f"write --rollback {name}:VERSION",
         )
+    if settings.to_image and not settings.rollback:
+        raise errors.UsageError(
+            "--to-image names an image to return to",
+            hint="write --rollback DATASTORE:VERSION --to-image ID",
+        )
     from trove_tools.cloud import activate
     from trove_tools.cloud import connection
     from trove_tools.cloud import listing
@@ -82,7 +88,7 @@ def _prepare(
     def done(cloud: connection.Cloud) -> clouds.Rows:
         activation = activate.Activation(cloud, screen)
         if settings.rollback:
-            return [activation.roll_back(name, version)]
+            return [activation.roll_back(name, version, settings.to_image)]
         return [activation.activate(name, version or None)]
 
     if settings.list:

@@ -137,22 +137,67 @@ class RollbackTest(_Case):
         self.cloud.images["image-2"] = image
         return image
 
-    def roll_back(self) -> dict[str, typing.Any]:
+    def roll_back(self, to_image: str | None = None) -> dict[str, typing.Any]:
         self.cloud.calls.clear()
-        return self.activation().roll_back("mariadb", "11.8")
+        return self.activation().roll_back("mariadb", "11.8", to_image)
+
+    def changes(self) -> list[str]:
+        return [c for c in self.cloud.calls if not c.startswith("GET")]
 
     def test_by_tags(self) -> None:
         newer = self.newer()
         row = self.roll_back()
         self.assertEqual("image-1", row["image_id"])
         self.assertEqual("image-2", row["instead_of"])
-        changes = [c for c in self.cloud.calls if not c.startswith("GET")]
-        self.assertEqual(["PATCH /images/image-2"], changes)
+        self.assertEqual(["PATCH /images/image-2"], self.changes())
         self.assertEqual([], newer["tags"])
         self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
-        # there is nothing before the first
+
+    def test_there_is_nothing_before_the_first(self) -> None:
         error = self.assertRaises(errors.CloudError, self.roll_back)
         self.assertIn("no older image", error.message)
+
+    def oldest(self) -> None:
+        self.cloud.images["oldest"] = {
+            **self.cloud.images["image-1"], "id": "oldest",
+            "created_at": "2026-01-01T00:00:00Z",
+        }  # fmt: skip
+
+    def test_a_second_time_goes_no_further(self) -> None:
+        self.oldest()
+        for pinned in (False, True):
+            self.newer()
+            if pinned:
+                self.cloud.versions["version-11.8"]["image"] = "image-2"
+            self.roll_back()
+            row = self.roll_back()
+            self.assertEqual([], self.changes(), pinned)
+            self.assertFalse(row["changed"], pinned)
+            self.assertEqual("image-1", row["image_id"], pinned)
+            self.assertEqual("image-2", row["instead_of"], pinned)
+            self.assertIn("--to-image", self.said.getvalue())
+
+    def test_to_a_named_image_and_forth(self) -> None:
+        self.oldest()
+        for pinned in (False, True):
+            newer = self.newer()
+            version = self.cloud.versions["version-11.8"]
+            version["image"] = "image-2" if pinned else ""
+            for _ in range(2):
+                self.assertEqual("oldest", self.roll_back("oldest")["image_id"])
+            self.assertEqual([], self.changes(), pinned)
+            self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+            self.assertEqual("image-2", self.roll_back("image-2")["image_id"])
+            self.assertNotIn(glance.WITHDRAWN, newer)
+            self.assertEqual("image-2", self.activate("11.8")["image_id"])
+            self.cloud.images["image-1"]["tags"] = newer["tags"]
+
+    def test_to_an_image_that_is_none_of_the_version(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.roll_back, "image-0"
+        )
+        self.assertIn("image-1 (image of 11.8)", error.hint or "")
+        self.assertEqual([], self.changes())
 
     def test_to_one_that_was_pinned(self) -> None:
         self.newer()
@@ -187,6 +232,7 @@ class RollbackTest(_Case):
         self.assertEqual("newer", rows[0]["image"])
         self.assertEqual("26.1.0", rows[0]["agent_version"])
         self.assertEqual("image-1", rows[0]["previous_id"])
+        self.assertEqual(["image-2", "image-1"], rows[0]["images"])
         self.assertIsNone(rows[1]["previous"])
         self.assertEqual([], listing.rows(cloud, "other", None))
         (row,) = listing.rows(cloud, None, "10.11")

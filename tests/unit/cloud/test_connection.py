@@ -4,6 +4,7 @@
 import pathlib
 
 import requests
+import yaml
 
 from tests import base
 from tests.unit.cloud import fakes
@@ -103,6 +104,18 @@ class ConnectTest(base.TestCase):
         )
         self.connect()
         self.assertEqual("from-variable", self.cloud.login["password"])
+
+    def test_trove_is_not_asked_for_its_versions(self) -> None:
+        # it refuses to say, as often as openstacksdk asks
+        clouds = pathlib.Path(self.cloud.directory, "clouds.yaml")
+        known = yaml.safe_load(clouds.read_text())
+        (named,) = known["clouds"].values()
+        named["database_endpoint_override"] = fakes.TROVE
+        clouds.write_text(yaml.safe_dump(known))
+        cloud = self.connect()
+        self.assertEqual(fakes.TROVE, cloud.databases.adapter.get_endpoint())
+        hosts = {each.hostname for each in self.cloud.wire.request_history}
+        self.assertEqual({"keystone.test", "glance.test"}, hosts)
 
     def test_wrong_password(self) -> None:
         self.cloud.wire.post(

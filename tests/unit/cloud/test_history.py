@@ -44,6 +44,13 @@ class HistoryTest(base.TestCase):
         found = history.previous(self.records, NAME, image(3))
         self.assertEqual("image-1", found and found["id"])
 
+    def test_left(self) -> None:
+        self.assertEqual([], history.left(self.records, NAME, image(2)))
+        for number in (0, 1):
+            self.records[number][glance.WITHDRAWN] = NAME
+        found = history.left(self.records, NAME, image(2))
+        self.assertEqual([3], self.ids(found))
+
     def surplus(self, keep: int, current: int = 4) -> list[int]:
         currents = {NAME: image(current)}
         return self.ids(history.surplus(self.records, currents, keep))
