@@ -9,8 +9,14 @@ where it is named to other hosts, also as the namespace that the id is of.
 import dataclasses
 import os
 import pathlib
+import select
+import signal
+import threading
 
 _PROC = pathlib.Path("/proc")
+
+#: Names to a process, as :func:`name` does, the one that it ends with.
+LEADER = "TROVE_TOOLS_LEADER"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,3 +109,36 @@ def known_dead(named: str) -> bool | None:
     if not of_boot or (of_boot, namespace) != (boot(), _namespace()):
         return None
     return not alive(process)
+
+
+def follow() -> None:
+    """End when the process that :data:`LEADER` names has ended.
+
+    A process whose parent was killed with SIGKILL hears nothing of it.  It
+    gets a SIGTERM then, as if somebody had ended it alone; what it still
+    prints goes nowhere, as nobody reads it.  Processes that it starts do
+    not inherit this.
+    """
+    leader = os.environ.pop(LEADER, None)
+    if leader is not None:
+        threading.Thread(target=_follow, args=(leader,), daemon=True).start()
+
+
+def _follow(leader: str) -> None:
+    try:
+        descriptor = os.pidfd_open(int(leader.split("/")[2]))
+    except ProcessLookupError:
+        pass
+    else:
+        # opened first: now the id can mean nobody else any more
+        if known_dead(leader) is not True:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll()
+        os.close(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)

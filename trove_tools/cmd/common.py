@@ -11,6 +11,7 @@ import typing
 from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import liveness
 from trove_tools import options
 
 
@@ -206,6 +207,7 @@ def main(
     :returns: an exit status as DESIGN documents them.
     """
     _unwind_on_signals()
+    liveness.follow()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     screen = console.Console()

@@ -3,6 +3,7 @@
 
 Layers that they share are built once: who comes second waits for the cache.
 A process of its own is interrupted, fails and cleans up like any build.
+That goes for the end of the process that started it, too.
 """
 
 import collections
@@ -14,6 +15,7 @@ import re
 import threading
 
 from trove_tools import console
+from trove_tools import liveness
 from trove_tools import process
 from trove_tools.image import ramdisk
 
@@ -55,7 +57,9 @@ class _Children:
         with self._lock:
             if self._ended:
                 raise KeyboardInterrupt
-            child = process.start(argv, pipe=True)
+            child = process.start(
+                argv, pipe=True, env={liveness.LEADER: liveness.name()}
+            )
             self._running.append(child)
             return child
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several builds at a time, played by scripts."""
 
+import pathlib
 import sys
 import threading
 import time
 
 from tests import base
 from trove_tools import console
+from trove_tools import process
 from trove_tools.image import jobs
 
 
@@ -54,6 +56,41 @@ class JobsTest(base.TestCase):
         self.assertNotEqual(0, sleeping.wait(30))
         time.sleep(0.1)
         self.assertRaises(KeyboardInterrupt, children.start, ["true"])
+
+    def test_a_killed_parent_ends_all(self) -> None:
+        place = self.temp_dir()
+        begun, undone = place / "begun", place / "undone"
+        child = (
+            "import os, pathlib, signal, sys, time\n"
+            "from trove_tools import liveness\n"
+            "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+            "liveness.follow()\n"
+            "assert liveness.LEADER not in os.environ\n"
+            f"pathlib.Path({str(begun)!r}).touch()\n"
+            "try:\n"
+            "    time.sleep(60)\n"
+            "finally:\n"
+            "    print('x' * 100000, flush=True)\n"
+            f"    pathlib.Path({str(undone)!r}).touch()\n"
+        )
+        parent = (
+            "import sys\n"
+            "from trove_tools import console\n"
+            "from trove_tools.image import jobs\n"
+            f"job = jobs.Job('x', lambda: [sys.executable, '-c', {child!r}])\n"
+            "jobs.run([job], 2, console.Console())\n"
+        )
+        started = process.start([sys.executable, "-c", parent], cwd=base.ROOT)
+        self.wait_for(begun)
+        started.kill()
+        started.wait()
+        self.wait_for(undone)
+
+    def wait_for(self, file: pathlib.Path) -> None:
+        end = time.monotonic() + 20
+        while not file.exists():
+            self.assertLess(time.monotonic(), end, f"no {file.name}")
+            time.sleep(0.02)
 
     def test_default(self) -> None:
         self.assertGreaterEqual(jobs.default(), 1)
