@@ -203,9 +203,12 @@ class Uploads:
         content: glance.Content,
         description: glance.Description,
     ) -> glance.Record:
+        # Glance takes longer over the properties of an image that is there
+        # than over those of a new one; it is the tags that Trove looks at
         record = {
+            **description.fields,
+            glance.SERVES: ",".join(description.serves),
             "id": image_id,
-            "name": description.fields["name"],
             "disk_format": content.file.format,
             "container_format": "bare",
             "visibility": "private",

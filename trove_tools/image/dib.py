@@ -20,6 +20,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.image import below
+from trove_tools.image import downloads as _downloads
 from trove_tools.image import elements
 from trove_tools.image import layers
 from trove_tools.image import ramdisk
@@ -206,11 +207,15 @@ class Run:
         ]  # fmt: skip
 
     def environment(
-        self, layer: layers.Layer, parent: pathlib.Path | None
+        self,
+        layer: layers.Layer,
+        parent: pathlib.Path | None,
+        downloads: pathlib.Path | None = None,
     ) -> dict[str, str]:
         """Return the variables that diskimage-builder is given.
 
         :param parent: the root of the layer below.
+        :param downloads: the run's own directory of them, if it has one.
         """
         binaries = os.path.join(sys.prefix, "bin")
         path = process.environment()["PATH"]
@@ -219,7 +224,7 @@ class Run:
             # a layer is not a disk, and nothing is to be counted
             "DIB_IMAGE_SIZE": "1",
             **layer.environment,
-            "DIB_IMAGE_CACHE": os.fspath(self.downloads),
+            "DIB_IMAGE_CACHE": os.fspath(downloads or self.downloads),
             "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
             "DIB_TROVE_NATIVES": os.fspath(self.natives),
             "DIB_TROVE_LAYER": os.fspath(parent or ""),
@@ -303,13 +308,23 @@ class Run:
             (*self.elements_path, elements.shipped()),
             self._below(layer),
         )
+        with _downloads.own(self.downloads, self.distribution) as downloads:
+            given = {**self.environment(layer, parent, downloads), **variables}
+            self._run(layer, self.command(layer, stem, kind), given)
+
+    def _run(
+        self,
+        layer: layers.Layer,
+        command: list[str],
+        variables: dict[str, str],
+    ) -> None:
         follower = Log(layer.name, self.progress, self.timeline)
         # what diskimage-builder is to see of the variables is the layer's
         hidden = [name for name in os.environ if name.startswith("DIB_")]
         # it works there, so that all its processes can be told from others
         child = process.start(
-            self.command(layer, stem, kind),
-            env={**self.environment(layer, parent), **variables},
+            command,
+            env=variables,
             without=hidden,
             cwd=self.work,
             pipe=True,

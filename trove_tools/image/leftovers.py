@@ -10,7 +10,9 @@ All of it needs root.  Run as another user, :func:`remove` runs this same
 module again through sudo.
 """
 
+import collections.abc
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -54,6 +56,30 @@ def remove(directory: pathlib.Path) -> None:
             hint="find who uses them (fuser -vm), then run again",
         )
     shutil.rmtree(directory)
+
+
+def remove_dead(
+    directories: collections.abc.Iterable[pathlib.Path],
+) -> list[pathlib.Path]:
+    """Take down those of some directories that no process has locked.
+
+    :param directories: each is locked (flock(2)) as long as it is used.
+    :returns: what was removed.
+    :raises BuildError: something cannot be taken down; says what.
+    """
+    removed = []
+    for directory in directories:
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(directory)
+                removed.append(directory)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(lock)
+    return removed
 
 
 def _is_root() -> bool:

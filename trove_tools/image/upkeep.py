@@ -6,11 +6,11 @@ Entries that somebody uses are locked, and left alone.
 
 import collections.abc
 import contextlib
-import fcntl
 import os
 import pathlib
 
 from trove_tools.image import cache as _cache
+from trove_tools.image import downloads
 from trove_tools.image import leftovers
 
 
@@ -91,16 +91,7 @@ def abandoned(cache: _cache.Cache) -> list[pathlib.Path]:
 
     :returns: what was removed.
     """
-    removed = []
-    for directory in cache.layers.glob(f"{_cache.PARTIAL}*"):
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                leftovers.remove(directory)
-                removed.append(directory)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(lock)
-    return removed
+    return [
+        *leftovers.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*")),
+        *downloads.abandoned(cache.downloads),
+    ]

@@ -93,6 +93,10 @@ class UploadsTest(base.TestCase):
         self.assertEqual(liveness.name(), created[glance.UPLOADING])
         self.assertEqual("p-service", created["owner"])
         self.assertNotIn("tags", created)
+        # the rest is there already: an update of it all takes Glance long
+        self.assertLessEqual(DESCRIPTION.fields.items(), created.items())
+        changed = {each["path"] for each in self.cloud.bodies[-1]}
+        self.assertEqual({"/tags", f"/{glance.UPLOADING}"}, changed)
 
     def test_other_bytes_arrive(self) -> None:
         get = glance.Images.get

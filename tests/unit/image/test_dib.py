@@ -116,7 +116,7 @@ class RunCase(base.TestCase):
             "log": self.log,
             "progress": console.Progress(),
             "timeline": timeline.Timeline(),
-            "downloads": pathlib.Path("/downloads"),
+            "downloads": self.temp_dir(),
             "containers": pathlib.Path("/containers"),
             "natives": pathlib.Path("/natives"),
         }
@@ -137,7 +137,9 @@ class CommandTest(RunCase):
     def test_environment(self) -> None:
         self.set_env(PATH="/mine", USER=None)
         run = self.a_run(elements_path=("/a", "/b"))
-        variables = run.environment(self.layers[1], pathlib.Path("/parent"))
+        variables = run.environment(
+            self.layers[1], pathlib.Path("/parent"), pathlib.Path("/downloads")
+        )
         self.assertEqual(
             f"{self.directory}/elements-runtime:/a:/b",
             variables["ELEMENTS_PATH"],

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What builds download: kept for the next ones, and for others meanwhile.
+
+apt locks the directory of its archives for as long as it installs, and an
+apt that comes second does not wait: it fails.  So each run of
+diskimage-builder gets a directory of its own for them, with links to those
+that are there, and what it has fetched is kept in the end.  The rest of
+what is downloaded can be used by several at a time.
+"""
+
+import collections.abc
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import tempfile
+
+from trove_tools import process
+from trove_tools.image import leftovers
+
+_PREFIX = ".run-"
+_APT = "apt"
+
+
+@contextlib.contextmanager
+def own(
+    shared: pathlib.Path, distribution: str
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Give a run of diskimage-builder its ``DIB_IMAGE_CACHE``.
+
+    :param shared: where downloads are kept.
+    :param distribution: the guest's.
+    :returns: a directory that lasts as long as this context.
+    """
+    abandoned(shared)
+    archives = shared / _APT / distribution
+    archives.mkdir(parents=True, exist_ok=True)
+    place, lock = _make(shared)
+    try:
+        mine = place / _APT / distribution
+        mine.mkdir(parents=True)
+        _link(archives, mine)
+        for entry in shared.iterdir():
+            if entry.name != _APT and not entry.name.startswith("."):
+                (place / entry.name).symlink_to(entry)
+        try:
+            yield place
+        finally:
+            _keep(mine.glob("*.deb"), archives)
+            _keep(place.iterdir(), shared)
+    finally:
+        try:
+            shutil.rmtree(place)
+        except PermissionError:
+            leftovers.remove(place)
+        os.close(lock)
+
+
+def _make(shared: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """Return a new directory, and the descriptor that holds its lock."""
+    while True:
+        place = tempfile.mkdtemp(prefix=_PREFIX, dir=shared)
+        # before it is locked, another build may take it for a dead one's
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.exists(place):
+                return pathlib.Path(place), lock
+            os.close(lock)
+
+
+def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:
+    try:
+        for archive in archives.glob("*.deb"):
+            os.link(archive, mine / archive.name)
+    except PermissionError:
+        # apt runs as root, and other users may not link its files
+        process.run(
+            process.as_root(
+                ["find", archives, "-maxdepth", "1", "-name", "*.deb",
+                 "-exec", "ln", "--force", "-t", mine, "{}", "+"]
+            )
+        )  # fmt: skip
+
+
+def _keep(
+    found: collections.abc.Iterable[pathlib.Path], place: pathlib.Path
+) -> None:
+    """Move what is not there yet to where it stays."""
+    for entry in list(found):
+        kept = place / entry.name
+        if entry.is_symlink() or entry.name == _APT or kept.exists():
+            continue
+        # without it, the next build fetches it again
+        with contextlib.suppress(OSError):
+            entry.rename(kept)
+
+
+def abandoned(shared: pathlib.Path) -> list[pathlib.Path]:
+    """Remove what killed builds have left.
+
+    :param shared: where downloads are kept.
+    :returns: what was removed.
+    """
+    return leftovers.remove_dead(shared.glob(f"{_PREFIX}*"))
