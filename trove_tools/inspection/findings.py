@@ -12,6 +12,7 @@ import pathlib
 import re
 import typing
 
+from trove_tools.inspection import packaged
 from trove_tools.inspection import reading
 
 
@@ -33,7 +34,7 @@ Findings = collections.abc.Iterator[Finding]
 # the marker alone stands in every library that can read such a key
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+"
-    rb"(?:Proc-Type|[A-Za-z0-9+/=]{40})"
+    rb"(?:Proc-Type|[A-Za-z0-9+/=]{40})[^-]*"
 )
 _URL_PASSWORD = re.compile(r"\w://[^/\s:@]+:[^/\s@]+@")
 _CLOUD_FILES = {
@@ -168,7 +169,9 @@ def files(root: pathlib.Path) -> Findings:
         content = reading.content(file)
         if content is None:
             continue
-        if _PRIVATE_KEY.search(content) and not _is_public(file):
+        keys = _PRIVATE_KEY.findall(content)
+        # Debian 12's cloud-init shows one where it explains its module
+        if keys and not packaged.shows(root, file, keys):
             yield Finding("private key", _seen(root, file), "a private key")
         if file.name in _CLOUD_FILES and content.strip():
             yield Finding(
@@ -186,17 +189,9 @@ def files(root: pathlib.Path) -> Findings:
             )
 
 
-def _is_public(file: pathlib.Path) -> bool:
-    """Tell whether a file is code that the distribution gives to everybody.
-
-    Debian 12's cloud-init shows a key in the text that explains its module.
-    """
-    return "dist-packages" in file.parts and file.suffix in (".py", ".pyc")
-
-
 def _is_library(file: pathlib.Path) -> bool:
     """Tell whether a file is a Python package's: they document with such."""
-    return bool({"site-packages", "dist-packages"} & set(file.parts))
+    return bool(packaged.LIBRARIES & set(file.parts))
 
 
 def _is_configuration(root: pathlib.Path, file: pathlib.Path) -> bool:

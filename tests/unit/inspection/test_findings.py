@@ -26,7 +26,6 @@ class FindingsTest(base.TestCase):
         self.write("etc/apt/sources.list", "# nothing here\n")
         self.write("etc/apt/sources.list.d/debian.sources", SIGNED)
         self.write("usr/lib/python3/keys.py", KEY.splitlines()[0])
-        self.write("usr/lib/python3/dist-packages/cloudinit/cc_ssh.py", KEY)
         self.write("opt/v/site-packages/x/README", "OS_PASSWORD=secret\n")
         self.write("usr/share/doc/x", "see http://user:secret@example.org\n")
 
@@ -44,6 +43,7 @@ class FindingsTest(base.TestCase):
         ("private key", "opt/deep/er/x.pem", "cert\n" + KEY),
         ("private key", "usr/lib/python3/dist-packages/x/id.pem", KEY),
         ("private key", "opt/v/site-packages/x.py", KEY),
+        ("private key", "usr/lib/python3/dist-packages/x.py", KEY),
         ("password", "etc/shadow", "root:$y$j9T$abc:1::::::\n"),
         ("password", "etc/shadow", "root::1::::::\n"),
         ("password", "etc/shadow-", "root:$6$abc:1::::::\n"),
