@@ -184,7 +184,8 @@ class RollbackTest(_Case):
             version = self.cloud.versions["version-11.8"]
             version["image"] = "image-2" if pinned else ""
             for _ in range(2):
-                self.assertEqual("oldest", self.roll_back("oldest")["image_id"])
+                row = self.roll_back("oldest")
+                self.assertEqual("oldest", row["image_id"])
             self.assertEqual([], self.changes(), pinned)
             self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
             self.assertEqual("image-2", self.roll_back("image-2")["image_id"])

@@ -20,7 +20,9 @@ class DownloadsTest(base.TestCase):
         (self.shared / "pip").mkdir()
 
     @contextlib.contextmanager
-    def installing(self, place: pathlib.Path) -> collections.abc.Iterator[None]:
+    def installing(
+        self, place: pathlib.Path
+    ) -> collections.abc.Iterator[None]:
         """Do with the archives what apt does while it installs."""
         with open(place / "apt" / "debian" / "lock", "w") as stream:
             fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
