@@ -5,6 +5,8 @@ All tests share one minicloud.  Whoever runs them may have started it and
 names its directory in ``TROVE_TOOLS_MINICLOUD``, as tools/run-tests does.
 Otherwise the first test of a process starts one, which ends with it.
 
+Tests that need no cloud, or one of their own, are in :mod:`.apart`.
+
 Tests leave nothing behind in the cloud that another test could meet: they
 name what they make with :meth:`TestCase.unique` and remove it.
 """
