@@ -6,6 +6,7 @@ killed in each phase of each layer, and at random moments; then the next one
 of another image in another directory must find and take down what there is.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -47,9 +48,11 @@ class KillTest(base.TestCase):
         self.doctor()
         self.assert_nothing_left()
 
-    def command(self, *words: str) -> list[str]:
+    def command(
+        self, *words: str, datastores: tuple[str, ...] = ("mariadb",)
+    ) -> list[str]:
         return commands.command_line(
-            "trove-image-builder", "build", "mariadb", "--runtime", "native",
+            "trove-image-builder", "build", *datastores, "--runtime", "native",
             "--elements-path", self.elements, "--cache-dir", self.cache,
             "--output-dir", self.output, *words,
         )  # fmt: skip
@@ -61,9 +64,11 @@ class KillTest(base.TestCase):
         )  # fmt: skip
         self.assertNotIn("cannot be taken down", done.stderr)
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, datastores: tuple[str, ...] = ("mariadb",)
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(*words),
+            self.command(*words, datastores=datastores),
             env={**os.environ, "PYTHONPATH": str(base.ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -71,12 +76,11 @@ class KillTest(base.TestCase):
         )
 
     def log(self) -> str:
+        texts = []
         for file in self.output.glob(".*.partial/*.d/build.log"):
-            try:
-                return file.read_text(errors="replace")
-            except FileNotFoundError:
-                pass
-        return ""
+            with contextlib.suppress(FileNotFoundError):
+                texts.append(file.read_text(errors="replace"))
+        return "".join(texts)
 
     def kill_in(self, layer: str, phase: str, *words: str) -> None:
         """Build, and kill the builder in a phase."""
@@ -143,6 +147,32 @@ class KillTest(base.TestCase):
         self.assertNotEqual([], leftovers.loops(self.place))
         # the next build finds it, though it is of another directory
         self.build(self.place / "other")
+        self.assert_nothing_left()
+
+    def builders(self) -> list[str]:
+        """Return the builds of ours that run, children among them."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_text().replace("\0", " ")
+                if "trove_tools.cmd" in line and str(self.output) in line:
+                    found.append(line)
+        return found
+
+    def test_several_at_a_time(self) -> None:
+        """What a killed build has started ends, and undoes what it began."""
+        child = self.start("--jobs", "2", datastores=("mariadb", "postgresql"))
+        while "| base install\n" not in self.log():
+            self.assertIsNone(child.poll())
+            time.sleep(0.02)
+        known = self.builders()
+        child.kill()
+        child.wait()
+        self.assertEqual(3, len(known), known)
+        end = time.monotonic() + 60
+        while self.builders():
+            self.assertLess(time.monotonic(), end, self.builders())
+            time.sleep(0.1)
         self.assert_nothing_left()
 
     def test_everything(self) -> None:
