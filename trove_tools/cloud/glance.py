@@ -2,10 +2,10 @@
 """Images in Glance: what is kept at them, and how they are changed.
 
 Trove serves the newest active image that carries a version's tags.  So an
-image is sent without any, and gets tags and properties in one single
-update, after Glance's digest of it was compared with ours: Trove sees it
-complete or not at all.  Taking the tags from an image makes Trove go back
-to the one before, as suddenly.
+image is created with its properties and sent without any tags; one single
+update gives it those and marks it as complete, after Glance's digest of it
+was compared with ours: Trove sees it complete or not at all.  Taking the
+tags from an image makes Trove go back to the one before, as suddenly.
 """
 
 import collections.abc
