@@ -15,6 +15,7 @@ import tarfile
 import typing
 
 from tests import base
+from trove_tools.manual import write
 
 #: Directories of an element whose files are run, not sourced.
 _HOOKS = (
@@ -125,6 +126,7 @@ class PackagingTest(base.TestCase):
         self.check_files(tree / "trove_tools", installed)
         self.check_hooks(installed / "elements")
         self.check_commands(work / "venv" / "bin", work)
+        self.check_share(work / "venv" / "share")
 
     def check_files(
         self, source: pathlib.Path, installed: pathlib.Path
@@ -159,6 +161,18 @@ class PackagingTest(base.TestCase):
             self.assertIn("usage:", run(bin / command, "--help", cwd=cwd))
             wrapper = (bin / command).read_text()
             self.assertNotIn("pkg_resources", wrapper)
+
+    def check_share(self, share: pathlib.Path) -> None:
+        """The manual and the completions are those of these parsers."""
+        written = self.temp_dir()
+        for file in write.write(written):
+            name = file.relative_to(written)
+            self.assertTrue((share / name).is_file(), str(name))
+            if name.parent != write.MAN:
+                # a page has the day on which it was made
+                self.assertEqual(
+                    file.read_text(), (share / name).read_text(), str(name)
+                )
 
     def test_the_plugin_is_found_by_diskimage_builder(self) -> None:
         found: typing.Any = run(

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual pages say all that the parsers know, in clean roff."""
+
+import shutil
+import subprocess
+
+from tests import base
+from trove_tools import config
+from trove_tools.cmd import common
+from trove_tools.cmd import helptext
+from trove_tools.manual import commands
+from trove_tools.manual import page
+from trove_tools.manual import write
+
+
+class PageTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.share = self.temp_dir()
+        self.set_env(SOURCE_DATE_EPOCH="1769817600")
+        write.write(self.share)
+        self.pages = sorted((self.share / write.MAN).iterdir())
+
+    def shown(self, name: str) -> str:
+        """Return a page as a reader sees it."""
+        if shutil.which("mandoc") is None:
+            self.skipTest("mandoc is not installed")
+        done = subprocess.run(
+            ["mandoc", "-Tutf8", "-O", "width=200",
+             self.share / write.MAN / f"{name}.1"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        # a letter, a backspace and the letter again is how bold is printed
+        text = done.stdout
+        while "\b" in text:
+            at = text.index("\b")
+            text = text[: at - 1] + text[at + 1 :]
+        return text
+
+    def test_mandoc_finds_nothing(self) -> None:
+        if shutil.which("mandoc") is None:
+            self.skipTest("mandoc is not installed")
+        self.assertEqual(3, len(self.pages))
+        done = subprocess.run(
+            ["mandoc", "-Tlint", "-Wstyle", *self.pages],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        self.assertEqual("", done.stdout + done.stderr)
+
+    def test_man_finds_nothing(self) -> None:
+        if shutil.which("man") is None:
+            self.skipTest("man is not installed")
+        for each in self.pages:
+            done = subprocess.run(
+                ["man", "--warnings", "--local-file", each],
+                capture_output=True, text=True, check=True,
+                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            )  # fmt: skip
+            self.assertEqual("", done.stderr)
+
+    def test_every_option_is_explained(self) -> None:
+        for parser in commands.parsers():
+            text = " ".join(self.shown(parser.prog).split())
+            for each in (parser, *helptext.commands(parser).values()):
+                for action in commands.option_actions(each):
+                    self.assertIn(action.option_strings[-1], text)
+                    said = commands.explained(each, action)
+                    self.assertIn(f"{said[0].upper()}{said[1:]}.", text)
+
+    def test_variables_and_statuses(self) -> None:
+        text = " ".join(self.shown("trove-image-builder").split())
+        for option in config.group("plan", "system", "arch"):
+            for variable in option.variables:
+                self.assertIn(variable, text)
+        self.assertIn("3 something is missing on this host", text)
+        self.assertIn("130 interrupted", text)
+        self.assertIn("trove-image-builder diff [OPTION]... IMAGE IMAGE", text)
+
+    def test_date_is_that_of_the_source(self) -> None:
+        first = self.pages[0].read_text().splitlines()[0]
+        self.assertIn(" 2026-01-31 ", first)
+
+    def test_text_that_roff_would_obey(self) -> None:
+        parser = common.Parser(
+            prog="x", description=r"It's \fBnot .so. --a `b`",
+            notes=".nf\n\n'br", statuses={0: "done"},
+        )  # fmt: skip
+        (self.share / write.MAN / "x.1").write_text(page.page(parser, ()))
+        text = self.shown("x")
+        self.assertIn(r"It's \fBnot .so. --a `b`", text)
+        self.assertIn(".nf", text)
+        self.assertIn("'br", text)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the manual pages and the completion scripts.
+
+``setup.py`` does so whenever a package is built, with nothing but Python
+installed; ``python -m trove_tools.manual.write DIR`` does it by hand.
+"""
+
+import pathlib
+import sys
+
+from trove_tools.manual import commands
+from trove_tools.manual import completion
+from trove_tools.manual import page
+
+#: Below ``share``: the manual pages, and each shell's scripts.
+MAN = pathlib.Path("man/man1")
+BASH = pathlib.Path("bash-completion/completions")
+ZSH = pathlib.Path("zsh/site-functions")
+
+
+def write(share: pathlib.Path) -> list[pathlib.Path]:
+    """Write all files.
+
+    :param share: what ``/usr/share`` is on a system.
+    :returns: the files.
+    """
+    parsers = commands.parsers()
+    names = [parser.prog for parser in parsers]
+    texts = {}
+    for parser in parsers:
+        name = parser.prog
+        others = [other for other in names if other != name]
+        texts[MAN / f"{name}.1"] = page.page(parser, others)
+        texts[BASH / name] = completion.bash(parser)
+        texts[ZSH / f"_{name}"] = completion.zsh(parser)
+    for path, text in texts.items():
+        file = share / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return [share / path for path in texts]
+
+
+if __name__ == "__main__":
+    write(pathlib.Path(sys.argv[1]))
