@@ -34,7 +34,7 @@ _PROGRAMS = {
     "activate-trove-image", "ansible-playbook", "apt-get", "curl", "docker",
     "eval", "export", "git", "load-trove-image", "openstack", "pip",
     "python", "python3", "redstack", "skopeo", "stestr", "sudo", "tox",
-    "trove-devstack", "trove-image-builder", "trovestack",
+    "trove-devstack", "trove-image-builder", "trove-move-data", "trovestack",
 }  # fmt: skip
 
 _DIRECTIVE = re.compile(r"( *)\.\. (\S+)::(?: +(\S+))?$")
