@@ -37,6 +37,9 @@ _PROGRAMS = {
     "trove-devstack", "trove-image-builder", "trove-move-data", "trovestack",
 }  # fmt: skip
 
+#: Those tools that are a module.
+_MODULES = {"gate-jobs": "gate", "minicloud": "minicloud"}
+
 _DIRECTIVE = re.compile(r"( *)\.\. (\S+)::(?: +(\S+))?$")
 _MARK = re.compile(r" *\.\. (not )?run: *(.*)$")
 _ELLIPSIS = "..."
@@ -274,8 +277,9 @@ class Shell:
     ) -> None:
         self._instead = instead or {}
         for entry in base.ROOT.iterdir():
-            if not entry.name.startswith("."):
+            if entry.name != "tools" and not entry.name.startswith("."):
                 (place / entry.name).symlink_to(entry)
+        _tools(place / "tools")
         programs = pathlib.Path(sys.executable).parent
         self._process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
@@ -319,6 +323,21 @@ class Shell:
         if said and not said[-1]:
             said.pop()
         return status, said
+
+
+def _tools(place: pathlib.Path) -> None:
+    """Make a directory with the tools, which run with this Python."""
+    place.mkdir()
+    for entry in (base.ROOT / "tools").iterdir():
+        file = place / entry.name
+        module = _MODULES.get(entry.name)
+        if module is None:
+            file.symlink_to(entry)
+        else:
+            # the tool itself wants the virtual environment of a checkout
+            run = f'exec {sys.executable} -m trove_tools.cmd.{module} "$@"'
+            file.write_text(f"#!/bin/sh\n{run}\n")
+            file.chmod(0o755)
 
 
 class Names:
