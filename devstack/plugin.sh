@@ -103,7 +103,6 @@ function build_trove_guest_images {
             >"$constraints" || return
     fi
     local options=(
-        --format json
         --output-dir "$TROVE_GUEST_IMAGE_DIR"
         --agent "$TROVE_GUEST_AGENT"
         ${constraints:+--constraints "$constraints"}
@@ -122,10 +121,14 @@ function build_trove_guest_images {
     if [[ $TROVE_GUEST_IMAGE_TOGETHER == True ]]; then
         options+=(--together)
     fi
+    # splits into words what is meant so
+    options+=($TROVE_GUEST_BUILD_OPTIONS)
+    # for tools/renew-guest-agent: with other options no layer is found again
+    printf '%s\n' "${options[@]}" >"$state/build-options"
     # exec keeps the number, which `unstack` needs to end a build
     bash -c 'echo $$ >"$0" && exec "$@"' "$state/build.pid" \
-        "$(get_python_exec_prefix)/trove-image-builder" build \
-        "${options[@]}" $TROVE_GUEST_BUILD_OPTIONS ${TROVE_GUEST_DATASTORES//,/ } \
+        "$(get_python_exec_prefix)/trove-image-builder" build --format json \
+        "${options[@]}" ${TROVE_GUEST_DATASTORES//,/ } \
         >"$state/built.json" || status=$?
     rm -f "$state/build.pid"
     $xtrace

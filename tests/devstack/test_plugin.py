@@ -73,6 +73,20 @@ class PhasesTest(stack.StackCase):
         file = self.dest / "data/trove-tools/upper-constraints.txt"
         self.assertEqual("kombu===5.6.2\n", file.read_text())
 
+    def test_options_are_kept_for_the_next_agent(self) -> None:
+        ran = self.stack(
+            "stack install",
+            TROVE_GUEST_DEV_KEY="/my keys/id.pub",
+            TROVE_GUEST_BUILD_OPTIONS="--partition-table gpt",
+        )
+        self.assertEqual(0, ran.status, ran.stderr)
+        kept = self.dest / "data/trove-tools/build-options"
+        options = kept.read_text().splitlines()
+        (build,) = ran.named("trove-image-builder")
+        self.assertEqual(build, ["build", "--format", "json", *options, "mysql"])
+        self.assertIn("/my keys/id.pub", options)
+        self.assertEqual(["--partition-table", "gpt"], options[-2:])
+
     def test_configuration(self) -> None:
         ran = self.stack("stack post-config")
         self.assertEqual(0, ran.status, ran.stderr)

@@ -46,13 +46,31 @@ class RenewTest(ToolsCase):
                              "--", "--together")  # fmt: skip
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(
-            ["trove-image-builder build mysql mariadb:11.8 --agent"
-             " /opt/stack/trove --format json --output-dir"
-             " /opt/stack/trove-guest-images --together",
+            ["trove-image-builder build mysql mariadb:11.8 --output-dir"
+             " /opt/stack/trove-guest-images --agent /opt/stack/trove"
+             " --format json --together",
              "trove-devstack images /dev/stdin",
              "load-trove-image --os-cloud trove --activate /i/a b.qcow2"],
             self.recorded(),
         )  # fmt: skip
+
+    def test_as_the_plugin_has_built(self) -> None:
+        data = self.temp_dir()
+        state = data / "trove-tools"
+        state.mkdir()
+        (state / "build-options").write_text(
+            "--output-dir\n/my images\n--agent\n/opt/stack/trove\n"
+            "--constraints\n/c.txt\n"
+        )
+        done = self.run_tool("renew-guest-agent", "mysql", TROVE_DIR="/t",
+                             DATA_DIR=str(data))  # fmt: skip
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(
+            "trove-image-builder build mysql --output-dir"
+            " /opt/stack/trove-guest-images --output-dir /my images --agent"
+            " /opt/stack/trove --constraints /c.txt --agent /t --format json",
+            self.recorded()[0],
+        )
 
     def test_elsewhere(self) -> None:
         done = self.run_tool(
