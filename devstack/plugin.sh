@@ -114,15 +114,17 @@ function build_trove_guest_images {
         ${TROVE_GUEST_MIRROR:+--mirror "$TROVE_GUEST_MIRROR"}
         ${TROVE_GUEST_SECURITY_MIRROR:+--security-mirror "$TROVE_GUEST_SECURITY_MIRROR"}
     )
-    local source
+    local source word
     for source in ${TROVE_GUEST_CONTAINER_SOURCE//,/ }; do
         options+=(--container-source "$source")
     done
     if [[ $TROVE_GUEST_IMAGE_TOGETHER == True ]]; then
         options+=(--together)
     fi
-    # splits into words what is meant so
-    options+=($TROVE_GUEST_BUILD_OPTIONS)
+    # words, as everywhere in localrc
+    for word in $TROVE_GUEST_BUILD_OPTIONS; do
+        options+=("$word")
+    done
     # for tools/renew-guest-agent: with other options no layer is found again
     printf '%s\n' "${options[@]}" >"$state/build-options"
     # exec keeps the number, which `unstack` needs to end a build

@@ -83,7 +83,9 @@ class PhasesTest(stack.StackCase):
         kept = self.dest / "data/trove-tools/build-options"
         options = kept.read_text().splitlines()
         (build,) = ran.named("trove-image-builder")
-        self.assertEqual(build, ["build", "--format", "json", *options, "mysql"])
+        self.assertEqual(
+            ["build", "--format", "json", *options, "mysql"], build
+        )
         self.assertIn("/my keys/id.pub", options)
         self.assertEqual(["--partition-table", "gpt"], options[-2:])
 
