@@ -3,6 +3,7 @@
 
 import collections.abc
 import pathlib
+import sys
 import typing
 
 import yaml
@@ -64,8 +65,7 @@ def violations(
     data: typing.Any, schema: dict[str, typing.Any]
 ) -> list[Problem]:
     """Return how data departs from a JSON schema, all of it."""
-    import jsonschema
-
+    jsonschema = _jsonschema()
     checker = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.FormatChecker(["regex"])
     )
@@ -73,6 +73,24 @@ def violations(
         Problem(tuple(error.absolute_path), _words(error))
         for error in checker.iter_errors(data)
     ]
+
+
+def _jsonschema() -> typing.Any:
+    """Import jsonschema, without a parser that it would make for nothing.
+
+    rfc3987_syntax makes one of a grammar when it is imported, in more than
+    a second, and no schema of ours has a format that needs it.
+    """
+    name = "rfc3987_syntax"
+    hidden = not {name, "jsonschema"} & sys.modules.keys()
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import jsonschema
+    finally:
+        if hidden:
+            del sys.modules[name]
+    return jsonschema
 
 
 def _words(error: typing.Any) -> str:
