@@ -130,13 +130,15 @@ class BuildTest(InspectCase):
 
         def run(
             run: dib.Run, layer: layers.Layer, stem: pathlib.Path, kind: str,
-            parent: pathlib.Path | None = None,
+            parent: pathlib.Path | None = None, **variables: str,
         ) -> None:
             file = stem.with_name(f"{stem.name}.{kind}")
             if kind == "raw":
                 disk(scratch, file, "private key")
+                stem.with_name(f"{stem.name}.d").mkdir()
             else:
-                file.touch()
+                # who keeps the layer reads this at once
+                file.write_bytes(b"packed")
 
         # what builds the disk is not what is tried here
         self.patch_object(dib.Run, "build", run)
