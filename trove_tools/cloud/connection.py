@@ -11,6 +11,7 @@ a request holds just what we put there (troveclient cannot leave out
 """
 
 import collections.abc
+import copy
 import dataclasses
 import logging
 import typing
@@ -228,6 +229,7 @@ def log_in(
     :raises CloudError: keystone cannot be reached or refuses.
     """
     _logging(settings.debug)
+    from keystoneauth1 import exceptions as ksa
     from openstack import connection
 
     chosen = region.choose(settings)
@@ -237,8 +239,21 @@ def log_in(
         cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:
+        # keystoneauth asks for keystone's versions while it holds the lock
+        # of the login.  Answered with 401, it would ask again with a token,
+        # and wait for itself for ever: this session has none to give.
+        apart = copy.copy(cloud.session)
+        apart.auth = None
         with failures.explained(identity):
-            return cloud.session.auth.get_access(cloud.session)
+            try:
+                return cloud.session.auth.get_access(apart)
+            except ksa.MissingAuthPlugin as exc:
+                raise errors.CloudError(
+                    f"keystone at {auth_url} does not tell its versions: it"
+                    " wants a login first (401)",
+                    hint="is it keystone, and no proxy in between that wants"
+                    " credentials of its own?",
+                ) from exc
 
     access = retrying.persistently(log_in, notify, failures.may_pass_at_login)
     who = f"user {access.username or access.user_id}"

@@ -126,6 +126,13 @@ class ConnectTest(base.TestCase):
         )
         self.assertIn("no such user", self.refused().message)
 
+    def test_versions_only_after_a_login(self) -> None:
+        # keystoneauth alone would wait for itself for ever
+        self.cloud.wire.get(fakes.KEYSTONE, status_code=401)
+        error = self.refused()
+        self.assertIn("does not tell its versions", error.message)
+        self.assertIn("proxy", error.hint)
+
     def test_no_trove_in_the_catalog(self) -> None:
         del self.cloud.services["database"]
         self.assertIn("no endpoint of Trove", self.refused().message)
