@@ -317,6 +317,7 @@ _TABLE: tuple[Topic | Option, ...] = (
 )  # fmt: skip
 
 OPTIONS = options.under_topics(_TABLE)
+BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def group(*names: str) -> list[Option]:

@@ -97,18 +97,10 @@ def parser() -> common.Parser:
         ),
         statuses=_STATUSES,
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND"
+    subcommands = top.subcommands(
+        _COMMANDS, lambda name: config.group(*GROUPS[name])
     )
-    for name, (summary, *examples) in _COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            examples=[f"{top.prog} {line}" for line in examples],
-            statuses=_STATUSES,
-        )
-        options.add(sub, config.group(*GROUPS[name]))
+    for name, sub in subcommands.items():
         if name == "show":
             sub.add_argument("datastore", metavar="DATASTORE")
         elif name == "backup-container":

@@ -68,6 +68,35 @@ class Parser(argparse.ArgumentParser):
                 help="show this, the options of a topic, or all",
             )  # fmt: skip
 
+    def subcommands(
+        self,
+        commands: collections.abc.Mapping[str, collections.abc.Sequence[str]],
+        declared: collections.abc.Callable[[str], list[options.Option]],
+        place: str = "",
+    ) -> dict[str, "Parser"]:
+        """Give the command subcommands, one of which it wants.
+
+        :param commands: by name, what each does, and then command lines to
+            begin with, without the command's own name.
+        :param declared: returns the options of one.
+        :param place: what stands before the command's name in examples.
+        :returns: their parsers.
+        """
+        known = self.add_subparsers(
+            dest="command", required=True, metavar="COMMAND"
+        )
+        found = {}
+        for name, (summary, *examples) in commands.items():
+            found[name] = known.add_parser(
+                name,
+                help=summary,
+                description=summary,
+                examples=[f"{place}{self.prog} {line}" for line in examples],
+                statuses=self.statuses,
+            )
+            options.add(found[name], declared(name))
+        return found
+
     def format_help(self) -> str:
         """Return what ``--help`` prints."""
         from trove_tools.cmd import helptext

@@ -76,18 +76,10 @@ def parser() -> common.Parser:
         notes=_NOTES,
         statuses=_STATUSES,
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND"
+    subcommands = top.subcommands(
+        _COMMANDS, lambda name: config.group(*_GROUPS[name])
     )
-    for name, (summary, *examples) in _COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            examples=[f"{top.prog} {line}" for line in examples],
-            statuses=_STATUSES,
-        )
-        options.add(sub, config.group(*_GROUPS[name]))
+    for name, sub in subcommands.items():
         if name == "images":
             sub.add_argument(
                 "built",

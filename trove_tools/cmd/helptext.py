@@ -22,8 +22,6 @@ ALL = "all"
 #: How many of its examples a command shows on a screen.
 _EXAMPLES = 2
 
-_OPTIONS = {option.name: option for option in config.OPTIONS}
-
 Topics = dict[options.Topic, list[argparse.Action]]
 
 
@@ -74,7 +72,7 @@ def topics(parser: common.Parser) -> Topics:
     """Return a command's options from the table, by topic."""
     found: Topics = {}
     for action in parser._actions:
-        option = _OPTIONS.get(action.dest)
+        option = config.BY_NAME.get(action.dest)
         if option and option.topic and action.option_strings:
             found.setdefault(option.topic, []).append(action)
     return found
@@ -122,7 +120,7 @@ def _screen(parser: common.Parser) -> str:
         action
         for listed in topics(parser).values()
         for action in listed
-        if _OPTIONS[action.dest].everyday
+        if config.BY_NAME[action.dest].everyday
     ]
     names = [(each.name, each.summary) for each in topics(parser)]
     return _joined(
@@ -210,7 +208,7 @@ def _variables(actions: collections.abc.Iterable[argparse.Action]) -> str:
     """Tell what the options are called in the environment."""
     further = [
         f"{'/'.join(option.variables)} ({option.flag})"
-        for option in (_OPTIONS[action.dest] for action in actions)
+        for option in (config.BY_NAME[action.dest] for action in actions)
         if option.variables
     ]
     said = (

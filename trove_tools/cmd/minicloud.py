@@ -66,18 +66,8 @@ def _parser() -> common.Parser:
         ),
         statuses=_STATUSES,
     )
-    commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True
-    )
-    for name, (summary, *examples) in _COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            examples=[f"tools/{parser.prog} {line}" for line in examples],
-            statuses=_STATUSES,
-        )
-        options.add(sub, _declared(name))
+    subcommands = parser.subcommands(_COMMANDS, _declared, "tools/")
+    for name, sub in subcommands.items():
         sub.add_argument(
             "directory", type=pathlib.Path, metavar="DIR",
             help="the cloud's directory",

@@ -69,17 +69,30 @@ def remove_dead(
     """
     removed = []
     for directory in directories:
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError), held(directory) as free:
+            if free:
                 remove(directory)
                 removed.append(directory)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(lock)
     return removed
+
+
+@contextlib.contextmanager
+def held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
+    """Hold the lock of a directory, if nobody else does.
+
+    :returns: whether it could be had.
+    :raises FileNotFoundError: there is no such directory.
+    """
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)
 
 
 def _is_root() -> bool:

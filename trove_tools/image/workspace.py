@@ -84,17 +84,15 @@ def take_down_dead(register: pathlib.Path) -> list[pathlib.Path]:
     taken = []
     for link in sorted(register.glob("*")):
         directory = pathlib.Path(os.readlink(link))
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _take_down(directory)
-                taken.append(directory)
-            except BlockingIOError:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            leftovers.held(directory) as free,
+        ):
+            if not free:
                 # alive
                 continue
-            finally:
-                os.close(lock)
+            _take_down(directory)
+            taken.append(directory)
         link.unlink(missing_ok=True)
     return taken
 

@@ -16,8 +16,6 @@ from trove_tools.cmd import common
 from trove_tools.cmd import helptext
 from trove_tools.cmd import load
 
-_OPTIONS = {option.name: option for option in config.OPTIONS}
-
 #: What is known at a shell's prompt of values that are no files.
 _KNOWN = {
     "datastore": "datastore",
@@ -54,7 +52,7 @@ def value(parser: common.Parser, action: argparse.Action) -> Value:
         topics = [each.name for each in helptext.topics(parser)]
         names = [*helptext.commands(parser), *topics, helptext.ALL]
         return Value("words", tuple(names))
-    option = _OPTIONS.get(action.dest) if action.option_strings else None
+    option = config.BY_NAME.get(action.dest) if action.option_strings else None
     choices = option.choices if option else tuple(action.choices or ())
     if choices:
         return Value("words", choices)

@@ -11,6 +11,7 @@ import pathlib
 import re
 import shlex
 
+from trove_tools import config
 from trove_tools.cmd import common
 from trove_tools.cmd import helptext
 from trove_tools.manual import commands
@@ -133,7 +134,7 @@ def _zsh_options(parser: common.Parser) -> list[str]:
     for action in commands.option_actions(parser):
         said = _zsh_escaped(commands.explained(parser, action))
         flags = action.option_strings
-        option = commands._OPTIONS.get(action.dest)
+        option = config.BY_NAME.get(action.dest)
         once = "*" if option and option.many else f"({' '.join(flags)})"
         for flag in flags:
             spec = f"{once}{flag}"

@@ -17,7 +17,6 @@ from trove_tools.manual import commands
 _SITE = "https://docs.openstack.org/trove/latest/"
 #: Longer lines are hard to read in a page's source.
 _WIDTH = 78
-_OPTIONS = {option.name: option for option in config.OPTIONS}
 
 
 def page(parser: common.Parser, others: collections.abc.Iterable[str]) -> str:
@@ -170,7 +169,7 @@ def _environment(
     parsers: collections.abc.Iterable[common.Parser],
 ) -> list[str]:
     known = {
-        action.dest: _OPTIONS[action.dest]
+        action.dest: config.BY_NAME[action.dest]
         for parser in parsers
         for actions in helptext.topics(parser).values()
         for action in actions
