@@ -301,7 +301,9 @@ class PlantedTest(AgentCase):
 
     def test_an_agent_that_never_answers(self) -> None:
         with self.planted() as root:
-            replace(root / _UNIT, "--config-dir=/etc/trove/conf.d", "--help")
+            # it says nothing and ends: so the line about its end is there,
+            # and is the last one, whenever the guest is asked
+            replace(root / _UNIT, "ExecStart=", "ExecStart=/usr/bin/true ")
         last = self.fails("--timeout", "20")
         self.assertEqual("mariadb: agent answers", last["name"])
         self.assertIn("answers no ping, in 20 s", last["detail"])
