@@ -51,6 +51,8 @@ class TestCase(testtools.TestCase):
 
     #: Seconds after which a test that hangs is ended; none for no limit.
     timeout: int | None = 60
+    #: What to keep of the log, for when the test fails.
+    log_level = logging.DEBUG
 
     def setUp(self) -> None:
         super().setUp()
@@ -61,7 +63,7 @@ class TestCase(testtools.TestCase):
                 self.useFixture(fixtures.EnvironmentVariable(name))
         self.useFixture(
             fixtures.FakeLogger(
-                level=logging.DEBUG,
+                level=self.log_level,
                 format="%(levelname)s %(name)s: %(message)s",
             )
         )

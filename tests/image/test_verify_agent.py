@@ -37,8 +37,6 @@ _TIMEOUT = 1800.0
 _PASSWD = "etc/passwd"
 _UNIT = "etc/systemd/system/trove-guestagent.service"
 
-Plant = collections.abc.Callable[[pathlib.Path], None]
-
 
 def rungs(datastore: str) -> list[str]:
     return [
@@ -115,12 +113,13 @@ class AgentCase(base.TestCase):
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def planted(self) -> collections.abc.Iterator[pathlib.Path]:
-        """Return the root of a copy of the image, which is ``broken``."""
-        self.broken = self.place / "broken.qcow2"
-        raw = self.place / "broken.raw"
+    def planted(
+        self, defect: str = "broken"
+    ) -> collections.abc.Iterator[pathlib.Path]:
+        """Return the root of a copy of the image, for a defect."""
+        raw = self.place / f"{defect}.raw"
         where = roots.copy(disks.inspect(self.good), raw)
-        root = self.place / "root"
+        root = self.place / defect
         root.mkdir()
         options = f"loop,offset={where.offset},sizelimit={where.size}"
         process.run(["mount", "-o", options, raw, root])
@@ -129,14 +128,17 @@ class AgentCase(base.TestCase):
         finally:
             process.run(["umount", root])
         # smaller by all that was never written
-        process.run([disks.TOOL, "convert", "-O", "qcow2", raw, self.broken])
+        process.run(
+            [disks.TOOL, "convert", "-O", "qcow2", raw, f"{root}.qcow2"]
+        )
         raw.unlink()
 
     def fails(
-        self, *words: str, **how: str
+        self, *words: str, defect: str = "broken", **how: str
     ) -> dict[str, typing.Any]:
-        """Return the last check of the broken image."""
-        outcome = self.verify(self.broken, *words, **how)
+        """Return the last check of the image that has a defect."""
+        broken = self.place / f"{defect}.qcow2"
+        outcome = self.verify(broken, *words, **how)
         self.assertEqual(1, outcome.status, outcome.stderr)
         self.assertNotIn("Traceback (most", outcome.stderr.split("error:")[0])
         last: dict[str, typing.Any] = outcome.json()["checks"][-1]
@@ -278,19 +280,28 @@ class PlantedTest(AgentCase):
         said = "\n".join(last["log"])
         self.assertIn("UID 1001 is not unique", said)
 
-    def test_no_health_check(self) -> None:
-        with self.planted() as root:
+    def test_what_prepare_meets(self) -> None:
+        """Three guests at a time: each waits for most of its life."""
+        with self.planted("health") as root:
             self.of_the_container(root, "usr/local/bin/healthcheck.sh")
-        last = self.fails()
-        self.assertEqual("mariadb: prepare", last["name"])
-        self.assertIn(remedy("health"), last["hint"])
-
-    def test_a_container_that_is_not_there(self) -> None:
-        with self.planted() as root:
+        with self.planted("locale") as root:
+            self.of_the_container(root, "usr/lib/locale/[!C]*")
+        with self.planted("no-image") as root:
             process.run(["rm", "-r", root / "var/lib/docker/image"])
-        last = self.fails()
-        self.assertEqual("mariadb: prepare", last["name"])
-        self.assertIn(remedy("no-image"), last["hint"])
+        met = {
+            "health": "mariadb", "locale": "postgresql", "no-image": "mariadb",
+        }  # fmt: skip
+        with concurrent.futures.ThreadPoolExecutor(len(met)) as pool:
+            found = {
+                defect: pool.submit(
+                    self.fails, defect=defect, datastore=datastore
+                )
+                for defect, datastore in met.items()
+            }
+        for defect, datastore in met.items():
+            last = found[defect].result()
+            self.assertEqual(f"{datastore}: prepare", last["name"])
+            self.assertIn(remedy(defect), last["hint"])
 
     def test_no_engine(self) -> None:
         with self.planted() as root:
@@ -308,13 +319,6 @@ class PlantedTest(AgentCase):
         self.assertEqual("mariadb: agent answers", last["name"])
         self.assertIn("answers no ping, in 20 s", last["detail"])
         self.assertIn("ended with status 0", "\n".join(last["log"]))
-
-    def test_no_locale(self) -> None:
-        with self.planted() as root:
-            self.of_the_container(root, "usr/lib/locale/[!C]*")
-        last = self.fails(datastore="postgresql")
-        self.assertEqual("postgresql: prepare", last["name"])
-        self.assertIn(remedy("locale"), last["hint"])
 
 
 class HostTest(AgentCase):

@@ -206,7 +206,7 @@ class Loader:
             sent = True
         if sent:
             self._screen.say(
-                f"image {name} is in Glance, verified: {image['id']}"
+                f"image {name} is in Glance, complete: {image['id']}"
             )
             return image, "sent"
         told = "its description was updated" if changed else "nothing to send"
