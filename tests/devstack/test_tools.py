@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripts around devstack: scenario tests, and the developer's loop."""
 
+import shutil
 import subprocess
 import typing
 
@@ -82,6 +83,23 @@ class RenewTest(ToolsCase):
         self.assertIn("--agent /t", build)
         self.assertIn("--output-dir /o", build)
         self.assertIn("--os-cloud mine", load)
+
+    def test_devstacks_environment(self) -> None:
+        """Nobody has to make it the active one."""
+        data = self.temp_dir()
+        environment = data / "venv"
+        environment.mkdir()
+        (self.checkout / ".venv/bin").rename(environment / "bin")
+        done = self.run_tool("renew-guest-agent", "mysql", DATA_DIR=str(data))
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(3, len(self.recorded()))
+
+    def test_not_installed(self) -> None:
+        shutil.rmtree(self.checkout / ".venv")
+        done = self.run_tool("renew-guest-agent", "mysql", DATA_DIR="/none")
+        self.assertEqual(3, done.returncode)
+        self.assertIn("is not on PATH, nor in /none/venv", done.stderr)
+        self.assertIn("hint: ", done.stderr)
 
     def test_wrong(self) -> None:
         for words, said in (
