@@ -35,6 +35,7 @@ PHASES = {
     "post-install": "configure",
     "post-root": "finish the root",
     "block-device": "see where it goes",
+    "disk": "copy it to a disk",
     "pre-finalise": "go there",
     "finalise": "make it start",
     "cleanup": "clean up",
@@ -43,6 +44,9 @@ PHASES = {
 _HOOK = re.compile(
     r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
 )
+_COMPLETED = re.compile(r"dib-run-parts \S+ completed$")
+# no hook makes the disk: disk-image-create does it between two of them
+_DISK_LINE = "diskimage_builder.block_device.blockdevice [-] create() called"
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
 # after it there is nothing but a second's sleep (lib/disk-image-create)
 _LAST_LINE = "Build completed successfully"
@@ -118,6 +122,7 @@ class Log:
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
         self.phase = ""
         self.hook = ""
+        self._completed = False
         #: whether diskimage-builder has come to its end
         self.done = False
 
@@ -130,8 +135,14 @@ class Log:
             if match["phase"] != self.phase:
                 self.enter(match["phase"])
             self.hook = match["hook"]
+            self._completed = False
             self._timeline.enter("hook", self.hook)
             self._tail.clear()
+        elif _COMPLETED.match(text):
+            self._completed = True
+            self._timeline.leave("hook")
+        elif text.endswith(_DISK_LINE):
+            self.enter("disk")
         self._tail.append(text)
 
     def enter(self, phase: str) -> None:
@@ -148,16 +159,19 @@ class Log:
         """Return the error that tells why the build stopped here."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
         shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
-        where = (
-            f"hook {self.phase}.d/{self.hook}"
-            if self.hook
-            else "before the first hook"
-        )
         return errors.BuildError(
             f"diskimage-builder failed with status {status}"
-            f" in {where} of the layer {self._layer}:{shown}",
+            f" {self._where()} of the layer {self._layer}:{shown}",
             hint=_remedy("\n".join(self._tail)),
         )
+
+    def _where(self) -> str:
+        if not self.hook:
+            return "before the first hook"
+        if self.phase == "disk":
+            return "at the disk"
+        when = "after" if self._completed else "in"
+        return f"{when} hook {self.phase}.d/{self.hook}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,27 @@ class LogTest(base.TestCase):
         error = log.failure(1)
         self.assertIn(word, error.hint or "")
 
+    def test_what_no_hook_does(self) -> None:
+        """The copy to the disk is no hook's time, and no hook is to blame."""
+        log, progress = self.follow(
+            "dib-run-parts Running /tmp/in_target.d/post-install.d/96-last",
+            "dib-run-parts 96-last completed",
+            "Unmount /x/mnt",
+        )
+        self.assertIn("after hook post-install.d/96-last of",
+                      log.failure(1).message)  # fmt: skip
+        log.line("INFO diskimage_builder.block_device.blockdevice [-] create()"
+                 " called\n")  # fmt: skip
+        self.assertIn("at the disk of the layer", log.failure(1).message)
+        log.line("dib-run-parts Running /tmp/in_target.d/finalise.d/50-x\n")
+        self.assertIn("in hook finalise.d/50-x", log.failure(1).message)
+        log.enter("")
+        self.assertEqual(
+            [("post-install", 1), ("disk", 0), ("finalise", 1)],
+            [(each.name, len(each.spans)) for each in self.timeline.spans],
+        )
+        self.assertIn("base: copy it to a disk", progress.states)
+
     def test_failure_before_the_first_hook(self) -> None:
         log, _ = self.follow("Element 'x' not found in '/y'")
         error = log.failure(1)
