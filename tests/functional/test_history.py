@@ -10,8 +10,11 @@ import re
 import threading
 import typing
 
+from troveclient.apiclient import exceptions
+
 from tests.functional import clouds
 from tests.functional import forked
+from tests.unit.cloud import images
 from trove_tools import manifest
 
 
@@ -181,11 +184,45 @@ class WaysTest(clouds.TestCase):
 
 
 class ParametersTest(clouds.TestCase):
-    def test_those_of_trove_itself(self) -> None:
+    def installed_trove(self) -> pathlib.Path:
+        """Return the package of the cloud's own Trove, with its rules."""
         state = json.loads((self.minicloud_dir / "minicloud.json").read_text())
         (trove,) = pathlib.Path(state["venv"]).glob(
             "lib/python3*/site-packages/trove"
         )
+        return trove
+
+    def test_of_each_manager(self) -> None:
+        """Trove takes them all, and then values that they allow."""
+        trove = self.installed_trove()
+        for manager, name in (
+            ("mysql", "innodb_buffer_pool_chunk_size"),
+            ("postgresql", "max_connections"),
+            ("postgresql", "superuser_reserved_connections"),
+        ):
+            served = images.datastore(
+                self.unique("store"), "1.0", manager=manager
+            )
+            row = self.loaded(
+                self.image_file(datastores=(served,)), "--parameters", trove,
+                "--activate",
+            )  # fmt: skip
+            for value, allowed in ((2_000_000, True), (-1, False)):
+                given = self.trove().configurations.create
+                words = ("a group", json.dumps({name: value}))
+                where = {
+                    "datastore": row["datastore"],
+                    "datastore_version": row["version"],
+                }
+                if allowed:
+                    given(*words, **where)
+                else:
+                    self.assertRaises(
+                        exceptions.UnprocessableEntity, given, *words, **where
+                    )
+
+    def test_those_of_trove_itself(self) -> None:
+        trove = self.installed_trove()
         path = self.image_file()
         row = self.loaded(path, "--parameters", trove)
         added = re.match(r"(\d+) added", row["parameters"])

@@ -5,8 +5,9 @@ Trove refuses a configuration group with a parameter that the datastore
 version does not know.  What there is comes with Trove itself, as
 ``validation-rules.json`` of each manager, and is loaded into the cloud for
 each version.  Facts of the management API: it takes integers and strings,
-though the rules have other kinds, too; it answers with no size where that
-is 0; a parameter's yes or no is sent as 1 or 0.
+though the rules have other kinds, too; it wants both sizes of an integer,
+though most rules name one or none, and answers with no size where that is 0;
+a parameter's yes or no is sent as 1 or 0.
 """
 
 import collections.abc
@@ -32,8 +33,10 @@ _KEY = "configuration-parameter"
 _INTEGER = "integer"
 _KINDS = (_INTEGER, "string")
 
-#: The rules know sizes beyond this, but not every database under Trove does.
+#: What stands for no bound, which the API does not know.  The rules also have
+#: sizes beyond it, but not every database under Trove does.
 _LARGEST = 2**63 - 1
+_SMALLEST = -_LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +143,7 @@ def _parse(text: str, where: str) -> tuple[Rule, ...]:
         return tuple(
             _rule(
                 entry["name"], entry["restart_required"], entry["type"],
-                entry.get("min"), entry.get("max"),
+                entry.get("min", _SMALLEST), entry.get("max", _LARGEST),
             )
             for entry in entries
         )  # fmt: skip

@@ -54,6 +54,21 @@ class FindTest(base.TestCase):
             self.assertEqual(["a", "b.c", "d"], [each.name for each in found])
         self.assertEqual(2**63 - 1, found[0].high)
 
+    def test_no_bound(self) -> None:
+        """A rule that names none is not one that allows nothing but 0."""
+        for said, low, high in (
+            ({}, -(2**63) + 1, 2**63 - 1),
+            ({"min": 1}, 1, 2**63 - 1),
+            ({"max": 0}, -(2**63) + 1, 0),
+        ):
+            rules = [{"name": "a", "restart_required": True,
+                      "type": "integer", **said}]  # fmt: skip
+            self.file.write_text(
+                json.dumps({"configuration-parameters": rules})
+            )
+            (found,) = self.find(self.file)
+            self.assertEqual((low, high), (found.low, found.high))
+
     def test_none(self) -> None:
         self.assertIsNone(self.find("none"))
 
