@@ -59,7 +59,6 @@ class PartxCase(base.TestCase):
         self.set_mounts("devtmpfs /dev devtmpfs rw 0 0")
         self.patch_object(partx, "MOUNTS", self.mounts)
         self.patch_object(partx, "POLL_INTERVAL", 0.001)
-        self.patch_object(partx, "NODE_TIMEOUT", 0.01)
 
     def set_mounts(self, *lines: str) -> None:
         self.mounts.write_text("".join(f"{line}\n" for line in lines))
@@ -166,6 +165,7 @@ class NodesTest(PartxCase):
         self.assertEqual("--update", self.commands[-1][1])
 
     def test_a_partition_that_never_comes(self) -> None:
+        self.patch_object(partx, "NODE_TIMEOUT", 0.01)
         (self.sysfs / "loop7p1" / "dev").unlink()
         failure = self.assertRaises(
             exception.BlockDeviceSetupException,
@@ -174,6 +174,7 @@ class NodesTest(PartxCase):
         self.assertIn("/dev/loop7p1", str(failure))
 
     def test_devtmpfs_makes_its_nodes_itself(self) -> None:
+        self.patch_object(partx, "NODE_TIMEOUT", 0.01)
         del self.nodes["/dev/loop7p1"]
         self.assertRaises(
             exception.BlockDeviceSetupException,
