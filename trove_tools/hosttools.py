@@ -52,6 +52,8 @@ TOOLS = {
             "qemu-user-static",
             "qemu-user-static",
         ),
+        # mmdebstrap asks it whether the kernel runs the other's programs
+        Tool("arch-test", "foreign", "arch-test", "arch-test"),
         Tool("mmdebstrap", "packages", "mmdebstrap", "mmdebstrap"),
         Tool("skopeo", "containers", "skopeo", "skopeo"),
         Tool(
