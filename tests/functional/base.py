@@ -29,6 +29,8 @@ import yaml
 from tests import base
 from tests import commands
 from tests.functional import forked
+from trove_tools.minicloud import layout
+from trove_tools.minicloud import state
 
 ADMIN = "minicloud"
 DEMO = "minicloud-demo"
@@ -96,6 +98,10 @@ class TestCase(base.TestCase):
             no_proxy="127.0.0.1,localhost",
             NO_PROXY="127.0.0.1,localhost",
         )
+
+    def minicloud_state(self) -> state.State:
+        """Return what the minicloud has written down of itself."""
+        return state.load(layout.Layout(self.minicloud_dir))
 
     def unique(self, prefix: str) -> str:
         """Return a name that no other test uses."""

@@ -52,10 +52,7 @@ class FaultTest(clouds.TestCase):
         super().setUp()
         self.rules = self.files / "rules.json"
         self.rules.write_text(json.dumps(_RULES))
-        upstream = json.loads(
-            (self.minicloud_dir / "minicloud.json").read_text()
-        )["ports"]  # fmt: skip
-        self.proxy = faultproxy.Proxy(upstream)
+        self.proxy = faultproxy.Proxy(self.minicloud_state().ports)
         self.addCleanup(self.proxy.close)
         self.project = self.admin.current_project_id
         ports = self.proxy.ports

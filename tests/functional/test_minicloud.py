@@ -202,8 +202,7 @@ class SharedCloudTest(base.TestCase):
         self.assertEqual(f"{base.DEMO} {clouds} unset", done.stdout)
 
     def test_no_secret_can_be_read_by_others(self) -> None:
-        text = (self.minicloud_dir / "minicloud.json").read_text()
-        secrets = set(json.loads(text)["passwords"].values())
+        secrets = set(self.minicloud_state().passwords.values())
         for path in self.minicloud_dir.rglob("*"):
             mode = path.lstat().st_mode
             inside = path.parent != self.minicloud_dir
