@@ -89,5 +89,6 @@ class RoleTest(base.TestCase):
             trove_image_verify_options=["--level", "boot", "--timeout", "2"],
         )  # fmt: skip
         self.assertEqual(2, done.returncode, done.stdout + done.stderr)
-        self.assertIn("failed boot: time is up", done.stdout + done.stderr)
+        # without a boot loader the firmware gives up, or is lost in zeros
+        self.assertIn("failed boot: ", done.stdout + done.stderr)
         self.assertGreater(image.stat().st_size, 0)

@@ -28,16 +28,16 @@ from trove_tools.image import timeline as _timeline
 
 #: diskimage-builder's phases in their order, in a user's words.
 PHASES = {
-    "root": "lay the ground",
+    "root": "make the root file system",
     "extra-data": "copy data into the build",
     "pre-install": "prepare for packages",
     "install": "install packages",
     "post-install": "configure",
     "post-root": "finish the root",
-    "block-device": "see where it goes",
-    "disk": "copy it to a disk",
-    "pre-finalise": "go there",
-    "finalise": "make it start",
+    "block-device": "lay out the disk",
+    "disk": "copy it to the disk",
+    "pre-finalise": "prepare to finalise",
+    "finalise": "finalise",
     "cleanup": "clean up",
 }
 

@@ -49,7 +49,7 @@ class LogTest(base.TestCase):
             "dib-run-parts Running /tmp/in_target.d/install.d/50-x",
         )
         self.assertEqual(
-            ["base: lay the ground", "base: install packages"],
+            ["base: make the root file system", "base: install packages"],
             progress.states,
         )
         self.assertEqual(1, progress.steps)
@@ -112,7 +112,7 @@ class LogTest(base.TestCase):
             [("post-install", 1), ("disk", 0), ("finalise", 1)],
             [(each.name, len(each.spans)) for each in self.timeline.spans],
         )
-        self.assertIn("base: copy it to a disk", progress.states)
+        self.assertIn("base: copy it to the disk", progress.states)
 
     def test_failure_before_the_first_hook(self) -> None:
         log, _ = self.follow("Element 'x' not found in '/y'")
