@@ -235,7 +235,8 @@ class BadInputTest(tests_base.TestCase):
         self.refused(2, "start")
 
     def test_environment_that_is_not_ours(self) -> None:
-        venv = self.temp_dir()
+        venv = self.temp_dir() / "venv"
+        venv.mkdir()
         (venv / "precious").write_text("")
         cloud = self.temp_dir() / "cloud"
         message = self.refused(2, "start", cloud, "--venv", venv)
