@@ -62,15 +62,15 @@ def write(directory: pathlib.Path) -> None:
         for phase in (*OUTSIDE, *INSIDE):
             # a moment in which a build may be killed
             text = f"echo {layer} {phase}\nsleep 0.1\n"
-            _hook(directory / name, phase, f"50-tiny-{layer}", text)
+            hook(directory / name, phase, f"50-tiny-{layer}", text)
     base = directory / "debian-minimal"
     (base / "element-provides").write_text("operating-system\n")
     (base / "element-deps").write_text("manifests\n")
     environment = base / "environment.d" / "10-tiny.bash"
     _file(environment, "export DISTRO_NAME=debian\n")
-    _hook(base, "root", "10-tiny-root", _ROOT)
+    hook(base, "root", "10-tiny-root", _ROOT)
     _file(directory / "dpkg" / "element-deps", "manifests\n")
-    _hook(directory / "trove-guest-agent", "install", "51-tiny-facts", _FACTS)
+    hook(directory / "trove-guest-agent", "install", "51-tiny-facts", _FACTS)
     _file(directory / "vm" / "element-deps", "block-device\n")
     for name in (
         "trove-guest", "trove-guest-clean", "trove-apt-sources",
@@ -79,10 +79,11 @@ def write(directory: pathlib.Path) -> None:
         (directory / name).mkdir()
 
 
-def _hook(element: pathlib.Path, phase: str, name: str, text: str) -> None:
-    hook = element / f"{phase}.d" / name
-    _file(hook, _HEAD + text)
-    hook.chmod(0o755)
+def hook(element: pathlib.Path, phase: str, name: str, text: str) -> None:
+    """Write a hook of an element; it stops at the first error."""
+    file = element / f"{phase}.d" / name
+    _file(file, _HEAD + text)
+    file.chmod(0o755)
 
 
 def _file(file: pathlib.Path, text: str) -> None:
