@@ -13,6 +13,7 @@ read, because it costs more start-up time than all the rest of a command.
 import argparse
 import collections.abc
 import dataclasses
+import json
 import os
 import pathlib
 import typing
@@ -20,6 +21,9 @@ import typing
 from trove_tools import errors
 
 PREFIX = "TROVE_TOOLS_"
+
+# what stands for a path among plain data
+_PATH = "path"
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -206,24 +210,6 @@ def _flag_type(
     return convert
 
 
-def words(
-    declared: collections.abc.Iterable[Option], flags: argparse.Namespace
-) -> list[str]:
-    """Return the flags of a parsed command line, for another of its kind."""
-    found: list[str] = []
-    for option in declared:
-        if option.name not in vars(flags):
-            continue
-        value = getattr(flags, option.name)
-        if option.kind is boolean:
-            negative = option.flag.replace("--", "--no-", 1)
-            found.append(option.flag if value else negative)
-        else:
-            for each in value if option.many else [value]:
-                found.append(f"{option.flag}={each}")
-    return found
-
-
 class Settings:
     """The value of every option that a command takes, as attributes."""
 
@@ -243,6 +229,35 @@ class Settings:
     def as_dict(self) -> dict[str, typing.Any]:
         """Return all names and values."""
         return dict(self._values)
+
+    def to_data(self) -> dict[str, typing.Any]:
+        """Return all names and values as JSON can hold them.
+
+        :raises TypeError: a value is of a type that JSON does not have.
+        """
+        data: dict[str, typing.Any] = json.loads(
+            json.dumps(self._values, default=_path_to_data)
+        )
+        return data
+
+    @classmethod
+    def from_data(
+        cls, data: collections.abc.Mapping[str, typing.Any]
+    ) -> "Settings":
+        """Return the settings that :meth:`to_data` made ``data`` of."""
+        return cls(
+            json.loads(json.dumps(data), object_hook=_path_from_data)
+        )
+
+
+def _path_to_data(value: typing.Any) -> dict[str, str]:
+    if isinstance(value, pathlib.Path):
+        return {_PATH: str(value)}
+    raise TypeError(f"no setting can be of type {type(value).__name__}")
+
+
+def _path_from_data(data: dict[str, typing.Any]) -> typing.Any:
+    return pathlib.Path(data[_PATH]) if list(data) == [_PATH] else data
 
 
 def resolve(

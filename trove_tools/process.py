@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import typing
 
 from trove_tools import errors
@@ -173,6 +174,7 @@ def start(
     log: pathlib.Path | None = None,
     pipe: bool = False,
     pass_fds: collections.abc.Sequence[int] = (),
+    input: str = "",
 ) -> Child:
     """Start a program in a session of its own and return at once.
 
@@ -184,17 +186,23 @@ def start(
     :param log: file that takes all it prints (appended).
     :param pipe: offer what it prints as ``child.stdout`` instead.
     :param pass_fds: file descriptors that it inherits.
+    :param input: text for its standard input.
     :raises MissingToolError: there is no such program.
     """
     output: typing.Any = subprocess.PIPE if pipe else subprocess.DEVNULL
     if log is not None:
         output = open(log, "ab")
+    # a file that has no name, since a pipe would wait for its reader
+    source: typing.Any = tempfile.TemporaryFile() if input else None
+    if source is not None:
+        source.write(input.encode())
+        source.seek(0)
     try:
         return subprocess.Popen(
             [os.fspath(arg) for arg in argv],
             env=environment(env, without),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=source or subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -203,6 +211,8 @@ def start(
     except FileNotFoundError as exc:
         raise hosttools.missing([os.fspath(argv[0])]) from exc
     finally:
+        if source is not None:
+            source.close()
         if log is not None:
             output.close()
 

@@ -16,6 +16,7 @@ import time
 from tests import base
 from tests import commands
 from tests.image import tiny
+from trove_tools import liveness
 from trove_tools import manifest
 from trove_tools.image import dib
 from trove_tools.image import host
@@ -149,29 +150,43 @@ class KillTest(base.TestCase):
         self.build(self.place / "other")
         self.assert_nothing_left()
 
-    def builders(self) -> list[str]:
-        """Return the builds of ours that run, children among them."""
+    def jobs(self, parent: int) -> list[liveness.Process]:
+        """Return the processes that build for a parent."""
         found = []
         for entry in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_text().replace("\0", " ")
-                if "trove_tools.cmd" in line and str(self.output) in line:
-                    found.append(line)
+                status = (entry / "status").read_text()
+                line = (entry / "cmdline").read_text()
+                process = liveness.identify(int(entry.name))
+                if (
+                    f"\nPPid:\t{parent}\n" in status
+                    and "trove_tools.cmd.build_job" in line
+                    and process
+                ):
+                    found.append(process)
         return found
 
     def test_several_at_a_time(self) -> None:
         """What a killed build has started ends, and undoes what it began."""
-        child = self.start("--jobs", "2", datastores=("mariadb", "postgresql"))
+        child = self.start(
+            "--jobs", "2", "--guest", "debian-12",
+            datastores=("mariadb", "postgresql"),
+        )  # fmt: skip
         while "| base install\n" not in self.log():
             self.assertIsNone(child.poll())
             time.sleep(0.02)
-        known = self.builders()
+        names = [place.name for place in self.output.glob(".*.partial")]
+        known = self.jobs(child.pid)
         child.kill()
         child.wait()
-        self.assertEqual(3, len(known), known)
+        self.assertEqual(2, len(known), known)
+        # the children build what the parent has planned
+        self.assertEqual(2, len(names), names)
+        for name in names:
+            self.assertIn("debian-12", name)
         end = time.monotonic() + 60
-        while self.builders():
-            self.assertLess(time.monotonic(), end, self.builders())
+        while any(map(liveness.alive, known)):
+            self.assertLess(time.monotonic(), end, known)
             time.sleep(0.1)
         self.assert_nothing_left()
 

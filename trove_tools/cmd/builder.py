@@ -259,8 +259,7 @@ def _build(
     from trove_tools.cmd import building
 
     plans = _plans(settings, flags, catalog)
-    passed = options.words(config.group(*building.PASSED_ON), flags)
-    return building.build(plans, settings, screen, catalog, passed)
+    return building.build(plans, settings, screen, catalog)
 
 
 def _verify(

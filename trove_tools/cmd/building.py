@@ -2,9 +2,7 @@
 """``trove-image-builder build``: one image, or many and a summary."""
 
 import collections.abc
-import dataclasses
 import functools
-import sys
 import time
 import typing
 
@@ -12,6 +10,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.catalog import model
+from trove_tools.cmd import build_job
 from trove_tools.cmd import caching
 from trove_tools.container import lock
 from trove_tools.image import build as _build
@@ -21,8 +20,6 @@ from trove_tools.image import plan as _plan
 
 Row = dict[str, typing.Any]
 
-#: Groups of options that a job of several is given as they were.
-PASSED_ON = ("common", "arch", "plan", "name", "place", "cache")
 _DAY = 24 * 60 * 60
 
 _SUMMARY = ("image", "guest", "size", "seconds", "result", "verified")
@@ -33,24 +30,26 @@ def build(
     settings: options.Settings,
     screen: console.Console,
     catalog: model.Catalog,
-    passed: collections.abc.Sequence[str] = (),
 ) -> int:
-    """Build images, and verify them if that is wanted.
+    """Build images, and verify them if the settings say so.
 
-    Several are built at a time where there is room.  One that fails keeps
-    the others from nothing.
+    Several are built at a time if the host has the memory.  A failed build
+    does not stop the others.
 
-    :param passed: flags for the commands that build one of several.
     :returns: the command's exit status.
-    :raises TroveToolsError: the only one could not be built.
-    :raises BuildError: some of several could not be built, or verified.
+    :raises TroveToolsError: the only image could not be built.
+    :raises BuildError: some of several images could not be built or
+        verified.
     """
     cache = caching.open_cache(settings, fresh=settings.fresh)
-    done = _at_a_time(plans, settings, cache, screen, passed)
+    outcomes = _build_in_parallel(plans, settings, cache, screen)
     rows = []
     for plan in plans:
         try:
-            rows.append(_one(plan, settings, cache, screen, catalog, done))
+            result = _build_one(
+                plan, settings, cache, screen, outcomes.get(plan.name)
+            )
+            rows.append(_row(plan, result, settings, screen, catalog))
         except errors.TroveToolsError as exc:
             if len(plans) == 1:
                 raise
@@ -68,28 +67,49 @@ def build(
     return _status(rows)
 
 
-def _one(
+def _build_one(
     plan: _plan.Plan,
     settings: options.Settings,
     cache: _cache.Cache,
     screen: console.Console,
-    catalog: model.Catalog,
-    done: collections.abc.Mapping[str, str],
-) -> Row:
-    """Build an image, or take what a job of :func:`_at_a_time` has made."""
-    failure = done.get(plan.name)
-    if failure:
-        raise errors.BuildError(failure)
-    result = _build.build(
-        plan,
-        output=settings.output_dir,
-        work=settings.work_dir,
-        cache=cache,
-        force=_forced(settings) and plan.name not in done,
-        screen=screen,
+    outcome: jobs.Outcome | None,
+) -> _build.Result:
+    """Build an image, unless a child process has built it.
+
+    :param outcome: what the child process reported; None if there was none.
+    :raises TroveToolsError: the image could not be built.
+    """
+    if outcome is None:
+        return _build.build(
+            plan,
+            output=settings.output_dir,
+            work=settings.work_dir,
+            cache=cache,
+            force=_forced(settings),
+            screen=screen,
+        )
+    for text in outcome.warnings:
+        screen.warn(f"{plan.name}: {text}")
+    if outcome.result is None:
+        if settings.debug and outcome.text:
+            screen.say(outcome.text)
+        assert outcome.error is not None
+        raise outcome.error
+    return _build.read_result(
+        settings.output_dir / plan.file,
+        outcome.result["seconds"],
+        outcome.result["built"],
     )
-    if plan.name in done:
-        result = dataclasses.replace(result, built=True)
+
+
+def _row(
+    plan: _plan.Plan,
+    result: _build.Result,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> Row:
+    """Do what follows a build, and return what is printed about it."""
     if not result.built:
         screen.say(f"{result.image} is current; nothing to do")
     if settings.lock:
@@ -113,54 +133,51 @@ def _forced(settings: options.Settings) -> bool:
     )
 
 
-def _at_a_time(
+def _build_in_parallel(
     plans: collections.abc.Sequence[_plan.Plan],
     settings: options.Settings,
     cache: _cache.Cache,
     screen: console.Console,
-    passed: collections.abc.Sequence[str],
-) -> dict[str, str]:
-    """Build what has to be built, as many at a time as there is room for.
+) -> dict[str, jobs.Outcome]:
+    """Build the images that are not current, several at a time.
 
-    :returns: by name, what those said that failed; nothing of those that
-        did not; no name at all where one at a time has to do.
+    :returns: by the image's name, what its child process reported; nothing
+        where only one image can be built at a time.
     """
     if settings.jobs is not None and settings.jobs < 1:
         raise errors.UsageError(
             f"--jobs {settings.jobs}: at least 1", hint="leave it out"
         )
     wanted = {
-        each.name: each
-        for each in plans
+        plan.name: plan
+        for plan in plans
         if _forced(settings)
-        or _build.current(each, settings.output_dir) is None
+        or _build.current(plan, settings.output_dir) is None
     }
     limit = min(settings.jobs or jobs.default(), len(wanted))
     if limit < 2:
         return {}
-    for each in wanted.values():
-        # told once instead of by every job
-        _build.require(each, settings.output_dir, settings.work_dir, cache)
+    for plan in wanted.values():
+        # report what the host lacks once, not once per job
+        _build.require(plan, settings.output_dir, settings.work_dir, cache)
     begin = time.time()
 
-    def argv(plan: _plan.Plan) -> list[str]:
+    def data(plan: _plan.Plan) -> dict[str, typing.Any]:
         age = settings.max_age
         if settings.fresh:
-            # what another job has built meanwhile is fresh
+            # a layer that another job has built meanwhile is fresh
             age = (time.time() - begin) / _DAY
-        return [
-            sys.executable, "-m", "trove_tools.cmd.builder", "build",
-            *passed, f"--max-age={age:.6f}", "--jobs=1", "--format=json",
-            *(["--force"] if _forced(settings) else []),
-            *(["--refresh-packages"] if settings.refresh_packages else []),
-            *(f"{each['name']}:{each['version']}"
-              for each in plan.datastores),
-        ]  # fmt: skip
+        return build_job.to_data(
+            plan,
+            settings.replaced(
+                force=_forced(settings), fresh=False, max_age=age
+            ),
+        )
 
     return jobs.run(
         [
-            jobs.Job(name, functools.partial(argv, each))
-            for name, each in wanted.items()
+            jobs.Job(name, functools.partial(data, plan), build_job.argv(name))
+            for name, plan in wanted.items()
         ],
         limit,
         screen,
@@ -198,7 +215,7 @@ def _status(rows: list[Row]) -> int:
         return errors.EXIT_OK
     listed = "".join(f"\n  {row['image']}: {row['error']}" for row in failed)
     raise errors.BuildError(
-        f"{len(failed)} of {len(rows)} images are not as they should be:"
+        f"{len(failed)} of {len(rows)} images failed to build or verify:"
         f"{listed}",
         hint="run the same again once the cause is removed: what is there"
         " is not built again",

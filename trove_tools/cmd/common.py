@@ -3,6 +3,7 @@
 
 import argparse
 import collections.abc
+import dataclasses
 import signal
 import sys
 import types
@@ -235,33 +236,62 @@ def main(
     :param argv: the command line without the program's name.
     :returns: an exit status as DESIGN documents them.
     """
-    _unwind_on_signals()
-    liveness.follow()
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    screen = console.Console()
-    try:
+    manner = Manner(console.Console(), "--debug" in words)
+
+    def work() -> int:
         flags = parser.parse_args(words)
         values = config.settings(declared(flags), flags)
-        debug = values.debug
-        screen = console.Console(quiet=values.quiet)
-        return run(values, flags, screen)
+        manner.debug = values.debug
+        manner.screen = console.Console(quiet=values.quiet)
+        return run(values, flags, manner.screen)
+
+    return exit_status(work, manner)
+
+
+@dataclasses.dataclass
+class Manner:
+    """How a program reports what goes wrong.
+
+    :param screen: where errors are reported.
+    :param debug: whether tracebacks are shown.
+    """
+
+    screen: console.Console
+    debug: bool = False
+
+
+def exit_status(
+    work: collections.abc.Callable[[], int], manner: Manner
+) -> int:
+    """Call ``work``, and turn whatever happens into an exit status.
+
+    Call it in the main thread, as the first thing that a program does: it
+    installs the handlers of signals.
+
+    :param work: returns an exit status; may change ``manner``.
+    :returns: an exit status as DESIGN documents them.
+    """
+    _unwind_on_signals()
+    liveness.follow()
+    try:
+        return work()
     except errors.TroveToolsError as exc:
-        if debug:
+        if manner.debug:
             _traceback()
-        screen.error(exc)
+        manner.screen.error(exc)
         return exc.exit_status
     except KeyboardInterrupt:
-        screen.warn("interrupted; what was begun has been undone")
+        manner.screen.warn("interrupted; what was begun has been undone")
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
         # the reader of our stdout has gone, as `list | head` does
         sys.stderr.close()
         return errors.EXIT_OK
     except Exception as exc:
-        if debug:
+        if manner.debug:
             raise
-        screen.error(
+        manner.screen.error(
             errors.TroveToolsError(
                 f"unexpected {type(exc).__name__}: {exc}",
                 hint="this is a defect of the tool: run again with"

@@ -107,11 +107,9 @@ def build(
         the log.
     """
     begin = time.monotonic()
-    there = None if force else current(plan, output)
-    if there is not None:
-        image = output / plan.file
-        log = manifest.sidecar(image) / "build.log"
-        return Result(image, there, log, False, time.monotonic() - begin)
+    if not force and current(plan, output) is not None:
+        seconds = time.monotonic() - begin
+        return read_result(output / plan.file, seconds, built=False)
     workspace.take_down_dead(cache.workspaces)
     upkeep.abandoned(cache)
     missing = require(plan, output, work, cache)
@@ -135,8 +133,23 @@ def build(
         sbom.write(found, made, sbom.path(space.image))
         page.write(space.image)
         image = space.publish(output)
+    return read_result(image, time.monotonic() - begin)
+
+
+def read_result(
+    image: pathlib.Path, seconds: float, built: bool = True
+) -> Result:
+    """Return the result of a build from what it left.
+
+    :param seconds: how long the build took.
+    :param built: whether it was built now.
+    :raises ImageError: the image has no manifest that can be read.
+    """
+    made = manifest.read(image)
+    if made is None:
+        raise errors.ImageError(f"{image} has no manifest")
     log = manifest.sidecar(image) / "build.log"
-    return Result(image, made, log, True, time.monotonic() - begin)
+    return Result(image, made, log, built, seconds)
 
 
 def require(

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several images at a time, each built by a process of its own.
+"""Build several images at a time, each in a process of its own.
 
-Layers that they share are built once: who comes second waits for the cache.
-A process of its own is interrupted, fails and cleans up like any build.
-That goes for the end of the process that started it, too.
+The parent writes a :class:`Job`'s data to the child's standard input as
+JSON.  The child answers on its standard output with events: one JSON object
+a line (see :class:`EventConsole`).  Every other line is text of a library,
+or a traceback.
+
+Layers that images share are built once: the second process waits for the
+cache.  A child is interrupted, fails and cleans up like any other build; it
+also ends when the parent ends in any way.
 """
 
 import collections
 import collections.abc
 import concurrent.futures
+import contextlib
 import dataclasses
+import json
 import os
-import re
+import sys
 import threading
+import typing
 
 from trove_tools import console
+from trove_tools import errors
 from trove_tools import liveness
 from trove_tools import process
 from trove_tools.image import ramdisk
@@ -22,7 +31,7 @@ from trove_tools.image import ramdisk
 #: Memory that a build needs at its peak, GiB: root and disk are in a tmpfs.
 MEMORY = 3
 
-_STATE = re.compile(r"^\S.*: \[ *\d+ s\] (?P<state>.*)$")
+_EVENT = "event"
 _SHOWN_LINES = 40
 # a build takes down what it has begun
 _GRACE = 120.0
@@ -30,13 +39,77 @@ _GRACE = 120.0
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One image that is to be built.
+    """One image that a child process builds.
 
-    :param argv: returns the command line that builds it now.
+    :param name: the image's name.
+    :param data: returns what the child is to do, as plain data; called when
+        the child is started.
+    :param argv: the child's command line.
     """
 
     name: str
-    argv: collections.abc.Callable[[], collections.abc.Sequence[str]]
+    data: collections.abc.Callable[[], typing.Any]
+    argv: collections.abc.Sequence[str]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a child process reported.
+
+    :param result: what it built, as plain data; None if it failed.
+    :param error: why it failed; None if it did not.
+    :param warnings: the warnings it gave.
+    :param text: the last lines it printed that were no events.
+    """
+
+    result: dict[str, typing.Any] | None = None
+    error: errors.BuildError | None = None
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    text: str = ""
+
+
+class EventConsole(console.Console):
+    """A console that writes events for the parent process.
+
+    Each is a line with a JSON object; its ``event`` is ``say``, ``warning``,
+    ``state`` (all with ``text``), ``error`` (``message`` and ``hint``) or
+    ``result`` (``data``).
+
+    :param stream: where the events go; stdout when not given.
+    """
+
+    def __init__(self, stream: typing.TextIO | None = None) -> None:
+        super().__init__(stream=stream or sys.stdout)
+
+    def say(self, text: str) -> None:
+        self._send("say", text=text)
+
+    def warn(self, text: str) -> None:
+        self._send("warning", text=text)
+
+    def error(self, error: errors.TroveToolsError) -> None:
+        self._send("error", message=error.message, hint=error.hint)
+
+    def result(self, data: dict[str, typing.Any]) -> None:
+        """Report what was built."""
+        self._send("result", data=data)
+
+    @contextlib.contextmanager
+    def progress(
+        self, title: str, total: int | None = None, unit: str = ""
+    ) -> collections.abc.Iterator[console.Progress]:
+        yield _EventProgress(self._send)
+
+    def _send(self, event: str, **fields: typing.Any) -> None:
+        self._line(json.dumps({_EVENT: event, **fields}))
+
+
+class _EventProgress(console.Progress):
+    def __init__(self, send: collections.abc.Callable[..., None]) -> None:
+        self._send = send
+
+    def state(self, text: str) -> None:
+        self._send("state", text=text)
 
 
 def default() -> int:
@@ -53,12 +126,17 @@ class _Children:
         self._running: list[process.Child] = []
         self._ended = False
 
-    def start(self, argv: collections.abc.Sequence[str]) -> process.Child:
+    def start(
+        self, argv: collections.abc.Sequence[str], data: typing.Any = None
+    ) -> process.Child:
         with self._lock:
             if self._ended:
                 raise KeyboardInterrupt
             child = process.start(
-                argv, pipe=True, env={liveness.LEADER: liveness.name()}
+                argv,
+                pipe=True,
+                env={liveness.LEADER: liveness.name()},
+                input=json.dumps(data),
             )
             self._running.append(child)
             return child
@@ -77,12 +155,11 @@ def run(
     jobs: collections.abc.Sequence[Job],
     limit: int,
     screen: console.Console,
-) -> dict[str, str]:
+) -> dict[str, Outcome]:
     """Build all images.
 
     :param limit: how many at a time.
-    :returns: by name, what was said by those that failed; an empty text for
-        the others.
+    :returns: by name, what became of each.
     """
     children = _Children()
     with screen.several() as begin:
@@ -101,23 +178,47 @@ def run(
             pool.shutdown()
 
 
-def _run(job: Job, children: _Children, progress: console.Progress) -> str:
-    """Build one image; return what it said, if it failed."""
-    child = children.start(job.argv())
+def _run(
+    job: Job, children: _Children, progress: console.Progress
+) -> Outcome:
+    """Build one image."""
+    child = children.start(job.argv, job.data())
+    outcome = Outcome()
     lines: collections.deque[str] = collections.deque(maxlen=_SHOWN_LINES)
     assert child.stdout is not None
     for raw in child.stdout:
         line = raw.decode(errors="replace").rstrip("\n")
-        match = _STATE.match(line)
-        if match:
-            progress.state(match["state"])
-        else:
-            lines.append(line)
-    if child.wait() == 0:
-        progress.state("done")
-        return ""
-    progress.state("failed")
-    begin = next(
-        (n for n, line in enumerate(lines) if line.startswith("error: ")), 0
-    )
-    return "\n".join(list(lines)[begin:]).removeprefix("error: ")
+        event = _read_event(line)
+        match event.get(_EVENT):
+            case None:
+                lines.append(line)
+            case "state":
+                progress.state(event["text"])
+            case "warning":
+                outcome.warnings.append(event["text"])
+            case "error":
+                outcome.error = errors.BuildError(
+                    event["message"], event["hint"]
+                )
+            case "result":
+                outcome.result = event["data"]
+    outcome.text = "\n".join(lines)
+    status = child.wait()
+    if outcome.result is None or status:
+        outcome.result = None
+        outcome.error = outcome.error or errors.BuildError(
+            process.failure(job.argv, status, outcome.text).message
+        )
+    progress.state("failed" if outcome.error else "done")
+    return outcome
+
+
+def _read_event(line: str) -> dict[str, typing.Any]:
+    """Return the event in a line; an empty one if it is other text."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    if not isinstance(event, dict) or _EVENT not in event:
+        return {}
+    return event

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many images in one run: one that fails keeps the others from nothing."""
+"""Several images in one run: a failed build does not stop the others."""
 
 import dataclasses
 import json
@@ -54,10 +54,10 @@ class BuildingTest(base.TestCase):
     def run_for(self, *names: str, form: str = "table") -> tuple[int, str]:
         """Return exit status and what is on stdout."""
         plans = [plan.make(samples.a_request(name=name)) for name in names]
-        out, _ = self.capture()
+        out, err = self.capture()
         settings = samples.settings(
             format=form, verify=True, fresh=False, force=False, lock=None,
-            refresh_packages=False, max_age=7, jobs=self.jobs,
+            refresh_packages=False, max_age=7, jobs=self.jobs, debug=False,
         )  # fmt: skip
         status = 0
         try:
@@ -65,7 +65,15 @@ class BuildingTest(base.TestCase):
         except (errors.BuildError, errors.UsageError) as exc:
             status, self.said = exc.exit_status, exc.message
         out.seek(0)
+        err.seek(0)
+        self.shown = err.read()
         return status, out.read()
+
+    def read_result(
+        self, image: pathlib.Path, seconds: float, built: bool
+    ) -> Result:
+        self.assertEqual((12.5, True), (seconds, built))
+        return Result(image)
 
     def test_all_well(self) -> None:
         status, out = self.run_for("a", "b")
@@ -96,17 +104,26 @@ class BuildingTest(base.TestCase):
         self.assertEqual("no such luck\nand more", self.said)
 
     def test_at_a_time(self) -> None:
-        asked: list[list[str]] = []
+        asked: list[jobs.Job] = []
 
         def run(
             wanted: list[jobs.Job], limit: int, _: console.Console
-        ) -> dict[str, str]:
+        ) -> dict[str, jobs.Outcome]:
             self.assertEqual(2, limit)
-            asked.extend(list(each.argv()) for each in wanted)
-            return {"a": "", "b": "no such luck", "c": ""}
+            asked.extend(wanted)
+            built = {"seconds": 12.5, "built": True}
+            failed = errors.BuildError("no such luck", "another time")
+            return {
+                "a": jobs.Outcome(built, warnings=["old"]),
+                "b": jobs.Outcome(error=failed),
+                "c": jobs.Outcome(built),
+            }
 
         self.patch_object(jobs, "run", run)
         self.patch_object(building._build, "require", lambda *_: [])
+        self.patch_object(building._build, "read_result", self.read_result)
+        # what a child process has built is not built again
+        self.patch_object(building._build, "build", None)
         self.jobs = 2
         status, out = self.run_for("a", "b", "c", form="json")
         self.assertEqual(1, status)
@@ -114,9 +131,11 @@ class BuildingTest(base.TestCase):
             ["ok", "FAILED", "ok"], [row["result"] for row in json.loads(out)]
         )
         self.assertIn("b: no such luck", self.said)
-        for argv in asked:
-            self.assertIn("--jobs=1", argv)
-            self.assertEqual("mariadb:11.8", argv[-1])
+        self.assertIn("a: old", self.shown)
+        self.assertIn("hint: another time", self.shown)
+        self.assertEqual(["a", "b", "c"], [job.name for job in asked])
+        for job in asked:
+            self.assertEqual(["mariadb:11.8"], job.data()["datastores"])
 
     def test_no_jobs(self) -> None:
         self.jobs = 0

@@ -5,6 +5,7 @@ import pathlib
 import sys
 import threading
 import time
+import typing
 
 from tests import base
 from trove_tools import console
@@ -13,39 +14,69 @@ from trove_tools.image import jobs
 
 
 class JobsTest(base.TestCase):
-    def job(self, name: str, script: str) -> jobs.Job:
-        return jobs.Job(name, lambda: [sys.executable, "-c", script])
+    def job(
+        self, name: str, script: str, data: typing.Any = None
+    ) -> jobs.Job:
+        script = (
+            "from trove_tools import errors\n"
+            "from trove_tools.image import jobs\n"
+            "screen = jobs.EventConsole()\n" + script
+        )
+        return jobs.Job(name, lambda: data, [sys.executable, "-c", script])
 
-    def run_jobs(self, *scripts: str) -> tuple[dict[str, str], str]:
+    def run_jobs(self, *made: jobs.Job) -> tuple[list[jobs.Outcome], str]:
+        self.set_env(PYTHONPATH=str(base.ROOT))
         _, err = self.capture()
-        failed = jobs.run(
-            [self.job(f"j{n}", text) for n, text in enumerate(scripts)],
-            2,
-            console.Console(),
-        )
+        outcomes = jobs.run(made, 2, console.Console())
+        self.assertEqual([job.name for job in made], list(outcomes))
         err.seek(0)
-        return failed, str(err.read())
+        return list(outcomes.values()), str(err.read())
 
-    def test_states_are_shown_once(self) -> None:
-        failed, said = self.run_jobs(
-            "print('trove-x: [   1 s] base: install packages')",
-            "print('trove-y: [  12 s] convert')",
+    def test_states_are_shown_and_results_returned(self) -> None:
+        (one, two), said = self.run_jobs(
+            self.job("j0", "with screen.progress('trove-x') as progress:\n"
+                     "    progress.state('base: install packages')\n"
+                     "screen.warn('old')\n"
+                     "screen.result({'seconds': 2})"),
+            self.job("j1", "import json, sys\n"
+                     "screen.say('Building y')\n"
+                     "print('text of a library')\n"
+                     "screen.result(json.load(sys.stdin))", {"x": [1, "a"]}),
+        )  # fmt: skip
+        self.assertEqual(
+            ({"seconds": 2}, None, ["old"]),
+            (one.result, one.error, one.warnings),
         )
-        self.assertEqual({"j0": "", "j1": ""}, failed)
+        self.assertEqual(
+            ({"x": [1, "a"]}, "text of a library"), (two.result, two.text)
+        )
         self.assertRegex(said, r"j0: \[ *\d+ s\] base: install packages")
-        self.assertRegex(said, r"j1: \[ *\d+ s\] convert")
+        self.assertRegex(said, r"j1: \[ *\d+ s\] done")
 
     def test_one_fails_the_others_go_on(self) -> None:
         done = self.temp_dir() / "done"
-        failed, _ = self.run_jobs(
-            "print('Building x'); print('error: no such luck');"
-            "print('hint: another'); raise SystemExit(1)",
-            f"import time; time.sleep(0.5); open({str(done)!r}, 'w')",
-        )
-        self.assertEqual(
-            {"j0": "no such luck\nhint: another", "j1": ""}, failed
-        )
+        (one, two), said = self.run_jobs(
+            self.job("j0", "screen.error(errors.BuildError('no luck', 'x'))\n"
+                     "raise SystemExit(1)"),
+            self.job("j1", "import time; time.sleep(0.5)\n"
+                     f"open({str(done)!r}, 'w'); screen.result({{}})"),
+        )  # fmt: skip
+        assert one.error is not None
+        self.assertEqual(("no luck", "x"), (one.error.message, one.error.hint))
+        self.assertIsNone(one.result)
+        self.assertIsNone(two.error)
         self.assertTrue(done.exists())
+        self.assertRegex(said, r"j0: \[ *\d+ s\] failed")
+
+    def test_a_crash_is_a_failure(self) -> None:
+        for script in ("1 / 0", "screen.result({})\nraise SystemExit(1)",
+                       "pass"):  # fmt: skip
+            (outcome,), _ = self.run_jobs(self.job("j0", script))
+            self.assertIsNone(outcome.result, script)
+            self.assertIsNotNone(outcome.error, script)
+        (outcome,), _ = self.run_jobs(self.job("j0", "1 / 0"))
+        assert outcome.error is not None
+        self.assertIn("ZeroDivisionError", outcome.error.message)
 
     def test_interruption_ends_all(self) -> None:
         """As with Ctrl-C; those that have not begun do not begin."""
@@ -77,7 +108,8 @@ class JobsTest(base.TestCase):
             "import sys\n"
             "from trove_tools import console\n"
             "from trove_tools.image import jobs\n"
-            f"job = jobs.Job('x', lambda: [sys.executable, '-c', {child!r}])\n"
+            f"argv = [sys.executable, '-c', {child!r}]\n"
+            "job = jobs.Job('x', lambda: None, argv)\n"
             "jobs.run([job], 2, console.Console())\n"
         )
         started = process.start([sys.executable, "-c", parent], cwd=base.ROOT)
