@@ -188,10 +188,8 @@ function configure_trove_tools {
         "$TROVE_MAX_INSTANCES_PER_TENANT"
     iniset "$TROVE_CONF" DEFAULT max_volumes_per_tenant \
         "$TROVE_MAX_VOLUMES_PER_TENANT"
-    if [[ -n $TROVE_GUEST_NETWORK_ISOLATION ]]; then
-        iniset "$TROVE_CONF" network network_isolation \
-            "$(trueorfalse True TROVE_GUEST_NETWORK_ISOLATION)"
-    fi
+    iniset "$TROVE_CONF" network network_isolation \
+        "$TROVE_GUEST_NETWORK_ISOLATION"
 }
 
 # prepare_trove_tools: flavors, quotas, and whether the services answer.

@@ -105,6 +105,7 @@ class PhasesTest(stack.StackCase):
                 (guest, "DEFAULT", "command_process_timeout"): "120",
                 (trove, "DEFAULT", "max_instances_per_tenant"): "20",
                 (trove, "DEFAULT", "max_volumes_per_tenant"): "100",
+                (trove, "network", "network_isolation"): "False",
             },
             ran.ini(),
         )  # fmt: skip
@@ -120,7 +121,7 @@ class PhasesTest(stack.StackCase):
             TROVE_USAGE_TIMEOUT="99",
             TROVE_STATE_CHANGE_WAIT_TIME="77",
             TROVE_MAX_INSTANCES_PER_TENANT="5",
-            TROVE_GUEST_NETWORK_ISOLATION="no",
+            TROVE_GUEST_NETWORK_ISOLATION="yes",
             TROVE_GUEST_DATASTORES="postgresql, mariadb:10.11",
             services="trove,key",
         )
@@ -130,7 +131,7 @@ class PhasesTest(stack.StackCase):
             ("DEFAULT", "state_change_wait_time", "77"),
             ("DEFAULT", "max_instances_per_tenant", "5"),
             ("DEFAULT", "default_datastore", "postgresql"),
-            ("network", "network_isolation", "False"),
+            ("network", "network_isolation", "True"),
             # there is no cinder
             ("postgresql", "volume_support", "False"),
             ("mariadb", "volume_support", "False"),

@@ -149,6 +149,33 @@ class SamplesTest(stack.StackCase):
             sorted(sample.name for sample in samples()), sorted(listed)
         )
 
+    def test_instances_can_start(self) -> None:
+        """A guest agent that has to pull its container reaches no registry.
+
+        Trove's agent pulls always with network isolation, which is Trove's
+        own default.
+        """
+        catalog = loader.load([])
+        managed = []
+        for sample in samples():
+            values, _ = self.read(sample)
+            chosen = words.parse([values["TROVE_GUEST_DATASTORES"]], catalog)
+            if not any(each.datastore.manager for each in chosen):
+                continue
+            managed.append(sample.name)
+            ours = {
+                name: value
+                for name, value in values.items()
+                if name.startswith("TROVE_")
+            }
+            ran = self.stack("stack post-config", **ours)
+            self.assertEqual(0, ran.status, ran.stderr)
+            isolation = ran.ini().get(
+                ("trove.conf", "network", "network_isolation")
+            )
+            self.assertEqual("False", isolation, sample)
+        self.assertIn("mysql", managed)
+
     def test_build_takes_them(self) -> None:
         """What the plugin makes of a sample is a build that can be planned."""
         trove = self.dest / "trove" / "trove" / "guestagent"
