@@ -41,10 +41,31 @@ class CommandsTest(scripts.ScriptCase):
         self.assertIn("/usr/sbin", done.stdout.strip().split(":"))
 
     def test_each_says_what_to_do_without_a_set_up(self) -> None:
+        self.set_env(DATA_DIR="/none", PATH="/usr/bin:/bin")
         for command in COMMANDS:
             self.assert_refused(
                 self.run_script(f"tools/{command}.bash", "--help"),
                 3,
-                f"{command} is not installed in {self.checkout}/.venv",
+                f"{command} is not installed in {self.checkout}/.venv,"
+                " nor on PATH, nor in /none/venv",
                 f"run {self.checkout}/tools/quickstart --setup-only first",
             )
+
+    def test_where_commands_are_looked_for(self) -> None:
+        """In .venv, then in the active environment, then in devstack's."""
+        command, data = COMMANDS[0], self.temp_dir()
+        active, devstacks = self.temp_dir(), data / "venv" / "bin"
+        devstacks.mkdir(parents=True)
+        tools = self.checkout / "tools"
+        self.set_env(DATA_DIR=str(data))
+        places = {
+            "devstack": devstacks,
+            "active": active,
+            "checkout": self.checkout / ".venv" / "bin",
+        }
+        for name, directory in places.items():
+            directory.mkdir(parents=True, exist_ok=True)
+            self.fake_program(command, f"echo {name}", directory)
+            self.set_env(PATH=f"{tools}:{active}:/usr/bin:/bin")
+            done = self.run_script(f"tools/{command}")
+            self.assertEqual(f"{name}\n", done.stdout, done.stderr)

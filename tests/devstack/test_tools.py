@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import typing
 
+from tests import base
 from tests.devstack import scripts
 
 _RECORD = 'printf "%s\\n" "${0##*/} $*" >>"$CALLS"'
@@ -98,7 +99,7 @@ class RenewTest(ToolsCase):
         shutil.rmtree(self.checkout / ".venv")
         done = self.run_tool("renew-guest-agent", "mysql", DATA_DIR="/none")
         self.assertEqual(3, done.returncode)
-        self.assertIn("is not on PATH, nor in /none/venv", done.stderr)
+        self.assertIn("nor on PATH, nor in /none/venv", done.stderr)
         self.assertIn("hint: ", done.stderr)
 
     def test_wrong(self) -> None:
@@ -122,6 +123,25 @@ class RenewTest(ToolsCase):
         done = self.run_tool("renew-guest-agent", "redis")
         self.assertEqual(1, done.returncode)
         self.assertIn("no manager for redis", done.stderr)
+
+
+class TrovestackTest(ToolsCase):
+    def test_devstacks_environment(self) -> None:
+        """In devstack, the commands are in devstack's environment."""
+        script = self.checkout / "integration/scripts/trovestack"
+        script.parent.mkdir(parents=True)
+        shutil.copy(base.ROOT / "integration/scripts/trovestack", script)
+        self.program("trove-devstack")
+        data = self.temp_dir()
+        (data / "venv").mkdir()
+        (self.checkout / ".venv/bin").rename(data / "venv/bin")
+        done = self.run_tool("../integration/scripts/trovestack", "test-init",
+                             DATA_DIR=str(data))  # fmt: skip
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(
+            ["trove-devstack prepare --os-cloud devstack-admin"],
+            self.recorded(),
+        )
 
 
 class ScenarioTest(ToolsCase):
