@@ -8,6 +8,10 @@ real.
 """
 
 import pathlib
+import sys
+
+#: The command line that writes the elements, but for the directory.
+COMMAND = (sys.executable, "-m", "tests.image.tiny")
 
 #: Hooks of the phases that run on the host, and in the root.
 OUTSIDE = ("root", "extra-data", "post-root", "pre-finalise", "cleanup")
@@ -15,8 +19,13 @@ INSIDE = ("pre-install", "install", "post-install", "finalise")
 
 _PROGRAMS = (
     "bash", "sh", "env", "find", "grep", "sort", "date", "mktemp", "cat", "rm",
-    "basename", "awk", "sleep", "mkdir", "tee",
+    "basename", "awk", "sleep", "mkdir", "tee", "cp", "dirname",
 )  # fmt: skip
+
+#: What the elements put into the image as it lies in them (as
+#: diskimage-builder's install-static does it).
+DIRECTORY = "opt/tiny"
+FILE, PROGRAM = f"{DIRECTORY}/file", f"{DIRECTORY}/program"
 
 _HEAD = "#!/bin/bash\nset -eu -o pipefail\n"
 
@@ -49,6 +58,8 @@ cat > $DIB_MANIFEST_IMAGE_DIR/trove-guest-agent.json <<END
 END
 """
 
+_STATIC = 'cp -r "$(dirname "$0")/../static/." /\n'
+
 
 def write(directory: pathlib.Path) -> None:
     """Write the elements into a directory for ``--elements-path``."""
@@ -71,6 +82,11 @@ def write(directory: pathlib.Path) -> None:
     hook(base, "root", "10-tiny-root", _ROOT)
     _file(directory / "dpkg" / "element-deps", "manifests\n")
     hook(directory / "trove-guest-agent", "install", "51-tiny-facts", _FACTS)
+    static = directory / "trove-guest-agent" / "static"
+    _file(static / FILE, "a file\n")
+    _file(static / PROGRAM, "#!/bin/sh\n")
+    (static / PROGRAM).chmod((static / PROGRAM).stat().st_mode | 0o100)
+    hook(directory / "trove-guest-agent", "install", "52-tiny-static", _STATIC)
     _file(directory / "vm" / "element-deps", "block-device\n")
     for name in (
         "trove-guest", "trove-guest-clean", "trove-apt-sources",
@@ -89,3 +105,7 @@ def hook(element: pathlib.Path, phase: str, name: str, text: str) -> None:
 def _file(file: pathlib.Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
+
+
+if __name__ == "__main__":
+    write(pathlib.Path(sys.argv[1]))

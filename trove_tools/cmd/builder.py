@@ -4,6 +4,7 @@
 import argparse
 import collections.abc
 import dataclasses
+import os
 import pathlib
 import sys
 import typing
@@ -18,6 +19,9 @@ from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
     from trove_tools.catalog import model
+
+#: Of this command and of every program that it starts.
+UMASK = 0o022
 
 _STATUSES = common.statuses(0, 1, 2, 3, 130)
 
@@ -126,6 +130,9 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
+    # the modes of all that goes into an image, and of what others read, are
+    # the same whoever builds; what is secret is given a mode of its own
+    os.umask(UMASK)
     return common.main_of_commands(parser(), GROUPS, globals(), argv)
 
 

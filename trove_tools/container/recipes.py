@@ -73,7 +73,9 @@ class Recipe:
                 content = source.read_bytes()
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
-                member.mode = source.stat().st_mode & 0o755
+                # not as the umask made it that a checkout was cloned with
+                runs = source.stat().st_mode & 0o100
+                member.mode = 0o755 if runs else 0o644
                 archive.addfile(member, io.BytesIO(content))
 
 

@@ -233,7 +233,6 @@ class Run:
         """
         binaries = os.path.join(sys.prefix, "bin")
         path = process.environment()["PATH"]
-        places = (os.fspath(self._below(layer)), *self.elements_path)
         return {
             # a layer is not a disk, and nothing is to be counted
             "DIB_IMAGE_SIZE": "1",
@@ -242,7 +241,7 @@ class Run:
             "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
             "DIB_TROVE_NATIVES": os.fspath(self.natives),
             "DIB_TROVE_LAYER": os.fspath(parent or ""),
-            "ELEMENTS_PATH": ":".join(places),
+            "ELEMENTS_PATH": os.fspath(self._below(layer)),
             "PATH": f"{binaries}:{path}",
             "TMP_DIR": os.fspath(self.work),
             # that is in memory already, where it can be

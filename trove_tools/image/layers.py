@@ -35,6 +35,13 @@ SNAPSHOT, EPOCH = "DIB_TROVE_SNAPSHOT", "SOURCE_DATE_EPOCH"
 _PLACES = {"DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_QUIET", "DIB_NO_TMPFS"}
 _DISK = {"DIB_IMAGE_SIZE"}
 
+# before an element's name in a layer's inputs
+_ELEMENT = "element "
+
+# counts how this package itself makes a layer: a layer of an older way is not
+# used again.  2: whatever the umask of the user who builds.
+_FORMAT = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
@@ -62,12 +69,21 @@ class Layer:
     parent: str = ""
 
     @property
+    def runs(self) -> tuple[str, ...]:
+        """The elements whose hooks run in the layer."""
+        return tuple(
+            name.removeprefix(_ELEMENT)
+            for name in self.inputs
+            if name.startswith(_ELEMENT)
+        )
+
+    @property
     def digest(self) -> str:
         """The digest of all that decides what the layer holds.
 
         Not of where things lie: a checkout that was moved gives the same.
         """
-        content = dataclasses.asdict(self)
+        content = {"format": _FORMAT, **dataclasses.asdict(self)}
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
             del container["path"]
@@ -137,7 +153,7 @@ def chain(
                 inputs={
                     "diskimage-builder": request.dib_version,
                     **{
-                        f"element {element}": library[element].digest
+                        f"{_ELEMENT}{element}": library[element].digest
                         for element in sorted(runs[name])
                     },
                 },

@@ -75,6 +75,7 @@ def make(
     """
     chosen, guest = _choices.choose(words, settings, catalog)
     size = _disk_size(settings.disk_size, chosen)
+    table = _partition_table(settings)
     places = elements.path(settings.elements_path)
     further = tuple(_exist(settings.element, places))
     found = mirrors.choose(
@@ -97,13 +98,13 @@ def make(
         snapshot=date.identity if date else "",
         epoch=epoch,
         elements_path=places,
-        library=_library(chosen, guest, further, settings, places),
+        library=_library(chosen, guest, further, table, places),
         further_elements=further,
         guest_user=settings.guest_user,
         dev_key=devkey.read(settings.dev) if settings.dev else "",
         image_format=settings.image_format,
         compression=settings.compression,
-        partition_table=_partition_table(settings),
+        partition_table=table,
         disk_size=size,
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited=_inherited(),
@@ -165,7 +166,7 @@ def _library(
     choices: collections.abc.Iterable[_choices.Choice],
     guest: model.Guest,
     further: collections.abc.Iterable[str],
-    settings: options.Settings,
+    partition_table: str,
     places: collections.abc.Sequence[str],
 ) -> elements.Library:
     """Read what takes part, and no other of some hundred elements."""
@@ -173,7 +174,7 @@ def _library(
         *guest.elements,
         *guest.package_elements,
         *elements.ALWAYS,
-        elements.disk(settings.partition_table),
+        elements.disk(partition_table),
         *further,
     ]
     for each in choices:

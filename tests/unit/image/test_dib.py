@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Understanding what diskimage-builder prints."""
 
+import os
 import pathlib
+import stat
 import typing
 
 import ddt
@@ -13,6 +15,7 @@ from trove_tools import process
 from trove_tools.image import below
 from trove_tools.image import dib
 from trove_tools.image import elements
+from trove_tools.image import layers
 from trove_tools.image import plan
 from trove_tools.image import timeline
 
@@ -157,13 +160,12 @@ class CommandTest(RunCase):
 
     def test_environment(self) -> None:
         self.set_env(PATH="/mine", USER=None)
-        run = self.a_run(elements_path=("/a", "/b"))
+        run = self.a_run()
         variables = run.environment(
             self.layers[1], pathlib.Path("/parent"), pathlib.Path("/downloads")
         )
         self.assertEqual(
-            f"{self.directory}/elements-runtime:/a:/b",
-            variables["ELEMENTS_PATH"],
+            f"{self.directory}/elements-runtime", variables["ELEMENTS_PATH"]
         )
         self.assertEqual(str(self.directory), variables["TMP_DIR"])
         self.assertEqual("/parent", variables["DIB_TROVE_LAYER"])
@@ -189,6 +191,38 @@ class BelowTest(RunCase):
         self.assertIn("10-debian-minimal.bash", names)
         self.assertIn("05-trove-guest.bash", names)
         self.assertNotIn("10-dpkg.bash", names)
+
+    def test_modes_are_those_of_a_repository(self) -> None:
+        library = self.temp_dir()
+        for name in (*self.layers[1].below, *self.layers[1].runs):
+            (library / name / "__pycache__").mkdir(parents=True)
+        element = library / "trove-pip"
+        element.chmod(0o700)
+        for name, mode in (("script", 0o700), ("data", 0o606)):
+            (element / name).write_text(name)
+            (element / name).chmod(mode)
+        (element / "link").symlink_to("data")
+        umask = os.umask(0o077)
+        self.addCleanup(os.umask, umask)
+        place = self.directory / "elements"
+        below.write(self.layers[1], [library], place)
+        made = place / "trove-pip"
+        self.assertEqual(
+            {
+                "": "drwxr-xr-x",
+                "data": "-rw-r--r--",
+                "link": "lrwxrwxrwx",
+                "script": "-rwxr-xr-x",
+            },
+            {
+                "" if file == made else file.name: stat.filemode(
+                    file.lstat().st_mode
+                )
+                for file in (made, *made.iterdir())
+            },
+        )
+        self.assertEqual("data", (made / "link").read_text())
+        self.assertTrue((place / layers.BELOW).is_dir())
 
 
 class BuildTest(RunCase):
