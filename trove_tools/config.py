@@ -317,6 +317,8 @@ _TABLE: tuple[Topic | Option, ...] = (
 )  # fmt: skip
 
 OPTIONS = options.under_topics(_TABLE)
+# a file cannot name the file that is read
+_IN_FILES = [option for option in OPTIONS if option.name != "config_file"]
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -338,19 +340,25 @@ def settings(
         "TROVE_TOOLS_CONFIG_FILE"
     )
     if named is None:
-        files = [file.expanduser() for file in FILES]
-        files = [file for file in files if file.is_file()]
+        files = list(filter(os.path.exists, map(_expanded, FILES)))
     else:
-        files = [pathlib.Path(named).expanduser()]
-        if not files[0].is_file():
+        files = [_expanded(pathlib.Path(named))]
+        if not os.path.exists(files[0]):
             raise errors.UsageError(
                 f"there is no configuration file {files[0]}",
                 hint="correct --config-file or TROVE_TOOLS_CONFIG_FILE",
             )
-    return options.resolve(declared, flags, files=files)
+    return options.resolve(declared, flags, files=files, known=_IN_FILES)
+
+
+def _expanded(file: pathlib.Path) -> pathlib.Path:
+    try:
+        return file.expanduser()
+    except RuntimeError:
+        # this user has no home directory
+        return file
 
 
 def list_opts() -> list[tuple[str, list[typing.Any]]]:
     """Return the options for oslo-config-generator."""
-    in_files = [opt for opt in OPTIONS if opt.name != "config_file"]
-    return [("DEFAULT", options.oslo_options(in_files))]
+    return [("DEFAULT", options.oslo_options(_IN_FILES))]

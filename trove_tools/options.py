@@ -6,8 +6,8 @@ groups it takes to its parser with :func:`add`, and :func:`resolve` then
 finds each value: the flag, else the environment variable, else the
 configuration file, else the default.
 
-oslo.config reads the file.  It is imported only where there is a file to
-read, because it costs more start-up time than all the rest of a command.
+:mod:`trove_tools.configfile` reads the file.  It is imported only where there
+is a file to read, because it costs start-up time.
 """
 
 import argparse
@@ -265,16 +265,19 @@ def resolve(
     flags: argparse.Namespace,
     environ: collections.abc.Mapping[str, str] | None = None,
     files: collections.abc.Sequence[pathlib.Path] = (),
+    known: collections.abc.Iterable[Option] | None = None,
 ) -> Settings:
     """Find the value of every declared option.
 
     :param flags: the parsed command line.
     :param environ: the environment; this process's own when not given.
     :param files: configuration files that exist, the strongest last.
+    :param known: all options that may stand in the files, which serve every
+        command; the declared ones when not given.
     :raises UsageError: a variable or a file holds no value of an option.
     """
     environ = os.environ if environ is None else environ
-    from_files = _read_files(declared, files) if files else {}
+    from_files = _read_files(known or declared, files) if files else {}
     values = {}
     for option in declared:
         if option.name in vars(flags):
@@ -297,27 +300,21 @@ def resolve(
 
 
 def _read_files(
-    declared: collections.abc.Sequence[Option],
+    known: collections.abc.Iterable[Option],
     files: collections.abc.Sequence[pathlib.Path],
 ) -> dict[str, typing.Any]:
-    from oslo_config import cfg
+    """Return the values in configuration files, by the option's name."""
+    # imported here because most runs have no file to read
+    from trove_tools import configfile
 
-    conf = cfg.ConfigOpts()
-    # the section by its name: without it, names of oslo.config's own
-    # (config_file, version) are refused
-    conf.register_opts(oslo_options(declared), group="DEFAULT")
-    names = ", ".join(map(str, files))
-    try:
-        conf(args=[], default_config_files=[str(file) for file in files])
-    except cfg.Error as exc:
-        raise errors.UsageError(
-            f"configuration file {names} cannot be read: {exc}"
-        ) from exc
+    known = list(known)
+    texts = configfile.read(files, known)
     found = {}
-    for option in declared:
-        text = conf.DEFAULT[option.name]
-        if text is not None:
-            found[option.name] = option.read(text, f"{names}, {option.name}")
+    for option in known:
+        text, where = texts.get(option.name, ("", ""))
+        # as an empty variable, an empty value stands for none
+        if text:
+            found[option.name] = option.read(text, f"{where}, {option.name}")
     return found
 
 

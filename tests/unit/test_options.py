@@ -76,14 +76,8 @@ class ResolveTest(base.TestCase):
         error = self.assertRaises(
             errors.UsageError, self.resolve, file="[DEFAULT]\ncolour = pink\n"
         )
-        self.assertIn("x.conf, colour: 'pink'", error.message)
+        self.assertIn("x.conf, line 2, colour: 'pink'", error.message)
         self.assertEqual("wanted: one of red, blue", error.hint)
-
-    def test_file_that_is_none(self) -> None:
-        error = self.assertRaises(
-            errors.UsageError, self.resolve, file="no ini\n"
-        )
-        self.assertIn("cannot be read", error.message)
 
     def test_empty_variable_is_none(self) -> None:
         self.assertEqual(4, self.resolve(TROVE_TOOLS_SIZE="").size)
@@ -112,6 +106,24 @@ class ConfigTest(base.TestCase):
             list(config.OPTIONS), argparse.Namespace(config_file=file)
         )
         self.assertEqual("http://mirror.example.org", found.mirror)
+
+    def test_file_of_this_user_or_host_that_cannot_be_read(self) -> None:
+        place = self.temp_dir()
+        self.patch_object(config, "FILES", (place, place / "absent"))
+        error = self.assertRaises(
+            errors.UsageError, config.settings, config.group("common"),
+            argparse.Namespace(),
+        )  # fmt: skip
+        self.assertIn(f"{place} cannot be read", error.message)
+
+    def test_file_cannot_name_another_file(self) -> None:
+        file = self.temp_dir() / "trove-tools.conf"
+        file.write_text("config_file = /x\n")
+        error = self.assertRaises(
+            errors.UsageError, config.settings, config.group("common"),
+            argparse.Namespace(config_file=file),
+        )  # fmt: skip
+        self.assertIn("no option config_file", error.message)
 
     def test_generator_knows_all(self) -> None:
         ((group, listed),) = config.list_opts()
