@@ -6,7 +6,7 @@ plugin by its entry point, and makes, mounts and unmounts them.  Create and
 umount are processes of their own, as in a build.
 
 All that runs in a mount namespace of the test's own: a container that some
-other test starts meanwhile would get a copy of our mounts, and hold them.
+other test starts meanwhile would get a copy of the mounts, and hold them.
 """
 
 import importlib.metadata
@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 import typing
 
 import yaml
@@ -46,11 +47,11 @@ class BlockDeviceTest(base.TestCase):
         self.pid = self.start_namespace("unshare")
         self.addCleanup(self.tear_down_leftovers)
 
-    def start_namespace(self, *command: str, seconds: int = 600) -> str:
+    def start_namespace(self, *command: str) -> str:
         """Start a process with its own mounts; returns its id."""
         keeper = subprocess.Popen(
             [*SUDO, *command, "--mount", "--propagation", "private",
-             "sh", "-c", f"echo $$; exec sleep {seconds}"],
+             "sh", "-c", "echo $$; exec sleep 600"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert keeper.stdout is not None
@@ -189,18 +190,43 @@ class BlockDeviceTest(base.TestCase):
     def test_gpt(self) -> None:
         self.check_layout("gpt", root=2)
 
-    def test_a_copy_of_the_mount_elsewhere_is_waited_for(self) -> None:
+    def start_holder(self, *command: str) -> str:
+        """Start a process with a copy of the mounts; returns its id."""
+        held = f"nsenter --mount=/proc/{self.pid}/ns/mnt unshare"
+        return self.start_namespace(*held.split(), *command)
+
+    def test_a_copy_of_the_mount_elsewhere_is_unmounted(self) -> None:
         params = self.params(self.layout("mbr"))
         self.run_step("init", params)
         self.run_step("create", params)
         (device,) = self.loop_devices()
         # as any container or service that starts during a build
-        held = f"nsenter --mount=/proc/{self.pid}/ns/mnt unshare"
-        pid = self.start_namespace(*held.split(), seconds=8)
+        pid = self.start_holder()
         self.run_step("umount", params)
-        self.assertFalse(
-            os.path.exists(f"/proc/{pid}"), "nobody waited for the holder"
-        )
+        self.assert_nothing_left(device)
+        self.assertTrue(os.path.exists(f"/proc/{pid}"))
+
+    def test_who_works_in_a_copy_does_not_spoil_the_image(self) -> None:
+        params = self.params(self.layout("mbr"))
+        self.run_step("init", params)
+        self.run_step("create", params)
+        (device,) = self.loop_devices()
+        pid = self.start_holder(f"--wd={self.directory}/mnt")
+        done = self.block_device("umount", params)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertIn(f"{device} is still in use", done.stdout + done.stderr)
+        # what is in the image is complete and clean
+        image = str(self.directory / "image0.raw")
+        offset = int(self.ask("partx", "--show", "--noheadings",
+                              "--output", "START", image)) * 512  # fmt: skip
+        features = self.ask("dumpe2fs", "-h", f"{image}?offset={offset}")
+        self.assertIn("has_journal", features)
+        self.assertNotIn("needs_recovery", features)
+        self.ask("kill", pid)
+        end = time.monotonic() + 20
+        while self.loop_devices():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
         self.assert_nothing_left(device)
 
     def check_rollback(self, table: str) -> None:

@@ -20,12 +20,13 @@ from tests import commands
 from tests.image import tiny
 from tests.standins import keys
 from tests.standins import vendors
+from trove_tools import loopdevice
+from trove_tools import mounts
 from trove_tools import process
 from trove_tools.catalog import loader
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
 from trove_tools.image import host
-from trove_tools.image import leftovers
 
 NAME = "trove-mariadb-11.8-debian-13-amd64"
 PARTIAL = f".{NAME}.partial"
@@ -57,8 +58,8 @@ class BuildCase(base.TestCase):
         self.addCleanup(self.assert_nothing_left)
 
     def assert_nothing_left(self) -> None:
-        self.assertEqual([], leftovers.mounts(self.output))
-        self.assertEqual([], leftovers.loops(self.output))
+        self.assertEqual([], mounts.below(self.output))
+        self.assertEqual([], loopdevice.below(self.output))
         self.assertFalse((self.output / f".{self.image}.partial").exists())
         self.assertFalse((self.output / f"{self.image}.qcow2").exists())
 
@@ -242,7 +243,7 @@ class InterruptionTest(BuildCase):
     def test_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             child = self.start()
-            self.assertNotEqual([], leftovers.mounts(self.output))
+            self.assertNotEqual([], mounts.below(self.output))
             self.assertNotEqual([], self.sleepers())
             child.send_signal(number)
             _, said = child.communicate(timeout=60)
@@ -256,7 +257,7 @@ class InterruptionTest(BuildCase):
         child = self.start()
         child.kill()
         child.communicate()
-        self.assertNotEqual([], leftovers.mounts(self.output))
+        self.assertNotEqual([], mounts.below(self.output))
         # the same build, which fails at once this time
         done = self.build(*self.element("exit 5"))
         self.assertEqual(1, done.status, done.stderr)

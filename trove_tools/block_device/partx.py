@@ -15,6 +15,7 @@ them this object) between ``create`` and ``umount``, so everything kept on
 import logging
 import os
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -22,20 +23,21 @@ from diskimage_builder.block_device import exception
 from diskimage_builder.block_device import utils
 from diskimage_builder.block_device.level1 import partitioning
 
+from trove_tools import loopdevice
+from trove_tools import mounts
+
 LOG = logging.getLogger(__name__)
 
 #: How long a partition's node may take to appear, in seconds.
 NODE_TIMEOUT = 5.0
 #: How long ``partx --delete`` is tried while something holds a partition, in
-#: seconds.  udev looks at a new one for a moment.  A process that started with
-#: a mount namespace of its own while the image was mounted got a copy of that
-#: mount, and holds it until it ends.
-DELETE_TIMEOUT = 60.0
+#: seconds: udev looks at a new one for a moment.
+DELETE_TIMEOUT = 10.0
+#: After how much of that the copies of other mount namespaces are removed.
+COPIES_TIMEOUT = 1.0
 POLL_INTERVAL = 0.2
 
-SYSFS_BLOCK = pathlib.Path("/sys/class/block")
 MOUNTS = pathlib.Path("/proc/self/mounts")
-PROC = pathlib.Path("/proc")
 
 
 class PartxPartitioning(partitioning.Partitioning):
@@ -83,19 +85,25 @@ class PartxPartitioning(partitioning.Partitioning):
 
         Detaching first would leave the partitions' nodes behind.
 
-        :raises BlockDeviceSetupException: when a partition stays in use.
+        Where a process keeps a partition in use, its file system becomes
+        clean and read-only, so that the image is complete, and the kernel
+        takes the partitions and the device away when that process ends.
+
+        :raises BlockDeviceSetupException: when the file system of a
+            partition that stays in use cannot be made clean.
         """
         self.number_of_partitions -= 1
         if self.number_of_partitions > 0:
             return
+        device = self.state["blockdev"][self.base]["device"]
         try:
             self._delete_partitions()
-        except exception.BlockDeviceSetupException:
-            # Nobody else will: diskimage-builder stops here.  The kernel
-            # detaches the device when the last one lets go of it.
-            device = self.state["blockdev"][self.base]["device"]
-            utils.exec_sudo(["losetup", "--detach", device])
-            raise
+        except exception.BlockDeviceSetupException as exc:
+            LOG.warning("%s; the image is complete all the same", exc)
+            utils.exec_sudo(
+                [sys.executable, "-m", loopdevice.__name__, device]
+            )
+            self._remove_made_nodes()
 
     def _rename_device(self, node: Any) -> str:
         """Replace a node's device-mapper name by the kernel's own.
@@ -133,17 +141,46 @@ class PartxPartitioning(partitioning.Partitioning):
 
     def _delete_partitions(self) -> None:
         device = self.state["blockdev"][self.base]["device"]
-        deadline = time.monotonic() + DELETE_TIMEOUT
-        while _partitions(device):
+        begin = time.monotonic()
+        deadline = begin + DELETE_TIMEOUT
+        copies = True
+        while loopdevice.partitions(device):
             try:
                 utils.exec_sudo(["partx", "--delete", device])
                 break
             except exception.BlockDeviceSetupException as exc:
-                if time.monotonic() > deadline:
+                if copies and time.monotonic() > begin + COPIES_TIMEOUT:
+                    self._remove_copies()
+                    copies = False
+                elif time.monotonic() > deadline:
+                    found = mounts.holders(loopdevice.devices(device))
+                    by = ", ".join(map(str, found))
                     raise exception.BlockDeviceSetupException(
-                        f"{device} is still in use{_holders(device)}"
+                        f"{device} is still in use"
+                        + (f" by {by}, in another mount namespace" * bool(by))
                     ) from exc
                 time.sleep(POLL_INTERVAL)
+        self._remove_made_nodes()
+
+    def _remove_copies(self) -> None:
+        """Unmount the copies that other mount namespaces have of the mounts.
+
+        A process that started with a mount namespace of its own while the
+        image was mounted, such as a container engine, got a copy of that
+        mount, and would hold it until it ends.  When a directory is removed,
+        Linux unmounts what is mounted on it in other namespaces; see
+        mount_namespaces(7), restrictions.
+        """
+        root = self.state.get("mount", {}).get("/")
+        if root is None:
+            return
+        try:
+            utils.exec_sudo(["rmdir", root["path"]])
+            utils.exec_sudo(["mkdir", root["path"]])
+        except exception.BlockDeviceSetupException as exc:
+            LOG.warning("Copies of %s stay mounted: %s", root["path"], exc)
+
+    def _remove_made_nodes(self) -> None:
         if self.made_nodes:
             utils.exec_sudo(["rm", "--force", *self.made_nodes])
             self.made_nodes = []
@@ -175,32 +212,10 @@ class PartxPartitioning(partitioning.Partitioning):
         return [device for device in devices if device in mounted]
 
 
-def _partitions(device: str) -> list[pathlib.Path]:
-    """Return what the kernel shows of a device's partitions."""
-    name = os.path.basename(device)
-    return list((SYSFS_BLOCK / name).glob(f"{name}p*"))
-
-
-def _holders(device: str) -> str:
-    """Name the processes that see a device's partition mounted."""
-    numbers = {_number_in_sysfs(part.name) for part in _partitions(device)}
-    found = []
-    for mounts in PROC.glob("[0-9]*/mountinfo"):
-        try:
-            lines = mounts.read_text().splitlines()
-            name = (mounts.parent / "comm").read_text().strip()
-        except OSError:
-            # it has ended, or is none of ours
-            continue
-        if any(line.split()[2] in numbers for line in lines):
-            found.append(f"{mounts.parent.name} ({name})")
-    return f", by process {', '.join(found)}" if found else ""
-
-
 def _number_in_sysfs(device: str) -> str | None:
     """Return "major:minor" of a device that the kernel has, else None."""
     try:
-        number = SYSFS_BLOCK / os.path.basename(device) / "dev"
+        number = loopdevice.SYS_BLOCK / os.path.basename(device) / "dev"
         return number.read_text().strip()
     except FileNotFoundError:
         return None

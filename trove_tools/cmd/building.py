@@ -62,7 +62,7 @@ def build(
                     "error": exc.message.splitlines()[0],
                 }
             )
-    caching.evict(settings, cache)
+    caching.evict(settings, cache, screen)
     _print(rows, settings.format)
     return _status(rows)
 

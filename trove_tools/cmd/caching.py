@@ -33,21 +33,24 @@ def open_cache(
     )
 
 
-def evict(settings: options.Settings, cache: _cache.Cache) -> None:
+def evict(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> None:
     """Remove what was used longest ago, down to the limit."""
-    for _ in upkeep.prune(cache, settings.cache_size * _GIB):
+    limit = settings.cache_size * _GIB
+    for _ in upkeep.prune(cache, limit, screen.warn):
         pass
 
 
 def clean(settings: options.Settings, screen: console.Console) -> None:
     """Take down what builds that were killed have left.
 
-    :raises BuildError: something cannot be taken down; says what.
+    What cannot be taken down is a warning.
     """
     cache = open_cache(settings)
     removed = [
-        *workspace.take_down_dead(cache.workspaces),
-        *upkeep.abandoned(cache),
+        *workspace.take_down_dead(cache.workspaces, screen.warn),
+        *upkeep.abandoned(cache, screen.warn),
     ]
     for directory in removed:
         screen.say(f"taken down: {directory}")
@@ -90,7 +93,7 @@ def _prune(
     limit = settings.cache_size * _GIB
     removed = [
         _row(cache, entry)
-        for entry in upkeep.prune(cache, limit, stale=True)
+        for entry in upkeep.prune(cache, limit, screen.warn, stale=True)
     ]
     _emit(removed, settings)
     freed = sum(row["size"] for row in removed)

@@ -110,11 +110,11 @@ def build(
     if not force and current(plan, output) is not None:
         seconds = time.monotonic() - begin
         return read_result(output / plan.file, seconds, built=False)
-    workspace.take_down_dead(cache.workspaces)
-    upkeep.abandoned(cache)
+    workspace.take_down_dead(cache.workspaces, screen.warn)
+    upkeep.abandoned(cache, screen.warn)
     missing = require(plan, output, work, cache)
     with workspace.open_workspace(
-        output, plan.file, work, cache.workspaces
+        output, plan.file, work, cache.workspaces, screen.warn
     ) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:

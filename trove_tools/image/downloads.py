@@ -33,7 +33,6 @@ def own(
     :param distribution: the guest's.
     :returns: a directory that lasts as long as this context.
     """
-    abandoned(shared)
     archives = shared / _APT / distribution
     archives.mkdir(parents=True, exist_ok=True)
     place, lock = _make(shared)
@@ -97,10 +96,13 @@ def _keep(
             entry.rename(kept)
 
 
-def abandoned(shared: pathlib.Path) -> list[pathlib.Path]:
+def abandoned(
+    shared: pathlib.Path, warn: leftovers.Warn
+) -> list[pathlib.Path]:
     """Remove what killed builds have left.
 
     :param shared: where downloads are kept.
+    :param warn: takes what cannot be removed.
     :returns: what was removed.
     """
-    return leftovers.remove_dead(shared.glob(f"{_PREFIX}*"))
+    return leftovers.remove_dead(shared.glob(f"{_PREFIX}*"), warn)

@@ -15,65 +15,126 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import re
 import shutil
 import signal
 import sys
 import time
 
 from trove_tools import errors
+from trove_tools import loopdevice
+from trove_tools import mounts
 from trove_tools import process
 
-_SYS_BLOCK = pathlib.Path("/sys/class/block")
+#: Takes a sentence for the person who builds.
+Warn = collections.abc.Callable[[str], None]
+
+_HINT = "find who uses it (fuser -vm), then run again"
 
 
-def remove(directory: pathlib.Path) -> None:
+def remove(directory: pathlib.Path) -> list[str]:
     """End, unmount, detach and delete all that is below a directory.
 
+    A loop device that a process holds is given back by the kernel when that
+    process ends.  It is in nobody's way.
+
     :param directory: a build's own directory; deleted itself, too.
+    :returns: what the kernel gives back later, a sentence each.
     :raises BuildError: something cannot be taken down; says what.
     """
     directory = directory.absolute()
     if not os.path.lexists(directory):
-        return
+        return []
     if not _is_root():
-        process.run(
+        done = process.run(
             process.as_root(
                 [sys.executable, "-m", __name__, os.fspath(directory)]
-            )
+            ),
+            check=False,
         )
-        return
+        if done.status != 0:
+            raise errors.BuildError(done.stderr.strip(), hint=_HINT)
+        return done.stdout.splitlines()
     kill(directory)
-    devices = loops(directory)
+    devices = loopdevice.below(directory)
+    numbers = {device: loopdevice.devices(device) for device in devices}
     _unmount_all(directory)
-    for device in devices:
-        detach(device)
-    _unmount_all(directory)
-    still = [*map(str, mounts(directory)), *loops(directory)]
+    # a file that is attached to a device keeps its file system mounted
+    _unmount_all(directory, "--lazy")
+    still = mounts.below(directory)
     if still:
-        raise errors.BuildError(
-            f"cannot be taken down: {', '.join(still)}",
-            hint="find who uses them (fuser -vm), then run again",
-        )
+        listed = ", ".join(str(mount.point) for mount in still)
+        raise errors.BuildError(f"cannot unmount {listed}", hint=_HINT)
+    # with the directories, the copies of mounts go that processes of other
+    # mount namespaces have
     shutil.rmtree(directory)
+    return [
+        f"{device} is still in use{_by(numbers[device])}; the kernel detaches"
+        " it, and frees what the disk took, when that ends"
+        for device in devices
+        if not _detach(device)
+    ]
+
+
+def _detach(device: str) -> bool:
+    try:
+        return loopdevice.detach(device)
+    except errors.CommandError:
+        # its file system is not clean, and will be deleted
+        return False
+
+
+def _by(numbers: collections.abc.Collection[str]) -> str:
+    """Name the processes that hold a device's file systems."""
+    found = ", ".join(map(str, mounts.holders(numbers)))
+    return f" by {found}, in another mount namespace" if found else ""
 
 
 def remove_dead(
     directories: collections.abc.Iterable[pathlib.Path],
+    warn: Warn,
 ) -> list[pathlib.Path]:
     """Take down those of some directories that no process has locked.
 
+    One that cannot be taken down stays, and does not stop the others.
+
     :param directories: each is locked (flock(2)) as long as it is used.
+    :param warn: takes what could not be taken down, and why.
     :returns: what was removed.
-    :raises BuildError: something cannot be taken down; says what.
     """
     removed = []
     for directory in directories:
-        with contextlib.suppress(FileNotFoundError), held(directory) as free:
-            if free:
-                remove(directory)
+        with contextlib.suppress(FileNotFoundError):
+            if take_down(directory, remove, warn):
                 removed.append(directory)
     return removed
+
+
+def take_down(
+    directory: pathlib.Path,
+    how: collections.abc.Callable[[pathlib.Path], list[str]],
+    warn: Warn,
+) -> bool:
+    """Take a directory of a killed build down; only warn if that fails.
+
+    :param how: takes it down, as :func:`remove` does.
+    :param warn: as for :func:`remove_dead`.
+    :returns: whether it is gone.
+    :raises FileNotFoundError: there is no such directory.
+    """
+    try:
+        with held(directory) as free:
+            if not free:
+                # its build runs
+                return False
+            for text in how(directory):
+                warn(f"a killed build in {directory}: {text}")
+            return True
+    except FileNotFoundError:
+        raise
+    except (errors.TroveToolsError, OSError) as exc:
+        why = getattr(exc, "message", None) or exc
+        warn(f"what a killed build left in {directory} stays there: {why}")
+        return False
 
 
 @contextlib.contextmanager
@@ -97,47 +158,6 @@ def held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
 
 def _is_root() -> bool:
     return os.geteuid() == 0
-
-
-def mounts(directory: pathlib.Path) -> list[pathlib.Path]:
-    """Return what is mounted below a directory, the innermost first."""
-    found = []
-    with open("/proc/self/mountinfo") as stream:
-        for line in stream:
-            # proc(5): blanks and others are written as \ooo
-            point = re.sub(
-                r"\\([0-7]{3})",
-                lambda match: chr(int(match[1], 8)),
-                line.split()[4],
-            )
-            path = pathlib.Path(point)
-            if path.is_relative_to(directory):
-                found.append(path)
-    # later mounts lie on top of earlier ones
-    return found[::-1]
-
-
-def loops(directory: pathlib.Path) -> list[str]:
-    """Return the loop devices whose file lies below a directory."""
-    found = []
-    for device in sorted(_SYS_BLOCK.glob("loop*")):
-        with contextlib.suppress(OSError):
-            file = (device / "loop/backing_file").read_text().strip()
-            file = file.removesuffix(" (deleted)")
-            if pathlib.Path(file).is_relative_to(directory):
-                found.append(f"/dev/{device.name}")
-    return found
-
-
-def detach(device: str) -> None:
-    """Detach a loop device, its partitions first.
-
-    Detaching alone leaves the nodes of the partitions behind.
-    """
-    name = pathlib.Path(device).name
-    if any((_SYS_BLOCK / name).glob(f"{name}p*")):
-        process.run(["partx", "--delete", device], check=False)
-    process.run(["losetup", "--detach", device], check=False)
 
 
 def kill(directory: pathlib.Path) -> None:
@@ -166,13 +186,14 @@ def _processes(directory: pathlib.Path) -> list[int]:
     return found
 
 
-def _unmount_all(directory: pathlib.Path) -> None:
-    for point in mounts(directory):
-        process.run(["umount", point], check=False)
+def _unmount_all(directory: pathlib.Path, *options: str) -> None:
+    for mount in mounts.below(directory):
+        process.run(["umount", *options, mount.point], check=False)
 
 
 if __name__ == "__main__":
     try:
-        remove(pathlib.Path(sys.argv[1]))
-    except errors.TroveToolsError as exc:
-        sys.exit(exc.message)
+        for line in remove(pathlib.Path(sys.argv[1])):
+            print(line)
+    except (errors.TroveToolsError, OSError) as exc:
+        sys.exit(str(exc))

@@ -62,17 +62,22 @@ def damaged(
 
 
 def prune(
-    cache: _cache.Cache, limit: int, *, stale: bool = False
+    cache: _cache.Cache,
+    limit: int,
+    warn: leftovers.Warn,
+    *,
+    stale: bool = False,
 ) -> collections.abc.Iterator[_cache.Entry]:
     """Remove entries until the layers take no more than a limit.
 
     What was used longest ago goes first.
 
     :param limit: bytes.
+    :param warn: takes what a killed build left and cannot be removed.
     :param stale: remove what is too old to be used as well.
     :returns: what was removed.
     """
-    abandoned(cache)
+    abandoned(cache, warn)
     found = entries(cache)
     total = sum(entry.record.size for entry in found)
     for entry in reversed(found):
@@ -86,12 +91,15 @@ def prune(
         yield entry
 
 
-def abandoned(cache: _cache.Cache) -> list[pathlib.Path]:
+def abandoned(
+    cache: _cache.Cache, warn: leftovers.Warn
+) -> list[pathlib.Path]:
     """Remove what killed builds have left half-made.
 
+    :param warn: takes what cannot be removed.
     :returns: what was removed.
     """
     return [
-        *leftovers.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*")),
-        *downloads.abandoned(cache.downloads),
+        *leftovers.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*"), warn),
+        *downloads.abandoned(cache.downloads, warn),
     ]

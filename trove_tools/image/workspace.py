@@ -74,25 +74,24 @@ class Workspace:
         return kept
 
 
-def take_down_dead(register: pathlib.Path) -> list[pathlib.Path]:
+def take_down_dead(
+    register: pathlib.Path, warn: leftovers.Warn
+) -> list[pathlib.Path]:
     """Take down what builds that were killed have left.
 
     :param register: as for :func:`open_workspace`.
+    :param warn: takes what cannot be taken down, and why.
     :returns: the workspaces that were taken down.
-    :raises BuildError: something cannot be taken down; says what.
     """
     taken = []
     for link in sorted(register.glob("*")):
         directory = pathlib.Path(os.readlink(link))
-        with (
-            contextlib.suppress(FileNotFoundError),
-            leftovers.held(directory) as free,
-        ):
-            if not free:
-                # alive
+        try:
+            if not leftovers.take_down(directory, _take_down, warn):
                 continue
-            _take_down(directory)
             taken.append(directory)
+        except FileNotFoundError:
+            pass
         link.unlink(missing_ok=True)
     return taken
 
@@ -113,6 +112,7 @@ def open_workspace(
     file: str,
     work_dir: pathlib.Path | None,
     register: pathlib.Path,
+    warn: leftovers.Warn,
 ) -> collections.abc.Iterator[Workspace]:
     """Make the workspace of a build; take it down whatever happens.
 
@@ -121,6 +121,8 @@ def open_workspace(
     :param work_dir: where diskimage-builder works; in the workspace when
         not given.
     :param register: a directory with links to all workspaces.
+    :param warn: takes what cannot be taken down in the end, and why: the
+        build's own outcome does not depend on it.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: another build of this image runs.
     """
@@ -143,7 +145,8 @@ def open_workspace(
         if _same(lock, directory) and not any(directory.iterdir()):
             break
         # of a build that was killed, or removed while we took the lock
-        _take_down(directory)
+        for text in _take_down(directory):
+            warn(f"the build of {name} that was killed: {text}")
         os.close(lock)
     try:
         space = Workspace(directory, file)
@@ -170,28 +173,37 @@ def open_workspace(
         yield space
     finally:
         tempfile.tempdir = usual
-        _take_down(directory)
-        link.unlink(missing_ok=True)
+        try:
+            for text in _take_down(directory):
+                warn(text)
+            link.unlink(missing_ok=True)
+        except (errors.TroveToolsError, OSError) as exc:
+            # the link leads the next build there
+            why = getattr(exc, "message", None) or exc
+            warn(f"this build's own files in {directory} stay there: {why}")
         os.close(lock)
 
 
-def _take_down(directory: pathlib.Path) -> None:
+def _take_down(directory: pathlib.Path) -> list[str]:
     """Remove a workspace, and what its link leads to.
 
     With root's rights, in a directory where others may write: so neither
     another user's workspace is removed, nor what a link of theirs names.
+
+    :returns: as :func:`leftovers.remove` does.
     """
     if directory.lstat().st_uid != os.geteuid():
         raise errors.UsageError(
             f"{directory} belongs to another user",
             hint="remove it, or give another --output-dir",
         )
+    later: list[str] = []
     work = directory / "work"
     if work.is_symlink():
         place = work.resolve()
         if place.name.startswith(_PREFIX) and place.exists():
-            leftovers.remove(place)
-    leftovers.remove(directory)
+            later = leftovers.remove(place)
+    return later + leftovers.remove(directory)
 
 
 def _same(descriptor: int, directory: pathlib.Path) -> bool:

@@ -39,7 +39,8 @@ def root_of(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
         try:
             yield root
         finally:
-            process.run(["umount", root])
+            # a process that looks around on this host may be in it
+            process.run(["umount", "--lazy", root])
 
 
 def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:

@@ -3,6 +3,7 @@
 
 import pathlib
 import pickle
+import sys
 import typing
 
 from diskimage_builder.block_device import exception
@@ -10,6 +11,8 @@ from diskimage_builder.block_device import utils
 from diskimage_builder.block_device.level1 import partitioning
 
 from tests import base
+from trove_tools import loopdevice
+from trove_tools import mounts
 from trove_tools.block_device import partx
 
 MIB = 1024 * 1024
@@ -49,7 +52,7 @@ class PartxCase(base.TestCase):
             entry.mkdir()
             (entry / "dev").write_text(f"259:{number}\n")
             (self.sysfs / "loop7" / entry.name).mkdir(parents=True)
-        self.patch_object(partx, "SYSFS_BLOCK", self.sysfs)
+        self.patch_object(loopdevice, "SYS_BLOCK", self.sysfs)
         self.nodes: dict[str, str] = {
             "/dev/loop7p1": "259:1",
             "/dev/loop7p2": "259:2",
@@ -231,27 +234,43 @@ class UmountTest(PartxCase):
             node.umount()
         self.assertEqual([DELETE] * 4, self.commands)
 
-    def test_a_partition_that_stays_busy(self) -> None:
+    def test_a_partition_that_stays_busy_is_left_to_the_kernel(self) -> None:
         self.patch_object(partx, "DELETE_TIMEOUT", 0.01)
-        proc = self.temp_dir()
-        self.patch_object(partx, "PROC", proc)
-        for pid, mounted in (("7", "8:1"), ("4711", "259:2")):
-            (proc / pid).mkdir()
-            (proc / pid / "comm").write_text("mmdebstrap\n")
-            (proc / pid / "mountinfo").write_text(
-                f"36 35 {mounted} / /mnt rw - ext4 /dev/x rw\n"
-            )
+        self.patch_object(
+            mounts, "holders", lambda devices: [mounts.Holder(4711, "sleep")]
+        )
+        self.set_mounts("tmpfs /dev tmpfs rw 0 0")
+        del self.nodes["/dev/loop7p1"]
         plugin = self.created()
         self.failures["partx --delete"] = 1000000
-        plugin.umount()
-        failure = self.assertRaises(
-            exception.BlockDeviceSetupException, plugin.umount
-        )
-        self.assertIn("in use, by process 4711 (mmdebstrap)", str(failure))
-        self.assertNotIn(" 7 ", str(failure))
-        # it is given back as soon as they are gone
+        for node in plugin.get_nodes():
+            node.umount()
+        detach, remove = self.commands[-2:]
         self.assertEqual(
-            ["losetup", "--detach", "/dev/loop7"], self.commands[-1]
+            ["-m", "trove_tools.loopdevice", "/dev/loop7"], detach[1:]
+        )
+        self.assertEqual(["rm", "--force", "/dev/loop7p1"], remove)
+
+    def test_copies_in_other_namespaces_go_with_the_mount_point(self) -> None:
+        self.patch_object(partx, "COPIES_TIMEOUT", 0.0)
+        plugin = self.created()
+        plugin.state["mount"] = {"/": {"path": "/build/mnt"}}
+        self.failures["partx --delete"] = 1
+        for node in plugin.get_nodes():
+            node.umount()
+        self.assertEqual(
+            [DELETE, ["rmdir", "/build/mnt"], ["mkdir", "/build/mnt"], DELETE],
+            self.commands,
+        )
+
+    def test_a_file_system_that_is_not_clean_is_no_image(self) -> None:
+        self.patch_object(partx, "DELETE_TIMEOUT", 0.01)
+        plugin = self.created()
+        self.failures["partx --delete"] = 1000000
+        self.failures[f"{sys.executable} -m"] = 1
+        plugin.umount()
+        self.assertRaises(
+            exception.BlockDeviceSetupException, plugin.umount
         )
 
 

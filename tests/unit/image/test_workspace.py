@@ -22,13 +22,14 @@ class WorkspaceTest(base.TestCase):
         self.patch_object(leftovers, "_is_root", lambda: True)
         self.output = self.temp_dir() / "out"
         self.register = self.temp_dir() / "register"
+        self.warnings: list[str] = []
 
     def listing(self) -> list[str]:
         return sorted(path.name for path in self.output.iterdir())
 
     def open(self, work: pathlib.Path | None = None):  # type: ignore
         return workspace.open_workspace(
-            self.output, NAME, work, self.register
+            self.output, NAME, work, self.register, self.warnings.append
         )
 
     def make(self, text: str) -> None:
@@ -126,12 +127,48 @@ class WorkspaceTest(base.TestCase):
         (self.register / "gone").symlink_to(self.output / "gone")
         with self.open() as alive:
             self.assertEqual(
-                [dead], workspace.take_down_dead(self.register)
+                [dead],
+                workspace.take_down_dead(self.register, self.warnings.append),
             )
             self.assertTrue(alive.directory.is_dir())
             self.assertEqual(1, len(list(self.register.iterdir())))
         self.assertFalse(dead.exists())
         self.assertEqual([], list(self.register.iterdir()))
+
+    def test_one_that_cannot_be_taken_down_is_a_warning(self) -> None:
+        for name in ("one", "two"):
+            dead = self.output / f".{name}.partial"
+            dead.mkdir(parents=True)
+            self.register.mkdir(exist_ok=True)
+            (self.register / name).symlink_to(dead)
+        remove = leftovers.remove
+
+        def refuse(directory: pathlib.Path) -> list[str]:
+            if directory.name == ".one.partial":
+                raise errors.BuildError("cannot unmount /x")
+            return remove(directory)
+
+        self.patch_object(leftovers, "remove", refuse)
+        taken = workspace.take_down_dead(self.register, self.warnings.append)
+        self.assertEqual([self.output / ".two.partial"], taken)
+        (warning,) = self.warnings
+        self.assertIn(".one.partial", warning)
+        self.assertIn("cannot unmount /x", warning)
+        # the next build tries again
+        self.assertEqual(["one"], [e.name for e in self.register.iterdir()])
+
+    def test_what_stays_does_not_spoil_the_image(self) -> None:
+        def refuse(directory: pathlib.Path) -> list[str]:
+            raise errors.BuildError("cannot unmount /x")
+
+        with self.open() as space:
+            space.image.write_text("one")
+            space.publish(self.output)
+            self.patch_object(leftovers, "remove", refuse)
+        self.assertEqual("one", (self.output / NAME).read_text())
+        (warning,) = self.warnings
+        self.assertIn("cannot unmount /x", warning)
+        self.assertEqual(1, len(list(self.register.iterdir())))
 
     def test_temporary_files_go_with_it(self) -> None:
         with self.open() as space:

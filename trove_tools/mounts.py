@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is mounted, and which processes of other mount namespaces hold it.
+
+A process that starts with a mount namespace of its own, such as a container
+engine or ``unshare --mount``, gets a copy of every mount that is there at that
+moment.  Its copy stays when the original is unmounted, and keeps the file
+system and its loop device in use.
+"""
+
+import collections.abc
+import dataclasses
+import os
+import pathlib
+import re
+
+PROC = pathlib.Path("/proc")
+
+# proc(5): blanks and others are written as \ooo
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """One line of ``/proc/PID/mountinfo``.
+
+    :param device: "major:minor" of the file system's device.
+    :param point: where it is mounted.
+    """
+
+    device: str
+    point: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """A process whose mount namespace holds a copy of a mount.
+
+    :param command: the name of its program.
+    """
+
+    pid: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.command})"
+
+
+def read(process: str | int = "self") -> list[Mount]:
+    """Return what a process sees mounted, in the order of mounting.
+
+    :raises OSError: the process has ended, or must not be looked at.
+    """
+    found = []
+    text = (PROC / str(process) / "mountinfo").read_bytes()
+    for line in filter(None, text.split(b"\n")):
+        fields = line.split(b" ")
+        point = _ESCAPED.sub(lambda code: bytes([int(code[1], 8)]), fields[4])
+        found.append(
+            Mount(fields[2].decode(), pathlib.Path(os.fsdecode(point)))
+        )
+    return found
+
+
+def below(directory: pathlib.Path) -> list[Mount]:
+    """Return what is mounted on and below a directory, the innermost first."""
+    found = [
+        mount for mount in read() if mount.point.is_relative_to(directory)
+    ]
+    # later mounts lie on top of earlier ones
+    return found[::-1]
+
+
+def holders(devices: collections.abc.Collection[str]) -> list[Holder]:
+    """Return who holds file systems in other mount namespaces than ours.
+
+    :param devices: "major:minor" of each file system's device.
+    :returns: the first process of each namespace.
+    """
+    found = []
+    seen = {_namespace("self")}
+    for pid in sorted(
+        int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()
+    ):
+        namespace = _namespace(pid)
+        if namespace is None or namespace in seen:
+            continue
+        seen.add(namespace)
+        try:
+            mounted = {mount.device for mount in read(pid)}
+            command = (PROC / str(pid) / "comm").read_text().strip()
+        except OSError:
+            # it has ended
+            continue
+        if mounted.intersection(devices):
+            found.append(Holder(pid, command))
+    return found
+
+
+def _namespace(process: str | int) -> str | None:
+    try:
+        return os.readlink(PROC / str(process) / "ns" / "mnt")
+    except OSError:
+        return None
