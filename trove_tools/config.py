@@ -39,7 +39,7 @@ def _port(text: str) -> tuple[str, int]:
 
 _TABLE: tuple[Topic | Option, ...] = (
     Topic("guest", "the guest system and the guest agent"),
-    Option("guest", "system", "guest system, as `list` names them",
+    Option("guest", "system", "guest system, as `list --long` names them",
            metavar="SYSTEM", everyday=True),
     Option("arch", "arch", "architecture of the image", default="amd64",
            variables=("DIB_ARCH",)),
@@ -308,6 +308,8 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("format", "common", "how results are printed on stdout",
            default="table", choices=("table", "json", "shell"), short="-f",
            everyday=True),
+    Option("long", "long", "show everything in the table", options.boolean,
+           False, everyday=True),
     Option("quiet", "common", "print results and errors only",
            options.boolean, False, short="-q"),
     Option("debug", "common", "show tracebacks and debug messages",

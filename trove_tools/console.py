@@ -9,14 +9,17 @@ for ``eval``, and nothing else is ever written to stdout.
 import collections.abc
 import contextlib
 import json
+import os
 import re
 import shlex
+import shutil
 import sys
 import textwrap
 import time
 import typing
 
 from trove_tools import errors
+from trove_tools import table
 
 Row = collections.abc.Mapping[str, typing.Any]
 
@@ -33,7 +36,11 @@ class Console:
     ) -> None:
         self.quiet = quiet
         self.stream = stream or sys.stderr
-        self.interactive = self.stream.isatty()
+        # rich draws nothing on a terminal that cannot move its cursor
+        self.interactive = self.stream.isatty() and os.environ.get(
+            "TERM", "dumb"
+        ) not in ("dumb", "unknown")
+        self._print: collections.abc.Callable[[str], None] = self._plain
 
     def say(self, text: str) -> None:
         """Print a line of information."""
@@ -51,9 +58,14 @@ class Console:
             self._line(self._bold("hint: ", "36") + error.hint)
 
     def _bold(self, text: str, colour: str) -> str:
-        return f"\033[1;{colour}m{text}\033[0m" if self.interactive else text
+        if not self.interactive or os.environ.get("NO_COLOR"):
+            return text
+        return f"\033[1;{colour}m{text}\033[0m"
 
     def _line(self, text: str) -> None:
+        self._print(text)
+
+    def _plain(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
     @contextlib.contextmanager
@@ -62,7 +74,9 @@ class Console:
     ) -> collections.abc.Iterator["Progress"]:
         """Show how a slow piece of work comes along.
 
-        On a terminal a bar; elsewhere one line when the state changes.
+        Each state is a line.  On a terminal the state that the work is in
+        has a bar below the lines of the finished states; elsewhere its line
+        is printed when it begins.
 
         :param title: what is being done.
         :param total: how much there is; unknown when not given.
@@ -71,8 +85,8 @@ class Console:
         if self.quiet:
             yield Progress()
         elif self.interactive:
-            with _bars(self.stream, unit) as bar:
-                yield bar(title, total)
+            with self._bars(unit) as begin:
+                yield begin(title, total)
         else:
             # steps are told by their states; only a transfer needs numbers
             yield _Lines(self, title, total if unit == "bytes" else None)
@@ -88,10 +102,47 @@ class Console:
         if self.quiet:
             yield lambda title: Progress()
         elif self.interactive:
-            with _bars(self.stream, "") as bar:
-                yield lambda title: bar(title, None)
+            with self._bars("", named=True) as begin:
+                yield lambda title: begin(title, None)
         else:
             yield lambda title: _Lines(self, title, None)
+
+    @contextlib.contextmanager
+    def _bars(
+        self, unit: str, named: bool = False
+    ) -> collections.abc.Iterator[
+        collections.abc.Callable[[str, int | None], "Progress"]
+    ]:
+        """Draw bars at the bottom of a terminal, below what is printed.
+
+        :param named: the lines of finished states begin with the title.
+        """
+        from rich import console
+        from rich import progress
+        from rich import text as _text
+
+        out = console.Console(file=self.stream)
+        bars: list[_Bar] = []
+        with progress.Progress(
+            *_columns(out.width, unit),
+            console=out, transient=True, expand=True,
+        ) as shown:  # fmt: skip
+
+            def above(text: str) -> None:
+                line = _text.Text.from_ansi(text)
+                out.print(line, soft_wrap=True)
+
+            def begin(title: str, total: int | None) -> Progress:
+                bars.append(_Bar(self, title, total, shown, named))
+                return bars[-1]
+
+            self._print = above
+            try:
+                yield begin
+            finally:
+                for bar in bars:
+                    bar.end()
+                self._print = self._plain
 
 
 class Progress:
@@ -142,47 +193,89 @@ class _Lines(Progress):
 
     def _say(self, text: str) -> None:
         seconds = time.monotonic() - self._begin
-        self._console.say(f"{self._title}: [{seconds:4.0f} s] {text}")
+        self._console.say(_state_line(self._title, seconds, text))
 
 
-@contextlib.contextmanager
-def _bars(
-    stream: typing.TextIO, unit: str
-) -> collections.abc.Iterator[
-    collections.abc.Callable[[str, int | None], Progress]
-]:
-    from rich import console
+class _Bar(Progress):
+    """Progress on a terminal: a bar, and a line for each finished state."""
+
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        total: int | None,
+        shown: typing.Any,
+        named: bool,
+    ) -> None:
+        self._console = console
+        self._title = title if named else ""
+        self._shown = shown
+        self._task = shown.add_task(title, total=total, state="")
+        self._state = ""
+        self._begin = self._since = time.monotonic()
+
+    def state(self, text: str) -> None:
+        if text != self._state:
+            self.end()
+            self._state = text
+            self._since = time.monotonic()
+            self._shown.update(self._task, state=text)
+
+    def advance(self, amount: int = 1) -> None:
+        self._shown.advance(self._task, amount)
+
+    def end(self) -> None:
+        """Print the line of the state, which is over."""
+        if self._state:
+            seconds = self._since - self._begin
+            self._console.say(_state_line(self._title, seconds, self._state))
+        self._state = ""
+
+
+def _state_line(title: str, seconds: float, state: str) -> str:
+    return f"{title}{': ' * bool(title)}[{seconds:4.0f} s] {state}"
+
+
+def _columns(width: int, unit: str) -> list[typing.Any]:
+    """Return what a bar's line shows, for rich.
+
+    The elapsed time and the state come first; the title, the least new,
+    gets the room that is left.
+
+    :param width: of the terminal, columns.
+    """
     from rich import progress
+    from rich import table as _table
+    from rich import text
 
-    columns: list[str | progress.ProgressColumn] = [
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-    ]
+    class Elapsed(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> text.Text:
+            return text.Text(f"[{task.elapsed or 0:4.0f} s]")
+
+    def words(template: str, **room: typing.Any) -> progress.TextColumn:
+        return progress.TextColumn(
+            template,
+            markup=False,
+            table_column=_table.Column(
+                no_wrap=True, overflow="ellipsis", **room
+            ),
+        )
+
+    bar = min(20, width // 5)
+    transfer: list[typing.Any] = []
     if unit == "bytes":
-        columns += [
-            progress.DownloadColumn(),
+        transfer = [
+            progress.DownloadColumn(binary_units=True),
             progress.TransferSpeedColumn(),
             progress.TimeRemainingColumn(),
         ]
-    columns += [
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("{task.fields[state]}", markup=False),
+    return [
+        Elapsed(),
+        words("{task.fields[state]}", max_width=max(8, width - bar - 13)),
+        progress.BarColumn(bar_width=bar),
+        *transfer,
+        words("{task.description}", ratio=1),
     ]
-    with progress.Progress(
-        *columns, console=console.Console(file=stream), transient=True
-    ) as shown:
-
-        class Bar(Progress):
-            def __init__(self, title: str, total: int | None) -> None:
-                self._task = shown.add_task(title, total=total, state="")
-
-            def state(self, text: str) -> None:
-                shown.update(self._task, state=text)
-
-            def advance(self, amount: int = 1) -> None:
-                shown.advance(self._task, amount)
-
-        yield Bar
 
 
 def size(number: int) -> str:
@@ -213,11 +306,26 @@ def emit(
         for name, value in _flat("", data):
             print(f"{name}={shlex.quote(value)}")
     elif isinstance(data, collections.abc.Mapping):
-        rows = [{"field": k, "value": v} for k, v in data.items()]
-        _table(rows, ("field", "value"))
+        pairs = [(str(name), _cell(value)) for name, value in data.items()]
+        _lines(table.pairs(pairs, _width(), ("field", "value")))
     elif data or columns:
-        _table(data, columns or list(data[0]))
+        names = columns or list(data[0])
+        heads = [name.replace("_", " ") for name in names]
+        cells = [[_cell(row.get(name)) for name in names] for row in data]
+        _lines(table.rows(heads, cells, _width()))
     sys.stdout.flush()
+
+
+def _width() -> int:
+    """Return the width of the terminal; a pipe has none to fold at."""
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    return shutil.get_terminal_size().columns
+
+
+def _lines(lines: collections.abc.Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _flat(
@@ -278,34 +386,3 @@ def _entry(name: str, value: typing.Any) -> str:
     if isinstance(value, collections.abc.Mapping):
         return f"{name}:\n{textwrap.indent(_cell(value), '  ')}"
     return f"{name}: {_cell(value)}"
-
-
-def _table(
-    rows: collections.abc.Sequence[Row],
-    columns: collections.abc.Sequence[str],
-) -> None:
-    """Print rows in aligned columns, the width of what is in them."""
-    from rich import box
-    from rich import console
-    from rich import table
-
-    shown = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        shown.add_row(*(_text(_cell(row.get(name))) for name in columns))
-    # a pipe has no width to fold at
-    width = None if sys.stdout.isatty() else 500
-    out = console.Console(file=sys.stdout, highlight=False, width=width)
-    with out.capture() as capture:
-        out.print(shown)
-    for line in capture.get().strip("\n").splitlines():
-        # rich pads every line to the table's width
-        if line.strip():
-            print(line.rstrip())
-
-
-def _text(cell: str) -> typing.Any:
-    from rich import text
-
-    return text.Text(cell)

@@ -98,6 +98,20 @@ class CloudError(TroveToolsError):
     exit_status = EXIT_CLOUD
 
 
+def in_order(names: collections.abc.Iterable[str]) -> list[str]:
+    """Return names sorted as people sort them: 10.6, 10.11, 11.8."""
+    import re
+
+    def key(name: str) -> list[tuple[bool, int, str]]:
+        parts = re.findall(r"\d+|\D+", name)
+        return [
+            (True, int(part), "") if part.isdecimal() else (False, 0, part)
+            for part in parts
+        ]
+
+    return sorted(names, key=key)
+
+
 def nearest(
     name: str, known: collections.abc.Iterable[str], what: str
 ) -> str:
@@ -110,7 +124,7 @@ def nearest(
     """
     import difflib
 
-    known = sorted(known)
+    known = in_order(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{meant}known {what}: {', '.join(known) or 'none'}"

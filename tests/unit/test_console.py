@@ -3,6 +3,7 @@
 
 import io
 import json
+import re
 import shlex
 
 from tests import base
@@ -98,3 +99,72 @@ class ConsoleTest(base.TestCase):
             progress.state("booting")
             progress.state("booting")
         self.assertEqual(1, len(stream.getvalue().splitlines()))
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers what it was sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class TerminalTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_env(TERM="xterm", COLUMNS="80", LINES="24", NO_COLOR="1")
+        self.stream = Terminal()
+
+    def lines(self) -> list[str]:
+        """Return what stands in the terminal, without control sequences."""
+        text = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", self.stream.getvalue())
+        return [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+
+    def test_finished_states_are_lines(self) -> None:
+        screen = console.Console(stream=self.stream)
+        with screen.progress("an-image", 3) as progress:
+            progress.state("base: install [packages]")
+            screen.warn("in between")
+            progress.advance()
+            progress.state("convert")
+        lines = self.lines()
+        finished = "[   0 s] base: install [packages]"
+        self.assertEqual(1, lines.count(finished))
+        self.assertIn("[   0 s] convert", lines)
+        self.assertIn("warning: in between", lines)
+        self.assertLess(
+            lines.index("warning: in between"), lines.index(finished)
+        )
+
+    def test_time_and_state_come_before_bar_and_name(self) -> None:
+        title = "trove-mariadb-11.8-postgresql-17-debian-13-amd64"
+        with console.Console(stream=self.stream).progress(title) as progress:
+            progress.state("install packages")
+        bar = next(line for line in self.lines() if "━" in line)
+        self.assertRegex(
+            bar, r"^\[   0 s\] (install packages)? *[━╸╺ ]+ trove-mariadb.*"
+        )
+        shown = [line for line in self.lines() if "trove-" in line]
+        self.assertLessEqual(max(map(len, shown)), 80)
+
+    def test_several_are_told_apart(self) -> None:
+        with console.Console(stream=self.stream).several() as begin:
+            for name in ("one", "two"):
+                begin(name).state("done")
+        for name in ("one", "two"):
+            self.assertIn(f"{name}: [   0 s] done", self.lines())
+
+    def test_a_terminal_without_a_cursor_gets_lines(self) -> None:
+        self.set_env(TERM="dumb")
+        with console.Console(stream=self.stream).progress("x") as progress:
+            progress.state("busy")
+        self.assertEqual("x: [   0 s] busy\n", self.stream.getvalue())
+
+    def test_no_colour(self) -> None:
+        screen = console.Console(stream=self.stream)
+        screen.warn("x")
+        self.set_env(NO_COLOR=None)
+        screen.warn("x")
+        self.assertEqual(
+            "warning: x\n\033[1;33mwarning: \033[0mx\n",
+            self.stream.getvalue(),
+        )

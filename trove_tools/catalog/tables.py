@@ -11,6 +11,7 @@ import pathlib
 import re
 import sys
 
+from trove_tools import errors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
@@ -80,10 +81,7 @@ TABLES: Makers = {"support": support, "systems": systems}
 
 
 def _newest(versions: collections.abc.Iterable[str]) -> list[str]:
-    def key(version: str) -> list[int]:
-        return [int(number) for number in re.findall(r"\d+", version)]
-
-    return sorted(versions, key=key, reverse=True)
+    return errors.in_order(versions)[::-1]
 
 
 def update(

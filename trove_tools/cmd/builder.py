@@ -27,7 +27,7 @@ _STATUSES = common.statuses(0, 1, 2, 3, 130)
 
 #: the groups of options that each subcommand takes
 GROUPS = {
-    "list": ("common",),
+    "list": ("common", "long"),
     "show": ("common",),
     "plan": ("common", "arch", "system", "plan", "name", "all"),
     "build": (
@@ -49,7 +49,7 @@ _IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
 _COMMANDS = {
     "list": (
         "list datastores, versions and guest systems",
-        "list", "list --format json",
+        "list", "list mariadb --long", "list --format json",
     ),
     "show": (
         "show all that is known of a datastore",
@@ -105,7 +105,9 @@ def parser() -> common.Parser:
         _COMMANDS, lambda name: config.group(*GROUPS[name])
     )
     for name, sub in subcommands.items():
-        if name == "show":
+        if name == "list":
+            sub.add_argument("datastores", metavar="DATASTORE", nargs="*")
+        elif name == "show":
             sub.add_argument("datastore", metavar="DATASTORE")
         elif name == "backup-container":
             sub.add_argument("datastore", metavar="DATASTORE[:VERSION]")
@@ -142,30 +144,11 @@ def _list(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools.catalog import gate
+    from trove_tools.cmd import catalogue
 
-    rows = []
-    booted = gate.booted(catalog)
-    for datastore in catalog.datastores.values():
-        for version in datastore.versions.values():
-            for runtime in version.guests:
-                rows.append(
-                    {
-                        "datastore": datastore.name,
-                        "version": version.version,
-                        "default": version.version
-                        == datastore.default_version,
-                        "runtime": runtime,
-                        "guest_systems": list(version.supported(runtime)),
-                        "tier": datastore.tier,
-                        "manager": datastore.manager,
-                        "from": datastore.source(runtime),
-                        "gate": (datastore.name, version.version, runtime)
-                        in booted,
-                    }
-                )
-    console.emit(rows, settings.format)
-    return errors.EXIT_OK
+    return catalogue.list_datastores(
+        flags.datastores, settings, screen, catalog
+    )
 
 
 def _show(
@@ -174,36 +157,11 @@ def _show(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    datastore = catalog.datastore(flags.datastore)
-    from trove_tools.catalog import gate
+    from trove_tools.cmd import catalogue
 
-    booted = gate.booted(catalog)
-    data = dataclasses.asdict(datastore)
-    data["versions"] = [
-        {
-            "version": each.version,
-            **{name: each.supported(name) for name in each.guests},
-            **({"unsupported": each.unsupported} if each.unsupported else {}),
-            **({"refused": each.refused} if each.refused else {}),
-        }
-        for each in datastore.versions.values()
-    ]
-    data["series"] = catalog.series.name
-    data["gate"] = [
-        f"{version} ({runtime})"
-        for name, version, runtime in sorted(booted)
-        if name == datastore.name
-    ]
-    for name, runtime in data["runtimes"].items():
-        runtime["from"] = datastore.source(name)
-    if datastore.manager is None:
-        screen.say(
-            f"this series of Trove has no manager for {datastore.name}: an"
-            " image can be built and booted; load-trove-image needs"
-            " --manager NAME, one of your cloud's datastore_registry_ext"
-        )
-    console.emit(data, settings.format)
-    return errors.EXIT_OK
+    return catalogue.show_datastore(
+        flags.datastore, settings, screen, catalog
+    )
 
 
 def _plans(
@@ -350,7 +308,10 @@ def _doctor(
     for row in rows:
         if row["ok"]:
             row["remedy"] = ""
-    console.emit(rows, settings.format, ("check", "ok", "found", "remedy"))
+    columns = ["check", "ok", "found"]
+    if any(row["remedy"] for row in rows):
+        columns.append("remedy")
+    console.emit(rows, settings.format, columns)
     return (
         errors.EXIT_OK
         if all(finding.ok for finding in findings)

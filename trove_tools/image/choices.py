@@ -132,7 +132,8 @@ def _common_guest(
     )
     raise errors.UsageError(
         f"no guest system has {wanted}",
-        hint="`trove-image-builder list` names what each guest system has",
+        hint="`trove-image-builder list --long` names what each guest system"
+        " has",
     )
 
 

@@ -11,6 +11,7 @@ from tests.unit.verify import samples
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import process
+from trove_tools.catalog import loader
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
 from trove_tools.image import host
@@ -51,6 +52,34 @@ class ReadingTest(CommandCase):
              for row in rows],
         )  # fmt: skip
 
+    def test_list_has_a_line_for_each_datastore(self) -> None:
+        status, out, err = self.call("list")
+        self.assertEqual(0, status)
+        rows = out.splitlines()[2:]
+        known = loader.load().datastores
+        self.assertEqual(list(known), [row.split()[0] for row in rows])
+        self.assertLessEqual(max(map(len, out.splitlines())), 80)
+        self.assertIn("11.8, 10.11, 10.6", out)
+        self.assertIn("--long", err)
+
+    def test_list_of_some(self) -> None:
+        _, out, _ = self.call("list", "redis", "mariadb", "-f", "json")
+        names = [row["datastore"] for row in json.loads(out)]
+        self.assertEqual({"redis", "mariadb"}, set(names))
+        _, out, _ = self.call("list", "redis", "mariadb", "--long")
+        self.assertIn("guest systems", out.splitlines()[0])
+        self.assertEqual(len(names), len(out.splitlines()) - 2)
+
+    def test_what_scripts_get_of_list(self) -> None:
+        _, out, _ = self.call("list", "-f", "json")
+        self.assertEqual(
+            ["datastore", "version", "default", "runtime", "guest_systems",
+             "tier", "manager", "from", "gate"],
+            list(json.loads(out)[0]),
+        )  # fmt: skip
+        _, long, _ = self.call("list", "-f", "json", "--long")
+        self.assertEqual(out, long)
+
     def test_show(self) -> None:
         status, out, _ = self.call("show", "mariadb", "-f", "shell")
         self.assertEqual(0, status)
@@ -84,6 +113,7 @@ class ReadingTest(CommandCase):
 @ddt.ddt
 class RefusalTest(CommandCase):
     @ddt.data(
+        ("list mariabd", "did you mean mariadb?"),
         ("build mariabd", "did you mean mariadb?"),
         ("build mariadb:11.9", "did you mean 11.8?"),
         ("build mariadb --guest debian-31", "did you mean debian-13?"),

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layout of tables, as wide as a terminal and without a broken word.
+
+A word that is cut in two can neither be found nor copied.  So cells are
+folded between words only; where a table is too wide even then, each row
+becomes a table of its own.
+"""
+
+import collections.abc
+import itertools
+import textwrap
+
+#: Blanks before the first column, and between two.
+_MARGIN, _GAP = 1, 3
+
+Cells = collections.abc.Sequence[str]
+
+
+def rows(
+    heads: Cells, cells: collections.abc.Sequence[Cells], width: int
+) -> collections.abc.Iterator[str]:
+    """Yield the lines of a table.
+
+    :param heads: of the columns.
+    :param cells: by row; a line feed in one begins a line.
+    :param width: of the terminal, columns.
+    """
+    widths = _widths([heads, *cells], _room(width, len(heads)))
+    if widths is not None:
+        yield from _lines(heads, cells, widths)
+        return
+    for number, row in enumerate(cells):
+        if number:
+            yield ""
+        yield from pairs(list(zip(heads, row, strict=True)), width)
+
+
+def pairs(
+    named: collections.abc.Sequence[tuple[str, str]],
+    width: int,
+    heads: tuple[str, str] | None = None,
+) -> collections.abc.Iterator[str]:
+    """Yield the lines of a table of names and values.
+
+    A word that is longer than a line sticks out; the terminal folds it.
+
+    :param width: of the terminal, columns.
+    """
+    every = [heads, *named] if heads else named
+    names = max(_width(name) for name, _ in every)
+    values = max(_width(value) for _, value in every)
+    room = _room(width, 2) - names
+    yield from _lines(heads, named, (names, min(values, room)))
+
+
+def _room(width: int, columns: int) -> int:
+    """Return how wide the cells of a row may be together."""
+    return width - _MARGIN - _GAP * (columns - 1)
+
+
+def _lines(
+    heads: Cells | None,
+    cells: collections.abc.Iterable[Cells],
+    widths: collections.abc.Sequence[int],
+) -> collections.abc.Iterator[str]:
+    for number, row in enumerate([heads, *cells] if heads else cells):
+        folded = [
+            _folded(cell, width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for line in itertools.zip_longest(*folded, fillvalue=""):
+            padded = (
+                cell + " " * (width - _width(cell))
+                for cell, width in zip(line, widths, strict=True)
+            )
+            yield (" " * _MARGIN + (" " * _GAP).join(padded)).rstrip()
+        if heads and not number:
+            rule = sum(widths) + _GAP * (len(widths) - 1)
+            yield " " * _MARGIN + "─" * rule
+
+
+def _widths(
+    cells: collections.abc.Iterable[Cells], room: int
+) -> list[int] | None:
+    """Return how wide columns are so that no word of theirs is broken.
+
+    The widest columns are folded first.
+
+    :param room: how wide they may be together.
+    :returns: nothing where there is not enough room for the words.
+    """
+    ranges = [
+        (max(map(_least, column)), max(map(_width, column)))
+        for column in zip(*cells, strict=True)
+    ]
+
+    def limited(limit: int) -> list[int]:
+        return [min(most, max(least, limit)) for least, most in ranges]
+
+    limit = max(most for _, most in ranges)
+    while sum(limited(limit)) > room and limit:
+        limit -= 1
+    found = limited(limit)
+    return found if sum(found) <= room else None
+
+
+def _width(cell: str) -> int:
+    """Return how many columns of a terminal a cell's text takes."""
+    if cell.isascii() and "\n" not in cell:
+        return len(cell)
+    from rich import cells
+
+    return max(map(cells.cell_len, cell.split("\n")))
+
+
+def _least(cell: str) -> int:
+    """Return the least width to which a cell can be folded."""
+    return max(map(_width, _folded(cell, 1)))
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    """Return the lines of a cell, folded between words."""
+    found: list[str] = []
+    for line in cell.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        found += textwrap.wrap(
+            line,
+            max(width, 1),
+            subsequent_indent=indent and indent + "  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return found
