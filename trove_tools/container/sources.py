@@ -53,12 +53,16 @@ class Container:
 def choose(
     words: collections.abc.Iterable[str],
     datastores: collections.abc.Collection[str],
+    known: collections.abc.Collection[str],
 ) -> dict[str, str | None]:
-    """Return what a user said about each datastore.
+    """Return the source that a user named for each datastore of an image.
 
-    :param words: ``SOURCE`` and ``NAME=SOURCE``.
-    :param datastores: those that run in containers.
-    :raises UsageError: something was said of none of them.
+    :param words: ``SOURCE`` and ``NAME=SOURCE``; NAME may be a datastore of
+        another image that the same command builds.
+    :param datastores: those of the image that run in containers.
+    :param known: all in the catalog that can run in containers.
+    :raises UsageError: NAME is not known, or no datastore of the image runs
+        in a container.
     """
     general = None
     named: dict[str, str] = {}
@@ -69,11 +73,11 @@ def choose(
             named[name] = rest
         else:
             general = word
-        if not datastores or named.keys() - datastores:
+        if named.keys() - known or (general and not datastores):
             raise errors.UsageError(
-                f"--container-source {word}: no such datastore of this image"
-                " runs in a container",
-                hint=f"those that do: {', '.join(datastores) or 'none'}",
+                f"--container-source {word}: no such datastore runs in a"
+                " container",
+                hint=f"those that do: {', '.join(known) or 'none'}",
             )
     return {name: named.get(name, general) for name in datastores}
 

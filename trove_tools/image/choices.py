@@ -67,10 +67,8 @@ def choose(
         )
     _require_ports(choices)
     _require_arch(choices, guest, settings.arch)
-    complete = _with_natives(
-        _with_containers(choices, guest, settings), guest, settings, catalog
-    )
-    return complete, guest
+    complete = _with_containers(choices, guest, settings, catalog)
+    return _with_natives(complete, guest, settings, catalog), guest
 
 
 def _choice(
@@ -199,12 +197,18 @@ def _with_containers(
     choices: collections.abc.Sequence[Choice],
     guest: model.Guest,
     settings: options.Settings,
+    catalog: model.Catalog,
 ) -> tuple[Choice, ...]:
     """Add to each choice where its container comes from."""
     locked = lock.read(settings.locked) if settings.locked else None
     chosen = sources.choose(
         settings.container_source,
         [each.datastore.name for each in choices if each.runtime.container],
+        [
+            datastore.name
+            for datastore in catalog.datastores.values()
+            if any(each.container for each in datastore.runtimes.values())
+        ],
     )
     return tuple(
         dataclasses.replace(

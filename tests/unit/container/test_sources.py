@@ -10,6 +10,9 @@ from trove_tools.container import lock
 from trove_tools.container import sources
 
 
+_KNOWN = ("mariadb", "mysql", "postgresql")
+
+
 @ddt.ddt
 class ChooseTest(base.TestCase):
     @ddt.data(
@@ -22,18 +25,27 @@ class ChooseTest(base.TestCase):
     )
     @ddt.unpack
     def test_choose(self, words: list[str], expected: str | None) -> None:
-        found = sources.choose(words, ["mariadb", "mysql"])
+        found = sources.choose(words, ["mariadb", "mysql"], _KNOWN)
         self.assertEqual(expected, found["mysql"])
 
     def test_of_none(self) -> None:
         for words, datastores in (
-            (["mysql=registry"], ["mariadb"]),
+            (["redis=registry"], ["mariadb"]),
             (["registry"], []),
         ):
             error = self.assertRaises(
-                errors.UsageError, sources.choose, words, datastores
+                errors.UsageError, sources.choose, words, datastores, _KNOWN
             )
             self.assertIn(words[0], error.message)
+
+
+    def test_of_another_image_of_the_command(self) -> None:
+        words = ["mysql=archive:/a", "mariadb=packages"]
+        for name, expected in (("mysql", "archive:/a"),
+                               ("mariadb", "packages")):  # fmt: skip
+            self.assertEqual(
+                {name: expected}, sources.choose(words, [name], _KNOWN)
+            )
 
 
 class MakeTest(base.TestCase):
