@@ -71,8 +71,28 @@ function check_trove_tools {
 # install_trove_tools: the commands, into devstack's environment.
 function install_trove_tools {
     setup_develop -bindep $TROVE_TOOLS_DIR
-    # a wrong name is said now, and not when all else has been set up
+}
+
+# check_trove_tools_variables: stop before any service is installed when a
+# value in localrc cannot work.
+function check_trove_tools_variables {
+    local options=() quota
     _trove_tools_settings >/dev/null
+    for quota in ${TROVE_GUEST_QUOTAS//,/ }; do
+        options+=(--quota "$quota")
+    done
+    _trove_tools trove-devstack validate "${options[@]}" -- \
+        $TROVE_GUEST_LOAD_OPTIONS ||
+        die $LINENO "trove-tools: TROVE_GUEST_QUOTAS or" \
+            "TROVE_GUEST_LOAD_OPTIONS is not usable"
+    if _trove_tools_builds; then
+        write_trove_guest_build_options
+        mapfile -t options <"$(_trove_tools_state)/build-options"
+        _trove_tools trove-image-builder plan --format json \
+            "${options[@]}" ${TROVE_GUEST_DATASTORES//,/ } >/dev/null ||
+            die $LINENO "trove-tools: the images cannot be built as the" \
+                "variables TROVE_GUEST_... of localrc say"
+    fi
 }
 
 # _trove_tools_settings: print what Trove's configuration says of the
@@ -87,20 +107,18 @@ function _trove_tools_settings {
         die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
 }
 
-# build_trove_guest_images: build all images.  async_run calls it, so it runs
-# while devstack goes on, and no failure in it stops it but by its status.
-function build_trove_guest_images {
-    local xtrace
-    xtrace=$(set +o | grep xtrace)
-    set +o xtrace
-
-    local state constraints=$TROVE_GUEST_CONSTRAINTS status=0
+# write_trove_guest_build_options: write the options of the build into a file,
+# one a line.  tools/renew-guest-agent reads it, too: with other options no
+# layer is found again.
+function write_trove_guest_build_options {
+    local state constraints=$TROVE_GUEST_CONSTRAINTS
     state=$(_trove_tools_state)
+    mkdir -p "$state" "$TROVE_GUEST_IMAGE_DIR"
     if [[ -z $constraints && -d $REQUIREMENTS_DIR/.git ]]; then
         # as committed: devstack edits the file, at any time
         constraints=$state/upper-constraints.txt
         git -C "$REQUIREMENTS_DIR" show HEAD:upper-constraints.txt \
-            >"$constraints" || return
+            >"$constraints"
     fi
     local options=(
         --output-dir "$TROVE_GUEST_IMAGE_DIR"
@@ -125,29 +143,66 @@ function build_trove_guest_images {
     for word in $TROVE_GUEST_BUILD_OPTIONS; do
         options+=("$word")
     done
-    # for tools/renew-guest-agent: with other options no layer is found again
     printf '%s\n' "${options[@]}" >"$state/build-options"
+}
+
+# build_trove_guest_images: build all images.  async_run calls it, so it runs
+# while devstack goes on, and no failure in it stops it but by its status.
+# What the build prints is in build.log, and its exit status in build.status.
+function build_trove_guest_images {
+    local xtrace
+    xtrace=$(set +o | grep xtrace)
+    set +o xtrace
+
+    local state status=0 options
+    state=$(_trove_tools_state)
+    mapfile -t options <"$state/build-options"
     # exec keeps the number, which `unstack` needs to end a build
     bash -c 'echo $$ >"$0" && exec "$@"' "$state/build.pid" \
         "$(get_python_exec_prefix)/trove-image-builder" build --format json \
         "${options[@]}" ${TROVE_GUEST_DATASTORES//,/ } \
-        >"$state/built.json" || status=$?
+        >"$state/built.json" 2>"$state/build.log" || status=$?
     rm -f "$state/build.pid"
+    cat "$state/build.log" >&2
+    echo $status >"$state/build.status"
     $xtrace
     return $status
 }
 
 # start_trove_guest_build: have the images built in the background.
 function start_trove_guest_build {
+    local state
+    state=$(_trove_tools_state)
     # what an interrupted run has left would work on the same files
     stop_trove_guest_build
-    mkdir -p "$(_trove_tools_state)" "$TROVE_GUEST_IMAGE_DIR"
+    rm -f "$state/build.log" "$state/build.status"
     async_runfunc build_trove_guest_images || _trove_tools_build_failed
 }
 
+# check_trove_guest_build: stop if the build has failed meanwhile.
+function check_trove_guest_build {
+    local status
+    status=$(_trove_tools_state)/build.status
+    if [[ -r $status && $(<"$status") != 0 ]]; then
+        wait_trove_guest_build
+    fi
+}
+
+# wait_trove_guest_build: wait for the build; stop if it fails.
+function wait_trove_guest_build {
+    async_wait build_trove_guest_images || _trove_tools_build_failed
+}
+
+# _trove_tools_build_failed: stop.  async_wait has printed the whole log and
+# the state of all of devstack's jobs: repeat the reason after that.
 function _trove_tools_build_failed {
-    die $LINENO "trove-tools: no guest image of" \
-        "$TROVE_GUEST_DATASTORES: the reason is above"
+    local log reason
+    log=$(_trove_tools_state)/build.log
+    # from the last error on
+    reason=$(tac "$log" | sed '/^error: /q' | head -n 40 | tac) || reason=
+    die $LINENO "trove-tools: no guest image of $TROVE_GUEST_DATASTORES;" \
+        "the build's messages are in $log, the last of them:" \
+        $'\n'"$reason"
 }
 
 # stop_trove_guest_build: end a build that still runs, and wait for its end.
@@ -223,7 +278,7 @@ function load_trove_guest_images {
         )
         activated=("$what")
     else
-        async_wait build_trove_guest_images || _trove_tools_build_failed
+        wait_trove_guest_build
         steps=$(_trove_tools trove-devstack images \
             "$(_trove_tools_state)/built.json") ||
             die $LINENO "trove-tools: the build did not say what it built"
@@ -298,18 +353,24 @@ fi
 
 if is_service_enabled trove; then
     case "$1 $2" in
-        "stack install")
+        "stack pre-install")
             echo_summary "Installing trove-tools"
             install_trove_tools
+            check_trove_tools_variables
             if _trove_tools_builds; then
                 start_trove_guest_build
             fi
             ;;
+        "stack install")
+            check_trove_guest_build
+            ;;
         "stack post-config")
+            check_trove_guest_build
             echo_summary "Configuring Trove for its guest images"
             configure_trove_tools
             ;;
         "stack extra")
+            check_trove_guest_build
             echo_summary "Preparing flavors and quotas for Trove"
             prepare_trove_tools
             if _trove_tools_loads; then

@@ -252,7 +252,7 @@ _TABLE: tuple[Topic | Option, ...] = (
     Topic("devstack", "what a test environment needs of a cloud"),
     Option("flavors", "prepare", "make the flavors of Trove's tests",
            options.boolean, True, everyday=True),
-    Option("quota", "prepare",
+    Option("quota", "quota",
            "raise a quota of the project that has Trove's instances",
            many=True, metavar="NAME=NUMBER", everyday=True),
     Option("service_project", "prepare", "that project", default="service",

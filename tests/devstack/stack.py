@@ -63,7 +63,13 @@ async_runfunc() {
     # as devstack does: no failure in there ends the run by itself
     if "$@"; then echo 0; else echo $?; fi >"$DEST/async-status"
 }
-async_wait() { record async_wait "$@"; return "$(<"$DEST/async-status")"; }
+async_wait() {
+    record async_wait "$@"
+    local status
+    status=$(<"$DEST/async-status")
+    [[ $status == 0 ]] || echo "=== Wait failure dump ===" >&2
+    return "$status"
+}
 enable_plugin() {
     DEVSTACK_PLUGINS+=",$1"
     GITDIR[$1]=$DEST/$1
@@ -94,11 +100,21 @@ record "${{0##*/}}" "$@"
 {script}
 """
 
+_BUILDER = r"""#!/bin/bash
+source "$FUNCTIONS"
+record trove-image-builder "$@"
+if [[ $1 == plan ]]; then
+    {real} || exit 0
+    exec {python} -m trove_tools.cmd.builder "$@"
+fi
+{script}
+"""
+
 _REAL = r"""#!/bin/bash
 source "$FUNCTIONS"
 record trove-devstack "$@"
 case $1 in
-    settings|images) exec {python} -c \
+    settings|validate|images) exec {python} -c \
         'import sys; from trove_tools.cmd import devstack
 sys.exit(devstack.main())' "$@" ;;
 esac
@@ -118,6 +134,14 @@ class Ran:
     status: int
     calls: list[list[str]]
     stderr: str
+
+    def builds(self) -> list[list[str]]:
+        """Return the arguments of each build."""
+        return [
+            words
+            for words in self.named("trove-image-builder")
+            if words[0] == "build"
+        ]
 
     def named(self, name: str) -> list[list[str]]:
         """Return the arguments of each call of one function or command."""
@@ -150,6 +174,7 @@ class StackCase(base.TestCase):
             "activate-trove-image": "",
             "trove-devstack": "",
         }
+        self.plans = False
 
     def requirements(self) -> None:
         """Give devstack its repository of upper constraints."""
@@ -183,10 +208,18 @@ class StackCase(base.TestCase):
         functions = self.dest / "functions"
         functions.write_text(_FUNCTIONS)
         for name, script in self.scripts.items():
-            text = _REAL if name == "trove-devstack" else _COMMAND
+            text = {
+                "trove-devstack": _REAL,
+                "trove-image-builder": _BUILDER,
+            }.get(name, _COMMAND)
             program = self.bin / name
             program.write_text(
-                text.format(script=script, python=sys.executable)
+                text.format(
+                    script=script,
+                    python=sys.executable,
+                    # whether the real command makes the plan
+                    real=str(self.plans).lower(),
+                )
             )
             program.chmod(0o755)
         if plugins is None:

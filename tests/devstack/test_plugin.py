@@ -10,6 +10,11 @@ import threading
 from tests import base
 from tests.devstack import stack
 
+#: A background job in which nobody looks before it is waited for.
+_BACKGROUND = (
+    'async_runfunc() { "$@" || echo $? >"$DEST/async-status"; }'
+)
+
 _MYSQL = ("mysql", "8.4", "mysql")
 _MARIADB = ("mariadb", "11.8", "mariadb")
 
@@ -21,38 +26,46 @@ class PhasesTest(stack.StackCase):
         ran = self.stack()
         self.assertEqual(0, ran.status, ran.stderr)
         dest = str(self.dest)
+        quotas = [
+            word
+            for quota in (
+                "instances=30", "cores=60", "ram=61440", "volumes=30",
+                "snapshots=30", "backups=30", "security_group=50",
+                "security_group_rule=300",
+            )
+            for word in ("--quota", quota)
+        ]  # fmt: skip
+        options = [
+            "--output-dir", f"{dest}/trove-guest-images",
+            "--agent", f"{dest}/trove", "--constraints",
+            f"{dest}/data/trove-tools/upper-constraints.txt", "mysql",
+        ]  # fmt: skip
         self.assertEqual(
             [["define_plugin", "trove-tools"],
              ["plugin_requires", "trove-tools", "trove"],
              ["phase", "stack", "pre-install"],
-             ["xtrace", "kept"],
-             ["phase", "stack", "install"],
              ["echo_summary", "Installing trove-tools"],
              ["setup_develop", "-bindep", str(base.ROOT)],
              ["trove-devstack", "settings", "--volumes", "mysql"],
+             ["trove-devstack", "validate", *quotas, "--"],
+             ["trove-image-builder", "plan", "--format", "json", *options],
              ["async_runfunc", "build_trove_guest_images"],
-             ["trove-image-builder", "build", "--format", "json",
-              "--output-dir", f"{dest}/trove-guest-images",
-              "--agent", f"{dest}/trove", "--constraints",
-              f"{dest}/data/trove-tools/upper-constraints.txt", "mysql"],
+             ["trove-image-builder", "build", "--format", "json", *options],
+             ["xtrace", "kept"],
+             ["phase", "stack", "install"],
              ["xtrace", "kept"],
              ["phase", "stack", "post-config"]],
-            ran.calls[:12],
+            ran.calls[:14],
         )  # fmt: skip
         after = [
-            call for call in ran.calls[12:]
+            call for call in ran.calls[14:]
             if call[0] not in ("iniset", "phase", "xtrace", "echo_summary")
-        ]  # fmt: skip
-        quotas = [
-            "instances=30", "cores=60", "ram=61440", "volumes=30",
-            "snapshots=30", "backups=30", "security_group=50",
-            "security_group_rule=300",
         ]  # fmt: skip
         self.assertEqual(
             [["trove-devstack", "settings", "--volumes", "mysql"],
              ["trove-devstack", "prepare", "--os-cloud", "devstack-admin",
               "--user-cloud", "devstack", "--service-project", "service",
-              *(w for quota in quotas for w in ("--quota", quota))],
+              *quotas],
              ["async_wait", "build_trove_guest_images"],
              ["trove-devstack", "images",
               f"{dest}/data/trove-tools/built.json"],
@@ -68,21 +81,21 @@ class PhasesTest(stack.StackCase):
 
     def test_constraints_are_those_that_are_committed(self) -> None:
         self.requirements()
-        ran = self.stack("stack install")
+        ran = self.stack("stack pre-install")
         self.assertEqual(0, ran.status, ran.stderr)
         file = self.dest / "data/trove-tools/upper-constraints.txt"
         self.assertEqual("kombu===5.6.2\n", file.read_text())
 
     def test_options_are_kept_for_the_next_agent(self) -> None:
         ran = self.stack(
-            "stack install",
+            "stack pre-install",
             TROVE_GUEST_DEV_KEY="/my keys/id.pub",
             TROVE_GUEST_BUILD_OPTIONS="--partition-table gpt",
         )
         self.assertEqual(0, ran.status, ran.stderr)
         kept = self.dest / "data/trove-tools/build-options"
         options = kept.read_text().splitlines()
-        (build,) = ran.named("trove-image-builder")
+        (build,) = ran.builds()
         self.assertEqual(
             ["build", "--format", "json", *options, "mysql"], build
         )
@@ -141,11 +154,11 @@ class PhasesTest(stack.StackCase):
     def test_several_datastores(self) -> None:
         self.builds((_MYSQL,), (("mysql", "8.0", "mysql"),), (_MARIADB,))
         ran = self.stack(
-            "stack install", "stack extra",
+            "stack pre-install", "stack extra",
             TROVE_GUEST_DATASTORES="mysql:8.4,mysql:8.0, mariadb",
         )  # fmt: skip
         self.assertEqual(0, ran.status, ran.stderr)
-        (build,) = ran.named("trove-image-builder")
+        (build,) = ran.builds()
         self.assertEqual(["mysql:8.4", "mysql:8.0", "mariadb"], build[-3:])
         (load,) = ran.named("load-trove-image")
         images = [f"{self.dest}/image {number}.qcow2" for number in range(3)]
@@ -159,7 +172,7 @@ class PhasesTest(stack.StackCase):
         (self.dest / "trove/trove/templates").mkdir(parents=True)
         self.builds((_MYSQL,))
         ran = self.stack(
-            "stack install", "stack extra",
+            "stack pre-install", "stack extra",
             TROVE_GUEST_LOAD_OPTIONS="--parameters none",
         )  # fmt: skip
         self.assertEqual(0, ran.status, ran.stderr)
@@ -173,17 +186,17 @@ class PhasesTest(stack.StackCase):
     def test_one_image_of_several_datastores(self) -> None:
         self.builds((_MYSQL, _MARIADB))
         ran = self.stack(
-            "stack install", "stack extra",
+            "stack pre-install", "stack extra",
             TROVE_GUEST_DATASTORES="mysql mariadb",
             TROVE_GUEST_IMAGE_TOGETHER="yes",
         )  # fmt: skip
-        self.assertIn("--together", ran.named("trove-image-builder")[0])
+        self.assertIn("--together", ran.builds()[0])
         self.assertEqual(1, len(ran.named("load-trove-image")))
         self.assertEqual(2, len(ran.named("activate-trove-image")))
 
     def test_datastore_without_a_manager(self) -> None:
         self.builds((("redis", "7", None),))
-        ran = self.stack("stack install", "stack extra")
+        ran = self.stack("stack pre-install", "stack extra")
         self.assertEqual(0, ran.status, ran.stderr)
         self.assertEqual([], ran.named("load-trove-image"))
         self.assertEqual([], ran.named("activate-trove-image"))
@@ -212,8 +225,8 @@ class PhasesTest(stack.StackCase):
             ("BUILD_OPTIONS", "--force --quiet", ["--force", "--quiet"]),
         ):  # fmt: skip
             variables = {f"TROVE_GUEST_{variable}": value}
-            ran = self.stack("stack install", **variables)
-            (build,) = ran.named("trove-image-builder")
+            ran = self.stack("stack pre-install", **variables)
+            (build,) = ran.builds()
             where = build.index(words[0])
             self.assertEqual(words, build[where : where + len(words)])
 
@@ -243,7 +256,7 @@ class PhasesTest(stack.StackCase):
                      "activate-trove-image", "async_runfunc"):  # fmt: skip
             self.assertNotIn(name, ran.order)
         commands = {words[0] for words in ran.named("trove-devstack")}
-        self.assertEqual({"settings", "prepare"}, commands)
+        self.assertEqual({"settings", "validate", "prepare"}, commands)
 
     def test_no_trove_on_this_host(self) -> None:
         ran = self.stack(services="key,n-cpu")
@@ -329,32 +342,65 @@ class FailuresTest(stack.StackCase):
             self.assert_stopped(ran, "TROVE_GUEST_DATASTORES")
 
     def test_unknown_datastore(self) -> None:
-        for phase in ("stack install", "stack post-config"):
+        for phase in ("stack pre-install", "stack post-config"):
             ran = self.stack(phase, TROVE_GUEST_DATASTORES="mysq")
             self.assert_stopped(ran, "did you mean mysql?",
                                 "TROVE_GUEST_DATASTORES")  # fmt: skip
             self.assertEqual([], ran.named("iniset"))
             self.assertEqual([], ran.named("async_runfunc"))
 
+    def test_values_that_cannot_work(self) -> None:
+        """They are refused before a service is installed."""
+        self.plans = True
+        trove = self.dest / "trove" / "trove" / "guestagent"
+        trove.mkdir(parents=True)
+        for name, value, said in (
+            ("DATASTORES", "mysql mariadb:9", "mariadb has no version 9"),
+            ("SYSTEM", "debian-99", "debian-13"),
+            ("RUNTIME", "nativ", "native"),
+            ("AGENT", "/no/checkout", "--agent /no/checkout"),
+            ("DEV_KEY", "/no/key.pub", "--dev /no/key.pub"),
+            ("CONSTRAINTS", "/no/file", "--constraints /no/file"),
+            ("CONTAINER_SOURCE", "mysql=registri", "registri"),
+            ("BUILD_OPTIONS", "--partition-tabel gpt", "--partition-table"),
+            ("LOAD_OPTIONS", "--keeep 3", "did you mean --keep?"),
+            ("QUOTAS", "core=3", "there is no quota 'core'"),
+        ):
+            ran = self.stack(**{f"TROVE_GUEST_{name}": value})
+            self.assert_stopped(ran, said, "TROVE_GUEST_")
+            phases = [words[-1] for words in ran.named("phase")]
+            self.assertEqual(["pre-install"], phases, name)
+            self.assertEqual([], ran.builds(), name)
+            self.assertIn("[ERROR]", ran.stderr.splitlines()[-1])
+
     def test_build_fails(self) -> None:
         self.scripts["trove-image-builder"] = (
-            "echo 'error: no space left' >&2; exit 1"
+            "echo 'error: a warning' >&2; echo 'error: no space left' >&2;"
+            "echo 'hint: make room' >&2; exit 1"
         )
-        ran = self.stack()
-        self.assert_stopped(ran, "no space left", "no guest image of mysql")
-        self.assertEqual([], ran.named("load-trove-image"))
+        # whichever phase is the first after the failure
+        for phase in ("stack install", "stack post-config", "stack extra"):
+            ran = self.stack(
+                "stack pre-install", phase, after_settings=_BACKGROUND
+            )
+            self.assert_stopped(ran, "no guest image of mysql")
+            # the reason follows all that devstack prints of the failure
+            self.assertEqual(
+                ["error: no space left", "hint: make room"],
+                ran.stderr.splitlines()[-2:],
+            )
+            self.assertEqual([], ran.named("iniset"))
+            self.assertEqual([], ran.named("load-trove-image"))
         # nothing is left that unstack would look for
         state = self.dest / "data/trove-tools"
         self.assertFalse((state / "build.pid").exists())
 
     def test_build_fails_later(self) -> None:
-        # in the background nobody looks before it is waited for
+        # while it is waited for
         self.scripts["trove-image-builder"] = "exit 3"
         ran = self.stack(
-            "stack install", "stack extra",
-            after_settings='async_runfunc() { "$@" || echo $?'
-            ' >"$DEST/async-status"; }',
-        )  # fmt: skip
+            after_settings='async_runfunc() { :; }; async_wait() { "$@"; }'
+        )
         self.assert_stopped(ran, "no guest image of mysql")
         self.assertEqual([], ran.named("load-trove-image"))
 
@@ -374,7 +420,9 @@ class FailuresTest(stack.StackCase):
         ):  # fmt: skip
             good = dict(self.scripts)
             self.scripts[name] = script
-            phases = ["stack install", "stack extra", "stack test-config"]
+            phases = [
+                "stack pre-install", "stack extra", "stack test-config",
+            ]  # fmt: skip
             ran = self.stack(*phases)
             self.scripts = good
             self.assert_stopped(ran, reason)
@@ -383,7 +431,7 @@ class FailuresTest(stack.StackCase):
 
     def test_build_that_says_nothing(self) -> None:
         self.scripts["trove-image-builder"] = ""
-        ran = self.stack("stack install", "stack extra")
+        ran = self.stack("stack pre-install", "stack extra")
         self.assert_stopped(ran, "the build did not say what it built")
 
 

@@ -25,15 +25,18 @@ UMASK = 0o022
 
 _STATUSES = common.statuses(0, 1, 2, 3, 130)
 
+_BUILD = (
+    "common", "arch", "system", "plan", "name", "lock", "place", "cache",
+    "age", "fresh", "force", "jobs", "all", "after", "verify",
+)  # fmt: skip
+
 #: the groups of options that each subcommand takes
 GROUPS = {
     "list": ("common", "long"),
     "show": ("common",),
-    "plan": ("common", "arch", "system", "plan", "name", "all"),
-    "build": (
-        "common", "arch", "system", "plan", "name", "lock", "place", "cache",
-        "age", "fresh", "force", "jobs", "all", "after", "verify",
-    ),
+    # the same command line, to be tried before it is built
+    "plan": _BUILD,
+    "build": _BUILD,
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "backup-container": ("common", "arch", "system", "place"),
     "inspect": ("common",),
@@ -56,7 +59,7 @@ _COMMANDS = {
         "show mariadb", "show mongodb --format json",
     ),
     "plan": (
-        "print what a build would do",
+        "print what a build with the same options would do",
         "plan mariadb", "plan mariadb:10.11 --guest debian-12 --format json",
     ),
     "build": (

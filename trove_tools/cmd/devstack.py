@@ -31,6 +31,11 @@ _COMMANDS = {
         "print what Trove's configuration says of datastores",
         "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
     ),
+    "validate": (
+        "check values that later phases take, without a cloud",
+        "validate --quota instances=30",
+        "validate --quota cores=60 -- --keep 3",
+    ),
     "images": (
         "print what to do with images that were built",
         "images built.json", "images built.json >steps",
@@ -54,8 +59,9 @@ _COMMANDS = {
 
 _GROUPS = {
     "settings": ("common", "settings"),
+    "validate": ("common", "quota"),
     "images": ("common",),
-    "prepare": ("common", "prepare", "cloud"),
+    "prepare": ("common", "prepare", "quota", "cloud"),
     "check": ("common", "cloud"),
     "tempest": ("common", "tempest", "cloud"),
 }
@@ -86,6 +92,13 @@ def parser() -> common.Parser:
                 metavar="FILE",
                 type=pathlib.Path,
                 help="what trove-image-builder build --format json printed",
+            )
+        elif name == "validate":
+            sub.add_argument(
+                "load_options",
+                metavar="OPTION",
+                nargs="*",
+                help="after --: an option for load-trove-image",
             )
         elif name != "prepare":
             sub.add_argument(
@@ -121,6 +134,20 @@ def _settings(
 
     choices = words.parse(flags.datastores, catalog)
     return _lines(words.settings(choices, volumes=settings.volumes))
+
+
+def _validate(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cmd import load
+    from trove_tools.devstack import quotas
+
+    quotas.parse(settings.quota)
+    load.parser().parse_args([*flags.load_options, "IMAGE"])
+    return errors.EXIT_OK
 
 
 def _images(
