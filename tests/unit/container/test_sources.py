@@ -9,7 +9,6 @@ from trove_tools.catalog import loader
 from trove_tools.container import lock
 from trove_tools.container import sources
 
-
 _KNOWN = ("mariadb", "mysql", "postgresql")
 
 
