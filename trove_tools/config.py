@@ -37,6 +37,12 @@ def _port(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
+def _interface(text: str) -> str:
+    # keystone's catalog once called them publicURL and so on, and many files
+    # with OS_INTERFACE still do
+    return text.removesuffix("URL")
+
+
 _TABLE: tuple[Topic | Option, ...] = (
     Topic("guest", "the guest system and the guest agent"),
     Option("guest", "system", "guest system, as `list --long` names them",
@@ -216,7 +222,7 @@ _TABLE: tuple[Topic | Option, ...] = (
            " failed there", options.boolean, False, everyday=True),
     Topic("loading", "what becomes of it in Glance and Trove"),
     Option("activate", "load",
-           "also make the version active and its datastore's default",
+           "also make the version active and the default",
            options.boolean, False, everyday=True),
     Option("visibility", "load",
            "who may use the image (a new one: private)",
@@ -270,7 +276,8 @@ _TABLE: tuple[Topic | Option, ...] = (
            "write a whole configuration of tempest's into this file, instead"
            " of printing Trove's part", options.path, metavar="FILE",
            everyday=True),
-    # openstacksdk reads the OS_* variables by itself
+    # cloud/region.py honours the further OS_* variables that the openstack
+    # command honours
     Topic("cloud", "which cloud, and as whom"),
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
            variables=("OS_CLOUD",), metavar="NAME", everyday=True),
@@ -278,28 +285,36 @@ _TABLE: tuple[Topic | Option, ...] = (
            "project that the images belong to; where there is none of the"
            " default's name, the user's own", default="service",
            metavar="NAME|ID"),
-    Option("os_region_name", "cloud", "region", metavar="NAME"),
+    Option("os_region_name", "cloud", "region",
+           variables=("OS_REGION_NAME",), metavar="NAME"),
     Option("os_interface", "cloud", "which endpoints are called",
+           _interface, variables=("OS_INTERFACE",),
            choices=("public", "internal", "admin")),
-    Option("os_auth_type", "cloud", "how to log in", metavar="TYPE"),
-    Option("os_auth_url", "cloud", "address of keystone", metavar="URL"),
-    Option("os_username", "cloud", "user", metavar="NAME"),
+    Option("os_auth_type", "cloud", "how to log in",
+           variables=("OS_AUTH_TYPE",), metavar="TYPE"),
+    Option("os_auth_url", "cloud", "address of keystone",
+           variables=("OS_AUTH_URL",), metavar="URL"),
+    Option("os_username", "cloud", "user", variables=("OS_USERNAME",),
+           metavar="NAME"),
     Option("os_password", "cloud",
            "its password; better kept in clouds.yaml or OS_PASSWORD, as"
-           " every user of this host sees command lines"),
+           " every user of this host sees command lines",
+           variables=("OS_PASSWORD",)),
     Option("os_user_domain_name", "cloud", "the user's domain",
-           metavar="NAME"),
-    Option("os_project_name", "cloud", "project", metavar="NAME"),
-    Option("os_project_id", "cloud", "project, by its id", metavar="ID"),
+           variables=("OS_USER_DOMAIN_NAME",), metavar="NAME"),
+    Option("os_project_name", "cloud", "project",
+           variables=("OS_PROJECT_NAME",), metavar="NAME"),
+    Option("os_project_id", "cloud", "project, by its id",
+           variables=("OS_PROJECT_ID",), metavar="ID"),
     Option("os_project_domain_name", "cloud", "the project's domain",
-           metavar="NAME"),
+           variables=("OS_PROJECT_DOMAIN_NAME",), metavar="NAME"),
     Option("os_cacert", "cloud",
            "certificates of the authorities to trust", options.path,
-           metavar="FILE"),
+           variables=("OS_CACERT",), metavar="FILE"),
     Option("os_cert", "cloud", "the user's own certificate", options.path,
-           metavar="FILE"),
+           variables=("OS_CERT",), metavar="FILE"),
     Option("os_key", "cloud", "its private key", options.path,
-           metavar="FILE"),
+           variables=("OS_KEY",), metavar="FILE"),
     Option("insecure", "cloud", "do not check the servers' certificates",
            options.boolean, False),
     Topic("common", "what every command takes"),

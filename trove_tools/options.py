@@ -211,10 +211,20 @@ def _flag_type(
 
 
 class Settings:
-    """The value of every option that a command takes, as attributes."""
+    """The value of every option that a command takes, as attributes.
 
-    def __init__(self, values: collections.abc.Mapping[str, typing.Any]):
+    :param values: by the option's name.
+    :param origins: the flag, variable or file that gave a value, by the
+        option's name; nothing for a default.
+    """
+
+    def __init__(
+        self,
+        values: collections.abc.Mapping[str, typing.Any],
+        origins: collections.abc.Mapping[str, str] | None = None,
+    ) -> None:
         self._values = dict(values)
+        self._origins = dict(origins or {})
 
     def __getattr__(self, name: str) -> typing.Any:
         try:
@@ -224,7 +234,15 @@ class Settings:
 
     def replaced(self, **values: typing.Any) -> "Settings":
         """Return a copy in which some options have other values."""
-        return Settings({**self.as_dict(), **values})
+        return Settings({**self.as_dict(), **values}, self._origins)
+
+    def origin(self, name: str) -> str | None:
+        """Return the flag, variable or file that gave an option its value.
+
+        :param name: the option's name.
+        :returns: nothing where the value is the default.
+        """
+        return self._origins.get(name)
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return all names and values."""
@@ -279,24 +297,30 @@ def resolve(
     environ = os.environ if environ is None else environ
     from_files = _read_files(known or declared, files) if files else {}
     values = {}
+    origins = {}
     for option in declared:
-        if option.name in vars(flags):
-            values[option.name] = getattr(flags, option.name)
+        name = option.name
+        if name in vars(flags):
+            values[name], origins[name] = getattr(flags, name), option.flag
             continue
         for variable in option.environment:
             if environ.get(variable):
-                values[option.name] = option.read(
+                values[name] = option.read(
                     environ[variable], f"environment variable {variable}"
                 )
+                origins[name] = variable
                 break
         else:
-            values[option.name] = from_files.get(
-                option.name,
-                list(option.default or [])
-                if option.many
-                else option.default,
-            )
-    return Settings(values)
+            if name in from_files:
+                values[name] = from_files[name]
+                origins[name] = f"{name} in {', '.join(map(str, files))}"
+            else:
+                values[name] = (
+                    list(option.default or [])
+                    if option.many
+                    else option.default
+                )
+    return Settings(values, origins)
 
 
 def _read_files(

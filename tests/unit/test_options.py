@@ -35,6 +35,16 @@ class ResolveTest(base.TestCase):
             DECLARED, parser.parse_args(words), environ, files
         )
 
+    def test_origin(self) -> None:
+        found = self.resolve("--size", "3", file="[DEFAULT]\nelement = a",
+                             LOUD="yes")  # fmt: skip
+        self.assertEqual("--size", found.origin("size"))
+        self.assertEqual("LOUD", found.origin("loud"))
+        self.assertIn("x.conf", found.origin("element") or "")
+        self.assertIsNone(found.origin("colour"))
+        changed = found.replaced(colour="blue")
+        self.assertEqual("--size", changed.origin("size"))
+
     def test_default(self) -> None:
         found = self.resolve()
         self.assertEqual(

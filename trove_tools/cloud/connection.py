@@ -34,7 +34,7 @@ SERVICE_PROJECT = "service"
 #: Services that are only asked, and only where the cloud has them.
 _FURTHER = {"compute": "Nova", "block-storage": "Cinder"}
 
-_LIBRARIES = ("keystoneauth", "openstack", "urllib3")
+_LIBRARIES = ("keystoneauth", "openstack", "osc_lib", "urllib3")
 
 _IDENTITY = failures.Peer("keystone", "identity", "")
 
@@ -236,6 +236,7 @@ def log_in(
     auth_url = str(chosen.config.get("auth", {}).get("auth_url", ""))
     identity = dataclasses.replace(_IDENTITY, url=auth_url)
     with failures.explained(identity):
+        region.session(chosen)
         cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:

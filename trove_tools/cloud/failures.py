@@ -12,12 +12,17 @@ import contextlib
 import dataclasses
 import socket
 import typing
+import urllib.parse
 
 from trove_tools import errors
+from trove_tools.cloud import proxies
 
 #: Answers of a service, or of a proxy before it, that the same request may
 #: not get a moment later.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
+
+#: What a proxy answers that wants a user and a password.
+_PROXY_LOGIN = 407
 
 
 class Refused(errors.CloudError):
@@ -88,12 +93,18 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     from openstack import exceptions as sdk
     import requests
 
-    name = f"{peer.title} at {peer.url}"
+    name = f"{peer.title} at {proxies.without_credentials(peer.url)}"
     try:
         yield
     except ksa.HTTPClientError as exc:
         if exc.http_status in _PASSING:
             raise _failing(name, peer, exc) from exc
+        proxy = _answering(peer, exc.response)
+        if proxy is not None:
+            raise errors.CloudError(
+                f"{name} cannot be reached: {proxy} answered {_text(exc)}",
+                hint=_through(proxy, peer),
+            ) from exc
         # our own calls return their errors: what raises one is the login
         raise errors.CloudError(
             f"keystone refused the login: {_text(exc)}",
@@ -106,12 +117,14 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
             hint="give the certificate of the authority that signed it:"
             " --os-cacert FILE",
         ) from exc
-    except (ksa.DiscoveryFailure, sdk.ServiceDiscoveryException) as exc:
-        raise _silent(name, peer, exc) from exc
-    except (ksa.ConnectionError, requests.ConnectionError) as exc:
-        raise _silent(name, peer, exc) from exc
-    except requests.Timeout as exc:
-        raise _silent(name, peer, exc) from exc
+    except (
+        ksa.DiscoveryFailure,
+        sdk.ServiceDiscoveryException,
+        ksa.ConnectionError,
+        requests.ConnectionError,
+        requests.Timeout,
+    ) as exc:
+        raise _unreachable(name, peer, exc) from exc
     except ksa.HttpError as exc:
         raise _failing(name, peer, exc) from exc
     except (ValueError, KeyError, ksa.InvalidResponse) as exc:
@@ -153,9 +166,11 @@ def check(response: typing.Any, peer: Peer, doing: str) -> None:
     except sdk.SDKException as exc:
         status = response.status_code
         details = " ".join(str(getattr(exc, "details", "")).split())
+        proxy = _answering(peer, response)
+        who = peer.title if proxy is None else f"{peer.title}, or {proxy},"
         raise Refused(
-            f"{doing}: {peer.title} answered {status}: {details}",
-            _hint(status, peer),
+            f"{doing}: {who} answered {status}: {details}",
+            _hint(status, peer) if proxy is None else _through(proxy, peer),
             status,
         ) from exc
 
@@ -191,26 +206,79 @@ def _hint(status: int, peer: Peer) -> str:
 
 
 def _failing(name: str, peer: Peer, exc: typing.Any) -> Refused:
+    proxy = _answering(peer, exc.response)
+    through = "" if proxy is None else f", through {proxy}"
     return Refused(
-        f"{name} failed: {_text(exc)}",
-        f"the log of {peer.title} says more",
+        f"{name} failed{through}: {_text(exc)}",
+        _through(proxy, peer)
+        if proxy is not None
+        else f"the log of {peer.title} says more",
         exc.http_status,
     )
 
 
-def _silent(name: str, peer: Peer, exc: BaseException) -> Silent:
+def _unreachable(
+    name: str, peer: Peer, exc: BaseException
+) -> errors.TroveToolsError:
+    causes = list(_causes(exc))
+    proxy = proxies.used_for(peer.url)
+    if proxy is None:
+        through = ""
+        hint = f"is {peer.title} running, and is this the right address?"
+    elif any("SOCKS support" in str(cause) for cause in causes):
+        return errors.MissingToolError(
+            f"{name} cannot be reached through {proxy}: a SOCKS proxy needs"
+            " the Python package PySocks",
+            hint="install it: pip install PySocks, or the package"
+            f" python3-socks; or unset {proxy.variable}",
+        )
+    else:
+        through = f" through {proxy}"
+        hint = _through(proxy, peer)
     return Silent(
-        f"{name} cannot be reached: {_reason(exc)}",
-        hint=f"is {peer.title} running, and is this the right address?",
-        absent=any(
-            isinstance(cause, ConnectionRefusedError | socket.gaierror)
-            for cause in _causes(exc)
-        ),
+        f"{name} cannot be reached{through}: {_reason(exc)}",
+        hint=hint,
+        absent=any(isinstance(cause, _lasting()) for cause in causes),
+    )
+
+
+def _lasting() -> tuple[type[BaseException], ...]:
+    """Return what says that an address is wrong, as it seems."""
+    from requests import exceptions
+
+    return (
+        ConnectionRefusedError,
+        socket.gaierror,
+        exceptions.InvalidSchema,
+        exceptions.InvalidURL,
+    )
+
+
+def _answering(peer: Peer, response: typing.Any) -> proxies.Proxy | None:
+    """Return the proxy that an error may come from.
+
+    :param response: the answer, of requests; nothing where it is unknown.
+    """
+    kind = getattr(response, "headers", {}).get("Content-Type", "")
+    status = getattr(response, "status_code", None)
+    # services of OpenStack answer in JSON, proxies in HTML; and only a proxy
+    # wants a login of its own
+    if "json" in kind and status != _PROXY_LOGIN:
+        return None
+    return proxies.used_for(peer.url)
+
+
+def _through(proxy: proxies.Proxy, peer: Peer) -> str:
+    host = urllib.parse.urlsplit(peer.url).hostname
+    return (
+        f"is {proxy.address} the right proxy, and does it let this host in?"
+        f" Correct {proxy.variable}; to reach {peer.title} without it, add"
+        f" {host} to no_proxy"
     )
 
 
 def _text(exc: BaseException) -> str:
-    return " ".join(str(exc).split())
+    return proxies.without_credentials(" ".join(str(exc).split()))
 
 
 def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:
@@ -228,9 +296,18 @@ def _reason(exc: BaseException) -> str:
     """
     import requests
 
+    malformed = (
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+    )
     for cause in _causes(exc):
+        if isinstance(cause, malformed):
+            return _text(cause)
         if isinstance(cause, TimeoutError | requests.Timeout):
             return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
+        # what http.client says of a proxy that opens no tunnel
+        if type(cause) is OSError:
+            return _text(cause)
     return _text(exc)

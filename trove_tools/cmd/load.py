@@ -100,7 +100,7 @@ COMMAND = clouds.Command(
     " datastores in Trove.",
     examples=_EXAMPLES,
     statuses=common.statuses(
-        0, 1, 2, 4, 130, failed="the image is not usable"
+        0, 1, 2, 3, 4, 130, failed="the image is not usable"
     ),
     notes=_NOTES,
     groups=("arch", "datastore", "load"),

@@ -159,17 +159,6 @@ class ConnectTest(base.TestCase):
         error = self.refused()
         self.assertIn(f"Glance at {fakes.GLANCE}", error.message)
 
-    def test_certificates(self) -> None:
-        ca = str(self.temp_dir() / "ca.pem")
-        for given, verify, cert in (
-            ({}, True, None),
-            ({"insecure": True}, False, None),
-            ({"os_cacert": ca}, ca, None),
-            ({"os_cert": "c", "os_key": "k"}, True, ("c", "k")),
-        ):
-            session = self.connect(**given).images.adapter.session
-            self.assertEqual((verify, cert), (session.verify, session.cert))
-
     def test_interface(self) -> None:
         error = self.refused(os_interface="internal")
         self.assertIn("no endpoint of Trove", error.message)
