@@ -135,7 +135,7 @@ class Option:
         if self.choices and value not in self.choices:
             raise errors.UsageError(
                 f"{where}: {text!r} is not a value of {self.flag}",
-                hint=f"wanted: one of {', '.join(self.choices)}",
+                hint=errors.nearest(text, self.choices, "values"),
             )
         return value
 
@@ -200,12 +200,7 @@ def _flag_type(
     option: Option,
 ) -> collections.abc.Callable[[str], typing.Any]:
     def convert(text: str) -> typing.Any:
-        try:
-            return option._read_one(text, "command line")
-        except errors.UsageError as exc:
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: {exc.hint}"
-            ) from exc
+        return option._read_one(text, "command line")
 
     return convert
 

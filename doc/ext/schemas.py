@@ -42,6 +42,27 @@ class _Schema:
         self.schema = schema
         #: objects that still have to be described, by their place
         self.rest: list[tuple[str, Node]] = []
+        #: by object and property, where alone the property is required
+        self.where: dict[tuple[str, str], list[str]] = {}
+        self._find_conditions(schema)
+
+    def _find_conditions(self, node: typing.Any, place: str = "") -> None:
+        """Note what ``allOf`` requires of an object in some places only."""
+        if isinstance(node, list):
+            for each in node:
+                self._find_conditions(each, place)
+        if not isinstance(node, collections.abc.Mapping):
+            return
+        parts = node.get("allOf", ())
+        names = [
+            each["$ref"].rsplit("/", 1)[-1] for each in parts if "$ref" in each
+        ]
+        for each in parts:
+            for wanted in each.get("required", ()):
+                for name in names:
+                    self.where.setdefault((name, wanted), []).append(place)
+        for name, each in node.items():
+            self._find_conditions(each, name)
 
     def lines(self) -> rst.Lines:
         top = self.schema
@@ -56,7 +77,7 @@ class _Schema:
             lines += [f".. _{self._label(name)}:", *rst.heading(name, "-")]
             if said := node.get("description"):
                 lines += rst.block(f"{said[:1].upper()}{said[1:]}.")
-            lines += self._table(node)
+            lines += self._table(node, name)
         return lines
 
     def _label(self, place: str) -> str:
@@ -67,6 +88,9 @@ class _Schema:
         rows = [["property", "value", "meaning"]]
         for name, value in node["properties"].items():
             need = "" if name in required else " (optional)"
+            if where := self.where.get((place, name)):
+                named = " and ".join(f"``{each}``" for each in where)
+                need = f" (required in {named}, else optional)"
             rows.append(
                 [
                     f"``{name}``{need}",

@@ -274,7 +274,7 @@ class RefusedTest(clouds.TestCase):
 
     def test_no_file(self) -> None:
         self.unreachable()
-        self.refused(self.files / "x.qcow2", 2, "there is no file")
+        self.refused(self.files / "x.qcow2", 2, "no such file")
 
     def test_no_image(self) -> None:
         self.unreachable()

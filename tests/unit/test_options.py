@@ -87,7 +87,7 @@ class ResolveTest(base.TestCase):
             errors.UsageError, self.resolve, file="[DEFAULT]\ncolour = pink\n"
         )
         self.assertIn("x.conf, line 2, colour: 'pink'", error.message)
-        self.assertEqual("wanted: one of red, blue", error.hint)
+        self.assertEqual("known values: blue, red", error.hint)
 
     def test_empty_variable_is_none(self) -> None:
         self.assertEqual(4, self.resolve(TROVE_TOOLS_SIZE="").size)

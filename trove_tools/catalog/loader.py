@@ -8,7 +8,7 @@ import typing
 
 import yaml
 
-from trove_tools import errors
+from trove_tools import paths
 from trove_tools.catalog import approved
 from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
@@ -38,11 +38,11 @@ def load(
     runtimes = _read(directory / "runtimes.yaml", "runtimes", found)
     entries = {}
     for place in (directory / "datastores", *further):
-        if not place.is_dir():
-            raise errors.UsageError(
-                f"catalog directory {place} does not exist",
-                hint="correct --catalog or TROVE_TOOLS_CATALOG",
-            )
+        paths.require_directory(
+            place,
+            "catalog directory",
+            "correct --catalog or TROVE_TOOLS_CATALOG",
+        )
         for file in sorted(place.glob("*.yaml")):
             entry = _read(file, "datastore", found)
             if entry is not None:

@@ -73,7 +73,7 @@ class Activation:
         :param to_image: the id of the image to return to.
         :returns: what is there now.
         :raises UsageError: there is no such datastore, version or image.
-        :raises CloudError: there is no image to return to.
+        :raises ImageError: there is no image to return to.
         """
         registered = self._versions.all()
         record = self._choose(registered, datastore, version)
@@ -161,7 +161,7 @@ class Activation:
             return mine[version]
         chosen = trove.newest(list(mine.values()))
         if len(mine) > 1:
-            others = sorted(set(mine) - {chosen["name"]})
+            others = errors.in_order(set(mine) - {chosen["name"]})
             self._screen.say(
                 f"taking {trove.describe(chosen)}, the newest of the"
                 f" registered versions (others: {', '.join(others)})"
@@ -196,11 +196,11 @@ def _previous(
 ) -> glance.Record:
     """Return the image that a version had before the current one.
 
-    :raises CloudError: there is none.
+    :raises ImageError: there is none.
     """
     image = history.previous(ours, name, current)
     if image is None:
-        raise errors.CloudError(
+        raise errors.ImageError(
             f"there is no older image of {name} to return to",
             hint="load-trove-image makes an image that it is given the"
             " current one, however old it is",

@@ -13,6 +13,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools import paths
 from trove_tools.cloud import qcow2
 
 _SECTOR = 512
@@ -60,30 +61,20 @@ def inspect(path: pathlib.Path) -> ImageFile:
     :raises UsageError: there is no such file, or it cannot be read.
     :raises ImageError: it is no image that can be loaded, or not whole.
     """
-    try:
-        with open(path, "rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(0)
-            if stream.read(len(qcow2.MAGIC)) == qcow2.MAGIC:
-                disk = qcow2.read(stream, path, size)
-                return ImageFile(path, "qcow2", size, disk)
-            _check_raw(stream, path, size)
-            return ImageFile(path, "raw", size, size)
-    except IsADirectoryError as exc:
-        raise errors.UsageError(
-            f"{path} is a directory, not an image",
-            hint="name the image file, such as NAME.qcow2",
-        ) from exc
-    except FileNotFoundError as exc:
-        raise errors.UsageError(
-            f"there is no file {path}",
-            hint="correct the path, or build the image first:"
-            " trove-image-builder build DATASTORE",
-        ) from exc
-    except OSError as exc:
-        raise errors.UsageError(
-            f"{path} cannot be read: {exc.strerror}"
-        ) from exc
+    paths.require_file(
+        path,
+        "image",
+        "correct the path, or build the image first: trove-image-builder"
+        " build DATASTORE",
+    )
+    with open(path, "rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        if stream.read(len(qcow2.MAGIC)) == qcow2.MAGIC:
+            disk = qcow2.read(stream, path, size)
+            return ImageFile(path, "qcow2", size, disk)
+        _check_raw(stream, path, size)
+        return ImageFile(path, "raw", size, size)
 
 
 def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:

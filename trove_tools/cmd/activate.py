@@ -101,7 +101,9 @@ COMMAND = clouds.Command(
     description="Make a registered datastore version active and its"
     " datastore's default, if there is an image to start it from.",
     examples=_EXAMPLES,
-    statuses=common.statuses(0, 2, 3, 4, 130),
+    statuses=common.statuses(
+        0, 1, 2, 3, 4, 130, failed="there is no older image to return to"
+    ),
     notes=_NOTES,
     groups=("activate",),
     arguments=_arguments,

@@ -7,6 +7,7 @@ import tempfile
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.container import backup
 from trove_tools.image import host
@@ -29,14 +30,11 @@ def make(
     version = datastore.version(version or None).version
     how = backup.recipe(datastore, version)
     guest = _guest(settings.guest, datastore, version, catalog)
-    host.require_tools("packages")
-    host.require_root()
     output: pathlib.Path = settings.output_dir
-    if not output.is_dir():
-        raise errors.UsageError(
-            f"--output-dir {output}: there is no such directory",
-            hint="make it first",
-        )
+    paths.require_writable(output, "--output-dir")
+    host.require_tools("packages")
+    host.require_root("making a container of packages")
+    paths.make_directory(output, "--output-dir")
     mirror = mirrors.of_host(guest.distribution)
     image = f"db-backup-{datastore.name}:{version}"
     file = output / f"trove-backup-{datastore.name}-{version}.tar"

@@ -119,6 +119,16 @@ class Parser(argparse.ArgumentParser):
                 )
         return known, rest
 
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        """Refuse a word that is none of an argument's choices."""
+        if action.choices is None or value in action.choices:
+            return
+        what = "command" if action.dest == "command" else action.dest
+        raise errors.UsageError(
+            f"{self.prog}: unknown {what} {value!r}",
+            hint=errors.nearest(value, action.choices, f"{what}s"),
+        )
+
     def error(self, message: str) -> typing.NoReturn:
         raise errors.UsageError(
             f"{self.prog}: {message}", hint=f"see {self.prog} --help"

@@ -13,6 +13,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import paths
 from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
@@ -158,13 +159,13 @@ def _images(
 ) -> int:
     from trove_tools.devstack import built
 
+    hint = "give it what trove-image-builder build --format json printed"
+    paths.require_file(flags.built, "file", hint)
     try:
         results = json.loads(flags.built.read_text())
-    except (OSError, ValueError) as exc:
+    except ValueError as exc:
         raise errors.UsageError(
-            f"{flags.built}: {exc}",
-            hint="give it what trove-image-builder build --format json"
-            " printed",
+            f"file {flags.built} is not JSON: {exc}", hint=hint
         ) from exc
     return _lines(built.steps(results))
 

@@ -8,6 +8,7 @@ from trove_tools import console
 from trove_tools import described
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.inspection import contents
@@ -16,6 +17,7 @@ from trove_tools.inspection import inspect as _inspect
 from trove_tools.inspection import served
 
 _LARGEST = 10
+_READING = "reading the files in an image"
 
 
 def inspect(
@@ -30,9 +32,11 @@ def inspect(
     image, which a key may let in.
 
     :returns: the command's exit status.
+    :raises UsageError: there is no such file.
     :raises ImageError: something is in it that must not be.
     """
-    host.require_root()
+    _require_files(image)
+    host.require_root(_READING)
     known = manifest.read(image)
     found = _inspect.inspect(image, dev=known is not None and known.dev)
     rows = [each._asdict() for each in found.findings]
@@ -145,7 +149,8 @@ def diff(
     """Tell how the contents of two images differ.
 
     :returns: the command's exit status.
-    :raises ImageError: one of them cannot be read.
+    :raises UsageError: there is no such file.
+    :raises ImageError: one of them is no image.
     """
     _require_files(old, new)
     told = [described.read(image) for image in (old, new)]
@@ -163,7 +168,7 @@ def diff(
             f"no manifest and bill of materials speak of"
             f" {' and '.join(absent)}: looking into the images themselves"
         )
-        host.require_root()
+        host.require_root(_READING)
         left = _inspect.inspect(old).contents
         right = _inspect.inspect(new).contents
     else:
@@ -184,10 +189,11 @@ def diff_files(
     """Tell which files of two images differ, each of them looked at.
 
     :returns: the command's exit status.
-    :raises ImageError: one of them cannot be read.
+    :raises UsageError: there is no such file.
+    :raises ImageError: one of them is no image.
     """
     _require_files(old, new)
-    host.require_root()
+    host.require_root(_READING)
     screen.say("comparing every file of the two images")
     found = _diff.every_file(
         _inspect.every_file(old), _inspect.every_file(new)
@@ -197,12 +203,11 @@ def diff_files(
 
 
 def _require_files(*images: pathlib.Path) -> None:
+    """Make sure that images are there, before anything else is wrong."""
     for image in images:
-        if not image.is_file():
-            raise errors.ImageError(
-                f"image {image} cannot be read: there is no such file",
-                hint="give the paths of two image files",
-            )
+        paths.require_file(
+            image, "image", "give the path of an image file", by_root=True
+        )
 
 
 def _print(

@@ -62,6 +62,9 @@ def examine(
     known = manifest.read(image)
     disks.require_file(image, known)
     level = levels.choose(known, settings.level, settings.tier)
+    if known is None and datastore is None and level != levels.BOOT:
+        # before asking what it is for: is it an image?
+        disks.inspect(image)
     questions: Questions = {}
     if level == levels.AGENT:
         questions = {

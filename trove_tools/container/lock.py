@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from trove_tools import errors
+from trove_tools import paths
 
 VERSION = 1
 
@@ -13,14 +14,15 @@ VERSION = 1
 def read(file: pathlib.Path) -> dict[str, str]:
     """Return the digests of a lock file, by reference.
 
-    :raises UsageError: it is none.
+    :raises UsageError: it cannot be read, or is none.
     """
+    paths.require_file(file, "--locked", "write one with --lock")
     try:
         data = json.loads(file.read_text())
         if data["lock_version"] != VERSION:
             raise ValueError(f"lock_version {data['lock_version']}")
         return dict(data["containers"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise errors.UsageError(
             f"--locked {file}: this is no lock file: {exc}",
             hint="write one with --lock",

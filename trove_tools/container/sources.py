@@ -13,6 +13,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.container import recipes
 
@@ -153,13 +154,13 @@ def make(
         )
     place = pathlib.Path(path).expanduser()
     content = place / "index.json" if kind == "oci" else place
-    if not content.is_file():
-        raise errors.UsageError(
-            f"--container-source {kind}:{path}: there is no {content}",
-            hint="name an OCI layout, a directory with index.json"
-            if kind == "oci"
-            else "name an archive, as `docker save` writes it",
-        )
+    paths.require_file(
+        content,
+        f"--container-source {kind}:{path}: file",
+        "name an OCI layout, a directory with index.json"
+        if kind == "oci"
+        else "name an archive, as `docker save` writes it",
+    )
     return Container(
         **common,
         path=str(place.resolve()),

@@ -72,7 +72,7 @@ def _version(
     return checked.Finding(
         f"{choice} can be used",
         choice.version in versions,
-        f"versions: {', '.join(sorted(versions)) or 'none'}",
+        f"versions: {', '.join(errors.in_order(versions)) or 'none'}",
         f"activate-trove-image {choice}",
     )
 

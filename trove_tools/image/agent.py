@@ -13,6 +13,7 @@ import re
 
 from trove_tools import credentials
 from trove_tools import errors
+from trove_tools import paths
 from trove_tools import process
 from trove_tools.catalog import model
 from trove_tools.image import elements
@@ -125,11 +126,7 @@ def _constraints(text: str | None) -> dict[str, str]:
     if not text or "://" in text:
         return {"constraints": text or ""}
     file = pathlib.Path(text).expanduser()
-    if not file.is_file():
-        raise errors.UsageError(
-            f"--constraints {text}: there is no such file",
-            hint="name a file, or a URL",
-        )
+    paths.require_file(file, "--constraints", "name a file, or a URL")
     return {
         "constraints": str(file.resolve()),
         "constraints_digest": hashlib.sha256(file.read_bytes()).hexdigest(),

@@ -11,6 +11,7 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
 from trove_tools import process
 from trove_tools import sbom
 from trove_tools.image import cache as _cache
@@ -162,7 +163,11 @@ def require(
 
     :returns: the layers that are not in the cache.
     :raises MissingToolError: the host lacks something.
+    :raises UsageError: a directory cannot be written to.
     """
+    paths.require_writable(output, "--output-dir")
+    if work is not None:
+        paths.require_writable(work, "--work-dir")
     missing = stack.missing(plan.layers, cache)
     host.require_tools("build")
     host.require_arch(plan.guest["arch"])

@@ -10,6 +10,7 @@ import binascii
 import pathlib
 
 from trove_tools import errors
+from trove_tools import paths
 
 #: As OpenSSH names them.
 _KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256",
@@ -26,15 +27,13 @@ def read(file: pathlib.Path) -> str:
 
     :raises UsageError: the file holds anything but one public key.
     """
-    try:
-        with open(file, "rb") as stream:
-            text = stream.read(_LARGEST).decode(errors="replace").strip()
-    except OSError as exc:
-        raise errors.UsageError(
-            f"--dev {file}: it cannot be read: {exc.strerror}",
-            hint="name the file of your public key, such as"
-            " ~/.ssh/id_ed25519.pub",
-        ) from exc
+    paths.require_file(
+        file,
+        "--dev",
+        "name the file of your public key, such as ~/.ssh/id_ed25519.pub",
+    )
+    with open(file, "rb") as stream:
+        text = stream.read(_LARGEST).decode(errors="replace").strip()
     if "PRIVATE KEY" in text:
         raise errors.UsageError(
             f"--dev {file}: this is a private key, which has no business in"

@@ -7,7 +7,7 @@ import hashlib
 import pathlib
 import re
 
-from trove_tools import errors
+from trove_tools import paths
 
 #: Inside the package, so that a wheel and an editable install both have it.
 DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
@@ -62,11 +62,11 @@ def path(further: str | None = None) -> tuple[str, ...]:
     """
     named = [part for part in (further or "").split(":") if part]
     for directory in named:
-        if not pathlib.Path(directory).is_dir():
-            raise errors.UsageError(
-                f"--elements-path: there is no directory {directory}",
-                hint="correct --elements-path or ELEMENTS_PATH",
-            )
+        paths.require_directory(
+            pathlib.Path(directory),
+            "--elements-path",
+            "correct --elements-path or ELEMENTS_PATH",
+        )
     resolved = [str(pathlib.Path(part).resolve()) for part in named]
     return (*resolved, str(DIRECTORY))
 

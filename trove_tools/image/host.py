@@ -8,6 +8,7 @@ import shutil
 from trove_tools import checked
 from trove_tools import errors
 from trove_tools import hosttools
+from trove_tools import paths
 from trove_tools import process
 
 _GIB = 1024**3
@@ -102,14 +103,15 @@ def require_arch(arch: str) -> None:
         )
 
 
-def require_root() -> None:
+def require_root(purpose: str = "building") -> None:
     """Make sure that root's rights can be had without a question.
 
+    :param purpose: what they are needed for.
     :raises MissingToolError: they cannot.
     """
     if not may_be_root():
         raise errors.MissingToolError(
-            "building needs root: this user is not root, and sudo asks for"
+            f"{purpose} needs root: this user is not root, and sudo asks for"
             " a password",
             hint="run as root, or allow this user passwordless sudo",
         )
@@ -137,7 +139,7 @@ def space(
         (work or output, WORK_SPACE),
         (cache, CACHE_SPACE),
     ):
-        place = _existing(directory)
+        place = paths.existing(directory)
         device = place.stat().st_dev
         first, total = wanted.get(device, (place, 0))
         wanted[device] = (first, total + size)
@@ -169,13 +171,6 @@ def require_space(
                 f"too little {finding.check}: {finding.found}",
                 hint=finding.remedy,
             )
-
-
-def _existing(directory: pathlib.Path) -> pathlib.Path:
-    directory = directory.absolute()
-    while not directory.exists():
-        directory = directory.parent
-    return directory
 
 
 def tools(arch: str = "amd64") -> list[checked.Finding]:

@@ -18,6 +18,7 @@ import tempfile
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
 from trove_tools.image import leftovers
 
 # of directories made for --work-dir
@@ -126,7 +127,7 @@ def open_workspace(
     :raises UsageError: a directory cannot be used.
     :raises BuildError: another build of this image runs.
     """
-    output = _usable(output, "--output-dir")
+    output = paths.make_directory(output, "--output-dir")
     name = manifest.sidecar(pathlib.Path(file)).stem
     directory = output / f".{name}.partial"
     link = _enter(register, directory)
@@ -159,7 +160,8 @@ def open_workspace(
         else:
             # the link leads the next build there if this one is killed
             place = tempfile.mkdtemp(
-                prefix=_PREFIX, dir=_usable(work_dir, "--work-dir")
+                prefix=_PREFIX,
+                dir=paths.make_directory(work_dir, "--work-dir"),
             )
             space.work.symlink_to(place)
         if " " in str(space.work.resolve()):
@@ -211,17 +213,3 @@ def _same(descriptor: int, directory: pathlib.Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), directory.stat())
     except FileNotFoundError:
         return False
-
-
-def _usable(directory: pathlib.Path, flag: str) -> pathlib.Path:
-    directory = directory.absolute()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as exc:
-        raise errors.UsageError(
-            f"cannot write to {directory}: {exc.strerror}",
-            hint=f"give {flag} a directory that you may write to",
-        ) from exc
-    return directory.resolve()

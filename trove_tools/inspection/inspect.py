@@ -14,6 +14,7 @@ import sys
 import typing
 
 from trove_tools import errors
+from trove_tools import paths
 from trove_tools import process
 from trove_tools.inspection import contents
 from trove_tools.inspection import files
@@ -83,11 +84,7 @@ def every_file(image: pathlib.Path) -> dict[str, files.File]:
 def _root_of(
     image: pathlib.Path,
 ) -> contextlib.AbstractContextManager[pathlib.Path]:
-    if not image.is_file():
-        raise errors.ImageError(
-            f"image {image} cannot be read: there is no such file",
-            hint="give the path of an image file",
-        )
+    paths.require_file(image, "image", "give the path of an image file")
     return mounted.root_of(image)
 
 

@@ -138,7 +138,9 @@ def _choose(
     ]
     chosen = apt.newest(right)
     if chosen is None:
-        there = sorted({e.version for e in packages if e.name == server})
+        there = errors.in_order(
+            {e.version for e in packages if e.name == server}
+        )
         raise errors.BuildError(
             f"{native.repository.base} has no {server} {native.version} for"
             f" {native.arch}, but {', '.join(there) or 'none at all'}",

@@ -12,6 +12,7 @@ from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 from trove_tools.native import assigned
@@ -286,11 +287,11 @@ def _repository(
     key = said.keys.get(name, known.key)
     if not fetch.is_url(key):
         place = pathlib.Path(key).expanduser()
-        if not place.is_file():
-            raise errors.UsageError(
-                f"--repository-key {name}={key}: there is no such file",
-                hint="name the vendor's public key, as a file or a URL",
-            )
+        paths.require_file(
+            place,
+            f"--repository-key {name}: file",
+            "name the vendor's public key, as a file or a URL",
+        )
         key = str(place.resolve())
     fingerprint = said.fingerprints.get(name)
     return Repository(
@@ -339,11 +340,7 @@ def _file(
             )
         return File(location, digest, archive=archive)
     place = pathlib.Path(location).expanduser()
-    if not place.is_file():
-        raise errors.UsageError(
-            f"--package {location}: there is no such file",
-            hint=f"get it from {wanted.source}",
-        )
+    paths.require_file(place, "--package", f"get it from {wanted.source}")
     found = manifest.digests(place, ("sha256",))["sha256"]
     require_digest(location, found, digest)
     package = packagefile.require(

@@ -13,6 +13,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
 from trove_tools import process
 
 TOOL = "qemu-img"
@@ -75,16 +76,11 @@ def inspect(
 def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:
     """Make sure that there is a file of the size its manifest says.
 
-    :raises ImageError: it is absent, empty, or of another size.
+    :raises UsageError: there is no such file, or it cannot be read.
+    :raises ImageError: it is empty, or of another size.
     """
-    try:
-        with open(image, "rb"):
-            size = image.stat().st_size
-    except OSError as exc:
-        raise errors.ImageError(
-            f"image {image} cannot be read: {exc.strerror}",
-            hint="give the path of an image file",
-        ) from exc
+    paths.require_file(image, "image", "give the path of an image file")
+    size = image.stat().st_size
     if size == 0:
         raise errors.ImageError(f"image {image} is empty", hint=_AGAIN)
     if known and size != known.image["size"]:

@@ -17,6 +17,9 @@ from trove_tools.verify.agent import rungs
 BOOT, DATASTORE, AGENT = "boot", "datastore", "agent"
 LEVELS = (BOOT, DATASTORE, AGENT)
 
+#: What to do about an image that the agent cannot prove.
+_WITHOUT_AGENT = "boot it: --tier vm --level datastore"
+
 #: The runtime whose datastores Trove's agent starts.
 _RUNTIME = "container"
 
@@ -42,12 +45,14 @@ def choose(
         raise errors.UsageError(
             "Trove's guest agent runs datastores in containers; those of"
             " this image are installed in its system",
-            hint="use --level datastore, or build with --runtime container",
+            hint=_WITHOUT_AGENT,
         )
     if tier == "namespace" and asked != AGENT:
         raise errors.UsageError(
             f"--tier namespace does not boot: there is no level {asked}",
-            hint="use --level agent, or --tier vm",
+            hint=_WITHOUT_AGENT
+            if native
+            else "use --level agent, or --tier vm",
         )
     return asked
 
@@ -120,7 +125,7 @@ def _instance(
     if entry.manager is None:
         raise errors.UsageError(
             f"this series of Trove has no manager for {name}",
-            hint="use --level datastore",
+            hint=_WITHOUT_AGENT,
         )
     health = entry.runtime().health
     return rungs.Datastore(

@@ -154,7 +154,8 @@ class RollbackTest(_Case):
         self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
 
     def test_there_is_nothing_before_the_first(self) -> None:
-        error = self.assertRaises(errors.CloudError, self.roll_back)
+        error = self.assertRaises(errors.ImageError, self.roll_back)
+        self.assertEqual(errors.EXIT_FAILED, error.exit_status)
         self.assertIn("no older image", error.message)
 
     def oldest(self) -> None:

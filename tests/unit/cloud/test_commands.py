@@ -93,7 +93,7 @@ class CommandsTest(base.TestCase):
     def test_errors(self) -> None:
         for status, main, argv, words in (
             (2, load.main, [], "IMAGE"),
-            (2, load.main, [self.path + "x"], "there is no file"),
+            (2, load.main, [self.path + "x"], "no such file"),
             (2, load.main, [self.path, "--visibility", "all"], "all"),
             (4, load.main, [self.path, "--os-region-name", "x"], "Trove"),
             (2, activate.main, [], "DATASTORE"),

@@ -15,6 +15,7 @@ from trove_tools.catalog import loader
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
 from trove_tools.image import host
+from trove_tools.verify import disks
 
 
 class CommandCase(base.TestCase):
@@ -118,12 +119,12 @@ class RefusalTest(CommandCase):
         ("build mariadb:11.9", "did you mean 11.8?"),
         ("build mariadb --guest debian-31", "did you mean debian-13?"),
         ("build mariadb --outptu-dir x", "did you mean --output-dir?"),
-        ("build mariadb --compression lz4", "--help"),
-        ("build mariadb --disk-size big", "--help"),
+        ("build mariadb --compression lz4", "known values: none, zlib, zstd"),
+        ("build mariadb --disk-size big", "wanted: a whole number"),
         ("build", "or --all"),
         ("build mariadb --all", "leave one of the two out"),
         ("plan --all", "--package couchbase=FILE|URL"),
-        ("biuld mariadb", "--help"),
+        ("biuld mariadb", "did you mean build?"),
         ("list --catalog /nowhere", "--catalog"),
         ("list --config-file /nowhere", "--config-file"),
         ("plan mariadb mariadb:10.11 --name x", "--name"),
@@ -207,12 +208,13 @@ class RefusalTest(CommandCase):
 
 class VerifyTest(CommandCase):
     def test_no_such_image(self) -> None:
-        said = self.refused(errors.EXIT_FAILED, "verify", "/nowhere.qcow2")
+        said = self.refused(errors.EXIT_USAGE, "verify", "/nowhere.qcow2")
         self.assertIn("/nowhere.qcow2 cannot be read", said)
 
     def test_no_manifest(self) -> None:
         image = self.temp_dir() / "x.qcow2"
         image.write_text("x")
+        self.patch_object(disks, "inspect", lambda image: None)
         said = self.refused(errors.EXIT_USAGE, "verify", str(image))
         self.assertIn("--datastore", said)
 

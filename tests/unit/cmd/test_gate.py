@@ -45,7 +45,7 @@ class CommandTest(base.TestCase):
     def test_unknown_pipeline(self) -> None:
         status = gate.main(["--pipeline", "gat", "--changed", "README.rst"])
         self.assertEqual(2, status)
-        self.assertIn("gate-jobs --help", self.text(self.err))
+        self.assertIn("did you mean gate?", self.text(self.err))
 
     def test_nothing_asked(self) -> None:
         self.assertEqual(2, gate.main([]))

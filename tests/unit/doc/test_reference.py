@@ -88,5 +88,11 @@ class SchemasTest(base.TestCase):
 
     def test_catalog(self) -> None:
         text = "\n".join(schemas.catalog("datastore"))
+        # what the schema's allOf requires
+        for name, runtime in (("services", "native"),
+                              ("container", "container")):  # fmt: skip
+            self.assertIn(
+                f"``{name}`` (required in ``{runtime}``, else optional)", text
+            )
         self.assertIn("``supported`` or ``image-only``", text)
         self.assertIn(".. _schema-datastore-native:", text)

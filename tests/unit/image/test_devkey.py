@@ -50,7 +50,7 @@ class DevKeyTest(base.TestCase):
 
     def test_no_file(self) -> None:
         error = self.assertRaises(errors.UsageError, devkey.read, self.file)
-        self.assertIn("cannot be read: No such file", error.message)
+        self.assertIn("cannot be read: there is no such file", error.message)
 
     def test_an_image_for_development(self) -> None:
         self.file.write_text(a_key())

@@ -55,7 +55,7 @@ class VerifyTest(base.TestCase):
 
     def test_no_image(self) -> None:
         self.assertRaises(
-            errors.ImageError, self.verify, self.place / "absent"
+            errors.UsageError, self.verify, self.place / "absent"
         )
 
     def test_another_image_than_its_manifest_says(self) -> None:

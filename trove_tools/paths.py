@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the files and directories that a user names.
+
+Every command refuses the same mistake with the same words and the same exit
+status, before it begins anything.
+"""
+
+import errno
+import pathlib
+import stat
+import tempfile
+
+from trove_tools import errors
+
+
+def require_file(
+    path: pathlib.Path, what: str, hint: str, *, by_root: bool = False
+) -> None:
+    """Make sure that a file is there and can be read.
+
+    :param what: what the file is to the user, such as ``image``, or the
+        option that names it; the message begins with it.
+    :param hint: what to do where no file of a similar name is there.
+    :param by_root: root reads it, so this user need not be able to.
+    :raises UsageError: there is none, or it is something else.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            why = "it is a directory"
+        elif not stat.S_ISREG(mode):
+            # opening a FIFO would wait for somebody who writes to it
+            why = "it is not a regular file"
+        else:
+            if not by_root:
+                with open(path, "rb"):
+                    pass
+            return
+    except FileNotFoundError:
+        why = "there is no such file"
+        hint = _near(path) + hint
+    except OSError as exc:
+        if by_root and exc.errno == errno.EACCES:
+            return
+        why = str(exc.strerror)
+    raise errors.UsageError(f"{what} {path} cannot be read: {why}", hint=hint)
+
+
+def _near(path: pathlib.Path) -> str:
+    """Return the question whether a file of a similar name is meant."""
+    import difflib
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
+    return f"did you mean {path.with_name(near[0])}? " if near else ""
+
+
+def require_directory(path: pathlib.Path, what: str, hint: str) -> None:
+    """Make sure that there is a directory.
+
+    :param what: as for :func:`require_file`.
+    :raises UsageError: there is none, or it is something else.
+    """
+    if path.is_dir():
+        return
+    why = "there is no such directory"
+    if path.exists():
+        why = "it is not a directory"
+        hint = f"name a directory, such as {path.absolute().parent}; {hint}"
+    raise errors.UsageError(f"{what} {path} cannot be read: {why}", hint=hint)
+
+
+def existing(directory: pathlib.Path) -> pathlib.Path:
+    """Return what is there already of the path of a directory."""
+    directory = directory.absolute()
+    while not directory.exists():
+        directory = directory.parent
+    return directory
+
+
+def require_writable(directory: pathlib.Path, flag: str) -> None:
+    """Make sure that a directory can be written to, or made.
+
+    :param flag: the option that names it.
+    :raises UsageError: it cannot.
+    """
+    try:
+        place = existing(directory)
+        if not place.is_dir():
+            raise NotADirectoryError(0, f"{place} is not a directory")
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except FileNotFoundError as exc:
+            # the kernel's words, in /proc and /sys
+            text = f"no file can be made in {place}"
+            raise FileNotFoundError(0, text) from exc
+    except OSError as exc:
+        raise _not_writable(directory, flag, exc) from exc
+
+
+def make_directory(directory: pathlib.Path, flag: str) -> pathlib.Path:
+    """Make a directory that can be written to, if it is not there.
+
+    :param flag: the option that names it.
+    :returns: its path without links in it.
+    :raises UsageError: it cannot be written to.
+    """
+    require_writable(directory, flag)
+    directory = directory.absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _not_writable(directory, flag, exc) from exc
+    return directory.resolve()
+
+
+def _not_writable(
+    directory: pathlib.Path, flag: str, exc: OSError
+) -> errors.UsageError:
+    return errors.UsageError(
+        f"cannot write to {directory}: {exc.strerror}",
+        hint=f"give {flag} a directory that you may write to",
+    )
