@@ -267,7 +267,8 @@ function prepare_trove_tools {
 }
 
 # load_trove_guest_images: send and register what is there, and make the
-# first version of each datastore its default.
+# first version of each datastore its default.  _TROVE_TOOLS_ACTIVE then has
+# these versions: test-config needs at least one.
 function load_trove_guest_images {
     local step what steps images=() activated=() rules=()
     if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
@@ -310,6 +311,7 @@ function load_trove_guest_images {
             "${activated[@]}" ||
             die $LINENO "trove-tools: a user cannot have what was loaded"
     fi
+    _TROVE_TOOLS_ACTIVE=("${activated[@]}")
 }
 
 # configure_tempest_trove_tools: what trove-tempest-plugin has to know.
@@ -379,7 +381,9 @@ if is_service_enabled trove; then
             fi
             ;;
         "stack test-config")
-            if is_service_enabled tempest && _trove_tools_loads; then
+            # an image that this Trove has no manager for brings no datastore
+            if is_service_enabled tempest &&
+                [[ ${#_TROVE_TOOLS_ACTIVE[@]} -gt 0 ]]; then
                 echo_summary "Configuring Tempest for the datastores"
                 configure_tempest_trove_tools
             fi
