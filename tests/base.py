@@ -24,7 +24,9 @@ from trove_tools import hosttools
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 #: Variables with these prefixes would change what the commands do.
-_STEERING = ("DIB_", "GUEST_", "OS_", "DATASTORE_", "TROVE_TOOLS_")
+_STEERING = (
+    "DIB_", "GUEST_", "OS_", "DATASTORE_", "TROVE_TOOLS_", "TROVE_BUILD_",
+)  # fmt: skip
 
 #: Those that tools/run-tests hands to the tests themselves.
 _FOR_TESTS = (

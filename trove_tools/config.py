@@ -107,6 +107,10 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("security_mirror", "system",
            "mirror of the security updates (default: as this host)",
            variables=("DIB_DEBIAN_SECURITY_MIRROR",), metavar="URL"),
+    Option("ca_certificate", "system",
+           "certificates of authorities that the build trusts besides this"
+           " host's, for mirrors and other servers; none of it stays in the"
+           " image", options.path, metavar="FILE"),
     Option("snapshot", "plan",
            "packages as they were on a day, such as 2026-01-31, of a mirror"
            " that has snapshots", metavar="DATE"),

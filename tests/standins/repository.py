@@ -33,7 +33,7 @@ class Server:
         )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
-            target=self._server.serve_forever, daemon=True
+            target=self._server.serve_forever, args=(0.05,), daemon=True
         )
         self._thread.start()
 

@@ -209,7 +209,10 @@ def _plan(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    plans = [plan.as_dict() for plan in _plans(settings, flags, catalog)]
+    from trove_tools.network import session
+
+    with session.open_session(settings.ca_certificate):
+        plans = [each.as_dict() for each in _plans(settings, flags, catalog)]
     if settings.format == "table":
         for plan in plans:
             console.emit(plan, settings.format)
@@ -225,9 +228,11 @@ def _build(
     catalog: "model.Catalog",
 ) -> int:
     from trove_tools.cmd import building
+    from trove_tools.network import session
 
-    plans = _plans(settings, flags, catalog)
-    return building.build(plans, settings, screen, catalog)
+    with session.open_session(settings.ca_certificate):
+        plans = _plans(settings, flags, catalog)
+        return building.build(plans, settings, screen, catalog)
 
 
 def _verify(
@@ -248,8 +253,10 @@ def _backup_container(
     catalog: "model.Catalog",
 ) -> int:
     from trove_tools.cmd import backing
+    from trove_tools.network import session
 
-    return backing.make(flags.datastore, settings, screen, catalog)
+    with session.open_session(settings.ca_certificate):
+        return backing.make(flags.datastore, settings, screen, catalog)
 
 
 def _inspect(
@@ -294,12 +301,14 @@ def _doctor(
 ) -> int:
     from trove_tools.cmd import caching
     from trove_tools.image import host
+    from trove_tools.network import proxies
 
     if settings.clean:
         caching.clean(settings, screen)
     findings = [
         *host.tools(),
         *host.privileges(),
+        *proxies.findings(),
         *host.space(
             settings.output_dir,
             settings.work_dir,

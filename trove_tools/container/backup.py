@@ -22,6 +22,7 @@ import tarfile
 
 import yaml
 
+from trove_tools import causes
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.catalog import model
@@ -222,7 +223,8 @@ def _pip(*argv: process.Argument) -> None:
         said = "".join(f"\n  | {line}" for line in told[-6:])
         raise errors.BuildError(
             f"the package index has not all of the backup program{said}",
-            hint="check pip's settings (PIP_INDEX_URL, pip.conf) and"
+            hint=causes.remedy(exc.output)
+            or "check pip's settings (PIP_INDEX_URL, pip.conf) and"
             " --constraints",
         ) from exc
 

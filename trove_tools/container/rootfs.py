@@ -9,9 +9,11 @@ import collections.abc
 import pathlib
 import tarfile
 
+from trove_tools import causes
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.container import recipes
+from trove_tools.network import session
 
 _KEYRINGS = pathlib.Path("/usr/share/keyrings")
 _COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
@@ -75,6 +77,7 @@ def make(
         *(_OF_AN_EARLIER_DAY if is_snapshot else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
+        *session.bootstrap_options(),
         # before the server's packages, whose scripts may ask it
         f"--essential-hook=tar-in {overlay} /",
         f"--customize-hook={finish}",
@@ -90,7 +93,8 @@ def make(
         raise errors.BuildError(
             f"no container can be made of {', '.join(packages)} of"
             f" {guest['release']}:\n{_reasons(exc.output)}",
-            hint="check --mirror and --security-mirror, or this host's apt"
+            hint=causes.remedy(exc.output)
+            or "check --mirror and --security-mirror, or this host's apt"
             " sources; or take the container from elsewhere, with"
             " --container-source",
         ) from exc
@@ -100,7 +104,11 @@ def make(
 def _reasons(output: str) -> str:
     lines = output.strip().splitlines()
     told = [line for line in lines if line.startswith(("E:", "W:", "Err:"))]
-    return "\n".join(f"  | {line}" for line in (told or lines)[-8:])
+    shown = (told or lines)[-8:]
+    cause = causes.find(output)
+    if cause is not None and cause.line not in shown:
+        shown = [cause.line, *shown]
+    return "\n".join(f"  | {line}" for line in shown)
 
 
 def _sources(

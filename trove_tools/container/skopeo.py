@@ -14,6 +14,7 @@ import tarfile
 import typing
 import urllib.parse
 
+from trove_tools import causes
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.container import sources
@@ -26,6 +27,16 @@ _MEANINGS = (
         r"HTTP response to HTTPS client",
         "the registry speaks plain HTTP",
         "where that is meant, give --registry-mirror http://HOST[:PORT]",
+    ),
+    (
+        r"the proxy \S+ (cannot be reached|refuses)|proxyconnect",
+        "the proxy for it does not serve",
+        causes.PROXY,
+    ),
+    (
+        r"x509: certificate (signed by unknown authority|is not trusted)",
+        "its certificate is not trusted",
+        causes.CERTIFICATE,
     ),
     (
         r"connection refused|no such host|i/o timeout|dial tcp|"

@@ -28,6 +28,7 @@ from trove_tools.image import upkeep
 from trove_tools.image import workspace
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import inspect
+from trove_tools.network import session
 from trove_tools.report import page
 
 
@@ -178,6 +179,8 @@ def require(
         for container in layer.containers:
             packaged = container["source"] == "packages"
             host.require_tools("packages" if packaged else "containers")
+    if missing and session.needs_mmdebstrap():
+        host.require_tools("packages")
     host.require_root()
     host.require_space(output, work, cache.directory)
     return missing

@@ -13,9 +13,11 @@ import getpass
 import os
 import pathlib
 import re
+import shlex
 import signal
 import sys
 
+from trove_tools import causes
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import process
@@ -25,6 +27,7 @@ from trove_tools.image import elements
 from trove_tools.image import layers
 from trove_tools.image import ramdisk
 from trove_tools.image import timeline as _timeline
+from trove_tools.network import session
 
 #: diskimage-builder's phases in their order, in a user's words.
 PHASES = {
@@ -55,51 +58,14 @@ _NOISE = re.compile(
     r"^(dib-run-parts (Running|Sourcing)|\s*$|.*(umount|sync)$)"
 )
 
-# what went wrong in words of the tools, and what a user can do about it
-_REMEDIES = (
-    (
-        re.compile(r"404\s+Not Found|Release.*(not found|does not have)|"
-                   r"Invalid Release|Failed getting release file|"
-                   r"Couldn't download|Unable to fetch", re.IGNORECASE),
-        "a package mirror does not have what was asked of it: check"
-        " --mirror and --security-mirror, or this host's apt sources",
-    ),
-    (
-        re.compile(r"Could not resolve|Temporary failure (in name|resolving)|"
-                   r"Could not connect|Connection (refused|timed out)",
-                   re.IGNORECASE),
-        "a package mirror cannot be reached: check the network, and"
-        " --mirror, --security-mirror or this host's apt sources",
-    ),
-    (
-        # the second is tar's word for it
-        re.compile(r"No space left on device|Wrote only \d+ of \d+ bytes"),
-        "the disk is full: give --work-dir and --cache-dir on a larger one,"
-        " or a larger --disk-size if the image itself was too small",
-    ),
-    (
-        re.compile(r"NO_PUBKEY|EXPKEYSIG|signature.*(invalid|cannot)|"
-                   r"not signed|Release signed by unknown key",
-                   re.IGNORECASE),
-        "a package index is not signed by a key this build trusts: check"
-        " the mirror, and that the distribution's keyring package of this"
-        " host is up to date",
-    ),
-    (
-        re.compile(r"No matching distribution found|ResolutionImpossible|"
-                   r"No solution found"),
-        "the guest agent's Python packages cannot be had together: check"
-        " --agent and --constraints",
-    ),
-)  # fmt: skip
-
-
-def _remedy(text: str) -> str | None:
-    """Return what a user can do about what tools have said."""
-    for sign, remedy in _REMEDIES:
-        if sign.search(text):
-            return remedy
-    return None
+def _bootstrap(layer: layers.Layer) -> dict[str, str]:
+    """Return what lets the tool that makes the base reach its mirror."""
+    name = "DIB_MMDEBSTRAP_EXTRA_ARGS"
+    # diskimage-builder hands it to a shell
+    words = [shlex.quote(word) for word in session.bootstrap_options()]
+    if not words:
+        return {}
+    return {name: " ".join([layer.environment.get(name, ""), *words])}
 
 
 class Log:
@@ -158,11 +124,15 @@ class Log:
     def failure(self, status: int) -> errors.BuildError:
         """Return the error that tells why the build stopped here."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
-        shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
+        last = lines[-_SHOWN_LINES:]
+        cause = causes.find("\n".join(lines))
+        if cause is not None and cause.line not in last:
+            last = [cause.line, "...", *last]
+        shown = "".join(f"\n  | {line}" for line in last)
         return errors.BuildError(
             f"diskimage-builder failed with status {status}"
             f" {self._where()} of the layer {self._layer}:{shown}",
-            hint=_remedy("\n".join(self._tail)),
+            hint=cause and cause.remedy,
         )
 
     def _where(self) -> str:
@@ -237,6 +207,7 @@ class Run:
             # a layer is not a disk, and nothing is to be counted
             "DIB_IMAGE_SIZE": "1",
             **layer.environment,
+            **({} if parent else _bootstrap(layer)),
             "DIB_IMAGE_CACHE": os.fspath(downloads or self.downloads),
             "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
             "DIB_TROVE_NATIVES": os.fspath(self.natives),
@@ -295,7 +266,7 @@ class Run:
             text = said.read_text().strip()
             raise errors.BuildError(
                 f"the layer {layer.name} cannot be kept: {text}",
-                hint=_remedy(text),
+                hint=causes.remedy(text),
             )
         return kept
 

@@ -10,11 +10,9 @@ what is downloaded can be used by several at a time.
 
 import collections.abc
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
-import tempfile
 
 from trove_tools import process
 from trove_tools.image import leftovers
@@ -35,7 +33,7 @@ def own(
     """
     archives = shared / _APT / distribution
     archives.mkdir(parents=True, exist_ok=True)
-    place, lock = _make(shared)
+    place, lock = leftovers.new_directory(shared, _PREFIX)
     try:
         mine = place / _APT / distribution
         mine.mkdir(parents=True)
@@ -54,19 +52,6 @@ def own(
         except PermissionError:
             leftovers.remove(place)
         os.close(lock)
-
-
-def _make(shared: pathlib.Path) -> tuple[pathlib.Path, int]:
-    """Return a new directory, and the descriptor that holds its lock."""
-    while True:
-        place = tempfile.mkdtemp(prefix=_PREFIX, dir=shared)
-        # before it is locked, another build may take it for a dead one's
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.exists(place):
-                return pathlib.Path(place), lock
-            os.close(lock)
 
 
 def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:

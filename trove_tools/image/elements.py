@@ -24,9 +24,11 @@ ROOT, END = "trove-layer-root", "trove-layer-end"
 CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
 #: Upgrades what the layers below have brought.
 REFRESH = "trove-refresh"
+#: Lets every layer reach servers as this host does.
+NETWORK = "trove-build-network"
 #: Elements that no catalog names.
 ALWAYS = (
-    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, *FINISH,
+    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK, *FINISH,
 )  # fmt: skip
 
 _VARIABLE = re.compile(r"\bDIB_\w+")

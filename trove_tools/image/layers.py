@@ -195,11 +195,13 @@ def _given(
         BELOW, _elements.ROOT, *request.guest.package_elements,
     )  # fmt: skip
     if name != NAMES[-1]:
-        return (*first, *own, _elements.CLEAN, _elements.END)
+        return (
+            *first, *own, _elements.NETWORK, _elements.CLEAN, _elements.END,
+        )  # fmt: skip
     refresh = [_elements.REFRESH] if request.refresh_packages else []
     return (
-        *first, *own, *refresh, _elements.CLEAN, *_elements.FINISH,
-        _elements.disk(request.partition_table),
+        *first, *own, *refresh, _elements.NETWORK, _elements.CLEAN,
+        *_elements.FINISH, _elements.disk(request.partition_table),
     )  # fmt: skip
 
 

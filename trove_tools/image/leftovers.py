@@ -18,6 +18,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import tempfile
 import time
 
 from trove_tools import errors
@@ -135,6 +136,25 @@ def take_down(
         why = getattr(exc, "message", None) or exc
         warn(f"what a killed build left in {directory} stays there: {why}")
         return False
+
+
+def new_directory(
+    parent: pathlib.Path, prefix: str
+) -> tuple[pathlib.Path, int]:
+    """Make a directory that :func:`remove_dead` leaves alone for now.
+
+    :param prefix: of its name.
+    :returns: it, and the descriptor that holds its lock until it is closed.
+    """
+    while True:
+        place = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        # before it is locked, another build may take it for a dead one's
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.exists(place):
+                return pathlib.Path(place), lock
+            os.close(lock)
 
 
 @contextlib.contextmanager

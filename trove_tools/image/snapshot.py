@@ -13,11 +13,12 @@ import datetime
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 
+from trove_tools import causes
 from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.image import mirrors
+from trove_tools.network import session
 
 #: Where the date goes in the address of a snapshot.
 MARK = "@SNAPSHOTID@"
@@ -114,7 +115,7 @@ def of(mirror: str, suite: str, wanted: Date) -> str:
         raise errors.UsageError(
             f"--snapshot: {mirror} has no snapshot of {wanted.identity} that"
             f" can be reached: {found}: {_reason(exc)}",
-            hint=_HINT,
+            hint=causes.remedy(_reason(exc)) or _HINT,
         ) from exc
     _require_older(release, found, wanted)
     return found
@@ -134,7 +135,8 @@ def _told(mirror: str, suite: str) -> str:
         raise errors.UsageError(
             f"--snapshot: {mirror} cannot be asked for its snapshots:"
             f" {_reason(exc)}",
-            hint="check --mirror and --security-mirror, or this host's apt"
+            hint=causes.remedy(_reason(exc))
+            or "check --mirror and --security-mirror, or this host's apt"
             " sources",
         ) from exc
     if field:
@@ -148,7 +150,7 @@ def _release(address: str, suite: str) -> str:
     url = f"{address}/dists/{suite}/InRelease"
     if not url.startswith(("http://", "https://")):
         raise OSError("snapshots are asked for by http and https only")
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+    with session.open_url(url, _TIMEOUT, packages=True) as answer:
         head: bytes = answer.read(_HEAD)
         return head.decode(errors="replace")
 

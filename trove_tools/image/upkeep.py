@@ -12,6 +12,7 @@ import pathlib
 from trove_tools.image import cache as _cache
 from trove_tools.image import downloads
 from trove_tools.image import leftovers
+from trove_tools.network import session
 
 
 def entries(cache: _cache.Cache) -> list[_cache.Entry]:
@@ -102,4 +103,5 @@ def abandoned(
     return [
         *leftovers.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*"), warn),
         *downloads.abandoned(cache.downloads, warn),
+        *session.abandoned(warn),
     ]

@@ -52,6 +52,16 @@ _CLOUD_PASSWORD = re.compile(
     rb"\s*=\s*\S",
     re.MULTILINE,
 )
+# where programs that fetch something read of a proxy, below /etc
+_PROXY_FILES = (
+    "apt/apt.conf", "apt/apt.conf.d/*", "environment", "profile",
+    "profile.d/*", "wgetrc", "gitconfig", "pip.conf", "yum.conf",
+    "dnf/dnf.conf", "docker/daemon.json", "systemd/system.conf.d/*",
+)  # fmt: skip
+_LOOPBACK_PROXY = re.compile(
+    r"^\s*[^#/\s].*proxy.*//([^/@\s]*@)?(127\.|localhost|\[::1\])",
+    re.IGNORECASE | re.MULTILINE,
+)
 #: Fields of shadow(5) that no password can match.
 _LOCKED = re.compile(r"[*!]")
 
@@ -66,6 +76,7 @@ def look(root: pathlib.Path, dev: bool = False) -> list[Finding]:
         *passwords(root),
         *identity(root),
         *apt_sources(root),
+        *build_network(root),
         *files(root),
     ]
     if not dev:
@@ -155,6 +166,29 @@ def apt_sources(root: pathlib.Path) -> Findings:
         )
 
 
+def build_network(root: pathlib.Path) -> Findings:
+    """Find the proxies and certificates that only the build host has.
+
+    A build hands its programs a proxy on loopback; whatever writes that into
+    the image leaves guests a proxy that is not there.
+    """
+    for pattern in _PROXY_FILES:
+        for file in sorted((root / "etc").glob(pattern)):
+            text = reading.text(root, file.relative_to(root))
+            if _LOOPBACK_PROXY.search(text):
+                yield Finding(
+                    "proxy of the build",
+                    _seen(root, file),
+                    "a proxy on loopback, which guests do not have",
+                )
+    for place in sorted((root / "tmp").glob("trove-build-network-*")):
+        yield Finding(
+            "certificates of the build",
+            _seen(root, place),
+            "what the build trusted, which guests need not",
+        )
+
+
 def _unsigned(root: pathlib.Path, file: pathlib.Path) -> Finding:
     return Finding(
         "unsigned packages",
@@ -197,9 +231,16 @@ def _is_library(file: pathlib.Path) -> bool:
 def _is_configuration(root: pathlib.Path, file: pathlib.Path) -> bool:
     """Tell whether package managers read a file: URLs elsewhere are text."""
     seen = _seen(root, file)
-    return seen.startswith(("/etc/apt/", "/etc/pip", "/etc/yum")) or (
+    return seen.startswith(_CONFIGURATION) or (
         file.name in ("pip.conf", ".pypirc", "uv.toml")
     )
+
+
+_CONFIGURATION = (
+    "/etc/apt/", "/etc/pip", "/etc/yum", "/etc/dnf/", "/etc/environment",
+    "/etc/profile", "/etc/wgetrc", "/etc/gitconfig", "/etc/docker/",
+    "/etc/systemd/",
+)  # fmt: skip
 
 
 def _walk(root: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:

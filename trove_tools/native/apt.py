@@ -98,12 +98,12 @@ def _signed(place: str, ring: keyring.Keyring) -> str:
     """Return the text of the Release file, once its signature holds."""
     what = "package repository"
     try:
-        content = fetch.read(f"{place}/InRelease", what)
+        content = fetch.read(f"{place}/InRelease", what, packages=True)
         return ring.signed_text(content, f"{place}/InRelease")
     except fetch.AbsentError:
         pass
     try:
-        content = fetch.read(f"{place}/Release", what)
+        content = fetch.read(f"{place}/Release", what, packages=True)
     except fetch.AbsentError as exc:
         raise errors.BuildError(
             f"there is no package repository at {place}",
@@ -111,7 +111,7 @@ def _signed(place: str, ring: keyring.Keyring) -> str:
             f" {place.partition('/dists/')[2]}",
         ) from exc
     try:
-        signature = fetch.read(f"{place}/Release.gpg", what)
+        signature = fetch.read(f"{place}/Release.gpg", what, packages=True)
     except fetch.AbsentError:
         signature = b""
     ring.require_signature(content, signature, f"{place}/Release")
@@ -163,7 +163,9 @@ class _Release:
                 hint="check --repository, --arch and the version",
             )
         name = stem + ending
-        content = fetch.read(f"{self._place}/{name}", "package repository")
+        content = fetch.read(
+            f"{self._place}/{name}", "package repository", packages=True
+        )
         if hashlib.sha256(content).hexdigest() != digests[name]:
             raise errors.BuildError(
                 f"{self._place}/{name} is not what the repository's signed"

@@ -5,9 +5,10 @@ import collections.abc
 import hashlib
 import pathlib
 import urllib.error
-import urllib.request
 
+from trove_tools import causes
 from trove_tools import errors
+from trove_tools.network import session
 
 _TIMEOUT = 60.0
 _BLOCK = 1 << 20
@@ -23,21 +24,25 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def read(location: str, what: str) -> bytes:
+def read(location: str, what: str, *, packages: bool = False) -> bytes:
     """Return the content of a small file.
 
     :param location: a URL, or a path.
     :param what: what it is, for the error.
+    :param packages: it lies in a package repository.
     :raises AbsentError: there is no such file.
     :raises BuildError: it cannot be had.
     """
-    return b"".join(_blocks(location, what))
+    return b"".join(_blocks(location, what, packages))
 
 
-def save(location: str, file: pathlib.Path, what: str) -> str:
+def save(
+    location: str, file: pathlib.Path, what: str, *, packages: bool = False
+) -> str:
     """Write the content of a file to another, complete or not at all.
 
     :param location: a URL, or a path.
+    :param packages: it lies in a package repository.
     :returns: its sha256.
     :raises AbsentError: there is no such file.
     :raises BuildError: it cannot be had.
@@ -46,7 +51,7 @@ def save(location: str, file: pathlib.Path, what: str) -> str:
     partial = file.with_name(f".{file.name}.partial")
     try:
         with open(partial, "wb") as stream:
-            for block in _blocks(location, what):
+            for block in _blocks(location, what, packages):
                 total.update(block)
                 stream.write(block)
         partial.rename(file)
@@ -55,27 +60,33 @@ def save(location: str, file: pathlib.Path, what: str) -> str:
     return total.hexdigest()
 
 
-def _blocks(location: str, what: str) -> collections.abc.Iterator[bytes]:
+def _blocks(
+    location: str, what: str, packages: bool
+) -> collections.abc.Iterator[bytes]:
     try:
         if not is_url(location):
             with open(location, "rb") as stream:
                 while block := stream.read(_BLOCK):
                     yield block
             return
-        with urllib.request.urlopen(location, timeout=_TIMEOUT) as answer:
+        with session.open_url(
+            location, _TIMEOUT, packages=packages
+        ) as answer:
             while block := answer.read(_BLOCK):
                 yield block
     except (urllib.error.HTTPError, FileNotFoundError) as exc:
         if getattr(exc, "code", _NOT_FOUND) == _NOT_FOUND:
             raise AbsentError(f"{what}: there is no {location}") from exc
         raise errors.BuildError(
-            f"{what}: {location} cannot be had: {exc}"
+            f"{what}: {location} cannot be had: {exc}",
+            hint=causes.remedy(str(exc)),
         ) from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "reason", exc)
         raise errors.BuildError(
             f"{what}: {location} cannot be reached: {reason}",
-            hint="check the network and the address; a mirror takes its"
+            hint=causes.remedy(str(reason))
+            or "check the network and the address; a mirror takes its"
             " place with --repository DATASTORE=URL, a key with"
             " --repository-key DATASTORE=FILE",
         ) from exc

@@ -176,7 +176,9 @@ def _download(package: apt.Package, cache: pathlib.Path) -> None:
         return
     fetched = file.with_name(f".{file.name}.trove")
     try:
-        found = fetch.save(package.url, fetched, f"package {package.name}")
+        found = fetch.save(
+            package.url, fetched, f"package {package.name}", packages=True
+        )
         if found != package.sha256:
             raise errors.BuildError(
                 f"{package.url} was tampered with: its sha256 is {found}, and"
@@ -272,9 +274,13 @@ def _yum(
     signed = True
     for url in _urls(repository.base, repository.paths):
         index = url.replace("$basearch", machine) + "/repodata/repomd.xml"
-        content = fetch.read(index, f"{native.datastore}'s repository")
+        content = fetch.read(
+            index, f"{native.datastore}'s repository", packages=True
+        )
         try:
-            signature = fetch.read(f"{index}.asc", "its signature")
+            signature = fetch.read(
+                f"{index}.asc", "its signature", packages=True
+            )
         except fetch.AbsentError:
             # its packages are signed all the same (gpgcheck)
             signed = False

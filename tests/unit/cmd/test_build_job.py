@@ -9,6 +9,7 @@ import sys
 import typing
 
 from tests import base
+from tests.standins import authority
 from trove_tools import config
 from trove_tools import options
 from trove_tools.catalog import loader
@@ -55,6 +56,7 @@ _LINES = {
     f" --package-sha256 {_SHA256}",
     "mirror": "mariadb --mirror http://mirror.example/debian",
     "security_mirror": "mariadb --security-mirror http://mirror.example/sec",
+    "ca_certificate": "mariadb --ca-certificate {dir}/authority.pem",
     "snapshot": "mariadb --snapshot 2026-01-31",
     "source_date_epoch": "mariadb --source-date-epoch 1700000000",
     "image_format": "mariadb --image-format raw",
@@ -102,6 +104,7 @@ class PlanTest(base.TestCase):
         self.patch_object(snapshot, "_release", lambda *_: "")
         self.set_env(HOME=str(self.place))
         (self.place / "catalog").mkdir()
+        authority.Authority(self.place)
         for name, text in {
             "constraints.txt": "six==1.0\n",
             "key.pub": _KEY,

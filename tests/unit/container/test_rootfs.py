@@ -11,6 +11,7 @@ from trove_tools import errors
 from trove_tools import process
 from trove_tools.container import recipes
 from trove_tools.container import rootfs
+from trove_tools.network import session
 
 GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 
@@ -110,6 +111,28 @@ class RootfsTest(base.TestCase):
         self.assertIn("server-core of trixie", error.message)
         self.assertIn("  | E: Unable to locate package x", error.message)
         self.assertNotIn("so far", error.message)
+
+    def test_failure_tells_the_cause(self) -> None:
+        cause = "  Certificate verification failed: it is NOT trusted."
+
+        def run(argv: typing.Any, **_: typing.Any) -> typing.NoReturn:
+            raise errors.CommandError(
+                "mmdebstrap", status=25,
+                output=f"Ign:1 https://m trixie\n{cause}\nE: no such file",
+            )  # fmt: skip
+
+        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        error = self.assertRaises(errors.BuildError, self.make, run)
+        self.assertIn(f"  | {cause}\n  | E: no such file", error.message)
+        self.assertIn("--ca-certificate", error.hint or "")
+
+    def test_how_mirrors_are_reached(self) -> None:
+        place = self.temp_dir()
+        (place / "special").touch()
+        option = f"--setup-hook=upload {place}/apt.conf {session.APT_CONF}"
+        self.assertNotIn(option, self.argv())
+        self.set_env(TROVE_BUILD_NETWORK=str(place))
+        self.assertIn(option, self.argv())
 
     def test_installed(self) -> None:
         status = (

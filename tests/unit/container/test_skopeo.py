@@ -162,8 +162,12 @@ class CheckTest(base.TestCase):
         ("manifest unknown: manifest unknown", "no such image"),
         ("unauthorized: authentication required", "who asks"),
         ("no image found in manifest list for architecture arm64", "amd64"),
+        ("pinging container registry r: tls: failed to verify certificate:"
+         " x509: certificate signed by unknown authority", "not trusted"),
+        ("pinging container registry r: proxyconnect tcp: dial tcp: refused",
+         "the proxy"),
         ("something else", "cannot be had"),
-    )
+    )  # fmt: skip
     @ddt.unpack
     def test_explanations(self, said: str, meaning: str) -> None:
         output = f'time="x" level=fatal msg="{said}"'

@@ -160,7 +160,9 @@ class UvTest(SettingsCase):
                 "UV_NO_INDEX": "1",
                 "UV_INSECURE_HOST": "example.org",
                 "SSL_CERT_FILE": "/ca.pem",
+                "https_proxy": "http://proxy",
                 "HTTPS_PROXY": "http://proxy",
+                "http_proxy": "http://proxy",
                 "HTTP_PROXY": "http://proxy",
             },
             self.pip.uv_environment(

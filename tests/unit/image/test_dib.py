@@ -87,7 +87,25 @@ class LogTest(base.TestCase):
         ("cp: error writing: No space left on device", "--work-dir"),
         ("W: GPG error: NO_PUBKEY 0123", "keyring"),
         ("ERROR: No matching distribution found for trove", "--constraints"),
-    )
+        ("  Certificate verification failed: The certificate is NOT trusted.",
+         "--ca-certificate"),
+        ("curl: (60) SSL certificate problem: unable to get local issuer",
+         "--ca-certificate"),
+        ("fatal: unable to access 'https://g/': server certificate"
+         " verification failed. CAfile: none CRLfile: none",
+         "--ca-certificate"),
+        ("invalid peer certificate: UnknownIssuer", "--ca-certificate"),
+        ("tls: failed to verify certificate: x509: certificate signed by"
+         " unknown authority", "--ca-certificate"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed:"
+         " certificate has expired", "clock"),
+        ("  502  the proxy http://p:3128 refuses: 407 it wants a user",
+         "apt-config dump"),
+        ("502  the proxy http://p:3128 cannot be reached: [Errno 111]"
+         " Connection refused", "apt-config dump"),
+        ("502  m.example cannot be reached: [Errno -2] Name or service",
+         "the network"),
+    )  # fmt: skip
     @ddt.unpack
     def test_known_causes_have_a_remedy(self, line: str, word: str) -> None:
         log, _ = self.follow(
@@ -95,6 +113,19 @@ class LogTest(base.TestCase):
         )
         error = log.failure(1)
         self.assertIn(word, error.hint or "")
+
+    def test_the_cause_is_shown_wherever_it_was_said(self) -> None:
+        """apt says it, and then fifty lines of what follows from it."""
+        cause = "  Certificate verification failed: The certificate is NOT"
+        log, _ = self.follow(
+            "dib-run-parts Running /tmp/hooks/root.d/75-base",
+            f"{cause} trusted.",
+            *(f"E: Unable to locate package p{n}" for n in range(50)),
+        )
+        error = log.failure(100)
+        self.assertIn(f"\n  | {cause} trusted.\n  | ...\n", error.message)
+        self.assertIn("--ca-certificate", error.hint or "")
+        self.assertIn("p49", error.message)
 
     def test_what_no_hook_does(self) -> None:
         """The copy to the disk is no hook's time, and no hook is to blame."""

@@ -173,7 +173,9 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
         elif name == "find-links":
             result["UV_FIND_LINKS"] = ",".join(value.split())
         elif name == "proxy":
-            result.update(HTTPS_PROXY=value, HTTP_PROXY=value)
+            # of both spellings uv prefers the lower case
+            for variable in ("https_proxy", "http_proxy"):
+                result[variable] = result[variable.upper()] = value
         elif name in UV_NAMES:
             result[UV_NAMES[name]] = value
     return result
