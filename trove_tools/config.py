@@ -111,6 +111,9 @@ _TABLE: tuple[Topic | Option, ...] = (
            "certificates of authorities that the build trusts besides this"
            " host's, for mirrors and other servers; none of it stays in the"
            " image", options.path, metavar="FILE"),
+    Option("guest_ca", "plan",
+           "certificates of authorities that guests trust besides their"
+           " system's", options.path, many=True, metavar="FILE"),
     Option("snapshot", "plan",
            "packages as they were on a day, such as 2026-01-31, of a mirror"
            " that has snapshots", metavar="DATE"),

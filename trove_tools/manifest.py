@@ -58,6 +58,8 @@ class Manifest:
     :param series: name and trove (the major version).
     :param agent: source, version, commit, dirty.
     :param dev: made for development: never to be made public.
+    :param guest_ca: the authorities that guests trust besides the guest
+        system's: subject, sha256 and expires of each.
     :param plan: the plan it was built from, as plain data.
     :param timeline: the parts of the build; see
         :class:`trove_tools.image.timeline.Span`.
@@ -75,6 +77,7 @@ class Manifest:
     agent: dict[str, typing.Any]
     datastores: tuple[Datastore, ...]
     dev: bool = False
+    guest_ca: tuple[dict[str, str], ...] = ()
     plan: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     plan_digest: str = ""
     tools: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -182,7 +185,7 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
         )
         for entry in data["datastores"]
     )
-    for name in ("timeline", "layers"):
+    for name in ("timeline", "layers", "guest_ca"):
         values[name] = tuple(data.get(name, ()))
     return Manifest(**values)
 

@@ -20,6 +20,7 @@ from tests import base
 from tests import commands
 from tests import registry
 from tests.image import standin
+from tests.standins import authority
 from tests.standins import vendors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
@@ -109,7 +110,14 @@ def _native_image() -> tuple[pathlib.Path | None, str]:
             home=home,
         ) as standins,
     ):
-        return _built(VARIABLE, *words, *standins.options(), *_shared())
+        trusted = home / "authority.pem"
+        # another one would be another image
+        if not trusted.exists():
+            authority.Authority(home, "Stand-in CA", days=3650)
+        return _built(
+            VARIABLE, *words, *standins.options(), *_shared(),
+            "--guest-ca", trusted,
+        )  # fmt: skip
 
 
 def place(name: str) -> pathlib.Path:

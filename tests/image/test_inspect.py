@@ -194,7 +194,18 @@ class BuiltImageTest(base.TestCase):
         return found
 
     def test_native(self) -> None:
-        self.inspect(self.image())
+        found = self.inspect(self.image())
+        made = manifest.read(self.image())
+        assert made is not None
+        # guests trust this authority, and the agent knows it
+        self.assertEqual(
+            ["CN = Stand-in CA"], [each["subject"] for each in made.guest_ca]
+        )
+        self.assertIn(
+            "/etc/systemd/system/trove-guestagent.service.d/"
+            "60-trove-guest-ca.conf",
+            found["configuration"],
+        )
 
     def test_containers(self) -> None:
         found = self.inspect(self.container_image())

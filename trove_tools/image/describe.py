@@ -61,6 +61,7 @@ def describe(
         agent=agent,
         datastores=tuple(_datastores(plan, space, facts)),
         dev=plan.dev,
+        guest_ca=plan.guest_ca,
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={

@@ -18,6 +18,8 @@ GUEST, AGENT, VENV = (
 )  # fmt: skip
 #: Lets a developer in.
 DEV = "trove-dev"
+#: Lets guests trust further authorities.
+GUEST_CA = "trove-guest-ca"
 #: Begins a layer on the one below, and ends one without a disk.
 ROOT, END = "trove-layer-root", "trove-layer-end"
 #: The last word in every layer, and in the image.
@@ -28,7 +30,8 @@ REFRESH = "trove-refresh"
 NETWORK = "trove-build-network"
 #: Elements that no catalog names.
 ALWAYS = (
-    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK, *FINISH,
+    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK,
+    GUEST_CA, *FINISH,
 )  # fmt: skip
 
 _VARIABLE = re.compile(r"\bDIB_\w+")

@@ -183,6 +183,7 @@ def _own_elements(
         "agent": (
             _elements.AGENT,
             *((_elements.DEV,) if request.dev_key else ()),
+            *((_elements.GUEST_CA,) if request.guest_ca.files else ()),
         ),
     }
 
@@ -228,7 +229,11 @@ def _variables(
 def _places(
     request: _request.Request, values: collections.abc.Mapping[str, str]
 ) -> dict[str, str]:
-    known = {**dict.fromkeys(_PLACES, ""), **request.agent.places()}
+    known = {
+        **dict.fromkeys(_PLACES, ""),
+        **request.agent.places(),
+        **request.guest_ca.places(),
+    }
     return {
         name: content for name, content in known.items() if name in values
     }

@@ -24,6 +24,8 @@ class Plan:
     :param layers: what it is built from, the first one first.
     :param elements_path: where elements are, besides diskimage-builder's.
     :param output: format, compression, partition_table, disk_size (GiB).
+    :param guest_ca: the authorities that guests are to trust besides the
+        guest system's: subject, sha256 (the fingerprint) and expires.
     :param dev: for development: lets in who has a key.
     """
 
@@ -36,6 +38,7 @@ class Plan:
     elements_path: tuple[str, ...]
     output: dict[str, typing.Any]
     dev: bool = False
+    guest_ca: tuple[dict[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -129,6 +132,7 @@ def make(request: _request.Request) -> Plan:
             "disk_size": request.disk_size,
         },
         dev=bool(request.dev_key),
+        guest_ca=request.guest_ca.as_dicts(),
     )
 
 
@@ -157,6 +161,7 @@ def _environment(request: _request.Request) -> dict[str, str]:
         "DIB_RELEASE": request.guest.release,
         "DIB_IMAGE_SIZE": str(request.disk_size),
         **request.agent.environment(),
+        **request.guest_ca.environment(),
     }
     if request.guest_user:
         values["DIB_TROVE_GUEST_USER"] = request.guest_user

@@ -19,6 +19,7 @@ from trove_tools.image import agent
 from trove_tools.image import choices as _choices
 from trove_tools.image import devkey
 from trove_tools.image import elements
+from trove_tools.image import guestca
 from trove_tools.image import mirrors
 from trove_tools.image import snapshot
 
@@ -30,6 +31,7 @@ class Request:
     :param choices: the datastores; at least one.
     :param library: all elements that may take part.
     :param refresh_packages: whether packages of cached layers are upgraded.
+    :param guest_ca: the authorities that guests are to trust.
     :param disk_size: GiB; the catalog's minimum when not given.
     :param snapshot: the date of the packages, as an address has it.
     :param epoch: seconds since 1970 that no file is newer than.
@@ -58,6 +60,7 @@ class Request:
     inherited: dict[str, str]
     name: str | None
     refresh_packages: bool = False
+    guest_ca: guestca.GuestCA = guestca.GuestCA()
     snapshot: str = ""
     epoch: int | None = None
 
@@ -109,6 +112,7 @@ def make(
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited=_inherited(),
         name=_name(getattr(settings, "name", None)),
+        guest_ca=guestca.read(settings.guest_ca),
         refresh_packages=getattr(settings, "refresh_packages", False),
     )
 

@@ -57,6 +57,7 @@ _LINES = {
     "mirror": "mariadb --mirror http://mirror.example/debian",
     "security_mirror": "mariadb --security-mirror http://mirror.example/sec",
     "ca_certificate": "mariadb --ca-certificate {dir}/authority.pem",
+    "guest_ca": "mariadb --guest-ca {dir}/authority.pem",
     "snapshot": "mariadb --snapshot 2026-01-31",
     "source_date_epoch": "mariadb --source-date-epoch 1700000000",
     "image_format": "mariadb --image-format raw",
