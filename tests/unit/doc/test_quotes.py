@@ -65,7 +65,7 @@ def said(file: pathlib.Path) -> list[str]:
 
 def is_said(line: str, texts: list[str]) -> bool:
     """Tell whether one of the texts can become a line."""
-    line = re.sub(r"^(error|hint): ", "", line)
+    line = re.sub(r"^(error|hint|warning): ", "", line)
     # the message may be put together from a name and this text
     return any(
         re.fullmatch(
