@@ -61,6 +61,11 @@ def stored(root: pathlib.Path) -> tuple[Container, ...]:
     )
 
 
+def layers(root: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """Return the roots of all layers in a root's image store."""
+    return tuple(sorted((root / _STORE / "overlay2").glob("*/diff")))
+
+
 def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     config = _json(root, f"{_IMAGES}/imagedb/content/{_path(identity)}")
     layers = _mapping(config.get("rootfs")).get("diff_ids", [])
@@ -68,9 +73,9 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     found: tuple[package.Package, ...] = ()
     for chain in _chain(layers):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
-        text = reading.text(root, f"{place}/size").strip()
+        text = reading.text(root / place / "size").strip()
         size += int(text) if text.isdigit() else 0
-        directory = reading.text(root, f"{place}/cache-id").strip()
+        directory = reading.text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # each layer that installs something has the whole list
@@ -101,7 +106,7 @@ def _path(digest: str) -> str:
 
 def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
     try:
-        return _mapping(json.loads(reading.text(root, name)))
+        return _mapping(json.loads(reading.text(root / name)))
     except ValueError:
         return {}
 

@@ -39,7 +39,7 @@ def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
                 size=_number(fields.get("installed-size", "")) * 1024,
                 licences=_licences(root, fields["package"]),
             )
-            for fields in parse(reading.text(root, _STATUS, _LARGEST))
+            for fields in parse(reading.text(root / _STATUS, _LARGEST))
         )
     )
 
@@ -70,7 +70,7 @@ def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
     """Return the short names of the licences that a package names."""
     if "/" in name or name.startswith("."):
         return ()
-    text = reading.text(root, f"usr/share/doc/{name}/copyright")
+    text = reading.text(root / "usr/share/doc" / name / "copyright")
     if not _MACHINE_READABLE.match(text):
         return ()
     found = {

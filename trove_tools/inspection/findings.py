@@ -2,18 +2,21 @@
 """What must never be in an image, looked for in its root file system.
 
 Each function looks for one kind of thing and yields what it finds.  They
-only read, follow no link out of the root, and report places and never
-content: a report may be pasted anywhere.
+only read, and report places and never content: a report may be pasted
+anywhere.
 """
 
 import collections.abc
-import os
+import dataclasses
 import pathlib
 import re
 import typing
 
-from trove_tools.inspection import packaged
+from trove_tools.inspection import docker
+from trove_tools.inspection import logins
+from trove_tools.inspection import provenance
 from trove_tools.inspection import reading
+from trove_tools.inspection import secrets
 
 
 class Finding(typing.NamedTuple):
@@ -31,26 +34,19 @@ class Finding(typing.NamedTuple):
 
 Findings = collections.abc.Iterator[Finding]
 
-# the marker alone stands in every library that can read such a key
-_PRIVATE_KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+"
-    rb"(?:Proc-Type|[A-Za-z0-9+/=]{40})[^-]*"
-)
-_URL_PASSWORD = re.compile(r"\w://[^/\s:@]+:[^/\s@]+@")
-_CLOUD_FILES = {
-    "clouds.yaml",
-    "secure.yaml",
-    "openrc",
-    "admin-openrc.sh",
-    ".netrc",
-    ".pgpass",
-    "guest_info.conf",
-    "trove-guestagent.conf",
-}
-_CLOUD_PASSWORD = re.compile(
-    rb"^\s*(?:export\s+)?OS_(?:PASSWORD|TOKEN|APPLICATION_CREDENTIAL_SECRET)"
-    rb"\s*=\s*\S",
-    re.MULTILINE,
+#: What must be different in every guest, as patterns of paths.
+_IDENTITY = (
+    ("host key", "etc/ssh/ssh_host_*"),
+    ("random seed", "var/lib/systemd/random-seed"),
+    ("random seed", "var/lib/urandom/random-seed"),
+    ("machine id", "var/lib/systemd/credential.secret"),
+    ("address", "var/lib/dhcp/*.lease*"),
+    ("address", "var/lib/dhcpcd/*.lease"),
+    ("address", "var/lib/NetworkManager/*.lease"),
+    ("address", "var/lib/systemd/network/*lease*"),
+    ("machine id", "etc/iscsi/initiatorname.iscsi"),
+    ("machine id", "etc/nvme/hostid"),
+    ("network card", "etc/udev/rules.d/*-persistent-net.rules"),
 )
 # where programs that fetch something read of a proxy, below /etc
 _PROXY_FILES = (
@@ -62,83 +58,85 @@ _LOOPBACK_PROXY = re.compile(
     r"^\s*[^#/\s].*proxy.*//([^/@\s]*@)?(127\.|localhost|\[::1\])",
     re.IGNORECASE | re.MULTILINE,
 )
-#: Fields of shadow(5) that no password can match.
-_LOCKED = re.compile(r"[*!]")
 
 
-def look(root: pathlib.Path, dev: bool = False) -> list[Finding]:
+def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
     """Return all that must not be in an image.
 
     :param root: the directory where its root file system is.
-    :param dev: it was built for development, and may let in who has a key.
+    :param dev: it was built for development: a key may let the guest's user
+        in.
     """
+    layers = docker.layers(root)
+    origin = provenance.Provenance([root, *layers])
     found = [
-        *passwords(root),
         *identity(root),
         *apt_sources(root),
         *build_network(root),
-        *files(root),
+        *map(Finding._make, logins.by_sshd(root)),
+        *map(Finding._make, logins.by_cloud_init(root)),
+        *map(Finding._make, logins.by_sudo(root)),
     ]
-    if not dev:
-        found += authorized_keys(root)
+    for each in (root, *layers):
+        where = "" if each == root else f"/{each.relative_to(root)}"
+        found += [
+            Finding(kind, where + path, what)
+            for kind, path, what in logins.of_accounts(each)
+        ]
+    for file in reading.walk(root):
+        if file.is_regular:
+            found += _in_file(root, layers, file, origin, dev)
     return sorted(set(found))
 
 
-def passwords(root: pathlib.Path) -> Findings:
-    """Find accounts that a password lets in, or nothing at all."""
-    for name in ("shadow", "shadow-"):
-        for line in _lines(root, f"etc/{name}"):
-            account, _, rest = line.partition(":")
-            password = rest.partition(":")[0]
-            if password and _LOCKED.match(password):
-                continue
-            what = "a password" if password else "an empty password"
-            yield Finding(
-                "password", f"/etc/{name}", f"{account} has {what}"
-            )
+def _in_file(
+    root: pathlib.Path,
+    layers: collections.abc.Collection[pathlib.Path],
+    file: reading.File,
+    origin: provenance.Provenance,
+    dev: bool,
+) -> Findings:
+    """Find what is in one file that no package brings."""
+    path = f"/{file.name}"
+    layer = next(
+        (each for each in layers if file.path.is_relative_to(each)), root
+    )
+    inner = dataclasses.replace(file, name=str(file.path.relative_to(layer)))
+    if file.status.st_size == 0 or origin.is_published(inner):
+        return
+    yield from map(Finding._make, logins.by_set_uid(file))
+    yield from map(Finding._make, logins.by_key(root, file, dev))
+    for kind, what in secrets.find_secrets(inner):
+        yield Finding(kind, path, what)
 
 
 def identity(root: pathlib.Path) -> Findings:
     """Find what must be different in every guest."""
     for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        if "".join(_lines(root, name)).strip():
+        # while systemd(1) has not set it, it may say so
+        if reading.text(root / name).strip() not in ("", "uninitialized"):
             yield Finding(
                 "machine id", f"/{name}", "every guest would have the same"
             )
-    for key in sorted((root / "etc/ssh").glob("ssh_host_*")):
-        yield Finding(
-            "host key", _seen(root, key), "every guest would have the same"
-        )
-    seed = root / "var/lib/systemd/random-seed"
-    if seed.exists():
-        yield Finding(
-            "random seed", _seen(root, seed), "every guest would have it"
-        )
-
-
-def authorized_keys(root: pathlib.Path) -> Findings:
-    """Find accounts that somebody's key lets in."""
-    for home in (root / "root", *sorted((root / "home").glob("*"))):
-        for name in ("authorized_keys", "authorized_keys2"):
-            file = home / ".ssh" / name
-            if "".join(_lines(root, file.relative_to(root))).strip():
-                yield Finding(
-                    "login", _seen(root, file), "lets in who has a key"
-                )
+    for kind, pattern in _IDENTITY:
+        for file in sorted(root.glob(pattern)):
+            yield Finding(
+                kind, _seen(root, file), "every guest would have the same"
+            )
 
 
 def apt_sources(root: pathlib.Path) -> Findings:
     """Find repositories that any key, or none at all, vouches for."""
     apt = root / "etc/apt"
     for file in (apt / "sources.list", *apt.glob("sources.list.d/*.list")):
-        for line in _lines(root, file.relative_to(root)):
+        for line in _lines(file):
             entry = line.partition("#")[0].strip().lower()
             if entry.startswith("deb") and (
                 "signed-by=" not in entry or "trusted=yes" in entry
             ):
                 yield _unsigned(root, file)
     for file in apt.glob("sources.list.d/*.sources"):
-        text = "\n".join(_lines(root, file.relative_to(root))).lower()
+        text = reading.text(file).lower()
         text = re.sub(r"(?m)^#.*\n?", "", text)
         for stanza in re.split(r"\n\s*\n", text):
             if "types:" in stanza and (
@@ -147,7 +145,7 @@ def apt_sources(root: pathlib.Path) -> Findings:
             ):
                 yield _unsigned(root, file)
     for file in (apt / "apt.conf", *apt.glob("apt.conf.d/*")):
-        text = "\n".join(_lines(root, file.relative_to(root)))
+        text = reading.text(file)
         if re.search(
             r"(?im)^[^#/]*(AllowUnauthenticated|AllowInsecureRepositories)"
             r"\W+(true|yes|1)\b",
@@ -174,7 +172,7 @@ def build_network(root: pathlib.Path) -> Findings:
     """
     for pattern in _PROXY_FILES:
         for file in sorted((root / "etc").glob(pattern)):
-            text = reading.text(root, file.relative_to(root))
+            text = reading.text(file)
             if _LOOPBACK_PROXY.search(text):
                 yield Finding(
                     "proxy of the build",
@@ -197,60 +195,8 @@ def _unsigned(root: pathlib.Path, file: pathlib.Path) -> Finding:
     )
 
 
-def files(root: pathlib.Path) -> Findings:
-    """Find private keys and credentials, by reading every small file."""
-    for file in _walk(root):
-        content = reading.content(file)
-        if content is None:
-            continue
-        keys = _PRIVATE_KEY.findall(content)
-        # Debian 12's cloud-init shows one where it explains its module
-        if keys and not packaged.shows(root, file, keys):
-            yield Finding("private key", _seen(root, file), "a private key")
-        if file.name in _CLOUD_FILES and content.strip():
-            yield Finding(
-                "credentials", _seen(root, file), "made for one cloud"
-            )
-        elif not _is_library(file) and _CLOUD_PASSWORD.search(content):
-            yield Finding(
-                "credentials", _seen(root, file), "a cloud's password"
-            )
-        if _is_configuration(root, file) and _URL_PASSWORD.search(
-            content.decode(errors="replace")
-        ):
-            yield Finding(
-                "credentials", _seen(root, file), "a password in a URL"
-            )
-
-
-def _is_library(file: pathlib.Path) -> bool:
-    """Tell whether a file is a Python package's: they document with such."""
-    return bool(packaged.LIBRARIES & set(file.parts))
-
-
-def _is_configuration(root: pathlib.Path, file: pathlib.Path) -> bool:
-    """Tell whether package managers read a file: URLs elsewhere are text."""
-    seen = _seen(root, file)
-    return seen.startswith(_CONFIGURATION) or (
-        file.name in ("pip.conf", ".pypirc", "uv.toml")
-    )
-
-
-_CONFIGURATION = (
-    "/etc/apt/", "/etc/pip", "/etc/yum", "/etc/dnf/", "/etc/environment",
-    "/etc/profile", "/etc/wgetrc", "/etc/gitconfig", "/etc/docker/",
-    "/etc/systemd/",
-)  # fmt: skip
-
-
-def _walk(root: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
-    for directory, _, names in os.walk(root):
-        for name in names:
-            yield pathlib.Path(directory, name)
-
-
-def _lines(root: pathlib.Path, name: str | pathlib.Path) -> list[str]:
-    return reading.text(root, name).splitlines()
+def _lines(path: pathlib.Path) -> list[str]:
+    return reading.text(path).splitlines()
 
 
 def _seen(root: pathlib.Path, file: pathlib.Path) -> str:

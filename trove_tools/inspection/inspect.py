@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks into an image, trusting neither its manifest nor its makers.
 
-Reading a foreign root takes root's rights.  As another user, this module
-runs itself again through sudo and reads what was found from that.
+Reading a foreign root takes root's rights, and a process of its own, which
+that root locks in: so this module runs itself, through sudo where needed.
 """
 
-import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -16,6 +16,7 @@ import typing
 from trove_tools import errors
 from trove_tools import paths
 from trove_tools import process
+from trove_tools.inspection import confined
 from trove_tools.inspection import contents
 from trove_tools.inspection import files
 from trove_tools.inspection import findings
@@ -57,16 +58,11 @@ def inspect(image: pathlib.Path, dev: bool = False) -> Inspection:
     :param dev: it was built for development, and may let in who has a key.
     :raises ImageError: the file is no image.
     """
-    if os.geteuid() != 0:
-        data = _as_root(image, "dev" if dev else "")
-        return Inspection(
-            tuple(findings.Finding(*each) for each in data["findings"]),
-            contents.from_dict(data["contents"]),
-        )
-    with _root_of(image) as root:
-        return Inspection(
-            tuple(findings.look(root, dev)), contents.look(root)
-        )
+    data = _as_root(image, "dev" if dev else "")
+    return Inspection(
+        tuple(findings.Finding(*each) for each in data["findings"]),
+        contents.from_dict(data["contents"]),
+    )
 
 
 def every_file(image: pathlib.Path) -> dict[str, files.File]:
@@ -74,24 +70,17 @@ def every_file(image: pathlib.Path) -> dict[str, files.File]:
 
     :raises ImageError: the file is no image.
     """
-    if os.geteuid() != 0:
-        data = _as_root(image, "files")
-        return {path: files.File(*each) for path, each in data.items()}
-    with _root_of(image) as root:
-        return files.read(root)
-
-
-def _root_of(
-    image: pathlib.Path,
-) -> contextlib.AbstractContextManager[pathlib.Path]:
-    paths.require_file(image, "image", "give the path of an image file")
-    return mounted.root_of(image)
+    data = _as_root(image, "files")
+    return {path: files.File(*each) for path, each in data.items()}
 
 
 def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
     """Return what this module prints when root runs it."""
-    argv = [sys.executable, "-m", __name__, os.fspath(image.resolve()), word]
-    done = process.run(process.as_root(argv), check=False)
+    paths.require_file(image, "image", "give the path of an image file")
+    argv = process.as_root(
+        [sys.executable, "-m", __name__, os.fspath(image.resolve()), word]
+    )
+    done = process.run(argv, check=False)
     if done.status == errors.EXIT_USAGE:
         raise errors.ImageError(**json.loads(done.stdout))
     if done.status != 0:
@@ -100,15 +89,25 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
     return found
 
 
+def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
+    """Return what is in a root file system, as plain data."""
+    return {
+        "findings": findings.find_all(root, dev),
+        "contents": contents.look(root).as_dict(),
+    }
+
+
 def _main() -> int:
-    """Inspect as root for another user: the result, or an error, as JSON."""
+    """Inspect as root: print the result, or an error, as JSON."""
     image, word = pathlib.Path(sys.argv[1]), sys.argv[2]
+    function = (
+        files.read
+        if word == "files"
+        else functools.partial(read_root, dev=word == "dev")
+    )
     try:
-        if word == "files":
-            print(json.dumps(every_file(image)))
-        else:
-            found = inspect(image, dev=word == "dev")
-            print(json.dumps(dataclasses.asdict(found)))
+        with mounted.root_of(image) as root:
+            print(json.dumps(confined.call(root, function)))
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))
         return errors.EXIT_USAGE

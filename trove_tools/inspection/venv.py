@@ -5,6 +5,8 @@ Each distribution has a directory with its metadata:
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
+# the parser loads it when it is used, which is too late in a confined process
+import email.message
 import email.parser
 import pathlib
 
@@ -24,15 +26,14 @@ def installed(venv: pathlib.Path) -> tuple[package.Package, ...]:
     """
     found = []
     for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
-        name = str(metadata.relative_to(venv) / "METADATA")
-        text = reading.text(venv, name, _LARGEST)
+        text = reading.text(metadata / "METADATA", _LARGEST)
         fields = email.parser.HeaderParser().parsestr(text)
         if fields["Name"] and fields["Version"]:
             found.append(
                 package.Package(
                     name=fields["Name"],
                     version=fields["Version"],
-                    size=_size(venv, metadata),
+                    size=_size(metadata / "RECORD"),
                     licences=_licences(
                         fields["License-Expression"] or "",
                         fields["License"] or "",
@@ -43,11 +44,10 @@ def installed(venv: pathlib.Path) -> tuple[package.Package, ...]:
     return tuple(sorted(found))
 
 
-def _size(venv: pathlib.Path, metadata: pathlib.Path) -> int:
-    """Add up the sizes that the distribution's record names."""
-    record = str(metadata.relative_to(venv) / "RECORD")
+def _size(record: pathlib.Path) -> int:
+    """Add up the sizes that a distribution's record names."""
     total = 0
-    for line in reading.text(venv, record, _LARGEST).splitlines():
+    for line in reading.text(record, _LARGEST).splitlines():
         size = line.rpartition(",")[2]
         total += int(size) if size.isdigit() else 0
     return total

@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import os
 import pathlib
 import py_compile
 
@@ -17,7 +18,7 @@ DEBIAN = "usr/lib/python3/dist-packages"
 VENV = "opt/trove-guest-agent/lib/python3.13/site-packages"
 
 
-class PackagedTest(base.TestCase):
+class ProvenanceTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.root = self.temp_dir()
@@ -50,7 +51,7 @@ class PackagedTest(base.TestCase):
         return self.write(f"{VENV}/{name}", text)
 
     def reported(self) -> list[str]:
-        found = list(findings.files(self.root))
+        found = findings.find_all(self.root)
         self.assertLessEqual({each.kind for each in found}, {"private key"})
         return [each.path for each in found]
 
@@ -100,8 +101,9 @@ class PackagedTest(base.TestCase):
         ):
             self.compiled(file)
             self.assertEqual([], self.reported())
-            # compiled from something else
+            # compiled from something else, at another time
             file.write_text(OTHER)
+            os.utime(file, (1, 1))
             made = self.compiled(file)
             file.write_text(MODULE)
             self.assertEqual([made], self.reported())

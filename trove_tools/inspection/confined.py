@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls a function in a process that a foreign root locks in.
+
+An image may hold links that lead anywhere.  In a process whose root directory
+is the image's, the kernel itself resolves each path inside the image, as the
+guest does.  Memory and time are limited: an image may be made to take both.
+"""
+
+import collections.abc
+import importlib.machinery
+import json
+import os
+import pathlib
+import resource
+import signal
+import sys
+import traceback
+import typing
+
+from trove_tools import errors
+
+#: Limits of the process: bytes of memory, seconds of a processor's time.
+#: The largest image of the catalog takes a tenth of either.
+MEMORY = 4 * 1024**3
+SECONDS = 900
+
+_OUT_OF_MEMORY = 3
+
+
+def call(
+    root: pathlib.Path,
+    function: collections.abc.Callable[[pathlib.Path], typing.Any],
+) -> typing.Any:
+    """Return what a function returns that sees nothing but a root.
+
+    Needs root's rights, and a process without threads.
+
+    :param root: the directory that becomes its root directory.
+    :param function: takes the path of the root; returns what JSON can tell.
+        All modules that it needs are loaded already.
+    :raises ImageError: it took too much memory or time, or failed.
+    """
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out)
+        _run(root, function, into)
+    os.close(into)
+    status: int | None = None
+    try:
+        with open(out, "rb") as stream:
+            answer = stream.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    if status == 0:
+        return json.loads(answer)
+    if status == _OUT_OF_MEMORY:
+        why = f"that takes more than {MEMORY // 1024**3} GiB of memory"
+    elif status in (-signal.SIGXCPU, -signal.SIGKILL):
+        why = f"that takes longer than {SECONDS} s"
+    else:
+        why = answer.decode(errors="replace") or f"status {status}"
+    raise errors.ImageError(
+        f"the contents of the image cannot be read: {why}",
+        hint="was the image made by `trove-image-builder build`?"
+        " build it again",
+    )
+
+
+def _run(
+    root: pathlib.Path,
+    function: collections.abc.Callable[[pathlib.Path], typing.Any],
+    into: int,
+) -> typing.NoReturn:
+    """Run a function in this process, and end it."""
+    answer, status = b"", 0
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.chroot(root)
+        os.chdir("/")
+        # no module of the image is ever loaded into this process
+        sys.meta_path[:] = [
+            importlib.machinery.BuiltinImporter,
+            importlib.machinery.FrozenImporter,
+        ]
+        answer = json.dumps(function(pathlib.Path("/"))).encode()
+    except MemoryError:
+        status = _OUT_OF_MEMORY
+    except BaseException as exc:
+        traceback.print_exc()
+        answer, status = f"{type(exc).__name__}: {exc}".encode(), 1
+    with open(into, "wb") as stream:
+        stream.write(answer)
+    os._exit(status)

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds who could get into a guest, or become root in it.
+
+Logins are judged by what the guest's programs would make of their files, and
+against what an image of this project has: the guest's user, whom Nova's key
+lets in, and the guest agent with its list of commands.  Whoever else gets in
+is a finding.  Nothing of the image is run: what ``sshd -T`` and ``sudo -l``
+would say is worked out here.
+"""
+
+import collections.abc
+import fnmatch
+import pathlib
+import re
+import stat
+import typing
+
+import yaml
+
+from trove_tools.inspection import reading
+
+PASSWORD, LOGIN = "password", "login"
+
+#: kind, path and what, as findings have them
+Logins = collections.abc.Iterator[tuple[str, str, str]]
+
+#: The account of the guest agent; its commands are listed one by one.
+AGENT = "trove-agent"
+
+#: Fields of shadow(5) that no password can match.
+_LOCKED = re.compile(r"[*!]")
+_SSHD = "etc/ssh/sshd_config"
+_INCLUDES = 16
+# sudo asks them for a password, and no account has one
+_SUDO_ASKS = {"root", "%sudo", "%wheel", "%admin"}
+_SUDO_LISTS = re.compile(r"(?:Cmnd|Cmd|Host|User|Runas)_Alias\b|Defaults\b")
+_HOSTS = {"hosts.equiv", "shosts.equiv", ".rhosts", ".shosts"}
+
+
+class _Setting(typing.NamedTuple):
+    """A setting of sshd that lets in who should stay out."""
+
+    default: str
+    is_safe: collections.abc.Callable[[str], bool]
+    what: str
+
+
+#: By name in lower case; sshd_config(5).
+_SETTINGS = {
+    "passwordauthentication": _Setting(
+        "yes", lambda value: value == "no", "lets in who has a password"
+    ),
+    "permitemptypasswords": _Setting(
+        "no", lambda value: value == "no", "lets in without a password"
+    ),
+    "permitrootlogin": _Setting(
+        "prohibit-password", lambda value: value != "yes",
+        "lets root in with a password",
+    ),
+    "hostbasedauthentication": _Setting(
+        "no", lambda value: value == "no", "lets in whom another host names"
+    ),
+    "trustedusercakeys": _Setting(
+        "none", lambda value: value == "none",
+        "lets in whom a certificate authority names",
+    ),
+    "authorizedkeyscommand": _Setting(
+        "none", lambda value: value == "none",
+        "lets in whom a program names",
+    ),
+    "authorizedkeysfile": _Setting(
+        ".ssh/authorized_keys",
+        lambda value: all(
+            word.removeprefix("%h/").startswith(".ssh/")
+            for word in value.split()
+        ),
+        "looks for keys outside of the users' own directories",
+    ),
+}  # fmt: skip
+
+
+def of_accounts(root: pathlib.Path) -> Logins:
+    """Find accounts that a password lets in, or nothing at all.
+
+    :param root: the image's root, or that of a container's layer.
+    """
+    for account, fields in _records(root, "passwd"):
+        password, uid = [*fields, "", ""][:2]
+        if password != "x" and not _LOCKED.match(password):
+            yield _account(account, "passwd", password)
+        if uid == "0" and account != "root":
+            yield LOGIN, "/etc/passwd", f"{account} is root by another name"
+    directory = root / "etc"
+    names = [path.name for path in directory.glob("*shadow*")]
+    for name in sorted(names):
+        for account, fields in _records(root, name):
+            password = fields[0] if fields else ""
+            if _LOCKED.match(password):
+                continue
+            # a group without a password is one that nobody else can join
+            if password or not name.startswith("gshadow"):
+                yield _account(account, name, password)
+
+
+def _account(
+    account: str, name: str, password: str
+) -> tuple[str, str, str]:
+    what = "a password" if password else "an empty password"
+    return PASSWORD, f"/etc/{name}", f"{account} has {what}"
+
+
+def _records(
+    root: pathlib.Path, name: str
+) -> collections.abc.Iterator[tuple[str, list[str]]]:
+    for line in reading.text(root / "etc" / name).splitlines():
+        account, *fields = line.split(":")
+        if account and fields:
+            yield account, fields
+
+
+def by_key(root: pathlib.Path, file: reading.File, dev: bool) -> Logins:
+    """Find a file that lists keys, or hosts, that are let in.
+
+    :param dev: the image is for development: a key may let the guest's user
+        in, and nobody else.
+    """
+    name = file.path.name
+    if not file.status.st_size:
+        return
+    if name in _HOSTS:
+        yield LOGIN, f"/{file.name}", "lets in whom another host names"
+    if name in ("authorized_keys", "authorized_keys2") and not (
+        dev and _is_of_guest(root, file)
+    ):
+        yield LOGIN, f"/{file.name}", "lets in who has a key"
+
+
+def _is_of_guest(root: pathlib.Path, file: reading.File) -> bool:
+    guest = guest_user(root)
+    return any(
+        account == guest
+        and len(fields) > 4
+        and f"/{file.name}".startswith(f"{fields[4].rstrip('/')}/.ssh/")
+        for account, fields in _records(root, "passwd")
+    )
+
+
+def by_set_uid(file: reading.File) -> Logins:
+    """Find a program that anybody runs as its owner.
+
+    :param file: one that no package brings.
+    """
+    if (
+        file.status.st_mode & (stat.S_ISUID | stat.S_ISGID)
+        and file.status.st_mode & 0o111
+    ):
+        yield (
+            LOGIN,
+            f"/{file.name}",
+            "a set-uid program that no package brings",
+        )
+
+
+def by_sshd(root: pathlib.Path) -> Logins:
+    """Find settings of sshd that let in who should stay out."""
+    if not (root / "usr/sbin/sshd").exists():
+        return
+    found: dict[str, tuple[str, str]] = {}
+    in_match: list[tuple[str, str, str]] = []
+    _read_sshd(root, _SSHD, found, in_match, 0)
+    settings = [
+        (name, *found.get(name, (setting.default, _SSHD)))
+        for name, setting in _SETTINGS.items()
+    ]
+    for name, value, path in [*settings, *in_match]:
+        setting = _SETTINGS[name]
+        if not setting.is_safe(value):
+            yield LOGIN, f"/{path}", f"sshd {setting.what}"
+    for name, value, _ in [*settings, *in_match]:
+        if name == "authorizedkeysfile":
+            yield from _keys_elsewhere(root, value)
+
+
+def _read_sshd(
+    root: pathlib.Path,
+    name: str,
+    found: dict[str, tuple[str, str]],
+    in_match: list[tuple[str, str, str]],
+    depth: int,
+) -> None:
+    """Read what sshd reads: the first value of each setting counts.
+
+    Whom a Match block is for is not worked out: each may count.
+    """
+    matching = False
+    for line in reading.text(root / name).splitlines():
+        keyword, value = _sshd_words(line)
+        if keyword == "include" and depth < _INCLUDES:
+            for word in value.split():
+                pattern = word if word.startswith("/") else f"/etc/ssh/{word}"
+                for path in _matching(root, pattern):
+                    _read_sshd(root, path, found, in_match, depth + 1)
+        elif keyword == "match":
+            matching = value.lower() != "all"
+        elif keyword in _SETTINGS:
+            if matching:
+                in_match.append((keyword, value, name))
+            else:
+                found.setdefault(keyword, (value, name))
+
+
+def _sshd_words(line: str) -> tuple[str, str]:
+    line = line.strip()
+    if line.startswith("#"):
+        return "", ""
+    keyword, _, value = re.sub(r"^(\w+)\s*=\s*", r"\1 ", line).partition(" ")
+    value = value.partition("#")[0].replace('"', "").strip()
+    return keyword.lower(), value
+
+
+def _matching(root: pathlib.Path, pattern: str) -> list[str]:
+    """Return the files that a pattern names, in the order of glob(7)."""
+    directory, _, name = pattern.strip("/").rpartition("/")
+    try:
+        names = sorted(path.name for path in (root / directory).iterdir())
+    except OSError:
+        return []
+    return [f"{directory}/{each}" for each in fnmatch.filter(names, name)]
+
+
+def _keys_elsewhere(root: pathlib.Path, value: str) -> Logins:
+    for word in value.split():
+        if not word.startswith("/"):
+            continue
+        pattern = re.sub(r"%[a-zA-Z]", "*", word.replace("%%", "%"))
+        for path in _matching(root, pattern):
+            if reading.text(root / path).strip():
+                yield LOGIN, f"/{path}", "lets in who has a key"
+
+
+def by_cloud_init(root: pathlib.Path) -> Logins:
+    """Find out whether cloud-init makes sshd take passwords."""
+    said = [
+        (settings["ssh_pwauth"], path)
+        for path, settings in _cloud_settings(root)
+        if "ssh_pwauth" in settings
+    ]
+    # the last file that says something counts
+    for value, path in said[-1:]:
+        if str(value).lower() in ("true", "yes", "on", "1"):
+            yield LOGIN, f"/{path}", "cloud-init makes sshd take passwords"
+
+
+def guest_user(root: pathlib.Path) -> str:
+    """Return the account that a cloud gives a key: cloud-init's default."""
+    name = ""
+    for _, settings in _cloud_settings(root):
+        for key in ("system_info", "default_user", "name"):
+            settings = (
+                settings.get(key, "") if isinstance(settings, dict) else ""
+            )
+        name = str(settings) or name
+    return name
+
+
+def _cloud_settings(
+    root: pathlib.Path,
+) -> collections.abc.Iterator[tuple[str, typing.Any]]:
+    directory = "etc/cloud"
+    for path in (
+        f"{directory}/cloud.cfg",
+        *_matching(root, f"/{directory}/cloud.cfg.d/*.cfg"),
+    ):
+        try:
+            settings = yaml.safe_load(reading.text(root / path))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            continue
+        if isinstance(settings, dict):
+            yield path, settings
+
+
+def by_sudo(root: pathlib.Path) -> Logins:
+    """Find whom sudo lets become root without a password."""
+    guest = guest_user(root)
+    for name in _sudoers(root, "etc/sudoers", 0):
+        text = reading.text(root / name).replace("\\\n", " ")
+        for line in text.splitlines():
+            line = re.sub(r"(?:^|\s)#(?!\d).*", "", line).strip()
+            if re.match(r"Defaults\b.*!\s*authenticate", line):
+                yield LOGIN, f"/{name}", "sudo asks nobody for a password"
+            if "=" not in line or _SUDO_LISTS.match(line):
+                continue
+            who, _, what = line.partition("=")
+            for user in who.rsplit(maxsplit=1)[0].split(","):
+                user = user.strip()
+                if user in _SUDO_ASKS and "NOPASSWD" not in what:
+                    continue
+                if user in (guest, "root"):
+                    continue
+                if user == AGENT and not re.search(r"[:,]\s*ALL\b", what):
+                    continue
+                yield LOGIN, f"/{name}", f"sudo lets {user} run commands"
+
+
+def _sudoers(
+    root: pathlib.Path, name: str, depth: int
+) -> collections.abc.Iterator[str]:
+    """Yield the files that sudo reads; sudoers(5)."""
+    yield name
+    if depth == _INCLUDES:
+        return
+    for line in reading.text(root / name).splitlines():
+        match = re.match(r"\s*[@#](include(?:dir)?)\s+\"?([^\s\"]+)", line)
+        if not match:
+            continue
+        if match[1] == "include":
+            path = match[2]
+            if not path.startswith("/"):
+                path = f"/etc/{path}"
+            yield from _sudoers(root, path.strip("/"), depth + 1)
+            continue
+        for path in _matching(root, f"{match[2].rstrip('/')}/*"):
+            base = path.rpartition("/")[2]
+            if "." not in base and not base.endswith("~"):
+                yield from _sudoers(root, path, depth + 1)

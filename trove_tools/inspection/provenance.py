@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells which files of a root are a package's own, unchanged.
+
+Such a file is what everybody gets from the distribution, so it can hold no
+secret of whoever built the image.  All other files are read whole.
+
+dpkg keeps an MD5 sum of each file of a package, and of each configuration
+file as the package brings it (dpkg-query(1), deb-md5sums(5)).  A Python
+distribution keeps a record with digests, of which only the modules count
+here: a distribution may come from a checkout, with whatever lay in it:
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+import base64
+import collections
+import collections.abc
+import csv
+import importlib.util
+import pathlib
+import re
+
+from trove_tools.inspection import reading
+
+#: The directories of Python packages: Debian's, and those of environments.
+LIBRARIES = frozenset({"site-packages", "dist-packages"})
+
+_DPKG = "var/lib/dpkg"
+# a record names each file of a distribution: a large one has 1 MB; the
+# status of a desktop's packages has 10 MB
+_LARGEST = 64 * 1024 * 1024
+_SUM = re.compile(r"^(?P<sum>[0-9a-f]{32})  (?P<path>\S.*)$", re.MULTILINE)
+_CONFIGURATION = re.compile(
+    r"^ /(?P<path>\S+) (?P<sum>[0-9a-f]{32})", re.MULTILINE
+)
+
+# PEP 552: magic number, flags, then either time and size, or a digest, of
+# the module's source
+_PYC_HEADER = 16
+_PYC_BY_DIGEST = 0b01
+_PYC_FLAGS = 0b11
+
+
+class Provenance:
+    """What the packages in a root say about their own files."""
+
+    def __init__(self, roots: collections.abc.Iterable[pathlib.Path]) -> None:
+        """Read what dpkg says.
+
+        :param roots: the root, and the layers of the containers in it: each
+            may have a dpkg of its own, which may list files of another.
+        """
+        self._sums: dict[str, set[str]] = collections.defaultdict(set)
+        self._records: dict[pathlib.Path, dict[str, str]] = {}
+        for root in roots:
+            for file in (root / _DPKG / "info").glob("*.md5sums"):
+                self._add(_SUM, file)
+            self._add(_CONFIGURATION, root / _DPKG / "status")
+
+    def _add(self, line: re.Pattern[str], file: pathlib.Path) -> None:
+        for match in line.finditer(reading.text(file, _LARGEST)):
+            self._sums[_merged(match["path"])].add(match["sum"])
+
+    def is_published(self, file: reading.File) -> bool:
+        """Tell whether a regular file is a package's own, unchanged."""
+        if file.path.suffix == ".pyc":
+            return self._is_compiled(file)
+        if file.path.suffix == ".py" and self._is_recorded(file.path):
+            return True
+        sums = self._sums.get(_merged(file.name))
+        return sums is not None and (
+            reading.digest(file.path, "md5").hex() in sums
+        )
+
+    def _is_recorded(self, path: pathlib.Path) -> bool:
+        place = library(path)
+        if place is None:
+            return False
+        recorded = self._record(place).get(str(path.relative_to(place)))
+        if not recorded:
+            return False
+        digest = base64.urlsafe_b64encode(reading.digest(path, "sha256"))
+        return recorded == f"sha256={digest.decode().rstrip('=')}"
+
+    def _record(self, place: pathlib.Path) -> dict[str, str]:
+        """Return the digests of all files below a directory of packages."""
+        if place not in self._records:
+            self._records[place] = {
+                row[0]: row[1]
+                for record in place.glob("*.dist-info/RECORD")
+                for row in csv.reader(
+                    reading.text(record, _LARGEST).splitlines()
+                )
+                if len(row) > 1
+            }
+        return self._records[place]
+
+    def _is_compiled(self, file: reading.File) -> bool:
+        """Tell whether a compiled module was made from a published source.
+
+        Python itself decides by the same header whether it may use it.
+        """
+        module = file.path.name.partition(".")[0]
+        source = file.beside(file.path.parent.parent / f"{module}.py")
+        if source is None or not self.is_published(source):
+            return False
+        with open(file.path, "rb") as stream:
+            header = stream.read(_PYC_HEADER)
+        flags = int.from_bytes(header[4:8], "little")
+        if len(header) < _PYC_HEADER or flags & ~_PYC_FLAGS:
+            return False
+        if flags & _PYC_BY_DIGEST:
+            return header[8:] == importlib.util.source_hash(
+                source.path.read_bytes()
+            )
+        expected = (int(source.status.st_mtime), source.status.st_size)
+        return header[8:] == b"".join(
+            (number & 0xFFFFFFFF).to_bytes(4, "little") for number in expected
+        )
+
+
+def library(path: pathlib.Path) -> pathlib.Path | None:
+    """Return the directory of Python packages that a file lies in."""
+    return next(
+        (place for place in path.parents if place.name in LIBRARIES), None
+    )
+
+
+def _merged(path: str) -> str:
+    """Return a path as it is where /bin and /lib are links into /usr."""
+    return path.removeprefix("usr/")

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds keys, tokens and passwords in the content of files.
+
+A file is judged by its content first, and by its name only where its content
+looks like nothing in particular.  Each function says what it found, never
+what it read: a report may be pasted anywhere.
+"""
+
+import base64
+import binascii
+import bz2
+import collections.abc
+import gzip
+import io
+import lzma
+import re
+import typing
+
+from trove_tools.inspection import provenance
+from trove_tools.inspection import reading
+
+#: The kinds of findings.
+KEY, CREDENTIALS = "private key", "credentials"
+
+Secrets = collections.abc.Iterator[tuple[str, str]]
+
+#: Bytes that are read of what a compressed file holds.
+_UNPACKED = 128 * 1024 * 1024
+_LEVELS = 2
+
+
+class _Pattern(typing.NamedTuple):
+    """A secret that is known by its form.
+
+    :param anchors: texts, one of which is part of each such secret: looking
+        for them takes a tenth of the time of the expression.
+    """
+
+    kind: str
+    what: str
+    anchors: tuple[bytes, ...]
+    expression: re.Pattern[bytes]
+
+
+# the marker alone stands in every library that can read such a key; in JSON
+# and shell scripts a line ends with a backslash and a letter
+_PEM = _Pattern(
+    KEY, "a private key",
+    (b"PRIVATE KEY",),
+    re.compile(
+        rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+        rb"(?:\s|\\+[nr])+(?:Proc-Type|Version|Comment|[A-Za-z0-9+/=]{20})"
+    ),
+)  # fmt: skip
+
+#: What is found in any file, be it text or not.
+_ANYWHERE = (
+    _PEM,
+    _Pattern(
+        KEY, "a private key of PuTTY",
+        (b"PuTTY-User-Key-File-",),
+        re.compile(rb"PuTTY-User-Key-File-\d: [^\0]{0,8000}?Private-Lines: "),
+    ),
+    _Pattern(
+        KEY, "a private key of age",
+        (b"AGE-SECRET-KEY-1",),
+        re.compile(rb"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    ),
+    _Pattern(
+        KEY, "a private JSON web key",
+        (b'"kty"',),
+        re.compile(
+            rb'"kty"[^{}]{0,4000}"(?:d|k)"\s*:\s*"[\w-]{16,}"'
+            rb'|"(?:d|k)"\s*:\s*"[\w-]{16,}"[^{}]{0,4000}"kty"'
+        ),
+    ),
+    _Pattern(
+        KEY, "a private key of WireGuard",
+        (b"PrivateKey", b"PresharedKey"),
+        re.compile(rb"(?:PrivateKey|PresharedKey)\s*=\s*[A-Za-z0-9+/]{43}="),
+    ),
+    _Pattern(
+        CREDENTIALS, "an access key of AWS",
+        (b"AKIA", b"ASIA"),
+        re.compile(rb"(?<![A-Z0-9/+])A[KS]IA[A-Z2-7]{16}(?![A-Z0-9/+])"),
+    ),
+    _Pattern(
+        CREDENTIALS, "a token of a code hosting service",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_",
+         b"glpat-"),
+        re.compile(
+            rb"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}"
+            rb"|glpat-[\w-]{20})"
+        ),
+    ),
+    _Pattern(
+        CREDENTIALS, "a token of a package index",
+        (b"npm_", b"pypi-AgE"),
+        re.compile(
+            rb"(?<!\w)(?:npm_[A-Za-z0-9]{36}(?!\w)|pypi-AgE[\w-]{50,})"
+        ),
+    ),
+    _Pattern(
+        CREDENTIALS, "a token of a web service",
+        (b"xoxb-", b"xoxp-", b"xoxa-", b"xoxs-", b"AIza", b"_live_"),
+        re.compile(
+            rb"(?<!\w)(?:xox[abps]-\d[\w-]{20,}|AIza[\w-]{35}(?!\w)"
+            rb"|[rs]k_live_[A-Za-z0-9]{24})"
+        ),
+    ),
+)  # fmt: skip
+
+# base64 of the marker of a PEM file: it encodes three bytes at a time, and the
+# marker may begin with the first, the second or the third of them
+_ENCODED = tuple(
+    base64.b64encode(b"-----BEGIN "[skip:])[:12] for skip in (0, 1, 2)
+)
+
+#: ``NAME = VALUE`` in its many forms, where NAME says that VALUE is secret;
+#: from the telling part of NAME on, because a long text is searched.
+_ASSIGNED = re.compile(
+    rb"(?i)(?<!no)(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key"
+    rb"|access[_-]?key|psk|credentials?)(?P<more>[\w.-]{0,40})"
+    rb"[\"']?[ \t]{0,40}(?:=|:[ \t]|:(?=[\"']))[ \t]{0,40}[\"']?"
+    rb"(?P<value>[^\s\"',;#)\]}]{1,200})"
+)
+# a reference to a value elsewhere, a file's path, a word for "none" or "ask"
+_NO_VALUE = re.compile(
+    rb"(?i)[$%<{(/*!\[\\|&>@=]|(?:true|false|yes|no|none|null|required|optional"
+    rb"|sufficient|files|auto|prompt|default|enabled?|disabled?|required:"
+    rb"|string|str|int|bool)\b"
+)
+_NO_SECRET_NAME = re.compile(rb"(?i)(?:file|path|type|ttl|length|min|max)$")
+_MACHINE = re.compile(
+    rb"(?im)^[ \t]*(?:machine\s+\S+|default)(?:\s+\w+\s+\S+){0,4}?"
+    rb"\s+password\s+\S"
+)
+_URL_PASSWORD = re.compile(rb"\w://[^/\s:@\"'<>]*:(?![$%{<*])[^/\s@\"'<>]+@")
+_URL_TOKEN = re.compile(rb"\w://[A-Za-z0-9_.-]{20,}@")
+_HEADER = re.compile(
+    rb"(?i)authorization:\s*(?:basic|bearer|token)\s+(?![$%{<])\S{8}"
+)
+_DOCKER_AUTH = re.compile(rb'"auth"\s*:\s*"[A-Za-z0-9+/]{8,}={0,2}"')
+_NPM_AUTH = re.compile(rb"(?m):_(?:authToken|password|auth)\s*=\s*(?!\$)\S{4}")
+_HASH = re.compile(
+    rb"(?<![\w$])\$(?:1|2[abxy]|5|6|7|y|gy|apr1)\$[./\w$=,]{8,}"
+    rb"|\{S?SHA\}[A-Za-z0-9+/=]{20}"
+)
+_ON_COMMAND_LINE = re.compile(
+    rb"\b(?:mysql|mariadb|mysqldump|sshpass|curl)\b[^\n]{0,500}?"
+    rb"\s(?:-p\S{4}|--password=\S|-u\s+\S+:\S)"
+)
+#: What passwords look like in the text of a configuration.
+_IN_TEXT = (
+    (_MACHINE, "a password for a host"),
+    (_URL_PASSWORD, "a password in a URL"),
+    (_URL_TOKEN, "a token in a URL"),
+    (_HEADER, "an authorization header"),
+    (_DOCKER_AUTH, "a registry's password"),
+    (_NPM_AUTH, "a package index's password"),
+    (_HASH, "the hash of a password"),
+    (_ON_COMMAND_LINE, "a password on a command line"),
+)
+_GRUB_PASSWORD = re.compile(rb"(?m)^\s*password(?:_pbkdf2)?\s+\S+\s+\S")
+_CHPASSWD = re.compile(rb"(?m)^\s*chpasswd\s*:\s*(?!null|\{\})")
+
+#: Files that hold nothing but secrets, whatever their content looks like.
+_NAMES = re.compile(
+    r"[._]netrc.*|\.pgpass|\.git-credentials|\.?vault[_-]pass(?:word)?(\..*)?"
+    r"|\.\w+_history|clouds\.ya?ml|secure\.ya?ml|guest_info\.conf"
+    r"|trove-guestagent\.conf|.*\.keytab|dropbear_\w+_host_key|\.?htpasswd"
+)
+_PLACES = (
+    (re.compile(r"etc/trove/conf\.d/."), "the configuration of one cloud"),
+    (
+        re.compile(r"var/lib/cloud/(?:seed|instances?)/."),
+        "what a cloud gave one guest",
+    ),
+)
+#: Where only packages write: what they ship is no configuration, and what they
+#: make of it names settings, not their values.
+_OF_PACKAGES = re.compile(r"(?:usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/)")
+#: Accounts are judged as a whole, by :mod:`trove_tools.inspection.logins`.
+_ACCOUNTS = re.compile(r"etc/(?:passwd|shadow|group|gshadow)-?")
+
+# ITU-T X.690 (DER); RFC 8017 A.1.2, RFC 5208 5 and 6, RFC 5915 3, RFC 7292 4
+_LENGTH = rb"(?:\x82..|\x81.|[\x01-\x7f])"
+_DER = (
+    (rb"\x02\x01\x00\x02" + _LENGTH, "a private key"),
+    (rb"\x02\x01[\x00\x01]\x30" + _LENGTH + rb"\x06", "a private key"),
+    (rb"\x02\x01\x01\x04[\x1c\x20\x30\x42]", "a private key"),
+    (rb"\x30" + _LENGTH + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05",
+     "an encrypted private key"),
+    (rb"\x02\x01\x03\x30" + _LENGTH + rb"\x06\x09\x2a\x86\x48",
+     "a store of private keys (PKCS#12)"),
+)  # fmt: skip
+_BINARY = tuple(
+    (re.compile(rb"\x30" + _LENGTH + form, re.DOTALL), what)
+    for form, what in _DER
+)
+# Java's certificates of authorities are in such a store
+_JAVA = "etc/ssl/certs/java/cacerts"
+# core(5), mkswap(8)
+_CORE = re.compile(rb"\x7fELF[\x01\x02](?:\x01.{10}\x04\0|\x02.{10}\0\x04)",
+                   re.DOTALL)  # fmt: skip
+_SWAP, _SWAP_OFFSET = b"SWAPSPACE2", 4086
+
+
+def find_secrets(file: reading.File) -> Secrets:
+    """Find what must not be in any image, in one regular file.
+
+    :param file: one that no package brings.
+    :returns: kind of secret, and what it is.
+    """
+    if not file.status.st_size:
+        return
+    found: set[tuple[str, str]] = set()
+    kept_by_name = _by_name(file)
+    if kept_by_name:
+        found.add((CREDENTIALS, kept_by_name))
+    for number, chunk in enumerate(reading.chunks(file.path)):
+        if number == 0:
+            found |= set(_at_the_beginning(file, chunk))
+        found |= set(_in_content(file, chunk, _LEVELS, number == 0))
+    yield from found
+
+
+def _by_name(file: reading.File) -> str:
+    if provenance.library(file.path):
+        return ""
+    if _NAMES.fullmatch(file.path.name):
+        return "a file that is made to hold passwords"
+    return next(
+        (what for place, what in _PLACES if place.match(file.name)), ""
+    )
+
+
+def _at_the_beginning(file: reading.File, chunk: bytes) -> Secrets:
+    """Find files whose format is the secret."""
+    for form, what in _BINARY:
+        if form.match(chunk) and file.name != _JAVA:
+            yield KEY, what
+    if _CORE.match(chunk):
+        yield CREDENTIALS, "the memory of a process (core dump)"
+    if chunk[_SWAP_OFFSET:].startswith(_SWAP):
+        yield CREDENTIALS, "the memory of a machine (swap file)"
+
+
+def _in_content(
+    file: reading.File, content: bytes, levels: int, is_first: bool
+) -> Secrets:
+    """Find secrets in a piece of content, and in what it encodes."""
+    for pattern in _ANYWHERE:
+        if any(
+            anchor in content for anchor in pattern.anchors
+        ) and pattern.expression.search(content):
+            yield pattern.kind, pattern.what
+    # UTF-16, as some editors write it
+    if b"P\0R\0I\0V\0A\0T\0E\0" in content:
+        yield from _keys(content.replace(b"\0", b""))
+    for anchor in _ENCODED:
+        for decoded in _decoded(content, anchor):
+            yield from _keys(decoded)
+    if is_first and levels and content[:6].startswith(tuple(_UNPACK)):
+        unpacked = _unpack(content, file)
+        for piece in unpacked:
+            yield from _in_content(file, piece, levels - 1, False)
+    if _is_text(content):
+        yield from _in_text(file, content)
+
+
+def _keys(content: bytes) -> Secrets:
+    if _PEM.expression.search(content):
+        yield _PEM.kind, _PEM.what
+
+
+def _decoded(
+    content: bytes, anchor: bytes
+) -> collections.abc.Iterator[bytes]:
+    """Yield what was encoded in base64, from the marker of a key on."""
+    begin = content.find(anchor)
+    while begin != -1:
+        text = re.sub(rb"\s|\\n", b"", content[begin : begin + 512])
+        text = re.match(rb"[A-Za-z0-9+/]*", text)[0]  # type: ignore[index]
+        try:
+            decoded = base64.b64decode(text[: len(text) // 4 * 4])
+        except binascii.Error:
+            decoded = b""
+        yield b"-----" + decoded.lstrip(b"-")
+        begin = content.find(anchor, begin + 1)
+
+
+_UNPACK: dict[bytes, collections.abc.Callable[[io.BytesIO], typing.Any]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+
+
+def _unpack(
+    content: bytes, file: reading.File
+) -> collections.abc.Iterator[bytes]:
+    """Yield what a compressed file holds, up to a limit."""
+    opener = next(
+        opener for magic, opener in _UNPACK.items()
+        if content.startswith(magic)
+    )  # fmt: skip
+    # what is inside another archive is in memory, what is not is on disk
+    try:
+        with open(file.path, "rb") as whole:
+            source = (
+                whole
+                if whole.read(64) == content[:64]
+                else io.BytesIO(content)
+            )
+            source.seek(0)
+            stream = opener(typing.cast(io.BytesIO, source))
+            left, kept = _UNPACKED, b""
+            while left > 0:
+                piece = stream.read(4 * 1024 * 1024)
+                if not piece:
+                    return
+                left -= len(piece)
+                yield kept + piece
+                kept = piece[-reading.OVERLAP :]
+    except (OSError, EOFError, lzma.LZMAError, ValueError):
+        # damaged, or not what its beginning says
+        return
+
+
+def _is_text(content: bytes) -> bool:
+    return b"\0" not in content[:8192]
+
+
+def _in_text(file: reading.File, content: bytes) -> Secrets:
+    """Find passwords in a file that somebody, or a program, has written."""
+    if provenance.library(file.path):
+        # documentation of libraries is full of examples
+        if file.path.name == "direct_url.json":
+            yield from _in_urls(content)
+        return
+    if _ACCOUNTS.fullmatch(file.name) or _OF_PACKAGES.match(file.name):
+        return
+    for expression, what in _IN_TEXT:
+        if expression.search(content):
+            yield CREDENTIALS, what
+    if any(_is_secret(content, match) for match in _ASSIGNED.finditer(content)):
+        yield CREDENTIALS, "a password or a token"
+    if file.name.startswith(("etc/grub.d/", "boot/grub")):
+        if _GRUB_PASSWORD.search(content):
+            yield CREDENTIALS, "a password of the boot loader"
+    if file.name.startswith("etc/cloud/") and _CHPASSWD.search(content):
+        yield CREDENTIALS, "passwords of users"
+
+
+def _is_secret(content: bytes, match: re.Match[bytes]) -> bool:
+    """Tell whether what is assigned is a secret, and not where one is."""
+    before = content[max(0, match.start() - 80) : match.start()]
+    name = re.search(rb"[$%{]?[\w.-]*\Z", before)
+    assert name is not None
+    return not (
+        name[0].startswith((b"$", b"%", b"{"))
+        or _NO_SECRET_NAME.search(match["more"])
+        or _NO_VALUE.match(match["value"])
+    )
+
+
+def _in_urls(content: bytes) -> Secrets:
+    for expression, what in (
+        (_URL_PASSWORD, "a password in a URL"),
+        (_URL_TOKEN, "a token in a URL"),
+    ):
+        if expression.search(content):
+            yield CREDENTIALS, what
