@@ -67,6 +67,10 @@ _TABLE: tuple[Topic | Option, ...] = (
            "for development: let in who has the private part of this public"
            " key; such an image is never made public", options.path,
            metavar="KEYFILE.pub", everyday=True),
+    Option("allow", "plan",
+           "let this be in the image although inspect reports it, such as"
+           " 'private key:/etc/x.pem'; the manifest names it", many=True,
+           metavar="KIND:PATH"),
     Option("elements_path", "plan", "directories with further elements",
            variables=("ELEMENTS_PATH",), metavar="DIR[:DIR]"),
     Option("element", "plan", "a further element", many=True,

@@ -28,6 +28,7 @@ from trove_tools.image import host
 from trove_tools.image import layers
 from trove_tools.image import plan
 from trove_tools.inspection import contents
+from trove_tools.inspection import inspect
 
 KEY = (
     "-----BEGIN RSA PRIVATE KEY-----\n"
@@ -105,6 +106,16 @@ class PlantedTest(InspectCase):
             [(each["kind"], each["path"]) for each in done.json()["findings"]],
         )
         self.assertIn("must not be in an image", done.stderr)
+
+    def test_what_was_allowed(self) -> None:
+        image = self.qcow2("private key")
+        name = f"/{PLANTED['private key'][0]}"
+        found = inspect.inspect(image, allow=(f"private key:{name}",))
+        self.assertEqual((), found.findings)
+        self.assertEqual([name], [each.path for each in found.allowed])
+        # only this kind, and only there
+        found = inspect.inspect(image, allow=("login:/root", f"login:{name}"))
+        self.assertEqual([name], [each.path for each in found.findings])
 
     def test_none(self) -> None:
         done = self.inspect(self.qcow2())

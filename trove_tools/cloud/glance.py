@@ -13,10 +13,10 @@ import dataclasses
 import typing
 
 from trove_tools import errors
+from trove_tools import imagefile
 from trove_tools import manifest
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
-from trove_tools.cloud import imagefile
 from trove_tools.cloud import retrying
 
 Record = dict[str, typing.Any]

@@ -11,12 +11,12 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools import imagefile
 from trove_tools import manifest
 from trove_tools import options
 from trove_tools import verified
 from trove_tools.catalog import loader
 from trove_tools.cloud import glance
-from trove_tools.cloud import imagefile
 from trove_tools.cloud import trove
 
 _GIB = 1024**3

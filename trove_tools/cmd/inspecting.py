@@ -28,8 +28,8 @@ def inspect(
 ) -> int:
     """Tell what is in an image, and what must not be.
 
-    The manifest is asked for one thing only: whether this is a development
-    image, which a key may let in.
+    The manifest is asked for two things only: whether this is a development
+    image, which a key may let in, and what its builder has allowed.
 
     :returns: the command's exit status.
     :raises UsageError: there is no such file.
@@ -38,7 +38,11 @@ def inspect(
     _require_files(image)
     host.require_root(_READING)
     known = manifest.read(image)
-    found = _inspect.inspect(image, dev=known is not None and known.dev)
+    found = _inspect.inspect(
+        image,
+        dev=known is not None and known.dev,
+        allow=known.plan.get("allow", ()) if known else (),
+    )
     rows = [each._asdict() for each in found.findings]
     datastores = [
         each._asdict() for each in served.datastores(found.contents, catalog)
@@ -54,11 +58,17 @@ def inspect(
                 "image": str(image),
                 "safe": not rows,
                 "findings": rows,
+                "allowed": [each._asdict() for each in found.allowed],
                 "datastores": datastores,
                 "agent": found.contents.agent,
                 **found.contents.as_dict(),
             },
             form,
+        )
+    for each in found.allowed:
+        screen.warn(
+            f"{each.path}: {each.kind}: {each.what}; whoever built the image"
+            " has allowed it"
         )
     if not rows:
         screen.say(f"nothing is in {image} that must not be in an image")

@@ -27,6 +27,7 @@ class Plan:
     :param guest_ca: the authorities that guests are to trust besides the
         guest system's: subject, sha256 (the fingerprint) and expires.
     :param dev: for development: lets in who has a key.
+    :param allow: findings that may be in the image, as ``KIND:PATH``.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Plan:
     output: dict[str, typing.Any]
     dev: bool = False
     guest_ca: tuple[dict[str, str], ...] = ()
+    allow: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -133,6 +135,7 @@ def make(request: _request.Request) -> Plan:
         },
         dev=bool(request.dev_key),
         guest_ca=request.guest_ca.as_dicts(),
+        allow=request.allow,
     )
 
 

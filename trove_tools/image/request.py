@@ -22,6 +22,7 @@ from trove_tools.image import elements
 from trove_tools.image import guestca
 from trove_tools.image import mirrors
 from trove_tools.image import snapshot
+from trove_tools.inspection import findings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Request:
     :param inherited: the ``DIB_*`` variables of our own environment.
     :param dev_key: the public key of who develops with the image, if it is
         for that.
+    :param allow: findings that may be in the image, as ``KIND:PATH``.
     :param name: the image's name; made from its content when not given.
     """
 
@@ -52,6 +54,7 @@ class Request:
     further_elements: tuple[str, ...]
     guest_user: str | None
     dev_key: str
+    allow: tuple[str, ...]
     image_format: str
     compression: str
     partition_table: str
@@ -105,6 +108,7 @@ def make(
         further_elements=further,
         guest_user=settings.guest_user,
         dev_key=devkey.read(settings.dev) if settings.dev else "",
+        allow=tuple(_allowed(word) for word in settings.allow),
         image_format=settings.image_format,
         compression=settings.compression,
         partition_table=table,
@@ -184,6 +188,22 @@ def _library(
     for each in choices:
         named += [*each.runtime.shared_elements, *each.elements]
     return elements.read(named, (*places, elements.shipped()))
+
+
+def _allowed(word: str) -> str:
+    kind, _, path = word.partition(":")
+    if kind not in findings.KINDS:
+        raise errors.UsageError(
+            f"--allow {word}: there is no such kind of finding",
+            hint=errors.nearest(kind, findings.KINDS, "kinds"),
+        )
+    if not path.startswith("/"):
+        raise errors.UsageError(
+            f"--allow {word}: the path must begin with a slash",
+            hint=f"give the kind and the path that the build reported:"
+            f" --allow '{kind}:/etc/FILE'",
+        )
+    return word
 
 
 def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:

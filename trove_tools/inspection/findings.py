@@ -34,6 +34,22 @@ class Finding(typing.NamedTuple):
 
 Findings = collections.abc.Iterator[Finding]
 
+#: The kinds of findings.
+KINDS = (
+    "address",
+    "certificates of the build",
+    "credentials",
+    "host key",
+    "login",
+    "machine id",
+    "network card",
+    "password",
+    "private key",
+    "proxy of the build",
+    "random seed",
+    "unsigned packages",
+)
+
 #: What must be different in every guest, as patterns of paths.
 _IDENTITY = (
     ("host key", "etc/ssh/ssh_host_*"),

@@ -5,6 +5,7 @@ Reading a foreign root takes root's rights, and a process of its own, which
 that root locks in: so this module runs itself, through sudo where needed.
 """
 
+import collections.abc
 import dataclasses
 import functools
 import json
@@ -19,7 +20,7 @@ from trove_tools import process
 from trove_tools.inspection import confined
 from trove_tools.inspection import contents
 from trove_tools.inspection import files
-from trove_tools.inspection import findings
+from trove_tools.inspection import findings as _findings
 from trove_tools.inspection import mounted
 
 
@@ -28,9 +29,11 @@ class Inspection:
     """What is in an image.
 
     :param findings: what must not be.
+    :param allowed: what must not be, but was asked for.
     """
 
-    findings: tuple[findings.Finding, ...]
+    findings: tuple[_findings.Finding, ...]
+    allowed: tuple[_findings.Finding, ...]
     contents: contents.Contents
 
     def require_safe(self) -> None:
@@ -47,20 +50,31 @@ class Inspection:
         raise errors.ImageError(
             f"the image is not safe to be published:{listed}",
             hint="remove this in an element's hook in post-install.d or"
-            " cleanup.d, then build again",
+            " cleanup.d, then build again; what has to be there is named by"
+            " --allow KIND:PATH",
         )
 
 
-def inspect(image: pathlib.Path, dev: bool = False) -> Inspection:
+def inspect(
+    image: pathlib.Path,
+    dev: bool = False,
+    allow: collections.abc.Collection[str] = (),
+) -> Inspection:
     """Return what is in an image.
 
     :param image: a qcow2 or raw disk, or a tar archive of the root.
     :param dev: it was built for development, and may let in who has a key.
+    :param allow: findings that were asked for, as ``KIND:PATH``.
     :raises ImageError: the file is no image.
     """
     data = _as_root(image, "dev" if dev else "")
+    everything = [_findings.Finding(*each) for each in data["findings"]]
+    allowed = [
+        each for each in everything if f"{each.kind}:{each.path}" in allow
+    ]
     return Inspection(
-        tuple(findings.Finding(*each) for each in data["findings"]),
+        tuple(each for each in everything if each not in allowed),
+        tuple(allowed),
         contents.from_dict(data["contents"]),
     )
 
@@ -92,7 +106,7 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
 def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
     """Return what is in a root file system, as plain data."""
     return {
-        "findings": findings.find_all(root, dev),
+        "findings": _findings.find_all(root, dev),
         "contents": contents.look(root).as_dict(),
     }
 

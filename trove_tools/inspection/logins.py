@@ -85,9 +85,9 @@ def of_accounts(root: pathlib.Path) -> Logins:
     :param root: the image's root, or that of a container's layer.
     """
     for account, fields in _records(root, "passwd"):
-        password, uid = [*fields, "", ""][:2]
-        if password != "x" and not _LOCKED.match(password):
-            yield _account(account, "passwd", password)
+        field, uid = [*fields, "", ""][:2]
+        if field != "x" and not _LOCKED.match(field):
+            yield _account(account, "passwd", field)
         if uid == "0" and account != "root":
             yield LOGIN, "/etc/passwd", f"{account} is root by another name"
     directory = root / "etc"

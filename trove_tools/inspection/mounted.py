@@ -7,11 +7,11 @@ its devices count while it is open.
 
 import collections.abc
 import contextlib
-import json
 import pathlib
 import tempfile
 
 from trove_tools import errors
+from trove_tools import imagefile
 from trove_tools import partitions
 from trove_tools import process
 
@@ -45,15 +45,13 @@ def root_of(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
 
 def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
     """Return the image as a raw disk: itself, or a sparse copy."""
-    info = json.loads(
-        _read(image, ["qemu-img", "info", "--output=json", image])
-    )
-    if info["format"] == "raw":
+    if imagefile.inspect(image).format == "raw":
         return image
+    # its format is never guessed twice, and its path is no protocol's address
     _read(
         image,
-        ["qemu-img", "convert", "-f", info["format"], "-O", "raw",
-         image, copy],
+        ["qemu-img", "convert", "-f", "qcow2", "-O", "raw",
+         image.resolve(), copy],
     )  # fmt: skip
     return copy
 

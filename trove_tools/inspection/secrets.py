@@ -179,7 +179,9 @@ _PLACES = (
 )
 #: Where only packages write: what they ship is no configuration, and what they
 #: make of it names settings, not their values.
-_OF_PACKAGES = re.compile(r"(?:usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/)")
+_OF_PACKAGES = re.compile(
+    r"usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/"
+)
 #: Accounts are judged as a whole, by :mod:`trove_tools.inspection.logins`.
 _ACCOUNTS = re.compile(r"etc/(?:passwd|shadow|group|gshadow)-?")
 
@@ -344,7 +346,9 @@ def _in_text(file: reading.File, content: bytes) -> Secrets:
     for expression, what in _IN_TEXT:
         if expression.search(content):
             yield CREDENTIALS, what
-    if any(_is_secret(content, match) for match in _ASSIGNED.finditer(content)):
+    if any(
+        _is_secret(content, match) for match in _ASSIGNED.finditer(content)
+    ):
         yield CREDENTIALS, "a password or a token"
     if file.name.startswith(("etc/grub.d/", "boot/grub")):
         if _GRUB_PASSWORD.search(content):

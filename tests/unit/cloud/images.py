@@ -16,6 +16,8 @@ def qcow2(
     version: int = 3,
     backing: int = 0,
     encryption: int = 0,
+    disk: int = 3 * GIB,
+    snapshots: int = 0,
     features: int = 0,
     cluster_bits: int = 16,
     entry: int = 5 * CLUSTER,
@@ -32,8 +34,8 @@ def qcow2(
     """
     header = struct.pack(
         ">4sIQIIQIIQQIIQQ",
-        b"QFI\xfb", version, backing, 0, cluster_bits, 3 * GIB, encryption,
-        1, 3 * CLUSTER, CLUSTER, 1, 0, 0, features,
+        b"QFI\xfb", version, backing, 0, cluster_bits, disk, encryption,
+        1, 3 * CLUSTER, CLUSTER, 1, snapshots, 0, features,
     )  # fmt: skip
     clusters = (
         header,

@@ -78,7 +78,7 @@ class DiffTest(test_builder.CommandCase):
         self.patch_object(host, "require_root", lambda why: None)
         self.patch_object(
             inspect, "inspect",
-            lambda image: inspect.Inspection((), test_sbom.FOUND),
+            lambda image: inspect.Inspection((), (), test_sbom.FOUND),
         )  # fmt: skip
         found = self.diff()
         self.assertEqual(("images", True), (found["source"], found["same"]))
@@ -122,7 +122,9 @@ class InspectTest(test_builder.CommandCase):
         self.patch_object(host, "require_root", lambda why: None)
         self.patch_object(
             inspect, "inspect",
-            lambda image, dev: inspect.Inspection(found, test_sbom.FOUND),
+            lambda image, dev, allow: inspect.Inspection(
+                found, (), test_sbom.FOUND
+            ),
         )  # fmt: skip
         image = self.temp_dir() / "x.qcow2"
         image.touch()

@@ -76,6 +76,7 @@ def a_request(**changes: typing.Any) -> request.Request:
         "further_elements": (),
         "guest_user": None,
         "dev_key": "",
+        "allow": (),
         "image_format": "qcow2",
         "compression": "zstd",
         "partition_table": "mbr",

@@ -83,6 +83,7 @@ class FindingsTest(base.TestCase):
             [(kind, f"/{name}")], [each[:2] for each in found]
         )
         self.assertNotIn("secret", str(found))
+        self.assertIn(kind, findings.KINDS)
 
     def test_a_key_that_may_let_in(self) -> None:
         self.write("etc/passwd", "ann:x:2000:2000:Ann:/home/ann:/bin/sh\n")

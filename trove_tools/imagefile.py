@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an image file is, found out from the file itself.
 
-A cloud takes any bytes for an image and starts guests from them, which
-then hang.  So a file is looked at before the first call: its format comes
-from its magic number and not from its name, and a copy that ended early is
-found by what the file itself says of its end.  Nothing but Python is
-needed for that: the host that loads an image has no reason to have QEMU.
+All commands ask here before anything else opens an image.  A cloud takes any
+bytes for an image and starts guests from them, which then hang; and a program
+that opens a hostile image may be led to other files.  The format is judged by
+oslo.utils, as Glance and Nova judge it: by content, not by name.  This module
+adds what that does not look at: whether the file is whole.  Nothing but
+Python is needed: the host that loads an image has no reason to have QEMU.
 """
 
 import dataclasses
@@ -14,28 +15,38 @@ import typing
 
 from trove_tools import errors
 from trove_tools import paths
-from trove_tools.cloud import qcow2
+from trove_tools import qcow2
 
 _SECTOR = 512
+#: The names that oslo.utils gives to a file without a known format, and to a
+#: disk with partitions.
+_RAW = ("raw", "gpt")
 
-#: What people try to load that is an image, or holds one, of another kind:
-#: where its magic number stands, the number, its name, and what to do.
+_AGAIN = "build the image again"
+_INSTALLED = "load an image of an installed system"
 _CONVERT = "convert it: qemu-img convert -O qcow2 {file} {stem}.qcow2"
+#: What people try to load that holds an image: where its magic number stands,
+#: the number, its name, and what to do.
 _OTHERS = (
-    (0, b"KDMV", "a VMDK image", _CONVERT),
-    (0, b"# Disk DescriptorFile", "a VMDK descriptor", _CONVERT),
-    (0x40, b"\x7f\x10\xda\xbe", "a VDI image", _CONVERT),
-    (0, b"vhdxfile", "a VHDX image", _CONVERT),
-    (0, b"conectix", "a VHD image", _CONVERT),
-    (0, b"QED\0", "a QED image", _CONVERT),
     (0, b"\x1f\x8b", "compressed by gzip", "unpack it: gunzip {file}"),
     (0, b"\xfd7zXZ\0", "compressed by xz", "unpack it: unxz {file}"),
     (0, b"\x28\xb5\x2f\xfd", "compressed by zstd",
      "unpack it: unzstd {file}"),
     (0, b"BZh", "compressed by bzip2", "unpack it: bunzip2 {file}"),
     (0x101, b"ustar", "a tar archive", "load the qcow2 or raw image instead"),
-    (0x8001, b"CD001", "a CD image", "load an image of an installed system"),
 )  # fmt: skip
+
+
+#: What oslo.utils finds unsafe in a qcow2 image, and what to do about it.
+_ALONE = "make it whole: qemu-img convert -O qcow2 {file} NEW.qcow2"
+_UNSAFE = {
+    "backing_file": ("needs a backing file", _ALONE),
+    "data_file": ("keeps its data in another file", _ALONE),
+    # extended L2 entries are among them
+    "unknown_features": (
+        "has features of qcow2 that Glance and Nova refuse", _ALONE,
+    ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +83,45 @@ def inspect(path: pathlib.Path) -> ImageFile:
         stream.seek(0)
         if stream.read(len(qcow2.MAGIC)) == qcow2.MAGIC:
             disk = qcow2.read(stream, path, size)
+            _require_format(path, "qcow2")
             return ImageFile(path, "qcow2", size, disk)
         _check_raw(stream, path, size)
         return ImageFile(path, "raw", size, size)
+
+
+def _require_format(path: pathlib.Path, *names: str) -> None:
+    """Make sure that a file has one of some formats, and is safe to open.
+
+    :param names: as oslo.utils names formats.
+    :raises ImageError: it has another format, or is not safe.
+    """
+    # it takes as long to load as all the rest of a command
+    from oslo_utils.imageutils import format_inspector
+
+    try:
+        found = format_inspector.detect_file_format(str(path))
+    except format_inspector.ImageFormatError as exc:
+        raise errors.ImageError(
+            f"{path} is no usable image: {exc}", hint=_AGAIN
+        ) from exc
+    name = str(found)
+    if found is None or name not in names:
+        hint = _CONVERT if name != "iso" else _INSTALLED
+        raise errors.ImageError(
+            f"{path} is an image of the format {name.upper()}, not a qcow2 or"
+            " raw disk image",
+            hint=hint.format(file=path, stem=path.stem),
+        )
+    if name != "qcow2":
+        return
+    try:
+        found.safety_check()
+    except format_inspector.SafetyCheckFailed as exc:
+        failure = min(exc.failures)
+        what, hint = _UNSAFE.get(failure, (f"is not safe: {failure}", _AGAIN))
+        raise errors.ImageError(
+            f"{path} {what}", hint=hint.format(file=path)
+        ) from exc
 
 
 def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
@@ -89,6 +136,7 @@ def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
                 f"{path} is {name}, not a qcow2 or raw disk image",
                 hint=hint.format(file=path, stem=path.stem),
             )
+    _require_format(path, *_RAW)
     stream.seek(0)
     head = stream.read(2 * _SECTOR)
     if head[510:512] != b"\x55\xaa":

@@ -28,7 +28,7 @@ _SECTOR = 512
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
 
-_DIRTY, _CORRUPT, _DATA_FILE, _EXTENDED = 1, 2, 4, 16
+_DIRTY, _CORRUPT = 1, 2
 
 #: The limits of QEMU itself.
 _CLUSTER_BITS = range(9, 22)
@@ -37,7 +37,6 @@ _L1_LIMIT = 32 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
-    backing: int
     cluster_bits: int
     disk: int
     encryption: int
@@ -45,6 +44,7 @@ class _Header:
     l1_offset: int
     refcount_offset: int
     refcount_clusters: int
+    snapshots: int
     features: int
 
     @property
@@ -72,7 +72,7 @@ def read(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> int:
     :param path: its name, for the error.
     :param size: its length in bytes.
     :returns: bytes of the disk in it.
-    :raises ImageError: it is not whole, or needs another file beside it.
+    :raises ImageError: it is not whole, or no guest can start from it.
     """
     header = _header(stream, path, size)
     _check_features(header, path)
@@ -92,8 +92,8 @@ def _header(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> _Header:
     if len(raw) < _HEADER.size + _FEATURES.size:
         raise truncated(path, size, _HEADER.size + _FEATURES.size)
     (
-        _, version, backing, _, cluster_bits, disk, encryption,
-        l1_entries, l1_offset, refcount_offset, refcount_clusters, _, _,
+        _, version, _, _, cluster_bits, disk, encryption, l1_entries,
+        l1_offset, refcount_offset, refcount_clusters, snapshots, _,
     ) = _HEADER.unpack_from(raw)  # fmt: skip
     if (
         version not in (2, 3)
@@ -106,22 +106,24 @@ def _header(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> _Header:
         )
     features = _FEATURES.unpack_from(raw, _HEADER.size)[0]
     return _Header(
-        backing, cluster_bits, disk, encryption, l1_entries, l1_offset,
-        refcount_offset, refcount_clusters, features if version > 2 else 0,
+        cluster_bits, disk, encryption, l1_entries, l1_offset,
+        refcount_offset, refcount_clusters, snapshots,
+        features if version > 2 else 0,
     )  # fmt: skip
 
 
 def _check_features(header: _Header, path: pathlib.Path) -> None:
     alone = f"make it whole: qemu-img convert -O qcow2 {path} NEW.qcow2"
+    again = "build the image again"
     repair = f"check it: qemu-img check {path}"
     for broken, what, hint in (
-        (header.backing, "needs a backing file, which a cloud has not", alone),
+        (header.encryption, "is encrypted", alone),
+        (not header.disk, "has a disk of no size", again),
         (
-            header.features & _DATA_FILE,
-            "keeps its data in another file, which a cloud has not",
+            header.snapshots,
+            "holds snapshots, which the guest would not show",
             alone,
         ),
-        (header.encryption, "is encrypted", alone),
         (header.features & _CORRUPT, "is marked as corrupt", repair),
         (
             header.features & _DIRTY,
@@ -164,17 +166,15 @@ def _clusters_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
     end = header.l1_offset + header.l1_entries * _WORD
     if end > size:
         return end
-    step = 2 if header.features & _EXTENDED else 1
     split = 62 - (header.cluster_bits - 8)
     sectors = (1 << (62 - split)) - 1
-    for word in _words(stream, header.l1_offset, header.l1_entries * _WORD):
-        table = word & _OFFSET
-        if not table:
-            continue
+    words = _words(stream, header.l1_offset, header.l1_entries * _WORD)
+    # a hostile file may name one table a thousand times
+    for table in sorted({word & _OFFSET for word in words} - {0}):
         end = max(end, table + header.cluster)
         if end > size:
             return end
-        for entry in _words(stream, table, header.cluster)[::step]:
+        for entry in _words(stream, table, header.cluster):
             if entry & _COMPRESSED:
                 first = (entry & ((1 << split) - 1)) // _SECTOR
                 last = first + (entry >> split & sectors)
