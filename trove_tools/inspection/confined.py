@@ -14,7 +14,6 @@ import pathlib
 import resource
 import signal
 import sys
-import traceback
 import typing
 
 from trove_tools import errors
@@ -92,7 +91,6 @@ def _run(
     except MemoryError:
         status = _OUT_OF_MEMORY
     except BaseException as exc:
-        traceback.print_exc()
         answer, status = f"{type(exc).__name__}: {exc}".encode(), 1
     with open(into, "wb") as stream:
         stream.write(answer)
