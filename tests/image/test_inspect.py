@@ -132,7 +132,7 @@ class PlantedTest(InspectCase):
             self.assertIn("hint: ", done.stderr)
             self.assertNotIn("Traceback", done.stderr)
         done = self.inspect(file.with_name("nothing"))
-        self.assertIn("there is no file", done.stderr)
+        self.assertIn("there is no such file", done.stderr)
 
 
 class BuildTest(InspectCase):

@@ -10,9 +10,9 @@ from tests import base
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images as files
 from trove_tools import errors
+from trove_tools import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
-from trove_tools.cloud import imagefile
 from trove_tools.cloud import retrying
 
 DESCRIPTION = glance.Description(

@@ -14,10 +14,10 @@ from tests.unit.cloud import fakes
 from tests.unit.cloud import images as files
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import imagefile
 from trove_tools import liveness
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
-from trove_tools.cloud import imagefile
 from trove_tools.cloud import retrying
 from trove_tools.cloud import sending
 from trove_tools.cloud import upload
