@@ -303,6 +303,18 @@ class PhasesTest(stack.StackCase):
         words = [call[0] for call in ran.named("trove-devstack")]
         self.assertNotIn("tempest", words)
 
+    def test_where_the_panels_are(self) -> None:
+        """Trove's plugin copies them from there, and stops without it."""
+        shown = 'record shown "$TROVE_DASHBOARD_DIR"'
+        ran = self.stack("unstack", after_settings=shown)
+        self.assertEqual(
+            [[f"{self.dest}/trove-dashboard"]], ran.named("shown")
+        )
+        ran = self.stack(
+            "unstack", after_settings=shown, TROVE_DASHBOARD_DIR="/mine"
+        )
+        self.assertEqual([["/mine"]], ran.named("shown"))
+
     def test_what_trove_and_glance_are_told_before(self) -> None:
         shown = 'record shown "$TROVE_ENABLE_IMAGE_BUILD" ' \
             '"$GLANCE_LIMIT_IMAGE_SIZE_TOTAL"'  # fmt: skip
