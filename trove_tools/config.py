@@ -178,7 +178,7 @@ _TABLE: tuple[Topic | Option, ...] = (
            "compare every file of the two images instead",
            options.boolean, False, everyday=True),
     Option("level", "verify",
-           "how far to look (default: the highest that the image has)",
+           "how far to look (default: the highest that it has)",
            choices=("boot", "datastore", "agent"), everyday=True),
     Option("tier", "verify",
            "a virtual machine, or namespaces of this host: quick, for the"

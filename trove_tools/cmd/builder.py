@@ -35,7 +35,7 @@ GROUPS = {
     "list": ("common", "long"),
     "show": ("common",),
     # the same command line, to be tried before it is built
-    "plan": _BUILD,
+    "plan": (*_BUILD, "long"),
     "build": _BUILD,
     "verify": ("common", "arch", "datastore", "verify", "force"),
     "backup-container": ("common", "arch", "system", "place"),
@@ -209,15 +209,12 @@ def _plan(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools.cmd import plans
     from trove_tools.network import session
 
     with session.open_session(settings.ca_certificate):
-        plans = [each.as_dict() for each in _plans(settings, flags, catalog)]
-    if settings.format == "table":
-        for plan in plans:
-            console.emit(plan, settings.format)
-    else:
-        console.emit(plans[0] if len(plans) == 1 else plans, settings.format)
+        found = _plans(settings, flags, catalog)
+    plans.print_plans(found, settings)
     return errors.EXIT_OK
 
 
