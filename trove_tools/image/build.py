@@ -19,6 +19,7 @@ from trove_tools.image import describe
 from trove_tools.image import dib
 from trove_tools.image import disk
 from trove_tools.image import host
+from trove_tools.image import lanes
 from trove_tools.image import layers
 from trove_tools.image import plan as _plan
 from trove_tools.image import ramdisk
@@ -200,7 +201,8 @@ def _make(
     work = space.work.resolve()
     ramdisk.mount(work)
     space.stem.parent.mkdir()
-    with screen.progress(plan.name, steps) as progress:
+    with screen.progress(plan.name, steps) as shown:
+        progress = lanes.Lanes(shown)
         timeline = _timeline.Timeline()
         run = dib.Run(
             arch=plan.guest["arch"],
@@ -214,7 +216,7 @@ def _make(
             containers=space.containers,
             natives=space.natives,
         )
-        below = stack.Stack(plan.layers, cache, run, plan.guest)
+        below = stack.Stack(plan.layers, cache, run, plan.guest, progress)
         last = plan.layers[-1]
         kind = "tar" if plan.output["format"] == "tar" else "raw"
         with below.top() as entry:

@@ -8,25 +8,29 @@ it is done beside the image's own layers.
 import collections.abc
 import concurrent.futures
 import contextlib
+import dataclasses
 import typing
 
 from trove_tools import errors
 from trove_tools.container import prepare as _prepare
 from trove_tools.container import sources
 from trove_tools.image import dib
+from trove_tools.image import lanes
 from trove_tools.image import packages
 
 
 @contextlib.contextmanager
 def beside(
     run: dib.Run,
-    make: collections.abc.Callable[[], list[dict[str, typing.Any]]],
+    make: collections.abc.Callable[[dib.Run], list[dict[str, typing.Any]]],
+    progress: lanes.Lanes,
 ) -> collections.abc.Iterator[
     concurrent.futures.Future[list[dict[str, typing.Any]]]
 ]:
     """Make archives of containers while this context lasts.
 
-    :param make: a call of :func:`prepare` for this run.
+    :param make: a call of :func:`prepare` for a run.
+    :param progress: the build's, which names what is made here.
 
     The element waits as long as ``.busy`` is there.  Who leaves early does
     not wait: the programs end with the workspace.
@@ -36,15 +40,17 @@ def beside(
     """
     busy = run.containers / ".busy"
     busy.touch()
+    lane = progress.beside()
 
     def work() -> list[dict[str, typing.Any]]:
         try:
-            return make()
+            return make(dataclasses.replace(run, progress=lane))
         except BaseException:
             (run.containers / ".failed").touch()
             raise
         finally:
             busy.unlink(missing_ok=True)
+            lane.end()
 
     pool = concurrent.futures.ThreadPoolExecutor(1)
     future = pool.submit(work)

@@ -44,6 +44,10 @@ PHASES = {
     "cleanup": "clean up",
 }
 
+# hooks that take long for a reason of their own
+_HOOKS = {
+    "85-trove-datastore-containers": "put the containers into the image",
+}
 _HOOK = re.compile(
     r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
 )
@@ -88,6 +92,7 @@ class Log:
         self._tail: collections.deque[str] = collections.deque(maxlen=400)
         self.phase = ""
         self.hook = ""
+        self._said = ""
         self._completed = False
         #: whether diskimage-builder has come to its end
         self.done = False
@@ -102,6 +107,7 @@ class Log:
                 self.enter(match["phase"])
             self.hook = match["hook"]
             self._completed = False
+            self._say(_HOOKS.get(self.hook, PHASES[self.phase]))
             self._timeline.enter("hook", self.hook)
             self._tail.clear()
         elif _COMPLETED.match(text):
@@ -119,7 +125,12 @@ class Log:
         self.phase = phase
         if phase:
             self._timeline.enter("phase", phase)
-            self._progress.state(f"{self._layer}: {PHASES[phase]}")
+            self._say(PHASES[phase])
+
+    def _say(self, what: str) -> None:
+        if what != self._said:
+            self._said = what
+            self._progress.state(f"{self._layer}: {what}")
 
     def failure(self, status: int) -> errors.BuildError:
         """Return the error that tells why the build stopped here."""

@@ -11,6 +11,7 @@ import typing
 from trove_tools.image import cache as _cache
 from trove_tools.image import containers
 from trove_tools.image import dib
+from trove_tools.image import lanes
 from trove_tools.image import layers
 from trove_tools.image import natives
 
@@ -44,6 +45,7 @@ class Stack:
     :param chain: all its layers.
     :param cache: where they are kept.
     :param run: how diskimage-builder is run.
+    :param progress: of the whole build.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Stack:
         cache: _cache.Cache,
         run: dib.Run,
         guest: collections.abc.Mapping[str, str],
+        progress: lanes.Lanes,
     ) -> None:
         self.chain = chain
+        self._progress = progress
         self._reports: dict[str, Report] = {}
         self._roots: dict[str, pathlib.Path] = {}
         self._cache = cache
@@ -106,8 +110,8 @@ class Stack:
                     yield entry
                     return
             if not free:
-                self._run.progress.state(
-                    f"{layer.name}: another build makes it"
+                self._progress.state(
+                    f"{layer.name}: wait for another build, which makes it"
                 )
             with self._cache.locked(layer.digest):
                 if self._cache.find(layer.digest) is None:
@@ -130,13 +134,12 @@ class Stack:
                 make = functools.partial(
                     containers.prepare,
                     layer.containers,
-                    self._run,
-                    self._guest,
+                    guest=self._guest,
                     **self._mirrors(),
                     **self._times(),
                 )
                 making = stack.enter_context(
-                    containers.beside(self._run, make)
+                    containers.beside(self._run, make, self._progress)
                 )
             parent = None
             if number:
@@ -146,6 +149,7 @@ class Stack:
             self._roots[layer.digest] = self._run.build_layer(
                 layer, place / _cache.ARCHIVE, parent and self.root(parent)
             )
+            self._progress.state(f"{layer.name}: keep it in the cache")
             if making is not None:
                 facts["containers"] = making.result()
             timeline.leave("layer")

@@ -127,6 +127,25 @@ class LogTest(base.TestCase):
         self.assertIn("--ca-certificate", error.hint or "")
         self.assertIn("p49", error.message)
 
+    def test_hooks_that_have_a_name_for_users(self) -> None:
+        for hook in dib._HOOKS:
+            ours = base.ROOT / "trove_tools" / "elements"
+            found = list(ours.glob(f"*/*.d/{hook}"))
+            self.assertEqual(1, len(found), hook)
+        _, progress = self.follow(
+            "dib-run-parts Running /tmp/x/cleanup.d/10-one",
+            f"dib-run-parts Running /tmp/x/cleanup.d/{hook}",
+            "dib-run-parts Running /tmp/x/cleanup.d/95-last",
+        )
+        self.assertEqual(
+            [
+                "base: clean up",
+                f"base: {dib._HOOKS[hook]}",
+                "base: clean up",
+            ],
+            progress.states,
+        )
+
     def test_what_no_hook_does(self) -> None:
         """The copy to the disk is no hook's time, and no hook is to blame."""
         log, progress = self.follow(
