@@ -114,14 +114,49 @@ class QuickstartTest(scripts.ScriptCase):
         self.assertIn("error: no such cloud", done.stderr)
         self.assertNotIn("activate-trove-image", " ".join(self.shown(done)))
 
-    def test_an_image_that_fails_is_not_loaded(self) -> None:
+    def verify_ends_with(self, status: int) -> None:
         builder = self.checkout / ".venv" / "bin" / "trove-image-builder"
-        text = builder.read_text().replace("esac", "verify) exit 1 ;;\nesac")
+        text = builder.read_text().replace(
+            "esac", f"verify) exit {status} ;;\nesac"
+        )
         builder.write_text(text)
+
+    def test_an_image_that_fails_its_checks_does_not_end_the_tour(
+        self,
+    ) -> None:
+        self.verify_ends_with(1)
         for _ in range(2):
-            done = self.quickstart()
+            done = self.quickstart("--quick")
             self.assertEqual(1, done.returncode)
-            self.assertNotIn("load-trove-image", done.stderr)
+            self.assertIn(
+                ".venv/bin/openstack datastore version list mariadb",
+                self.shown(done),
+            )
+            error, hint = done.stderr.splitlines()[-2:]
+            self.assertEqual(
+                "error: the image failed its checks, as shown above", error
+            )
+            self.assertIn(
+                "run tools/trove-image-builder verify --level boot"
+                " quickstart/images/trove-image.qcow2",
+                hint,
+            )
+
+    def test_checks_that_cannot_be_made_end_the_tour(self) -> None:
+        self.verify_ends_with(3)
+        done = self.quickstart()
+        self.assertEqual(3, done.returncode)
+        self.assertNotIn("load-trove-image", done.stderr)
+
+    def test_set_up_that_takes_long_says_for_how_long(self) -> None:
+        self.set_env(TICK="1")
+        self.stand_in("bindep", "sleep 4")
+        done = self.quickstart("--setup-only")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertRegex(
+            done.stderr,
+            r"(?m)^==> looking for packages that are missing: \d+ s$",
+        )
 
     def test_another_version_and_directory(self) -> None:
         elsewhere = self.temp_dir() / "my images"

@@ -1,7 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
 """The set-up that quickstart and run-tests begin with."""
 
+import os
+import pty
+import subprocess
+import time
+
 from tests.devstack import scripts
+
+
+class MovingTest(scripts.ScriptCase):
+    """What is slow shows for how long it runs."""
+
+    def moving(self, command: str) -> scripts.Done:
+        return self.run_lib(f"TICK=1\nmoving '' 'baking a cake' {command}")
+
+    def test_what_is_quick_says_nothing(self) -> None:
+        done = self.moving("echo done")
+        self.assertEqual(
+            (0, "done\n", ""), (done.returncode, done.stdout, done.stderr)
+        )
+
+    def test_what_is_slow(self) -> None:
+        said = self.moving("sleep 4").stderr
+        self.assertRegex(said, r"^(==> baking a cake: [1-9]\d* s\n)+$")
+
+    def test_on_a_terminal(self) -> None:
+        self.fake_program("slow", "sleep 4")
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        done = subprocess.run(
+            ["/bin/bash", "-c", 'ROOT=$1; source "$1/tools/lib/setup.sh"\n'
+             "moving '' 'baking a cake' slow", "test", self.checkout],
+            stderr=theirs,
+        )  # fmt: skip
+        os.close(theirs)
+        self.assertEqual(0, done.returncode)
+        said = os.read(ours, 10000).decode()
+        self.assertRegex(said, "\r==> baking a cake: [2-9] s\033\\[K")
+        self.assertTrue(said.endswith("\r\033[K"), repr(said))
+
+    def test_it_fails_as_the_command_does(self) -> None:
+        self.assertEqual(7, self.moving("bash -c 'exit 7'").returncode)
+
+    def test_nothing_of_it_stays(self) -> None:
+        """Not even if the script is killed: who reads its words ends."""
+        begin = time.monotonic()
+        self.run_lib("moving '' 'baking a cake' kill -9 $$")
+        self.assertLess(time.monotonic() - begin, 20)
+
+    def test_what_the_command_prints_goes_to_the_log(self) -> None:
+        log = self.temp_dir() / "log"
+        log.write_text("before\n")
+        done = self.run_lib(
+            f"moving {log} 'baking a cake' sh -c 'echo one; echo two >&2'"
+        )
+        self.assertEqual("", done.stdout + done.stderr)
+        self.assertEqual("before\none\ntwo\n", log.read_text())
 
 
 class PackagesTest(scripts.ScriptCase):

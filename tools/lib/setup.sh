@@ -37,6 +37,50 @@ on_one_line() {
     tr '\n' ' ' <"$1" | sed 's/ *$//'
 }
 
+# moving LOG WHAT COMMAND...: run a command, and show for how long it runs once
+# that is over 2 s: on a terminal in a line that moves, elsewhere in a line now
+# and then.  What the command prints is added to LOG, if that is not empty.
+moving() {
+    local log=$1 what=$2 status=0 shell=$BASHPID ticker
+    shift 2
+    _tick "$what" "$shell" 9>&- </dev/null >/dev/null &
+    ticker=$!
+    if [ -n "$log" ]; then
+        "$@" >>"$log" 2>&1 || status=$?
+    else
+        "$@" || status=$?
+    fi
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    if [ -t 2 ]; then
+        printf '\r\033[K' >&2
+    fi
+    return "$status"
+}
+
+# seconds from one line to the next where nothing moves
+TICK=${TICK:-30}
+
+# _tick WHAT PARENT: say each second, or now and then, that WHAT goes on, as
+# long as the shell lives that waits for it.
+_tick() {
+    local begin=$SECONDS idle took parent=$2 next=$TICK
+    # nothing ever comes out of it; a sleep would outlive this process
+    exec {idle}<> <(:)
+    while [ "$parent" = "$2" ]; do
+        read -rt 1 -u "$idle" || true
+        # another one's, if that shell has been killed
+        read -r _ _ _ parent _ </proc/self/stat
+        took=$((SECONDS - begin))
+        if [ -t 2 ]; then
+            [ "$took" -lt 2 ] || printf '\r==> %s: %d s\033[K' "$1" "$took" >&2
+        elif [ "$took" -ge "$next" ]; then
+            printf '==> %s: %d s\n' "$1" "$took" >&2
+            next=$((took + TICK))
+        fi
+    done
+}
+
 # as_root COMMAND...: never asks for a password.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -64,9 +108,9 @@ setup_packages() {
     say "installing packages: $*"
     log=$(mktemp)
     # a fresh machine has no lists, and old lists name files that are gone
-    if ! _apt_lists_exist || ! _apt_install "$@" >"$log" 2>&1; then
-        if ! _apt update >>"$log" 2>&1 \
-            || ! _apt_install "$@" >>"$log" 2>&1; then
+    if ! _apt_lists_exist || ! _apt_install "$log" "$@"; then
+        if ! moving "$log" "updating the lists of packages" _apt update \
+            || ! _apt_install "$log" "$@"; then
             tail -n 20 "$log" >&2
             rm -f "$log"
             die $EXIT_MISSING "apt-get could not install: $*" \
@@ -86,8 +130,10 @@ _apt() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
+# _apt_install LOG NAME...
 _apt_install() {
-    _apt install --no-install-recommends "$@"
+    moving "$1" "installing packages" \
+        _apt install --no-install-recommends "${@:2}"
 }
 
 # find_python: print a Python that can make a virtual environment.
@@ -124,7 +170,7 @@ sys.exit(importlib.util.find_spec("pip") is None)' 2>/dev/null; then
                 "install Python 3.11 or newer with its venv module"
     fi
     say "making the virtual environment ${1#"$ROOT/"} with $python"
-    "$python" -m venv --clear "$1"
+    moving "" "making the virtual environment" "$python" -m venv --clear "$1"
 }
 
 # pip_install VENV ARGUMENT...
@@ -134,10 +180,11 @@ pip_install() {
     log=$(mktemp)
     # A checkout that belongs to somebody else (a bind mount, a container)
     # is no reason for pbr's git to refuse to tell the version.
-    if ! GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory \
-        GIT_CONFIG_VALUE_0=$ROOT PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    if ! moving "$log" "installing Python packages" \
+        env GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory \
+        GIT_CONFIG_VALUE_0="$ROOT" PIP_DISABLE_PIP_VERSION_CHECK=1 \
         "$venv/bin/python" -m pip install --no-input "$@" \
-        >"$log" 2>&1 </dev/null; then
+        </dev/null; then
         grep -v '^WARNING: Location' "$log" | tail -n 20 >&2
         rm -f "$log"
         die $EXIT_MISSING "pip could not install: $*" \
@@ -169,7 +216,8 @@ setup_host() {
     fi
     missing=$(mktemp)
     # exit status 1: some are missing, and they stand in the file
-    if ! "$VENV/bin/bindep" -b -f "$ROOT/bindep.txt" "$@" >"$missing" 2>&1
+    if ! moving "$missing" "looking for packages that are missing" \
+        "$VENV/bin/bindep" -b -f "$ROOT/bindep.txt" "$@"
     then
         if [ "$(wc -w <"$missing")" -eq "$(wc -l <"$missing")" ]; then
             # shellcheck disable=SC2046
