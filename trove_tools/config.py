@@ -189,8 +189,10 @@ _TABLE: tuple[Topic | Option, ...] = (
            " a free one)", int, metavar="PORT"),
     Option("accelerator", "verify", "what runs the guest", default="auto",
            choices=("auto", "kvm", "tcg")),
-    Option("timeout", "verify", "seconds the guest gets to come up", int,
-           600, metavar="SECONDS"),
+    Option("timeout", "verify",
+           "seconds that each wait for the guest lasts at most, however much"
+           " it gets on; a guest that shows nothing new is given up earlier",
+           int, 7200, metavar="SECONDS"),
     Option("memory", "verify", "memory of the guest, MiB", int, 2048,
            metavar="MIB"),
     Option("cpus", "verify", "processors of the guest", int, 2,

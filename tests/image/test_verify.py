@@ -29,6 +29,7 @@ from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.report import page
 from trove_tools.verify import disks
+from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import run
 
@@ -55,7 +56,10 @@ class VerifyTest(base.TestCase):
         self.good = self.image()
         self.place = self.temp_dir()
         self.scratch = self.temp_dir()
-        self.set_env(TMPDIR=str(self.scratch))
+        self.set_env(
+            TMPDIR=str(self.scratch), XDG_STATE_HOME=str(self.place)
+        )
+        self.patch_object(run, "_PROBE", 15.0)
         self.patch_object(tempfile, "tempdir", str(self.scratch))
         self.catalog = loader.load()
 
@@ -131,7 +135,6 @@ class VerifyTest(base.TestCase):
     def verify_broken(self, image: pathlib.Path, port: int) -> report.Report:
         """What the command calls, with questions of the test's own."""
         health = self.health()
-        console_log = self.place / "console.log"
         with open(os.devnull, "w") as nowhere:
             return run.verify(
                 image,
@@ -160,11 +163,7 @@ class VerifyTest(base.TestCase):
                         health, setup=("echo no {password} for you; exit 4",)
                     ),
                 },
-                options=run.Options(
-                    timeout=_TIMEOUT,
-                    probe_timeout=15,
-                    console_log=console_log,
-                ),
+                options=run.Options(timeout=_TIMEOUT),
                 screen=console.Console(stream=nowhere),
             )
 
@@ -181,7 +180,8 @@ class VerifyTest(base.TestCase):
         )
         self.assertIn("a planted fault", "\n".join(systemd.log))
         mariadb = checks["mariadb"]
-        self.assertIn("no answer on port 3306 within 15 s", mariadb.detail)
+        self.assertIn("no answer on port 3306 (", mariadb.detail)
+        self.assertIn("the guest showed nothing new for", mariadb.detail)
         self.assertFalse(checks["wrong"].ok)
         self.assertIn("does not match '^FTP'", checks["wrong"].detail)
         moved = checks["moved"]
@@ -191,13 +191,14 @@ class VerifyTest(base.TestCase):
         self.assertIn("setup failed", unprepared.detail)
         self.assertEqual(["no *** for you"], unprepared.log)
         # what explains a failure is kept, and told
-        assert found.journal_log is not None
-        pathlib.Path(found.journal_log).unlink()
+        kept = self.place / "trove-tools" / "verify" / "broken"
+        self.assertEqual(str(kept), found.logs)
+        self.assertIn("planted", (kept / qemu.JOURNAL).read_text())
         # it is looked at to its end all the same
         self.assertTrue(checks["power off"].ok)
         self.assertTrue(found.console)
-        log = self.place / "console.log"
-        self.assertIn("reboot: Power down", log.read_text(errors="replace"))
+        console = (kept / qemu.CONSOLE).read_text(errors="replace")
+        self.assertIn("reboot: Power down", console)
 
 
 def _unreachable(address: str, port: int) -> str:

@@ -35,7 +35,8 @@ class SmallCase(base.TestCase):
                 self.skipTest(f"{tool} is not installed")
         self.place = self.temp_dir()
         self.scratch = self.temp_dir()
-        self.set_env(TMPDIR=str(self.scratch))
+        self.state = self.temp_dir()
+        self.set_env(TMPDIR=str(self.scratch), XDG_STATE_HOME=str(self.state))
 
     def guest(self, code: bytes) -> pathlib.Path:
         return sectors.write(code, self.place / "guest.raw")
@@ -56,12 +57,8 @@ class SmallCase(base.TestCase):
         return outcome.stderr
 
     def left(self) -> list[str]:
-        """Return what is left, but for the consoles that are kept.
-
-        A guest of one sector has no journal.
-        """
-        names = os.listdir(self.scratch)
-        return [n for n in names if not n.startswith("trove-verify-console")]
+        """Return what is left where a verify works."""
+        return os.listdir(self.scratch)
 
     def guests_here(self) -> list[int]:
         """Return the QEMUs that work in this test's directory."""
@@ -90,7 +87,8 @@ class BrokenTest(SmallCase):
         said = self.fails(
             self.guest(sectors.printing("Hello...")), "--timeout", "4"
         )
-        self.assertIn("time is up: still at firmware and boot", said)
+        self.assertIn("failed boot: waiting for firmware and boot", said)
+        self.assertIn("did not end within 4 s (--timeout)", said)
         self.assertIn("Hello...", said)
 
     def test_a_kernel_that_panics(self) -> None:
@@ -118,15 +116,22 @@ class BrokenTest(SmallCase):
         said = self.fails(self.guest(sectors.POWER_OFF))
         self.assertIn("the guest powered off by itself", said)
 
-    def test_the_console_is_kept_and_the_rest_removed(self) -> None:
-        said = self.fails(
-            self.guest(sectors.printing("grub rescue> ")), "--quiet"
-        )
-        (console,) = os.listdir(self.scratch)
-        self.assertIn(f"the whole console is in {self.scratch}", said)
-        text = (self.scratch / console).read_text(errors="replace")
-        self.assertIn("grub rescue>", text)
-        self.assertEqual([], self.guests_here())
+    def test_the_logs_are_kept_and_the_rest_removed(self) -> None:
+        """Beside the image if it has a place there."""
+        image = self.guest(sectors.printing("grub rescue> "))
+        beside = self.place / "guest.d"
+        for sidecar, kept in (
+            (False, self.state / "trove-tools" / "verify" / "guest"),
+            (True, beside / "verify"),
+        ):
+            if sidecar:
+                beside.mkdir()
+            said = self.fails(image, "--quiet")
+            self.assertIn(f"all logs are in {kept}\n", said)
+            console = (kept / qemu.CONSOLE).read_text(errors="replace")
+            self.assertIn("grub rescue>", console)
+            self.assertEqual([], self.left())
+            self.assertEqual([], self.guests_here())
 
     def test_the_report_is_json_on_stdout(self) -> None:
         outcome = self.verify(

@@ -109,17 +109,12 @@ def _look(
             known=known, sha256=sha256,
         )  # fmt: skip
     from trove_tools.minicloud import venv
-    from trove_tools.verify.agent import rungs
 
     wanted = agent.Options(
         basic,
         venv.default_path(),
         settings.tier,
         settings.broker_port,
-        rungs.Patience(
-            alive=settings.timeout,
-            healthy=max(settings.timeout, rungs.Patience.healthy),
-        ),
     )
     # what is missing is said before anything slow is done
     agent.require(wanted)

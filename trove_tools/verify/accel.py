@@ -24,6 +24,7 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools import hostload
 from trove_tools import process
 from trove_tools import userdirs
 
@@ -160,14 +161,15 @@ def _ask() -> Kvm:
     with tempfile.TemporaryDirectory(prefix="trove-verify-") as directory:
         # a QEMU that aborts may leave a core file where it ran
         shutil.copy(_PROBE, directory)
+        patience = hostload.scaled(_PATIENCE)
         try:
             done = process.run(
-                argv, cwd=directory, timeout=_PATIENCE, check=False
+                argv, cwd=directory, timeout=patience, check=False
             )
         except errors.CommandError:
             return Kvm(
                 False,
-                f"KVM did not finish a one-sector guest in {_PATIENCE:.0f} s",
+                f"KVM did not finish a one-sector guest in {patience:.0f} s",
             )
     if done.status == _WORKS:
         return Kvm(True, "KVM ran a one-sector guest")

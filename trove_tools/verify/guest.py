@@ -8,12 +8,12 @@ at both, and at QEMU, so that no wait goes on for a guest that is lost.
 
 import collections.abc
 import json
-import pathlib
 import re
 import time
 import typing
 
 from trove_tools import console
+from trove_tools.verify import limits as _limits
 from trove_tools.verify import qemu
 from trove_tools.verify import report
 
@@ -39,35 +39,33 @@ _FATAL = (
     (r"\(initramfs\) ", "the initramfs does not find the root file system"),
     (r"[Ee]mergency mode", "systemd gave up and went into emergency mode"),
 )
+# what the console shows, what that says, and what comes next.  Each of them
+# may be missing: a quiet kernel says nothing, and systemd's log may go
+# elsewhere
 _STAGES = (
-    ("Linux version", "the kernel has started"),
-    # a quiet kernel says nothing, and systemd's log may go elsewhere
-    ("\x1b[0;32m  OK  \x1b[0m", "systemd has started"),
-    ("systemd[1]: ", "systemd has started"),
+    (r"GRUB|Loading Linux", "the boot loader", "the kernel"),
+    (r"Linux version|^\[ *\d+\.\d+\] ", "the kernel", "its initramfs"),
+    # initramfs-tools, dracut
+    (
+        r"^Loading, please wait|^Begin: |dracut-|initrd\.target",
+        "the initramfs",
+        "the root file system",
+    ),
+    (
+        r"^Welcome to (?!GRUB)|^\[  OK  \] |systemd\[1\]: ",
+        "systemd",
+        "cloud-init",
+    ),
+    (r"cloud-init\[\d+\]: ", "cloud-init", "the network and the seed"),
 )
-_BEGINNING = "firmware and boot loader"
-
-
-class Tail:
-    """A growing file, read once.
-
-    :param file: it may not be there yet.
-    """
-
-    def __init__(self, file: pathlib.Path) -> None:
-        self._file = file
-        self._offset = 0
-
-    def more(self) -> bytes:
-        """Return what has come since the last time."""
-        try:
-            with open(self._file, "rb") as stream:
-                stream.seek(self._offset)
-                data = stream.read()
-        except FileNotFoundError:
-            return b""
-        self._offset += len(data)
-        return data
+_BEGINNING = "waiting for firmware and boot loader"
+# seconds from power on until cloud-init has started: a guest of Debian 13,
+# emulated on two processors that have nothing else to do
+_USUAL_START = 35.0
+# systemd gives a unit 90 s to stop
+_SHUTDOWN = 120.0
+_JOURNAL_LINES = 10
+_JOBS = 3
 
 
 def plain(text: str) -> str:
@@ -81,20 +79,63 @@ class Guest:
 
     :param nonce: what its own reports carry.
     :param progress: told what is being waited for.
+    :param limits: how long this guest is waited for.
     """
 
     def __init__(
-        self, machine: qemu.Qemu, nonce: str, progress: console.Progress
+        self,
+        machine: qemu.Qemu,
+        nonce: str,
+        progress: console.Progress,
+        limits: _limits.Limits,
     ) -> None:
         self._machine = machine
         self._nonce = nonce
         self._progress = progress
-        self._console = Tail(machine.directory / qemu.CONSOLE)
-        self._reports = Tail(machine.directory / qemu.REPORT)
+        self.limits = limits
+        place = machine.directory
+        self._console = _limits.Tail(place / qemu.CONSOLE)
+        self._reports = _limits.Tail(place / qemu.REPORT)
+        self._activity = _limits.Activity(
+            place / qemu.CONSOLE, place / qemu.JOURNAL, place / qemu.REPORT
+        )
         self._partial = b""
         self._text = ""
         self._events: list[Event] = []
-        self.stage = _BEGINNING
+        self._begin = time.monotonic()
+        self._stage = _BEGINNING
+        self._task = ""
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
+        return self._activity.count()
+
+    def say(self, task: str) -> None:
+        """Tell the user what verify waits for, besides the guest's boot."""
+        self._task = task
+        self.look()
+
+    def stage(self) -> str:
+        """Return what is being waited for, in words for the user."""
+        if not self._task:
+            return self._stage
+        if self.heard("booted"):
+            return self._task
+        return f"{self._task} ({self._stage})"
+
+    def journal_tail(self) -> list[str]:
+        """Return the last lines of the guest's journal, with a heading."""
+        file = self._machine.directory / qemu.JOURNAL
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            return []
+        lines = [line for line in text.splitlines() if line.strip()]
+        if not lines:
+            return []
+        return ["the guest's journal, at its end:"] + [
+            f"  {line}" for line in lines[-_JOURNAL_LINES:]
+        ]
 
     def console_tail(self) -> list[str]:
         """Return the console's last lines."""
@@ -107,24 +148,37 @@ class Guest:
     def wait_for(
         self,
         event: str,
-        deadline: float,
         matches: collections.abc.Callable[[Event], bool] = lambda _: True,
     ) -> Event:
         """Wait for the guest to report something.
 
         :param event: the name of what it reports.
-        :param deadline: as :func:`time.monotonic` counts.
-        :raises CheckError: it cannot any more, or not in time.
+        :raises CheckError: it cannot any more, or nothing new comes of it.
         """
+        wait = self.limits.wait()
         while True:
             self.look()
             for found in self._events:
                 if found["event"] == event and matches(found):
                     return found
             self.stay_alive()
-            if time.monotonic() > deadline:
-                raise self._too_late()
+            self._go_on(wait)
             time.sleep(_INTERVAL)
+
+    def _go_on(self, wait: _limits.Wait) -> None:
+        """Go on with the wait for a report, unless it is useless."""
+        login = not self._events and _LOGIN.search(plain(self._text[-4096:]))
+        what = f"{self._stage}: this did not end"
+        if login:
+            what = "the guest asks for a login, but never ran the seed"
+        try:
+            wait.require(what, self.signs(), log=self.journal_tail)
+        except report.CheckError as exc:
+            if login:
+                exc.add_hint(
+                    "does its cloud-init look for the NoCloud datasource?"
+                )
+            raise
 
     def heard(self, event: str) -> bool:
         """Tell whether the guest has reported something already."""
@@ -132,17 +186,16 @@ class Guest:
 
     def look(self) -> None:
         """Take in what the guest has said since the last time."""
-        self._text += self._console.more().decode(errors="replace")
+        said = self._console.more().decode(errors="replace")
+        self._text += said
         *lines, self._partial = (self._partial + self._reports.more()).split(
             b"\n"
         )
         for line in lines:
             self._hear(line)
-        if not self._events:
-            for sign, stage in _STAGES:
-                if sign in self._text:
-                    self.stage = stage
-        self._progress.state(self.stage)
+        if said and not self._events:
+            self._stage = _stage(plain(self._text))
+        self._progress.state(self.stage())
 
     def _hear(self, line: bytes) -> None:
         try:
@@ -153,10 +206,12 @@ class Guest:
             return
         self._events.append(event)
         if event["event"] == "waiting":
-            jobs = ", ".join(event["jobs"]) or "systemd"
-            self.stage = f"the guest waits for {jobs}"
+            self._stage = f"the guest waits for {_jobs(event['jobs'])}"
         elif event["event"] == "started":
-            self.stage = "cloud-init has started"
+            self._stage = "cloud-init has started; waiting for systemd"
+            self.limits.measure(time.monotonic() - self._begin, _USUAL_START)
+        elif event["event"] == "booted":
+            self._stage = "the boot is over"
 
     def stay_alive(self) -> None:
         """Make sure that there is still something to wait for.
@@ -186,38 +241,27 @@ class Guest:
     def _early_end(self, event: Event) -> str:
         reason = event["data"].get("reason", "")
         if reason == "guest-reset":
-            return f"the guest reset itself (last seen: {self.stage})"
-        return f"the guest powered off by itself (last seen: {self.stage})"
+            return f"the guest reset itself (last seen: {self._stage})"
+        return f"the guest powered off by itself (last seen: {self._stage})"
 
-    def _too_late(self) -> report.CheckError:
-        if self._events:
-            return report.CheckError(f"time is up: {self.stage}")
-        if _LOGIN.search(plain(self._text[-4096:])):
-            return report.CheckError(
-                "the guest asks for a login, but never ran the seed",
-                hint="does its cloud-init look for the NoCloud datasource?",
-            )
-        return report.CheckError(
-            f"time is up, and the guest has not reported: {self.stage}"
-            if self.stage != _BEGINNING
-            else f"time is up: still at {self.stage}"
-        )
-
-    def shut_down(self, patience: float) -> None:
+    def shut_down(self) -> None:
         """Press the power button and see the guest obey.
 
         :raises CheckError: it does not, or QEMU ends otherwise.
         """
         self._machine.press_power_button()
-        self.stage = "the guest shuts down"
-        self._progress.state(self.stage)
-        deadline = time.monotonic() + patience
+        self.say("waiting for the guest to power off")
+        wait = self.limits.wait(_SHUTDOWN)
         while self._machine.status() is None:
-            if time.monotonic() > deadline:
-                raise report.CheckError(
+            try:
+                wait.require(
                     "the guest does not obey the power button",
-                    hint="does it have systemd-logind and dbus?",
+                    self.signs(),
+                    log=self.journal_tail,
                 )
+            except report.CheckError as exc:
+                exc.add_hint("does it have systemd-logind and dbus?")
+                raise
             self._machine.monitor.poll()
             time.sleep(_INTERVAL)
         reasons = [
@@ -232,3 +276,23 @@ class Guest:
                 f" because of {reasons or 'nothing it told'}",
                 self._machine.output(),
             )
+
+
+def _jobs(names: list[str]) -> str:
+    """Return what systemd starts, in words that fit a line."""
+    shown = ", ".join(names[:_JOBS]) or "systemd"
+    more = len(names) - _JOBS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _stage(text: str) -> str:
+    """Return the last stage of a boot that a console shows.
+
+    :param text: all that it has shown, without escape sequences.
+    """
+    if _LOGIN.search(text):
+        return "the guest asks for a login; waiting for its cloud-init"
+    for sign, seen, awaited in reversed(_STAGES):
+        if re.search(sign, text, re.MULTILINE):
+            return f"{seen} has started; waiting for {awaited}"
+    return _BEGINNING

@@ -20,7 +20,9 @@ VOLUME = "/sys/class/block/vdb/size"
 
 _LOG_LINES = 20
 _PAUSE = 5
-_COMMAND_TIMEOUT = 180
+# only so that nothing stays for ever: whoever waits for this guest knows how
+# fast it is, and gives up earlier
+_COMMAND_TIMEOUT = 1800
 # asked too early, systemctl returns before the boot is over
 _NOT_YET = ("initializing", "starting", "unknown", "")
 

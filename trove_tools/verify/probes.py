@@ -17,7 +17,8 @@ import typing
 
 from trove_tools.catalog import model
 
-_ATTEMPT = 10.0
+#: Seconds that a database of usual speed gets for one answer.
+ATTEMPT = 10.0
 _PAUSE = 1.0
 _BLOCK = 65536
 _MOST = 1 << 20
@@ -54,7 +55,7 @@ class Target:
 
 
 def ask(
-    health: model.Health, target: Target, patience: float = _ATTEMPT
+    health: model.Health, target: Target, patience: float = ATTEMPT
 ) -> str:
     """Ask once.
 
@@ -84,33 +85,22 @@ def _short(answer: str) -> str:
 def ask_until(
     health: model.Health,
     target: Target,
-    deadline: float,
-    between: collections.abc.Callable[[], None] = lambda: None,
+    between: collections.abc.Callable[[NoAnswerError], None],
+    patience: float = ATTEMPT,
 ) -> str:
     """Ask until there is an answer.
 
-    :param deadline: as :func:`time.monotonic` counts.
-    :param between: called after each attempt; may raise to give up.
-    :raises NoAnswerError: there was none in time.
-    :raises RefusedError: it is another one than expected.
+    :param between: called after each attempt, with what became of it;
+        raises to give up.
+    :param patience: seconds that the server gets each time.
+    :raises RefusedError: the answer is another one than expected.
     """
-    import tenacity
-
-    def attempt() -> str:
-        left = max(deadline - time.monotonic(), 1.0)
-        return ask(health, target, min(left, _ATTEMPT))
-
-    def next_one(state: tenacity.RetryCallState) -> None:
-        between()
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(NoAnswerError),
-        stop=lambda _: time.monotonic() + _PAUSE > deadline,
-        wait=tenacity.wait_fixed(_PAUSE),
-        before_sleep=next_one,
-        reraise=True,
-    )
-    return retrying(attempt)
+    while True:
+        try:
+            return ask(health, target, patience)
+        except NoAnswerError as exc:
+            between(exc)
+        time.sleep(_PAUSE)
 
 
 def _rows(rows: collections.abc.Iterable[typing.Any]) -> str:

@@ -12,6 +12,7 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools import hostload
 
 Event = dict[str, typing.Any]
 
@@ -73,7 +74,8 @@ class Monitor:
     def _receive(
         self, wanted: collections.abc.Callable[[Event], bool]
     ) -> Event:
-        deadline = time.monotonic() + _ANSWER
+        patience = hostload.scaled(_ANSWER)
+        deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
             found = None
             for line in self._lines(left):
@@ -82,7 +84,9 @@ class Monitor:
                     found = line
             if found is not None:
                 return found
-        raise errors.VerifyError(f"QEMU did not answer within {_ANSWER:.0f} s")
+        raise errors.VerifyError(
+            f"QEMU did not answer within {patience:.0f} s"
+        )
 
     def _lines(self, patience: float) -> list[Event]:
         """Return the whole lines that have come in.

@@ -32,6 +32,10 @@ class CheckError(Exception):
         self.log = list(log)
         self.hint = hint
 
+    def add_hint(self, hint: str) -> None:
+        """Put another hint before what is there already."""
+        self.hint = f"{hint}; {self.hint}" if self.hint else hint
+
 
 @dataclasses.dataclass
 class Check:
@@ -60,9 +64,8 @@ class Report:
     :param accelerator: what ran the guest.
     :param facts: what is known of the guest besides: times of the boot.
     :param console: the last lines of the guest's console.
-    :param console_log: where all of it is; only kept for a failure, or
-        when asked for.
-    :param journal_log: where the guest's whole journal is, likewise.
+    :param logs: the directory with all logs of a failure: the guest's
+        whole console and journal, and more.
     """
 
     image: str
@@ -74,8 +77,7 @@ class Report:
     checks: list[Check] = dataclasses.field(default_factory=list)
     facts: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     console: list[str] = dataclasses.field(default_factory=list)
-    console_log: str | None = None
-    journal_log: str | None = None
+    logs: str | None = None
     seconds: float = 0.0
 
     @property
@@ -130,10 +132,8 @@ class Report:
             lines.append("the guest's console, at its end:")
             lines += [f"  {line}" for line in self.console]
         hints = [check.hint for check in failed if check.hint]
-        if self.console_log:
-            hints.append(f"the whole console is in {self.console_log}")
-        if self.journal_log:
-            hints.append(f"the guest's journal is in {self.journal_log}")
+        if self.logs:
+            hints.append(f"all logs are in {self.logs}")
         raise errors.VerifyError(
             f"{pathlib.Path(self.image).name} failed " + "\n".join(lines),
             hint="; ".join(hints) or None,

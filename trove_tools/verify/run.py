@@ -10,27 +10,29 @@ only where nothing above it could.
 import collections.abc
 import contextlib
 import dataclasses
-import os
 import pathlib
-import shutil
 import tempfile
 import time
 
 from trove_tools import console
+from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import process
 from trove_tools.catalog import model
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import guest
+from trove_tools.verify import limits
+from trove_tools.verify import logs
 from trove_tools.verify import probes
 from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import seed
 
 _GIB = 1 << 30
-# systemd itself gives a unit 90 s to stop
-_SHUTDOWN = 120.0
+# seconds without anything new after which a database is not waited for any
+# more that systemd has started
+_PROBE = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,23 +40,18 @@ class Options:
     """How an image is looked at.
 
     :param accelerator: ``auto``, ``kvm`` or ``tcg``.
-    :param timeout: seconds that boot and probes get together.
-    :param probe_timeout: seconds of these that one datastore gets to
-        answer, once systemd has started it.
+    :param timeout: seconds that one wait lasts at most, however much the
+        guest gets on; see :mod:`trove_tools.verify.limits`.
     :param memory: MiB.
     :param volume: size of the empty second disk, GiB.
-    :param console_log: where the guest's console is kept; when not given,
-        in a file of its own that is kept only if a check fails.
     """
 
     accelerator: str = "auto"
-    timeout: float = 600.0
-    probe_timeout: float = 120.0
+    timeout: float = limits.MOST
     memory: int = 2048
     cpus: int = 2
     arch: str = "amd64"
     volume: int = 2
-    console_log: pathlib.Path | None = None
 
 
 def verify(
@@ -87,24 +84,44 @@ def verify(
         build_id=known.build_id if known else None,
     )
     with (
-        tempfile.TemporaryDirectory(prefix="trove-verify-") as directory,
+        work_directory(found, image) as place,
         screen.progress(f"verify {image.name}") as progress,
     ):
-        place = pathlib.Path(directory)
-        try:
-            disk = check_image(found, image, known, sha256, progress)
-            progress.state("choosing what runs the guest")
-            chosen = accel.choose(options.accelerator)
-            found.accelerator = chosen.name
-            progress.state(f"using {chosen.name.upper()}: {chosen.reason}")
-            _boot(found, disk, healths, place, chosen, options, progress)
-        except report.CheckError:
-            # it stands in the report
-            pass
-        finally:
-            keep_logs(found, place, options.console_log)
+        disk = check_image(found, image, known, sha256, progress)
+        progress.state("choosing what runs the guest")
+        chosen = accel.choose(options.accelerator)
+        found.accelerator = chosen.name
+        progress.state(f"using {chosen.name.upper()}: {chosen.reason}")
+        _boot(found, disk, healths, place, chosen, options, progress)
     found.seconds = round(time.monotonic() - begin, 1)
     return found
+
+
+@contextlib.contextmanager
+def work_directory(
+    found: report.Report, image: pathlib.Path
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Give a verify a directory to work in, and keep its logs if it fails.
+
+    A :class:`report.CheckError` ends it: that stands in the report.
+    """
+    with tempfile.TemporaryDirectory(prefix="trove-verify-") as directory:
+        place = pathlib.Path(directory)
+        try:
+            yield place
+        except report.CheckError:
+            pass
+        except errors.VerifyError as exc:
+            kept = logs.keep(place, image)
+            if kept is not None:
+                where = f"all logs are in {kept}"
+                exc.hint = f"{exc.hint}; {where}" if exc.hint else where
+            raise
+        if found.ok:
+            logs.forget(image)
+        else:
+            kept = logs.keep(place, image)
+            found.logs = str(kept) if kept else None
 
 
 def check_image(
@@ -159,7 +176,9 @@ def _boot(
         ports=tuple(sorted({each.port for each in healths.values()})),
     )
     with qemu.Qemu(hardware, place) as machine:
-        watched = guest.Guest(machine, known.nonce, progress)
+        watched = guest.Guest(
+            machine, known.nonce, progress, limits.Limits(options.timeout)
+        )
         climb = _Climb(found, machine, watched, known, options)
         try:
             climb.boot()
@@ -188,13 +207,12 @@ class _Climb:
         self._guest = watched
         self._known = known
         self._options = options
-        self._deadline = time.monotonic() + options.timeout
 
     def boot(self) -> None:
         """See the guest come up, with all that it is to start."""
         with self._found.check("boot") as check:
             try:
-                self._guest.wait_for("started", self._deadline)
+                self._guest.wait_for("started")
             except report.CheckError as exc:
                 if self._found.accelerator == "kvm" and exc.hint is None:
                     exc.hint = "is it KVM? see with --accelerator tcg"
@@ -204,7 +222,7 @@ class _Climb:
             contextlib.suppress(_DegradedError),
             self._found.check("systemd") as check,
         ):
-            booted = self._guest.wait_for("booted", self._deadline)
+            booted = self._guest.wait_for("booted")
             for fact in ("times", "slowest", "volume"):
                 self._found.facts[fact] = booted[fact]
             _check_state(booted)
@@ -233,8 +251,9 @@ class _Climb:
             check.detail = self._answer(name, health)
 
     def _answer(self, name: str, health: model.Health) -> str:
+        self._guest.say(f"waiting for the guest to prepare {name} for a probe")
         prepared = self._guest.wait_for(
-            "prepared", self._deadline, lambda each: each["probe"] == name
+            "prepared", lambda each: each["probe"] == name
         )
         if prepared["status"] != 0:
             said = prepared["output"].replace(self._known.password, "***")
@@ -248,36 +267,36 @@ class _Climb:
             self._known.user,
             self._known.password,
         )
-        begin = time.monotonic()
-        patience = min(
-            self._options.probe_timeout, max(self._deadline - begin, 1.0)
-        )
+        self._guest.say(f"waiting for {name} to answer")
+        wait = self._guest.limits.wait(_PROBE)
+
+        def between(attempt: probes.NoAnswerError) -> None:
+            self._guest.look()
+            self._guest.stay_alive()
+            try:
+                wait.require(
+                    f"no answer on port {health.port} ({attempt})",
+                    self._guest.signs(),
+                    log=self._guest.journal_tail,
+                )
+            except report.CheckError as exc:
+                silent = _SilentError(exc.message, exc.log, exc.hint)
+                silent.add_hint(
+                    f"is {name} started, and bound to all addresses?"
+                )
+                raise silent from exc
+
+        patience = self._guest.limits.scaled(probes.ATTEMPT)
         try:
-            answer = probes.ask_until(
-                health,
-                target,
-                begin + patience,
-                between=lambda: self._between(name, health),
-            )
-        except probes.NoAnswerError as exc:
-            raise _SilentError(
-                f"no answer on port {health.port}"
-                f" within {patience:.0f} s: {exc}",
-                hint=f"is {name} started, and bound to all addresses?",
-            ) from exc
+            answer = probes.ask_until(health, target, between, patience)
         except probes.RefusedError as exc:
             raise _SilentError(f"port {health.port}: {exc}") from exc
         return f"port {health.port} answers {answer!r}"
 
-    def _between(self, name: str, health: model.Health) -> None:
-        self._guest.stage = f"{name} does not answer yet"
-        self._guest.look()
-        self._guest.stay_alive()
-
     def power_off(self) -> None:
         """See the guest shut down as a cloud asks it to."""
         with self._found.check("power off") as check:
-            self._guest.shut_down(_SHUTDOWN)
+            self._guest.shut_down()
             check.detail = "the guest obeys the power button"
 
 
@@ -309,34 +328,3 @@ def _check_state(booted: guest.Event) -> None:
         f"systemd is {booted['state']}, failed: {units or 'nothing it names'}",
         log,
     )
-
-
-def keep_logs(
-    found: report.Report, place: pathlib.Path, wanted: pathlib.Path | None
-) -> None:
-    """Keep what a guest said where it is wanted, or may be needed.
-
-    :param place: where QEMU has left it.
-    :param wanted: where its console is wanted in any case.
-    """
-    console = place / qemu.CONSOLE
-    if wanted is not None and console.exists():
-        shutil.copyfile(console, wanted)
-        found.console_log = str(wanted)
-    if found.ok:
-        return
-    if wanted is None:
-        found.console_log = _kept(console, "console")
-    found.journal_log = _kept(place / qemu.JOURNAL, "journal")
-
-
-def _kept(log: pathlib.Path, kind: str) -> str | None:
-    """Copy a log to a file of its own, if there is anything in it."""
-    if not log.exists() or not log.stat().st_size:
-        return None
-    descriptor, name = tempfile.mkstemp(
-        prefix=f"trove-verify-{kind}-", suffix=".log"
-    )
-    os.close(descriptor)
-    shutil.copyfile(log, name)
-    return name

@@ -233,21 +233,10 @@ class AskUntilTest(ServerTest):
                 connection.sendall(b"MariaDB")
 
         answer = probes.ask_until(
-            self.health("tcp"), self.serve(talk), time.monotonic() + 10
+            self.health("tcp"), self.serve(talk), lambda exc: None
         )
         self.assertEqual("MariaDB", answer)
         self.assertEqual(3, len(calls))
-
-    def test_a_server_that_never_comes(self) -> None:
-        begin = time.monotonic()
-        self.assertRaises(
-            probes.NoAnswerError,
-            probes.ask_until,
-            self.health("tcp"),
-            self.nobody(),
-            begin + 0.2,
-        )
-        self.assertLess(time.monotonic() - begin, 2)
 
     def test_a_wrong_answer_is_final(self) -> None:
         target = self.serve(lambda connection: connection.sendall(b"no"))
@@ -256,18 +245,17 @@ class AskUntilTest(ServerTest):
             probes.ask_until,
             self.health("tcp"),
             target,
-            time.monotonic() + 10,
+            lambda exc: None,
         )
 
     def test_who_waits_may_give_up(self) -> None:
-        def give_up() -> None:
-            raise KeyError("the guest is lost")
+        def give_up(exc: probes.NoAnswerError) -> None:
+            raise KeyError(f"the guest is lost: {exc}")
 
         self.assertRaises(
             KeyError,
             probes.ask_until,
             self.health("tcp"),
             self.nobody(),
-            time.monotonic() + 10,
             give_up,
         )

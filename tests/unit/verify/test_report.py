@@ -35,7 +35,7 @@ class ReportTest(base.TestCase):
         self.assertRaises(report.CheckError, self.fail_a_check)
         self.assertFalse(self.report.ok)
         self.report.console = ["last words"]
-        self.report.console_log = "/tmp/console"
+        self.report.logs = "/a/b.d/verify"
         error = self.assertRaises(
             errors.VerifyError, self.report.raise_for_failure
         )
@@ -48,7 +48,7 @@ class ReportTest(base.TestCase):
             error.message,
         )
         self.assertEqual(
-            "look; the whole console is in /tmp/console", error.hint
+            "look; all logs are in /a/b.d/verify", error.hint
         )
 
     def test_a_check_that_is_interrupted(self) -> None:

@@ -10,8 +10,8 @@ from tests import base
 from tests.unit.verify import samples
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import userdirs
 from trove_tools.verify import accel
-from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import run
 
@@ -66,7 +66,7 @@ class VerifyTest(base.TestCase):
         (check,) = found.checks
         self.assertIn("its manifest describes", check.detail)
         self.assertEqual("b1", found.build_id)
-        self.assertIsNone(found.console_log)
+        self.assertIsNone(found.logs)
 
     def test_a_qemu_that_cannot_start_leaves_nothing(self) -> None:
         self.fake_program(
@@ -78,6 +78,9 @@ class VerifyTest(base.TestCase):
             errors.VerifyError, self.verify, self.image(), accelerator="tcg"
         )
         self.assertIn("broken", error.message)
+        kept = userdirs.state() / "verify" / "image"
+        self.assertIn(f"all logs are in {kept}", error.hint)
+        self.assertEqual("broken\n", (kept / "qemu.log").read_text())
         left = os.listdir(tempfile.gettempdir())
         self.assertEqual([], [n for n in left if "verify" in n])
 
@@ -107,41 +110,3 @@ class StateTest(base.TestCase):
             {"state": "maintenance", "failed": []},
         )
         self.assertIn("maintenance", error.message)
-
-
-class LogsTest(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.place = self.temp_dir()
-        self.log = self.place / qemu.CONSOLE
-        self.log.write_text("words")
-        (self.place / qemu.JOURNAL).write_text("more words")
-        self.patch_object(tempfile, "tempdir", str(self.place))
-        self.report = report.Report(image="i", level="boot")
-
-    def test_both_are_kept_for_a_failure(self) -> None:
-        run.keep_logs(self.report, self.place, None)
-        kept = pathlib.Path(str(self.report.console_log))
-        self.assertEqual("words", kept.read_text())
-        kept = pathlib.Path(str(self.report.journal_log))
-        self.assertEqual("more words", kept.read_text())
-
-    def test_it_is_not_kept_otherwise(self) -> None:
-        self.report.checks.append(report.Check("boot", ok=True))
-        run.keep_logs(self.report, self.place, None)
-        self.assertIsNone(self.report.console_log)
-        self.assertIsNone(self.report.journal_log)
-
-    def test_it_is_kept_where_it_is_wanted(self) -> None:
-        self.report.checks.append(report.Check("boot", ok=True))
-        wanted = self.place / "wanted"
-        run.keep_logs(self.report, self.place, wanted)
-        self.assertEqual("words", wanted.read_text())
-        self.assertEqual(str(wanted), self.report.console_log)
-
-    def test_there_is_none(self) -> None:
-        self.log.unlink()
-        (self.place / qemu.JOURNAL).write_text("")
-        run.keep_logs(self.report, self.place, None)
-        self.assertIsNone(self.report.console_log)
-        self.assertIsNone(self.report.journal_log)

@@ -19,8 +19,10 @@ import socket
 import time
 
 from trove_tools import errors
+from trove_tools import hostload
 from trove_tools import hosttools
 from trove_tools import process
+from trove_tools.verify import limits
 from trove_tools.verify.agent import children
 
 #: The server's own script: the one on PATH switches to the system's user
@@ -28,6 +30,7 @@ from trove_tools.verify.agent import children
 SERVER = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 EPMD = "epmd"
 
+# seconds without a new line in its log, on a quiet host
 _PATIENCE = 120.0
 _PAUSE = 0.2
 _ADDRESS = "127.0.0.1"
@@ -169,14 +172,18 @@ def _wait(node: Broker, server: process.Child, log: pathlib.Path) -> None:
 
     :raises VerifyError: it ended, or is silent for too long.
     """
-    deadline = time.monotonic() + _PATIENCE
+    activity = limits.Activity(log)
+    lines, changed = 0, time.monotonic()
     while server.poll() is None:
+        if activity.count() != lines:
+            lines, changed = activity.count(), time.monotonic()
         # it also has to be ours that speaks
         if _LISTENING in log.read_text(errors="replace"):
             if _speaks(node.port):
                 return
-        if time.monotonic() > deadline:
-            raise _silent(f"is silent for {_PATIENCE:.0f} s", log)
+        quiet = time.monotonic() - changed
+        if quiet > hostload.scaled(_PATIENCE):
+            raise _silent(f"is silent for {quiet:.0f} s", log)
         time.sleep(_PAUSE)
     if "eaddrinuse" in log.read_text(errors="replace"):
         raise _in_use(node.port)

@@ -13,20 +13,24 @@ import dataclasses
 import json
 import pathlib
 import secrets
+import select
 import socket
 import time
 import typing
 
 from trove_tools import errors
+from trove_tools import hostload
 from trove_tools import process
+from trove_tools.verify import limits
 from trove_tools.verify.agent import broker
 from trove_tools.verify.agent import children
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 
-# a first import of all of Trove on a busy host
+# seconds that Trove's own code gets on a quiet host for what no guest has a
+# part in; the longest is the first import of all of it
 _START = 180.0
-_GRACE = 30.0
+_PAUSE = 0.5
 
 Sections = dict[str, dict[str, typing.Any]]
 
@@ -36,15 +40,14 @@ class Place:
     """Where the guest finds what it needs of the control plane.
 
     :param address: of the broker, as the guest sees it.
-    :param ping: seconds that the agent gets to answer a ping.
-    :param patience: seconds that the agent gives a database to start.
+    :param patience: seconds that the agent gives a database to start;
+        longer than verify waits, which knows how fast the guest is.
     :param journal: whether the guest has one, for the agent's log.
     """
 
     address: str
     port: int
-    ping: int = 3
-    patience: int = 180
+    patience: int = limits.MOST
     journal: bool = False
 
 
@@ -63,7 +66,7 @@ class Control:
     ) -> None:
         self.broker = node
         self._link = link
-        self._stream = link.makefile("rw", encoding="utf-8")
+        self._answer = b""
         self._driver = driver
         self._directory = directory
 
@@ -72,36 +75,51 @@ class Control:
 
         :raises VerifyError: it cannot.
         """
-        self._link.settimeout(_START)
         self._hear("start")
 
     def call(
-        self, name: str, patience: float, **arguments: typing.Any
+        self,
+        name: str,
+        between: collections.abc.Callable[[], None] | None = None,
+        **arguments: typing.Any,
     ) -> dict[str, typing.Any]:
         """Have the driver do something.
 
-        :param patience: seconds until it has to have answered.
+        :param between: called now and then where the guest has a part in
+            it; raises to give up, after which this is not to be used again.
+            Without it the driver gets as long as it needs on this host.
         :raises VerifyError: it failed, or is lost.
         """
-        self._link.settimeout(patience + _GRACE)
+        request = json.dumps({"do": name, **arguments}) + "\n"
         try:
-            self._stream.write(json.dumps({"do": name, **arguments}) + "\n")
-            self._stream.flush()
+            self._link.sendall(request.encode())
         except OSError as exc:
             raise self._lost(name) from exc
-        return self._hear(name)
+        return self._hear(name, between)
 
-    def _hear(self, name: str) -> dict[str, typing.Any]:
-        try:
-            line = self._stream.readline()
-        except TimeoutError as exc:
-            raise errors.VerifyError(
-                f"Trove's own code did not answer `{name}` in time"
-            ) from exc
-        except OSError as exc:
-            raise self._lost(name) from exc
-        if not line:
-            raise self._lost(name)
+    def _hear(
+        self,
+        name: str,
+        between: collections.abc.Callable[[], None] | None = None,
+    ) -> dict[str, typing.Any]:
+        begin = time.monotonic()
+        while b"\n" not in self._answer:
+            if select.select([self._link], [], [], _PAUSE)[0]:
+                try:
+                    block = self._link.recv(65536)
+                except OSError as exc:
+                    raise self._lost(name) from exc
+                if not block:
+                    raise self._lost(name)
+                self._answer += block
+            elif between is not None:
+                between()
+            elif time.monotonic() - begin > hostload.scaled(_START):
+                raise errors.VerifyError(
+                    f"Trove's own code did not answer `{name}` in"
+                    f" {time.monotonic() - begin:.0f} s"
+                )
+        line, _, self._answer = self._answer.partition(b"\n")
         answer: dict[str, typing.Any] = json.loads(line)
         if "error" in answer:
             raise FailedError(answer["error"])
@@ -116,8 +134,6 @@ class Control:
 
     def close(self) -> None:
         """Hang up."""
-        with contextlib.suppress(OSError):
-            self._stream.close()
         self._link.close()
 
 
@@ -206,7 +222,7 @@ def _make_tables(
     process.run(
         [venv / "bin/trove-manage", "--config-file", settings, "db_sync"],
         cwd=directory,
-        timeout=_START,
+        timeout=hostload.scaled(_START),
     )
     # Trove leaves read transactions open; with the default journal those
     # would keep the conductor from writing
@@ -227,7 +243,6 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
             "template_path": directory / "templates",
             "taskmanager_rpc_encr_key": secrets.token_hex(16),
             "inst_rpc_key_encr_key": secrets.token_hex(16),
-            "agent_call_low_timeout": place.ping,
             "agent_call_high_timeout": place.patience + 60,
             "use_stderr": True,
         },
@@ -269,20 +284,20 @@ def _write(file: pathlib.Path, sections: Sections) -> None:
 
 def wait_healthy(
     plane: Control,
-    deadline: float,
     between: collections.abc.Callable[[str], None],
     interval: float = 1.0,
 ) -> str:
-    """Wait until the conductor hears that the database is healthy.
+    """Wait until the conductor hears how the database came up.
 
-    :param between: told the status after each look; may raise to give up.
-    :returns: the last status.
+    :param between: told the status as long as it is not final; raises to
+        give up.
+    :returns: the final status.
     """
     while True:
-        heard = plane.call("status", 10)
-        between(heard["status"])
-        if heard["status"] in _LAST or time.monotonic() > deadline:
-            return str(heard["status"])
+        status = str(plane.call("status")["status"])
+        if status in _LAST:
+            return status
+        between(status)
         time.sleep(interval)
 
 

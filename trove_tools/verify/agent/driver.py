@@ -121,8 +121,12 @@ class Driver:
             "group": CONF.injected_config_group,
         }
 
-    def ping(self) -> Answer:
-        """Ask the agent whether it is there."""
+    def ping(self, seconds: int) -> Answer:
+        """Ask the agent whether it is there.
+
+        :param seconds: what it gets to answer.
+        """
+        CONF.set_override("agent_call_low_timeout", seconds)
         try:
             # with another key there is an answer, too, but none of sense
             return {"alive": self._tasks().guest.rpc_ping() is True}

@@ -5,8 +5,8 @@ This file is copied into the guest as it is.  It runs there as root, with
 whatever Python 3 that has and with nothing but the standard library.  What
 it finds it tells piece by piece, a line of JSON each, so that what comes
 before a guest hangs is not lost.  In a virtual machine it answers requests
-that come over a serial port of its own; with ``--facts`` or ``--all`` it
-prints the pieces once.
+that come over a serial port of its own; with ``--facts SECONDS`` or ``--all
+SECONDS`` it prints the pieces once.
 """
 
 import glob
@@ -28,7 +28,8 @@ _FRAME = re.compile(
     r"\S+ \S+ \d+ [A-Z]+ [\w.]+ (?: |Traceback|During handling"
     r"|The above exception|$)"
 )
-_TIMEOUT = 20
+#: Seconds that a program gets; whoever asks knows how slow the guest is.
+PATIENCE = 20.0
 _UNIT_PLACES = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -46,7 +47,7 @@ def output(*argv: str) -> list[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_TIMEOUT,
+            timeout=PATIENCE,
         )
     except (OSError, subprocess.SubprocessError):
         return []
@@ -190,8 +191,14 @@ def merged(
 
 
 def main() -> None:
-    """Answer whoever asks; a request is ``facts NUMBER`` or ``all NUMBER``."""
+    """Answer whoever asks.
+
+    A request is ``facts NUMBER SECONDS`` or ``all NUMBER SECONDS``: what,
+    its number, and what each program gets that has to be run for it.
+    """
+    global PATIENCE
     if sys.argv[1:]:
+        PATIENCE = float(sys.argv[2])
         for piece in pieces(sys.argv[1] == "--all"):
             print(json.dumps(piece), flush=True)
         return
@@ -201,7 +208,8 @@ def main() -> None:
             asked += port.read(1) or b""
             if not asked.endswith(b"\n"):
                 continue
-            what, number = asked.decode().split()
+            what, number, seconds = asked.decode().split()
+            PATIENCE = float(seconds)
             for piece in pieces(what == "all"):
                 # who has given up meanwhile knows an old answer by it
                 line = json.dumps({"request": int(number), "found": piece})

@@ -26,6 +26,7 @@ from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import process
 from trove_tools.verify import disks
+from trove_tools.verify import limits as _limits
 from trove_tools.verify import report
 from trove_tools.verify.agent import children
 from trove_tools.verify.agent import evidence
@@ -46,10 +47,12 @@ TOOLS = ("unshare", "nsenter", "mount", children.PARENT, *root.TOOLS)
 _PACKAGE = pathlib.Path(__file__).parents[3]
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 _SOCKET = "broker.sock"
-_PATIENCE = 120.0
 _PAUSE = 0.1
-# an agent that works answers in less, on a quiet host
+# seconds on a quiet host: until the Docker engine answers; until an agent
+# that works has answered; for the guest's logs
+_USUAL_START = 4.0
 _SETTLED = 15.0
+_ANSWER = 120.0
 
 
 class NamespaceGuest:
@@ -64,8 +67,14 @@ class NamespaceGuest:
         place: pathlib.Path,
         stack: contextlib.ExitStack,
         progress: console.Progress,
+        limits: _limits.Limits,
     ) -> None:
         self._child = child
+        self.limits = limits
+        self._activity = _limits.Activity(
+            *(place / f"{name}.log" for name in ("guest", "docker", "agent")),
+            place / "events.jsonl",
+        )
         self._place = place
         self._stack = stack
         self._progress = progress
@@ -98,11 +107,15 @@ class NamespaceGuest:
 
     def settled(self) -> bool:
         """Tell whether everything that it starts has been started."""
-        return time.monotonic() > self.begun + _SETTLED
+        return time.monotonic() > self.begun + self.limits.scaled(_SETTLED)
 
-    def say(self, stage: str) -> None:
+    def say(self, task: str) -> None:
         """Tell the user what is being waited for."""
-        self._progress.state(stage)
+        self._progress.state(task)
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
+        return self._activity.count()
 
     def pid(self) -> int:
         """Return the id that the guest's first process has here.
@@ -129,12 +142,13 @@ class NamespaceGuest:
     def evidence(self, everything: bool) -> dict[str, typing.Any]:
         """Ask the guest for its facts, and for its logs."""
         how = "--all" if everything else "--facts"
+        each = f"{self.limits.scaled(evidence.PATIENCE):.0f}"
         try:
             done = process.run(
-                self.within("python3", inside.SCRIPT, how),
+                self.within("python3", inside.SCRIPT, how, each),
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
                 check=False,
-                timeout=_PATIENCE,
+                timeout=self.limits.scaled(_ANSWER),
             )
             found = evidence.merged(
                 map(json.loads, done.stdout.splitlines())
@@ -176,32 +190,46 @@ class NamespaceGuest:
             children.child(words, self._place / "relay.log", cwd=self._place)
         )
 
-    def wait_for(self, event: str, deadline: float) -> None:
+    def wait_for(self, event: str, what: str) -> None:
         """Wait until something has happened in the guest.
 
+        :param what: what has not happened until then, for a message.
         :raises CheckError: it does not.
         """
+        wait = self.limits.wait()
         while not any(each["event"] == event for each in self.events()):
             self.stay_alive()
-            if time.monotonic() > deadline:
-                raise report.CheckError(f"the guest is not {event!r} in time")
+            wait.require(
+                what,
+                self.signs(),
+                log=lambda: children.tail(self._place / "guest.log"),
+            )
             time.sleep(_PAUSE)
+
+    def enter(self) -> None:
+        """See its root entered.
+
+        :raises CheckError: it is broken.
+        """
+        self.say("entering the guest's root file system")
+        self.wait_for("entered", "the guest does not enter its root")
 
     def start(self, found: report.Report) -> None:
         """See its root entered and its Docker engine running.
 
         :raises CheckError: it is broken.
         """
-        deadline = self.begun + _PATIENCE
         with found.check("root") as check:
-            self.wait_for("entered", deadline)
+            self.enter()
             check.detail = f"entered; not checked: {UNCHECKED}"
         with found.check("docker") as check:
             try:
-                self.wait_for("docker", deadline)
+                self.say("waiting for the Docker engine of the guest")
+                self.wait_for("docker", "the Docker engine does not answer")
             except report.CheckError as exc:
                 exc.log += children.tail(self._place / "docker.log")
                 raise
+            self.limits.measure(time.monotonic() - self.begun, _USUAL_START)
             check.detail = "the Docker engine answers"
 
 
@@ -232,6 +260,7 @@ def guest_of(
     volume: int,
     place: pathlib.Path,
     progress: console.Progress,
+    limits: _limits.Limits,
 ) -> collections.abc.Iterator[NamespaceGuest]:
     """Run a copy of an image's root in namespaces.
 
@@ -283,8 +312,8 @@ def guest_of(
                     sign=signal.SIGKILL,
                 )
             )  # fmt: skip
-            guest = NamespaceGuest(child, place, stack, progress)
-            guest.wait_for("entered", guest.begun + _PATIENCE)
+            guest = NamespaceGuest(child, place, stack, progress, limits)
+            guest.enter()
             guest.connect(broker)
             yield guest
     finally:

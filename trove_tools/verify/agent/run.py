@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 import time
 import typing
 
@@ -19,6 +18,7 @@ from trove_tools import manifest
 from trove_tools import process
 from trove_tools.verify import accel
 from trove_tools.verify import disks
+from trove_tools.verify import limits
 from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import run
@@ -28,10 +28,6 @@ from trove_tools.verify.agent import control
 from trove_tools.verify.agent import namespace
 from trove_tools.verify.agent import rungs
 from trove_tools.verify.agent import vm
-
-_SHUTDOWN = 120.0
-# seconds that an emulated guest gets to start a database
-_SLOW = 420
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +44,6 @@ class Options:
     venv: pathlib.Path
     tier: str = "vm"
     broker_port: int | None = None
-    patience: rungs.Patience = dataclasses.field(
-        default_factory=rungs.Patience
-    )
 
 
 def require(options: Options) -> None:
@@ -94,17 +87,11 @@ def verify(
         found.unchecked = namespace.UNCHECKED
         screen.say(f"--tier namespace does not check {namespace.UNCHECKED}")
     with (
-        tempfile.TemporaryDirectory(prefix="trove-verify-") as directory,
+        run.work_directory(found, image) as place,
         screen.progress(f"verify {image.name}") as progress,
     ):
-        try:
-            disk = run.check_image(found, image, known, sha256, progress)
-            _Look(found, pathlib.Path(directory), options, progress).at(
-                disk, datastores
-            )
-        except report.CheckError:
-            # it stands in the report
-            pass
+        disk = run.check_image(found, image, known, sha256, progress)
+        _Look(found, place, options, progress).at(disk, datastores)
     found.seconds = round(time.monotonic() - begin, 1)
     return found
 
@@ -146,7 +133,7 @@ class _Look:
         place = control.Place(
             vm.ADDRESS,
             vm.PORT,
-            patience=_SLOW if chosen.name == "tcg" else 180,
+            patience=round(basic.timeout),
             journal=True,
         )
         with self._plane(place, datastores) as plane:
@@ -158,16 +145,20 @@ class _Look:
         disk: disks.Disk,
         datastores: collections.abc.Sequence[rungs.Datastore],
     ) -> None:
-        place = control.Place(namespace.ADDRESS, namespace.PORT)
+        basic = self._options.basic
+        place = control.Place(
+            namespace.ADDRESS, namespace.PORT, patience=round(basic.timeout)
+        )
         with self._plane(place, datastores) as plane:
             for datastore, created, where in self._each(plane, datastores):
                 with namespace.guest_of(
                     disk,
                     created,
                     plane.broker.port,
-                    self._options.basic.volume,
+                    basic.volume,
                     where,
                     self._progress,
+                    limits.Limits(basic.timeout),
                 ) as guest:
                     guest.start(self._found)
                     self._climb(guest, plane, datastore, guest.begun)
@@ -215,7 +206,6 @@ class _Look:
             where.mkdir(mode=0o700)
             created = plane.call(
                 "create",
-                60,
                 datastore=datastore.name,
                 version=datastore.version,
                 manager=datastore.manager,
@@ -244,18 +234,16 @@ class _Look:
             frame,
             where,
             self._progress,
+            limits.Limits(self._options.basic.timeout),
         ) as guest:
             try:
-                guest.boot(self._found, begun + self._options.basic.timeout)
+                guest.boot(self._found)
                 self._climb(guest, plane, datastore, begun)
-                guest.systemd(self._found, time.monotonic() + _SHUTDOWN)
-                guest.power_off(self._found, _SHUTDOWN)
+                guest.systemd(self._found)
+                guest.power_off(self._found)
             finally:
                 if not self._found.ok:
                     self._found.console = guest.console_tail()
-                run.keep_logs(
-                    self._found, where, self._options.basic.console_log
-                )
 
     def _climb(
         self,
@@ -269,6 +257,5 @@ class _Look:
             guest,
             plane,
             datastore,
-            self._options.patience,
             begun,
         ).climb()

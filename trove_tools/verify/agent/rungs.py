@@ -13,6 +13,7 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.verify import limits as _limits
 from trove_tools.verify import report
 from trove_tools.verify.agent import control
 from trove_tools.verify.agent import defects
@@ -22,12 +23,21 @@ DATABASE = "verify"
 
 _HEALTHY = "healthy"
 _LOG_LINES = 12
-# a database that comes up does so before the first look
+# seconds, for a guest of usual speed: a database that comes up does so before
+# the first look; what an agent needs for an answer; without anything new
+# from a database that the agent calls healthy
 _LOOK_INTERVAL = 60.0
+_PING, _LONGEST_PING = 3.0, 30.0
+_SQL = 60.0
 
 
 class Guest(typing.Protocol):
-    """A guest, whatever runs it."""
+    """A guest, whatever runs it.
+
+    :param limits: how long it is waited for.
+    """
+
+    limits: _limits.Limits
 
     def stay_alive(self) -> None:
         """Make sure that there is still something to wait for.
@@ -38,8 +48,11 @@ class Guest(typing.Protocol):
     def settled(self) -> bool:
         """Tell whether its boot is over, so that its facts are final."""
 
-    def say(self, stage: str) -> None:
+    def say(self, task: str) -> None:
         """Tell the user what is being waited for."""
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
 
     def evidence(self, everything: bool) -> dict[str, typing.Any]:
         """Return the guest's facts, and its logs if asked for.
@@ -68,19 +81,6 @@ class Datastore:
     port: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Patience:
-    """Seconds that each rung gets.
-
-    :param alive: from the start of the guest to the agent's first answer.
-    :param healthy: from prepare to HEALTHY.
-    """
-
-    alive: float = 600.0
-    healthy: float = 420.0
-    sql: float = 60.0
-
-
 class Climb:
     """The rungs of one datastore in one guest.
 
@@ -93,14 +93,13 @@ class Climb:
         guest: Guest,
         plane: control.Control,
         datastore: Datastore,
-        patience: Patience,
         begun: float,
     ) -> None:
         self._found = found
         self._guest = guest
         self._plane = plane
         self._datastore = datastore
-        self._patience = patience
+        self._limits = guest.limits
         self._begun = begun
         self._user = f"verify_{secrets.token_hex(4)}"
         self._password = f"Aa1{secrets.token_hex(16)}"
@@ -154,26 +153,50 @@ class Climb:
             if said:
                 lines.append(f"{name}:")
                 lines += [f"  {line}" for line in said[-_LOG_LINES:]]
-        hint = "; ".join(causes) or exc.hint
-        return report.CheckError(exc.message, lines, hint)
+        explained = report.CheckError(exc.message, lines, exc.hint)
+        if causes:
+            explained.add_hint("; ".join(causes))
+        return explained
+
+    def _say(self, task: str) -> None:
+        self._guest.say(f"{self._datastore.name}: {task}")
 
     def _ping(self) -> None:
         with self._rung("agent answers") as check:
-            deadline = self._begun + self._patience.alive
+            go_on = self._waiting(
+                "waiting for the guest agent to answer a ping",
+                "the guest agent answers no ping",
+            )
             while True:
-                self._guest.say(f"{self._datastore.name}: pinging the agent")
-                self._guest.stay_alive()
-                if self._plane.call("ping", 30)["alive"]:
+                go_on()
+                seconds = min(self._limits.scaled(_PING), _LONGEST_PING)
+                if self._plane.call("ping", go_on, seconds=round(seconds))[
+                    "alive"
+                ]:
                     break
                 self._stop_early()
-                if time.monotonic() > deadline:
-                    raise report.CheckError(
-                        "the guest agent answers no ping, in"
-                        f" {self._patience.alive:.0f} s since power on"
-                    )
             took = time.monotonic() - self._begun
             self._fact("ping", took)
             check.detail = f"rpc_ping {took:.1f} s after power on"
+
+    def _waiting(
+        self, task: str, what: str
+    ) -> collections.abc.Callable[[], None]:
+        """Begin to wait for something that the guest does.
+
+        :param task: that, for who watches.
+        :param what: what has not happened, for a message.
+        :returns: what is to be called now and then; raises CheckError when
+            there is no use in waiting any longer.
+        """
+        wait = self._limits.wait()
+
+        def go_on() -> None:
+            self._say(task)
+            self._guest.stay_alive()
+            wait.require(what, self._guest.signs())
+
+        return go_on
 
     def _stop_early(self) -> None:
         """Do not wait for an agent that is known not to come.
@@ -210,29 +233,43 @@ class Climb:
     def _prepare(self) -> None:
         with self._rung("prepare") as check:
             begin = time.monotonic()
-            self._next_look = begin + _LOOK_INTERVAL
+            self._next_look = begin + self._limits.scaled(_LOOK_INTERVAL)
+            self._say("asking the agent to prepare the instance")
             self._plane.call(
                 "prepare",
-                30,
                 database=DATABASE,
                 user=self._user,
                 password=self._password,
             )
-            status = control.wait_healthy(
-                self._plane, begin + self._patience.healthy, self._between
-            )
+            wait = self._limits.wait()
+
+            def between(status: str) -> None:
+                self._say(f"waiting for HEALTHY; the instance is {status}")
+                self._guest.stay_alive()
+                wait.require(
+                    f"the instance stays {status!r}",
+                    status,
+                    self._guest.signs(),
+                )
+                self._look()
+
+            status = control.wait_healthy(self._plane, between)
             took = time.monotonic() - begin
             if status != _HEALTHY:
                 raise report.CheckError(self._unhealthy(status, took))
             self._fact("healthy", took)
             check.detail = f"HEALTHY {took:.1f} s after prepare"
 
-    def _between(self, status: str) -> None:
-        self._guest.say(f"{self._datastore.name}: the instance is {status}")
-        self._guest.stay_alive()
-        if status == _HEALTHY or time.monotonic() < self._next_look:
+    def _look(self) -> None:
+        """Do not wait for a database that is known not to come.
+
+        :raises CheckError: the guest's logs show a hopeless defect.
+        """
+        if time.monotonic() < self._next_look:
             return
-        self._next_look = time.monotonic() + _LOOK_INTERVAL
+        self._next_look = time.monotonic() + self._limits.scaled(
+            _LOOK_INTERVAL
+        )
         logs = self._guest.evidence(True).get("logs", {})
         hopeless = [
             defect.cause
@@ -244,7 +281,7 @@ class Climb:
 
     def _unhealthy(self, status: str, took: float) -> str:
         message = f"the instance is {status!r} after {took:.0f} s"
-        faults = self._plane.call("status", 10)["faults"]
+        faults = self._plane.call("status")["faults"]
         if faults:
             message += f": {' '.join(faults[0].split())}"
         return message
@@ -256,28 +293,36 @@ class Climb:
             self._user,
             self._password,
             DATABASE,
+            self._limits.scaled(sql.ATTEMPT),
         )
+
+    def _patiently(
+        self, action: collections.abc.Callable[[], typing.Any], what: str
+    ) -> typing.Any:
+        """Do something with the database until it works."""
+        wait = self._limits.wait(_SQL)
+
+        def between(said: str) -> None:
+            self._guest.stay_alive()
+            wait.require(f"{what} ({said})", self._guest.signs())
+
+        return sql.patiently(action, between)
 
     def _sql(self) -> None:
         """Do SQL as the user that was asked for."""
         with self._rung("SQL") as check:
-            self._guest.say(f"{self._datastore.name}: SQL from outside")
+            self._say("doing SQL from outside the guest")
             account = self._account()
-            deadline = time.monotonic() + self._patience.sql
-            try:
-                server = sql.patiently(lambda: sql.version(account), deadline)
-                sql.write(account, self._word)
-                self._read(account)
-            except sql.NoSqlError as exc:
-                raise report.CheckError(
-                    f"the created user cannot work: {exc}"
-                ) from exc
+            fault = "the created user cannot work"
+            server = self._patiently(lambda: sql.version(account), fault)
+            self._patiently(lambda: sql.write(account, self._word), fault)
+            self._read(account, fault)
             check.detail = (
                 f"the created user made a table and read it again; {server}"
             )
 
-    def _read(self, account: sql.Account) -> None:
-        found = sql.read(account)
+    def _read(self, account: sql.Account, fault: str) -> None:
+        found = self._patiently(lambda: sql.read(account), fault)
         if found != self._word:
             raise report.CheckError(
                 f"what was written is not there: {found!r}"
@@ -285,18 +330,17 @@ class Climb:
 
     def _restart(self) -> None:
         with self._rung("restart") as check:
-            self._guest.say(f"{self._datastore.name}: restarting")
             begin = time.monotonic()
-            self._plane.call("restart", self._patience.healthy)
+            go_on = self._waiting(
+                "waiting for the agent to restart the database",
+                "the agent does not restart the database",
+            )
+            self._plane.call("restart", go_on)
+            self._say("doing SQL after the restart")
             account = self._account()
-            deadline = time.monotonic() + self._patience.sql
-            try:
-                sql.patiently(lambda: sql.version(account), deadline)
-                self._read(account)
-            except sql.NoSqlError as exc:
-                raise report.CheckError(
-                    f"no SQL after the restart: {exc}"
-                ) from exc
+            fault = "no SQL after the restart"
+            self._patiently(lambda: sql.version(account), fault)
+            self._read(account, fault)
             took = time.monotonic() - begin
             check.detail = (
                 f"by the agent, in {took:.1f} s; the data is still there"

@@ -11,13 +11,10 @@ import dataclasses
 import time
 import typing
 
-_ATTEMPT = 15.0
+#: Seconds that a server of usual speed gets for one answer.
+ATTEMPT = 15.0
 _PAUSE = 1.0
 _TABLE = "trove_tools_verify"
-
-
-class NoSqlError(Exception):
-    """The database does not do what it was asked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +23,7 @@ class Account:
 
     :param protocol: ``mysql`` or ``postgresql``.
     :param port: on loopback.
+    :param patience: seconds that the server gets for one answer.
     """
 
     protocol: str
@@ -33,6 +31,7 @@ class Account:
     user: str
     password: str
     database: str
+    patience: float = ATTEMPT
 
 
 def _connect(account: Account) -> typing.Any:
@@ -45,7 +44,7 @@ def _connect(account: Account) -> typing.Any:
             user=account.user,
             password=account.password,
             database=account.database,
-            timeout=_ATTEMPT,
+            timeout=account.patience,
         )
     import pymysql
 
@@ -55,17 +54,19 @@ def _connect(account: Account) -> typing.Any:
         user=account.user,
         password=account.password,
         database=account.database,
-        connect_timeout=int(_ATTEMPT),
-        read_timeout=_ATTEMPT,
-        write_timeout=_ATTEMPT,
+        connect_timeout=round(account.patience),
+        read_timeout=account.patience,
+        write_timeout=account.patience,
     )
 
 
 def write(account: Account, word: str) -> None:
-    """Make a table and put a word into it."""
+    """Make a table and put a word into it; may be done again."""
     with contextlib.closing(_connect(account)) as connection:
         cursor = connection.cursor()
-        cursor.execute(f"CREATE TABLE {_TABLE} (word VARCHAR(64))")
+        cursor.execute(
+            f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))"
+        )
         cursor.execute(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
         connection.commit()
 
@@ -90,20 +91,20 @@ def version(account: Account) -> str:
 
 
 def patiently(
-    what: collections.abc.Callable[[], typing.Any], deadline: float
+    what: collections.abc.Callable[[], typing.Any],
+    between: collections.abc.Callable[[str], None],
 ) -> typing.Any:
     """Do something until it works.
 
-    :param deadline: as :func:`time.monotonic` counts.
-    :raises NoSqlError: it did not, saying what the last attempt said.
+    :param between: called after each attempt, with what the server or its
+        client said; raises to give up.
     """
     while True:
         try:
             return what()
         # the drivers' errors have no base in common but this
         except Exception as exc:
-            if time.monotonic() + _PAUSE > deadline:
-                raise NoSqlError(_said(exc)) from exc
+            between(_said(exc))
         time.sleep(_PAUSE)
 
 

@@ -22,6 +22,7 @@ from trove_tools import console
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import guest
+from trove_tools.verify import limits as _limits
 from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import seed
@@ -34,7 +35,7 @@ from trove_tools.verify.agent import relay
 ADDRESS, PORT = "10.0.2.100", 5672
 
 _GIB = 1 << 30
-# from one piece of an answer to the next
+# seconds from one piece of an answer to the next
 _ANSWER = 60.0
 
 
@@ -64,6 +65,7 @@ class VmGuest:
     ) -> None:
         self._machine = machine
         self._guest = watched
+        self.limits = watched.limits
         self._channel = channel
         self._partial = b""
         self._request = 0
@@ -80,10 +82,13 @@ class VmGuest:
         """Tell whether its boot is over."""
         return self._guest.heard("booted")
 
-    def say(self, stage: str) -> None:
+    def say(self, task: str) -> None:
         """Tell the user what is being waited for."""
-        self._guest.stage = stage
-        self._guest.look()
+        self._guest.say(task)
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
+        return self._guest.signs()
 
     def evidence(self, everything: bool) -> dict[str, typing.Any]:
         """Ask the guest for its facts, and for its logs.
@@ -107,11 +112,15 @@ class VmGuest:
         """Yield what the guest tells until it has no more, or hangs."""
         self._request += 1
         what = "all" if everything else "facts"
+        patience = self.limits.scaled(_ANSWER)
+        each = self.limits.scaled(evidence.PATIENCE)
         try:
-            self._channel.settimeout(_ANSWER)
-            self._channel.sendall(f"{what} {self._request}\n".encode())
+            self._channel.settimeout(patience)
+            self._channel.sendall(
+                f"{what} {self._request} {each:.0f}\n".encode()
+            )
             while True:
-                answer = json.loads(self._line(time.monotonic() + _ANSWER))
+                answer = json.loads(self._line(time.monotonic() + patience))
                 if answer["request"] != self._request:
                     continue
                 if not answer["found"]:
@@ -139,22 +148,23 @@ class VmGuest:
         """Return the port of loopback that leads to one of the guest."""
         return self._machine.forwards()[number]
 
-    def boot(self, found: report.Report, deadline: float) -> None:
+    def boot(self, found: report.Report) -> None:
         """See it come up, with all that it is to start.
 
         :raises CheckError: it does not come up at all.
         """
         with found.check("boot") as check:
-            self._guest.wait_for("started", deadline)
+            self._guest.wait_for("started")
             check.detail = "kernel, root file system and cloud-init work"
 
-    def systemd(self, found: report.Report, deadline: float) -> None:
+    def systemd(self, found: report.Report) -> None:
         """See that everything that the boot starts runs."""
+        self._guest.say("waiting for the boot to end")
         with (
             contextlib.suppress(report.CheckError),
             found.check("systemd") as check,
         ):
-            booted = self._guest.wait_for("booted", deadline)
+            booted = self._guest.wait_for("booted")
             for fact in ("times", "slowest"):
                 found.facts.setdefault(fact, booted[fact])
             if booted["failed"] or booted["state"] != "running":
@@ -169,10 +179,10 @@ class VmGuest:
                 )
             check.detail = "running, no failed unit"
 
-    def power_off(self, found: report.Report, patience: float) -> None:
+    def power_off(self, found: report.Report) -> None:
         """See it shut down as a cloud asks it to."""
         with found.check("power off") as check:
-            self._guest.shut_down(patience)
+            self._guest.shut_down()
             check.detail = "the guest obeys the power button"
 
     def console_tail(self) -> list[str]:
@@ -189,6 +199,7 @@ def guest_of(
     frame: Frame,
     place: pathlib.Path,
     progress: console.Progress,
+    limits: _limits.Limits,
 ) -> collections.abc.Iterator[VmGuest]:
     """Boot an overlay of the image.
 
@@ -220,5 +231,5 @@ def guest_of(
         )
         with qemu.Qemu(hardware, place) as machine:
             theirs.close()
-            watched = guest.Guest(machine, known.nonce, progress)
+            watched = guest.Guest(machine, known.nonce, progress, limits)
             yield VmGuest(machine, watched, ours)

@@ -71,12 +71,12 @@ class CallTest(base.TestCase):
 
     def test_an_answer(self) -> None:
         self.answer(json.dumps({"alive": True}) + "\n")
-        self.assertEqual({"alive": True}, self.plane.call("ping", 5))
+        self.assertEqual({"alive": True}, self.plane.call("ping"))
 
     def test_an_exception_of_troves(self) -> None:
         self.answer('{"error": "GuestError: no"}\n')
         error = self.assertRaises(
-            control.FailedError, self.plane.call, "restart", 5
+            control.FailedError, self.plane.call, "restart"
         )
         self.assertEqual("GuestError: no", error.message)
 
@@ -84,17 +84,30 @@ class CallTest(base.TestCase):
         (self.place / "driver.log").write_text("ImportError: trove\n")
         self.answer("")
         error = self.assertRaises(
-            errors.VerifyError, self.plane.call, "ping", 5
+            errors.VerifyError, self.plane.call, "ping"
         )
         self.assertIn("broke at `ping`", error.message)
         self.assertIn("ImportError: trove", error.message)
 
     def test_a_driver_that_is_silent(self) -> None:
-        self.patch_object(control, "_GRACE", 0.0)
+        self.patch_object(control, "_START", 0.1)
+        self.patch_object(control, "_PAUSE", 0.1)
         error = self.assertRaises(
-            errors.VerifyError, self.plane.call, "ping", 0.1
+            errors.VerifyError, self.plane.call, "status"
         )
-        self.assertIn("in time", error.message)
+        self.assertIn("did not answer `status` in ", error.message)
+
+    def test_who_waits_for_a_guest_decides_how_long(self) -> None:
+        self.patch_object(control, "_START", 0.0)
+        self.patch_object(control, "_PAUSE", 0.01)
+        asked: list[int] = []
+
+        def between() -> None:
+            asked.append(1)
+            if len(asked) > 5:
+                raise KeyError("the guest is lost")
+
+        self.assertRaises(KeyError, self.plane.call, "restart", between)
 
 
 class BrokerTest(base.TestCase):
@@ -152,7 +165,7 @@ class BrokerTest(base.TestCase):
         self.assertEqual(3, len(count.read_text().split()))
 
     def test_it_is_silent(self) -> None:
-        self.patch_object(broker, "_PATIENCE", 0.5)
+        self.patch_object(broker, "_PATIENCE", 0.1)
         self.server("exec sleep 60")
         error = self.assertRaises(errors.VerifyError, self.start)
         self.assertIn("is silent", error.message)

@@ -7,6 +7,7 @@ import typing
 from tests import base
 from tests.unit.verify.agent import test_defects
 from trove_tools import errors
+from trove_tools.verify import limits
 from trove_tools.verify import report
 from trove_tools.verify.agent import control
 from trove_tools.verify.agent import rungs
@@ -21,6 +22,8 @@ class FakeGuest:
         self.logs: dict[str, list[str]] = {}
         self.lost = ""
         self.answers = True
+        self.limits = limits.Limits()
+        self.said: list[str] = []
 
     def stay_alive(self) -> None:
         if self.lost:
@@ -29,8 +32,11 @@ class FakeGuest:
     def settled(self) -> bool:
         return True
 
-    def say(self, stage: str) -> None:
-        pass
+    def say(self, task: str) -> None:
+        self.said.append(task)
+
+    def signs(self) -> int:
+        return 0
 
     def evidence(self, everything: bool) -> dict[str, typing.Any]:
         if not self.answers:
@@ -54,7 +60,10 @@ class FakePlane:
         self.calls: list[tuple[str, dict[str, typing.Any]]] = []
 
     def call(
-        self, name: str, patience: float, **arguments: typing.Any
+        self,
+        name: str,
+        between: typing.Callable[[], None] | None = None,
+        **arguments: typing.Any,
     ) -> dict[str, typing.Any]:
         self.calls.append((name, arguments))
         answer = self.answers[name]
@@ -79,19 +88,19 @@ class ClimbTest(base.TestCase):
         self.accounts.append(account)
         self.stored = word
 
-    def climb(self, **patience: float) -> None:
+    def climb(self, most: float = limits.MOST) -> None:
+        self.guest.limits.most = most
         plane: typing.Any = self.plane
         rungs.Climb(
             self.found,
             self.guest,
             plane,
             DATASTORE,
-            rungs.Patience(**{"sql": 0.0, **patience}),
             time.monotonic(),
         ).climb()
 
-    def fails(self, **patience: float) -> report.Check:
-        self.assertRaises(report.CheckError, self.climb, **patience)
+    def fails(self, most: float = 0.2) -> report.Check:
+        self.assertRaises(report.CheckError, self.climb, most)
         return self.found.checks[-1]
 
     def test_everything_holds(self) -> None:
@@ -117,16 +126,20 @@ class ClimbTest(base.TestCase):
     def test_an_agent_that_never_answers(self) -> None:
         self.plane.answers["ping"] = {"alive": False}
         self.guest.logs = {"guest agent": ["sudo: a password is required"]}
-        check = self.fails(alive=-1.0)
+        check = self.fails()
         self.assertEqual("mariadb: agent answers", check.name)
         self.assertIn("answers no ping", check.detail)
         self.assertIn("guest agent: sudo: a password is required", check.log)
         self.assertIn("sudoers", check.hint or "")
+        self.assertIn(
+            "mariadb: waiting for the guest agent to answer a ping",
+            self.guest.said,
+        )
 
     def test_an_agent_that_is_known_not_to_answer(self) -> None:
         self.plane.answers["ping"] = {"alive": False}
         self.guest.facts["uid_1001"] = "debian"
-        check = self.fails(alive=3600.0)
+        check = self.fails(3600.0)
         self.assertIn("uid or gid 1001", check.detail)
         self.assertIn("reserve both", check.hint or "")
 
@@ -156,8 +169,12 @@ class ClimbTest(base.TestCase):
 
     def test_an_instance_that_stays_as_it_is(self) -> None:
         self.plane.answers["status"] = {"status": "building", "faults": []}
-        check = self.fails(healthy=-1.0)
-        self.assertIn("'building'", check.detail)
+        check = self.fails()
+        self.assertIn("the instance stays 'building' within 0", check.detail)
+        self.assertIn(
+            "mariadb: waiting for HEALTHY; the instance is building",
+            self.guest.said,
+        )
 
     def test_healthy_without_the_user(self) -> None:
         def refuse(account: sql.Account) -> str:

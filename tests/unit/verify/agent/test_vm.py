@@ -8,6 +8,8 @@ import types
 import typing
 
 from tests import base
+from trove_tools import hostload
+from trove_tools.verify import limits
 from trove_tools.verify import qemu
 from trove_tools.verify.agent import defects
 from trove_tools.verify.agent import journal
@@ -27,7 +29,8 @@ class EvidenceTest(base.TestCase):
         self.addCleanup(self.theirs.close)
         self.place = self.temp_dir()
         machine: typing.Any = types.SimpleNamespace(directory=self.place)
-        nobody: typing.Any = None
+        self.patch_object(hostload, "load", lambda: 1.0)
+        nobody: typing.Any = types.SimpleNamespace(limits=limits.Limits())
         self.guest = vm.VmGuest(machine, nobody, ours)
         self.patch_object(vm, "_ANSWER", 0.2)
 
@@ -46,7 +49,7 @@ class EvidenceTest(base.TestCase):
         self.tell(1, logs={"containers": ["b"]})
         self.tell(1)
         found = self.guest.evidence(True)
-        self.assertEqual(b"all 1\n", self.theirs.recv(99))
+        self.assertEqual(b"all 1 20\n", self.theirs.recv(99))
         self.assertEqual({"uid_1001": "x"}, found["facts"])
         self.assertEqual({"guest agent", "containers"}, set(found["logs"]))
 
