@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import threading
 import time
 import typing
 
@@ -22,6 +23,11 @@ from trove_tools import errors
 from trove_tools import table
 
 Row = collections.abc.Mapping[str, typing.Any]
+
+# seconds after which a state that has not changed is printed again, and from
+# one look to the next
+_SILENCE = 60.0
+_BEAT = 1.0
 
 
 class Console:
@@ -89,7 +95,9 @@ class Console:
                 yield begin(title, total)
         else:
             # steps are told by their states; only a transfer needs numbers
-            yield _Lines(self, title, total if unit == "bytes" else None)
+            lines = _Lines(self, title, total if unit == "bytes" else None)
+            with _repeated(lines):
+                yield lines
 
     @contextlib.contextmanager
     def several(
@@ -167,12 +175,17 @@ class _Lines(Progress):
         self._done = 0
         self._shown = 0
         self._state = ""
-        self._begin = time.monotonic()
+        self._begin = self._said = time.monotonic()
 
     def state(self, text: str) -> None:
         if text != self._state:
             self._state = text
             self._say(text)
+
+    def repeat(self) -> None:
+        """Print a state again that lasts for long."""
+        if self._state and time.monotonic() - self._said > _SILENCE:
+            self._say(self._state)
 
     def advance(self, amount: int = 1) -> None:
         self._done += amount
@@ -192,8 +205,27 @@ class _Lines(Progress):
         return f", {pace / 2**20:.0f} MiB/s, {left:.0f} s left"
 
     def _say(self, text: str) -> None:
-        seconds = time.monotonic() - self._begin
+        self._said = time.monotonic()
+        seconds = self._said - self._begin
         self._console.say(_state_line(self._title, seconds, text))
+
+
+@contextlib.contextmanager
+def _repeated(lines: _Lines) -> collections.abc.Iterator[None]:
+    """Show now and then, as long as this lasts, that the work still runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(_BEAT):
+            lines.repeat()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class _Bar(Progress):

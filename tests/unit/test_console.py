@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import time
 
 from tests import base
 from trove_tools import console
@@ -92,6 +93,20 @@ class ConsoleTest(base.TestCase):
         lines = stream.getvalue().splitlines()
         self.assertEqual(10, len(lines))
         self.assertRegex(lines[-1], r"send: \[ +0 s\] 100 %")
+
+    def test_a_state_that_stays_is_said_again_now_and_then(self) -> None:
+        self.patch_object(console, "_SILENCE", 0.2)
+        self.patch_object(console, "_BEAT", 0.05)
+        stream = io.StringIO()
+        with console.Console(stream=stream).progress("boot") as progress:
+            time.sleep(0.3)
+            progress.state("waiting")
+            time.sleep(1)
+        lines = stream.getvalue().splitlines()
+        self.assertIn(len(lines), (3, 4, 5))
+        self.assertEqual({"waiting"}, {line.split()[-1] for line in lines})
+        time.sleep(0.3)
+        self.assertEqual(len(lines), len(stream.getvalue().splitlines()))
 
     def test_state_is_said_once(self) -> None:
         stream = io.StringIO()

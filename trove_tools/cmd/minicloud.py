@@ -116,9 +116,10 @@ def _start(
 
     begin = time.monotonic()
     layout = layouts.new_or_existing(flags.directory)
-    started = lifecycle.start(
-        layout, screen.say, venv=values.venv, wanted=dict(values.port)
-    )
+    with screen.progress("minicloud") as progress:
+        started = lifecycle.start(
+            layout, progress.state, venv=values.venv, wanted=dict(values.port)
+        )
     seconds = time.monotonic() - begin
     if started:
         screen.say(f"the minicloud in {layout.root} runs ({seconds:.0f} s)")

@@ -118,7 +118,8 @@ def _look(
     )
     # what is missing is said before anything slow is done
     agent.require(wanted)
-    venv.ensure(wanted.venv, screen.say)
+    with screen.progress("verify") as progress:
+        venv.ensure(wanted.venv, progress.state)
     return agent.verify(
         image,
         list(asked.questions.values()),
