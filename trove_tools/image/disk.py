@@ -7,6 +7,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools import hostload
 from trove_tools import process
 
 
@@ -17,7 +18,8 @@ def info(image: pathlib.Path) -> dict[str, typing.Any]:
     """
     try:
         done = process.run(
-            ["qemu-img", "info", "--output=json", image], timeout=60
+            ["qemu-img", "info", "--output=json", image],
+            timeout=hostload.scaled(60),
         )
     except errors.CommandError as exc:
         raise errors.ImageError(

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 
 from trove_tools import errors
+from trove_tools import hostload
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -81,7 +82,7 @@ def need(
 def answers(url: str) -> bool:
     """Tell whether the URL can be read."""
     try:
-        return call("GET", url, timeout=5.0).status == 200
+        return call("GET", url, timeout=hostload.scaled(5.0)).status == 200
     except errors.CloudError:
         return False
 

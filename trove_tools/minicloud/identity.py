@@ -11,6 +11,7 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools import hostload
 from trove_tools.minicloud import http
 from trove_tools.minicloud import services
 from trove_tools.minicloud import state as states
@@ -141,7 +142,7 @@ def probe(state: states.State) -> None:
 
     :raises CloudError: one of them does not do its work.
     """
-    deadline = time.monotonic() + _SETTLED
+    deadline = time.monotonic() + hostload.scaled(_SETTLED)
     while True:
         try:
             _use(state)
