@@ -148,11 +148,13 @@ DEFECTS = (
     ),
     Defect(
         "slow",
-        "the Docker engine took longer than the minute that Trove's code"
-        " gives it",
+        "the guest is too slow for what Trove's code gives the Docker engine:"
+        " a minute for an answer, five seconds for a health check",
         "the guest has too little of a processor: verify on a host that is"
         " less busy, or with more --cpus; in a cloud, take a larger flavor",
-        r"UnixHTTPConnectionPool.*Read timed out",
+        # the second is Docker's, daemon/health.go
+        r"UnixHTTPConnectionPool.*Read timed out"
+        r"|[Hh]ealth check exceeded timeout",
     ),
     Defect(
         "log-dir",

@@ -69,6 +69,12 @@ _LINES = {
         " version: ('Connection aborted.', FileNotFoundError(2, 'No such"
         " file or directory'))",
     ),
+    "slow": (
+        "requests.exceptions.ReadTimeout: UnixHTTPConnectionPool("
+        "host='localhost', port=None): Read timed out. (read timeout=60)",
+        'running 0  {"Status":"starting","FailingStreak":0,"Log":[{"ExitCode"'
+        ':-1,"Output":"Health check exceeded timeout (5s)"}]}',
+    ),
     "log-dir": (
         "PermissionError: [Errno 13] Permission denied:"
         " '/var/log/trove/trove-guestagent.log'",
