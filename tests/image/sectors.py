@@ -5,9 +5,12 @@ They are written in machine code, with what each byte does beside it.
 """
 
 import pathlib
+import struct
 
 _START = 0x7C00
 _SIZE = 1 << 20
+# where the partitions stand in a master boot record
+_TABLE = 446
 
 #: Stop, and never come back.
 HALT = (
@@ -49,8 +52,10 @@ def printing(text: str, then: bytes = HALT) -> bytes:
 
 
 def write(code: bytes, image: pathlib.Path) -> pathlib.Path:
-    """Write a raw disk that boots into some code."""
-    assert len(code) <= 510
-    sector = code.ljust(510, b"\0") + b"\x55\xaa"
+    """Write a raw disk that boots into some code, and has a partition."""
+    assert len(code) <= _TABLE
+    # of Linux, one sector long, behind this one
+    partition = struct.pack("<4xB3xII", 0x83, 1, 1)
+    sector = code.ljust(_TABLE, b"\0") + partition + bytes(48) + b"\x55\xaa"
     image.write_bytes(sector.ljust(_SIZE, b"\0"))
     return image

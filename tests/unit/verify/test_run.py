@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import struct
 import tempfile
 import typing
 
@@ -36,7 +37,11 @@ class VerifyTest(base.TestCase):
 
     def image(self) -> pathlib.Path:
         image = self.place / "image.raw"
-        image.write_bytes(bytes(510) + b"\x55\xaa")
+        # one partition, of one sector
+        entry = bytes(4) + b"\x83" + bytes(3) + struct.pack("<II", 1, 1)
+        image.write_bytes(
+            bytes(446) + entry + bytes(48) + b"\x55\xaa" + bytes(512)
+        )
         return image
 
     def test_missing_tools_are_all_named(self) -> None:
@@ -60,7 +65,7 @@ class VerifyTest(base.TestCase):
 
     def test_another_image_than_its_manifest_says(self) -> None:
         found = self.verify(
-            self.image(), known=samples.manifest(512, "0" * 64)
+            self.image(), known=samples.manifest(1024, "0" * 64)
         )
         self.assertFalse(found.ok)
         (check,) = found.checks
