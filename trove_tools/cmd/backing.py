@@ -12,6 +12,7 @@ from trove_tools.catalog import model
 from trove_tools.container import backup
 from trove_tools.image import host
 from trove_tools.image import mirrors
+from trove_tools.image import workspace
 
 
 def make(
@@ -32,6 +33,13 @@ def make(
     guest = _guest(settings.guest, datastore, version, catalog)
     output: pathlib.Path = settings.output_dir
     paths.require_writable(output, "--output-dir")
+    work = (settings.work_dir or pathlib.Path(tempfile.gettempdir())).resolve()
+    if not work.is_dir() or not workspace.is_plain(work):
+        raise errors.UsageError(
+            f"mmdebstrap cannot work in {work}",
+            hint="give --work-dir a directory that exists, and whose path has"
+            " only letters, digits and . _ + -",
+        )
     host.require_tools("packages")
     host.require_root("making a container of packages")
     paths.make_directory(output, "--output-dir")
@@ -40,7 +48,7 @@ def make(
     file = output / f"trove-backup-{datastore.name}-{version}.tar"
     with (
         tempfile.TemporaryDirectory(
-            prefix="trove-backup-", dir=settings.work_dir
+            prefix="trove-backup-", dir=work
         ) as directory,
         screen.progress(image) as progress,
     ):

@@ -161,6 +161,12 @@ def make(
         if kind == "oci"
         else "name an archive, as `docker save` writes it",
     )
+    if ":" in str(place.resolve()):
+        raise errors.UsageError(
+            f"--container-source {kind}:{path}: skopeo takes what follows a"
+            " colon in a path for an image's name",
+            hint="move it to a path without a colon",
+        )
     return Container(
         **common,
         path=str(place.resolve()),

@@ -198,8 +198,12 @@ def _make(
     steps = len(dib.PHASES) + 3
     for layer in missing:
         steps += stack.STEPS + len(layer.containers)
-    work = space.work.resolve()
-    ramdisk.mount(work)
+    ramdisk.mount(space.work)
+    # what is kept there is given to diskimage-builder as well
+    cache = _cache.Cache(space.plain(cache.directory), cache.not_before)
+    downloads = cache.downloads
+    if plan.downloads:
+        downloads = space.plain(pathlib.Path(plan.downloads).absolute())
     space.stem.parent.mkdir()
     with screen.progress(plan.name, steps) as shown:
         progress = lanes.Lanes(shown)
@@ -208,11 +212,11 @@ def _make(
             arch=plan.guest["arch"],
             distribution=plan.guest["distribution"],
             elements_path=plan.elements_path,
-            work=work,
+            work=space.work,
             log=space.log,
             progress=progress,
             timeline=timeline,
-            downloads=pathlib.Path(plan.downloads or cache.downloads),
+            downloads=downloads,
             containers=space.containers,
             natives=space.natives,
         )

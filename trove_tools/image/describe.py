@@ -124,7 +124,7 @@ def _datastores(
             installed=natives.installed(
                 entry,
                 facts["natives"][entry["name"]],
-                packages.installed(space.sidecar, plan.name),
+                packages.installed(space.sidecar),
                 plan.mirror or "the mirror",
             ),
         )

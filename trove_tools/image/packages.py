@@ -9,16 +9,16 @@ import json
 import pathlib
 
 from trove_tools import errors
+from trove_tools.image import workspace
 
 
-def installed(sidecar: pathlib.Path, name: str) -> dict[str, str]:
+def installed(sidecar: pathlib.Path) -> dict[str, str]:
     """Return the versions of the packages in an image, by package.
 
     :param sidecar: the directory beside the image.
-    :param name: the image's name, without an ending.
     :raises BuildError: the build left no list.
     """
-    file = sidecar / "dib-manifests" / f"dib-manifest-dpkg-{name}"
+    file = sidecar / "dib-manifests" / f"dib-manifest-dpkg-{workspace.STEM}"
     try:
         listed = json.loads(file.read_text())["packages"]
         return {

@@ -24,6 +24,10 @@ from trove_tools.image import mirrors
 from trove_tools.image import snapshot
 from trove_tools.inspection import findings
 
+# a file's name has at most 255 bytes on Linux, and a build adds an ending
+# and a mark of its own
+_NAME_MAX = 230
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -222,9 +226,22 @@ def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
 
 
 def _name(name: str | None) -> str | None:
-    if name and ("/" in name or name.startswith(".")):
+    if name is None:
+        return None
+    if "/" in name or name.startswith("."):
         raise errors.UsageError(
             f"--name {name}: a name, not a path",
             hint="the directory is given with --output-dir",
+        )
+    if not name.isprintable() or not name.strip():
+        raise errors.UsageError(
+            f"--name {name!r}: a name has only characters that can be printed,"
+            " and one of them that is no blank",
+            hint="give another name, or leave --name out",
+        )
+    if len(os.fsencode(name)) > _NAME_MAX:
+        raise errors.UsageError(
+            f"--name {name}: a name has at most {_NAME_MAX} bytes",
+            hint="give a shorter name",
         )
     return name

@@ -5,6 +5,10 @@ Everything happens in ``OUTPUT/.NAME.partial``, next to the final name, so
 that the last step is a rename.  The directory is locked while a build runs
 in it.  One that is there and not locked belonged to a build that was
 killed; the next build of that name takes it down first.
+
+diskimage-builder and mmdebstrap work only with paths of plain characters.
+Where a path has others (a blank, a quote), they are given another name of the
+same directory.
 """
 
 import collections.abc
@@ -13,16 +17,30 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
+from trove_tools import process
 from trove_tools.image import leftovers
 
-# of directories made for --work-dir
+#: What diskimage-builder calls the image, whatever its name will be.
+STEM = "image"
+
+# of directories made for --work-dir, and of other names of a directory
 _PREFIX = "trove-image-"
+# links in a workspace to such directories, in the order of their removal
+_LINKS = ("work-plain", "plain", "work")
+
+_PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
+
+
+def is_plain(path: pathlib.Path) -> bool:
+    """Tell whether any tool can work with an absolute path."""
+    return _PLAIN.fullmatch(os.fspath(path)) is not None
 
 
 class Workspace:
@@ -30,19 +48,40 @@ class Workspace:
 
     :param directory: ``OUTPUT/.NAME.partial``.
     :param file: the image's final file name.
+    :param plain: the same directory, under a name with plain characters.
+    :param work: where diskimage-builder works, under such a name.
     """
 
-    def __init__(self, directory: pathlib.Path, file: str) -> None:
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        file: str,
+        plain: pathlib.Path,
+        work: pathlib.Path,
+    ) -> None:
         self.directory = directory
         self.image = directory / file
         self.sidecar = manifest.sidecar(self.image)
         self.log = self.sidecar / "build.log"
-        self.work = directory / "work"
+        self.work = work
         # what diskimage-builder makes, in memory if that can be
-        self.stem = self.work / "disk" / self.sidecar.stem
-        self.containers = directory / "containers"
-        self.natives = directory / "natives"
-        self.temporary = directory / "tmp"
+        self.stem = work / "disk" / STEM
+        self.containers = plain / "containers"
+        self.natives = plain / "natives"
+        self.temporary = plain / "tmp"
+        self._plain = plain
+
+    def plain(self, directory: pathlib.Path) -> pathlib.Path:
+        """Return a name of a directory that has plain characters only.
+
+        :param directory: nothing is mounted there.
+        """
+        if is_plain(directory):
+            return directory
+        number = len(list(self._plain.glob("named-*")))
+        link = self._plain / f"named-{number}"
+        link.symlink_to(directory)
+        return link
 
     def publish(self, output: pathlib.Path) -> pathlib.Path:
         """Give image and sidecar their final names.
@@ -150,26 +189,25 @@ def open_workspace(
             warn(f"the build of {name} that was killed: {text}")
         os.close(lock)
     try:
-        space = Workspace(directory, file)
-        space.sidecar.mkdir()
-        space.containers.mkdir()
-        space.natives.mkdir()
-        space.temporary.mkdir()
+        plain = _named_plainly(directory, directory / "plain")
+        work = plain / "work"
         if work_dir is None:
-            space.work.mkdir()
+            work.mkdir()
         else:
             # the link leads the next build there if this one is killed
             place = tempfile.mkdtemp(
                 prefix=_PREFIX,
                 dir=paths.make_directory(work_dir, "--work-dir"),
             )
-            space.work.symlink_to(place)
-        if " " in str(space.work.resolve()):
-            raise errors.UsageError(
-                f"diskimage-builder cannot work in {space.work.resolve()}:"
-                " there is a blank in the path",
-                hint="give --work-dir DIR without one",
+            (directory / "work").symlink_to(place)
+            work = _named_plainly(
+                pathlib.Path(place), directory / "work-plain"
             )
+        space = Workspace(directory, file, plain, work)
+        space.sidecar.mkdir()
+        space.containers.mkdir()
+        space.natives.mkdir()
+        space.temporary.mkdir()
         # what is mounted in such a directory goes with the workspace
         tempfile.tempdir = os.fspath(space.temporary)
         yield space
@@ -200,12 +238,37 @@ def _take_down(directory: pathlib.Path) -> list[str]:
             hint="remove it, or give another --output-dir",
         )
     later: list[str] = []
-    work = directory / "work"
-    if work.is_symlink():
-        place = work.resolve()
-        if place.name.startswith(_PREFIX) and place.exists():
-            later = leftovers.remove(place)
+    for name in _LINKS:
+        link = directory / name
+        if link.is_symlink():
+            place = pathlib.Path(os.readlink(link))
+            if place.name.startswith(_PREFIX) and place.exists():
+                later += leftovers.remove(place)
     return later + leftovers.remove(directory)
+
+
+def _named_plainly(
+    directory: pathlib.Path, link: pathlib.Path
+) -> pathlib.Path:
+    """Return a name of a directory with which any tool can work.
+
+    :param link: is made where the directory gets another name, and leads
+        there, for when this build is killed.
+    """
+    if is_plain(directory):
+        return directory
+    usual = pathlib.Path(tempfile.gettempdir()).resolve()
+    # mkdtemp(3) makes a directory of this user's alone
+    parent = usual if is_plain(usual) else pathlib.Path("/tmp")  # noqa: S108
+    place = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    link.symlink_to(place)
+    # a link would not do: diskimage-builder looks for what is mounted there
+    process.run(
+        process.as_root(
+            ["mount", "--bind", "--make-private", directory, place]
+        )
+    )
+    return place
 
 
 def _same(descriptor: int, directory: pathlib.Path) -> bool:

@@ -8,6 +8,7 @@ read, one item a line: see the README of ``trove-datastore-native``.
 import collections.abc
 import fnmatch
 import pathlib
+import re
 import typing
 import urllib.parse
 
@@ -317,7 +318,8 @@ def _file(
     wanted = native.settings.file
     assert wanted is not None
     name = pathlib.Path(urllib.parse.urlsplit(file.location).path).name
-    here = place / "file" / name
+    # the elements' tools cannot work with every name
+    here = place / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
     here.parent.mkdir()
     found = fetch.save(file.location, here, f"{native.datastore}'s package")
     sources.require_digest(file.location, found, file.sha256)

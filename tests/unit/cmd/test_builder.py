@@ -189,6 +189,16 @@ class RefusalTest(CommandCase):
         )
         self.assertIn(f"cannot write to {file}/x", said)
 
+    def test_where_mmdebstrap_cannot_work(self) -> None:
+        place = self.temp_dir() / "a b"
+        place.mkdir()
+        said = self.refused(
+            2, "backup-container", "mariadb", "--work-dir", str(place),
+            "--output-dir", str(place),
+        )  # fmt: skip
+        self.assertIn(str(place), said)
+        self.assertIn("--work-dir", said)
+
     def test_a_defect_of_ours_is_called_so(self) -> None:
         self.patch_object(builder, "_list", lambda *words: 1 / 0)
         status, _, err = self.call("list")

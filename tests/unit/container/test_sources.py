@@ -87,6 +87,14 @@ class MakeTest(base.TestCase):
         self.assertEqual(digests[0], digests[1])
         self.assertNotEqual(digests[0], digests[2])
 
+    def test_colon_in_the_path_of_an_archive(self) -> None:
+        file = self.temp_dir() / "a:1.tar"
+        file.touch()
+        error = self.assertRaises(
+            errors.UsageError, self.make, source=f"archive:{file}"
+        )
+        self.assertIn("colon", error.hint or "")
+
     def test_locked(self) -> None:
         reference = self.make("mysql", "8.4").reference
         made = self.make("mysql", "8.4", locked={reference: "sha256:1"})

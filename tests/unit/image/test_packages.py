@@ -13,7 +13,7 @@ class InstalledTest(base.TestCase):
         super().setUp()
         self.sidecar = self.temp_dir()
         (self.sidecar / "dib-manifests").mkdir()
-        self.file = self.sidecar / "dib-manifests/dib-manifest-dpkg-x"
+        self.file = self.sidecar / "dib-manifests/dib-manifest-dpkg-image"
 
     def test_list(self) -> None:
         self.file.write_text(
@@ -22,17 +22,17 @@ class InstalledTest(base.TestCase):
         )
         self.assertEqual(
             {"libc6": "2", "server": "1:3-4"},
-            packages.installed(self.sidecar, "x"),
+            packages.installed(self.sidecar),
         )
 
     def test_absent_or_damaged(self) -> None:
         self.assertRaises(
-            errors.BuildError, packages.installed, self.sidecar, "x"
+            errors.BuildError, packages.installed, self.sidecar
         )
         for text in ("", "{}", '{"packages": [1]}'):
             self.file.write_text(text)
             self.assertRaises(
-                errors.BuildError, packages.installed, self.sidecar, "x"
+                errors.BuildError, packages.installed, self.sidecar
             )
 
 

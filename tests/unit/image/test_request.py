@@ -130,6 +130,9 @@ class RequestTest(base.TestCase):
         ("mariadb", {"elements_path": "/nowhere"}, "ELEMENTS_PATH"),
         ("mariadb", {"element": ["trove-gest"]}, "mean trove-guest?"),
         ("mariadb", {"name": "a/b"}, "--output-dir"),
+        ("mariadb", {"name": "a\nb"}, "another name"),
+        ("mariadb", {"name": " "}, "another name"),
+        ("mariadb", {"name": "\u00e9" * 120}, "a shorter name"),
     )
     @ddt.unpack
     def test_wrong(self, word: str, changes: dict, hint: str) -> None:

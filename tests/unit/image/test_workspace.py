@@ -6,9 +6,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import typing
 
 from tests import base
 from trove_tools import errors
+from trove_tools import process
 from trove_tools.image import leftovers
 from trove_tools.image import workspace
 
@@ -175,10 +177,33 @@ class WorkspaceTest(base.TestCase):
             self.assertEqual(str(space.temporary), tempfile.gettempdir())
         self.assertNotEqual(str(space.temporary), tempfile.gettempdir())
 
-    def test_blank_in_the_path(self) -> None:
+    def test_other_names_of_a_directory(self) -> None:
+        mounted: list[list[str]] = []
+
+        def run(argv: list[typing.Any], **_: typing.Any) -> process.Completed:
+            mounted.append([os.fspath(word) for word in argv])
+            return process.Completed(0, "", "")
+
+        self.patch_object(process, "run", run)
+        self.patch_object(process, "as_root", list)
         self.output = self.temp_dir() / "a b"
-        error = self.assertRaises(errors.UsageError, self.make, "x")
-        self.assertIn("--work-dir", error.hint or "")
+        with self.open(self.temp_dir() / "c'd") as space:
+            for place in (space.work, space.containers, space.temporary):
+                self.assertTrue(workspace.is_plain(place), place)
+            names = {
+                name: os.readlink(space.directory / name)
+                for name in ("plain", "work-plain", "work")
+            }
+            self.assertEqual(names["work-plain"], str(space.work))
+            sources = [words[-2] for words in mounted if "--bind" in words]
+            self.assertEqual([str(space.directory), names["work"]], sources)
+            cache = self.temp_dir() / "e;f"
+            link = space.plain(cache)
+            self.assertTrue(workspace.is_plain(link))
+            self.assertEqual(str(cache), os.readlink(link))
+            self.assertEqual(self.register, space.plain(self.register))
+        for name in names.values():
+            self.assertFalse(os.path.exists(name))
         self.assertEqual([], self.listing())
 
 
