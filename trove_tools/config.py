@@ -157,7 +157,7 @@ _TABLE: tuple[Topic | Option, ...] = (
            options.boolean, False),
     Option("max_age", "age",
            "days after which layers are built anew, so that security updates"
-           " arrive", float, 7, metavar="DAYS"),
+           " arrive", options.duration, 7, metavar="DAYS"),
     Option("jobs", "jobs",
            "images that are built at a time (default: by processors and"
            " memory)", int, metavar="N"),
@@ -168,8 +168,8 @@ _TABLE: tuple[Topic | Option, ...] = (
            " ~/.cache/trove-tools)",
            options.path, metavar="DIR"),
     Option("cache_size", "cache",
-           "GiB of layers that are kept; those used longest ago go", int, 20,
-           metavar="GIB"),
+           "GiB of layers that are kept; those used longest ago go",
+           options.natural, 20, metavar="GIB"),
     Option("clean", "doctor",
            "take down what killed builds have left: mounts, loop devices,"
            " processes, directories", options.boolean, False, everyday=True),

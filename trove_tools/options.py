@@ -14,6 +14,7 @@ import argparse
 import collections.abc
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import typing
@@ -48,6 +49,20 @@ def natural(text: str) -> int:
     if not text.strip().isdecimal():
         raise ValueError("a whole number that is not negative")
     return int(text)
+
+
+def duration(text: str) -> float:
+    """Read a length of time, in whatever unit.
+
+    :raises ValueError: it is no number, negative, or without end.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < math.inf:
+        raise ValueError("a number that is not negative")
+    return value
 
 
 def path(text: str) -> pathlib.Path:

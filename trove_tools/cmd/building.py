@@ -9,12 +9,14 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.cmd import build_job
 from trove_tools.cmd import caching
 from trove_tools.container import lock
 from trove_tools.image import build as _build
 from trove_tools.image import cache as _cache
+from trove_tools.image import host
 from trove_tools.image import jobs
 from trove_tools.image import plan as _plan
 
@@ -41,6 +43,7 @@ def build(
     :raises BuildError: some of several images could not be built or
         verified.
     """
+    _require_for_later(plans, settings)
     cache = caching.open_cache(settings, fresh=settings.fresh)
     outcomes = _build_in_parallel(plans, settings, cache, screen)
     rows = []
@@ -65,6 +68,21 @@ def build(
     caching.evict(settings, cache, screen)
     _print(rows, settings.format)
     return _status(rows)
+
+
+def _require_for_later(
+    plans: collections.abc.Iterable[_plan.Plan], settings: options.Settings
+) -> None:
+    """Make sure of what is needed only when the images have been built.
+
+    :raises MissingToolError: this host cannot verify.
+    :raises UsageError: the lock file cannot be written.
+    """
+    if settings.lock:
+        paths.make_directory(settings.lock.absolute().parent, "--lock")
+    if settings.verify:
+        for plan in plans:
+            host.require_tools("verify", plan.guest["arch"])
 
 
 def _build_one(

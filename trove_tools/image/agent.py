@@ -21,8 +21,16 @@ from trove_tools.image import elements
 _REQUIREMENT = re.compile(
     r"^trove\s*(\[[\w,]+\])?\s*([<>=!~].*)?$", re.IGNORECASE
 )
+# PEP 508, and pip's options in such a file
+_CONSTRAINT = re.compile(
+    r"-|\w[\w.-]*\s*(\[[^]]*\])?\s*\(?\s*([<>=!~]=|[<>;@])", re.ASCII
+)
 # an @ before the path is a user's, one in the path begins a ref
 _GIT = re.compile(r"^(?P<url>\w+://[^/]*/[^@]+)(@(?P<ref>.+))?$")
+
+
+# how Python packages are installed from a directory
+_PACKAGES = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +135,36 @@ def _constraints(text: str | None) -> dict[str, str]:
         return {"constraints": text or ""}
     file = pathlib.Path(text).expanduser()
     paths.require_file(file, "--constraints", "name a file, or a URL")
+    content = file.read_bytes()
+    require_constraints(content, text)
     return {
         "constraints": str(file.resolve()),
-        "constraints_digest": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "constraints_digest": hashlib.sha256(content).hexdigest(),
     }
+
+
+def require_constraints(content: bytes, place: str) -> None:
+    """Make sure that a file holds constraints, as pip reads them.
+
+    :param place: where it is, for the error.
+    :raises UsageError: it does not.
+    """
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as exc:
+        raise _no_constraints(place, "it is no text") from exc
+    for number, line in enumerate(lines, 1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        if text and not _CONSTRAINT.match(text):
+            raise _no_constraints(place, f"line {number} is none")
+
+
+def _no_constraints(place: str, why: str) -> errors.UsageError:
+    return errors.UsageError(
+        f"--constraints {place} is no file of constraints: {why}",
+        hint="each line is NAME==VERSION, as in OpenStack's"
+        " upper-constraints.txt",
+    )
 
 
 def _checkout(directory: pathlib.Path) -> Agent:
@@ -139,8 +173,21 @@ def _checkout(directory: pathlib.Path) -> Agent:
             f"--agent {directory}: this is no checkout of Trove",
             hint="name the directory that holds trove/guestagent",
         )
+    if not any((directory / name).is_file() for name in _PACKAGES):
+        raise errors.UsageError(
+            f"--agent {directory}: nothing there says how Trove is installed;"
+            f" there is none of {', '.join(_PACKAGES)}",
+            hint="name a whole checkout of Trove",
+        )
     if (directory / ".git").exists():
-        state = _state(directory)
+        try:
+            state = _state(directory)
+        except errors.CommandError as exc:
+            raise errors.UsageError(
+                f"--agent {directory}: git cannot read this checkout:"
+                f" {exc.output.strip() or exc.message}",
+                hint="make a commit in it, or clone it again",
+            ) from exc
     else:
         state = elements.digest(directory)
     return Agent(

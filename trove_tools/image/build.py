@@ -22,6 +22,7 @@ from trove_tools.image import host
 from trove_tools.image import lanes
 from trove_tools.image import layers
 from trove_tools.image import plan as _plan
+from trove_tools.image import preflight
 from trove_tools.image import ramdisk
 from trove_tools.image import stack
 from trove_tools.image import timeline as _timeline
@@ -161,11 +162,12 @@ def require(
     work: pathlib.Path | None,
     cache: _cache.Cache,
 ) -> list[layers.Layer]:
-    """Make sure that this host has what a build needs.
+    """Make sure of all that a build needs and that can be looked at now.
 
     :returns: the layers that are not in the cache.
     :raises MissingToolError: the host lacks something.
     :raises UsageError: a directory cannot be written to.
+    :raises BuildError: the network does not have what the plan asks for.
     """
     paths.require_writable(output, "--output-dir")
     if work is not None:
@@ -184,6 +186,7 @@ def require(
         host.require_tools("packages")
     host.require_root()
     host.require_space(output, work, cache.directory)
+    preflight.check(plan, missing)
     return missing
 
 

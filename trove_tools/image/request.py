@@ -10,6 +10,7 @@ import collections.abc
 import dataclasses
 import importlib.metadata
 import os
+import re
 
 from trove_tools import credentials
 from trove_tools import errors
@@ -24,6 +25,11 @@ from trove_tools.image import mirrors
 from trove_tools.image import snapshot
 from trove_tools.inspection import findings
 
+# 32 bits, as in ext4's inodes without extra room, and in gzip
+_EPOCH_MAX = 2**32 - 1
+# 32 bits of sectors; and the largest file of ext4 with 4 KiB blocks, GiB
+_MBR_MAX, _DISK_MAX = 2047, 16383
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # a file's name has at most 255 bytes on Linux, and a build adds an ending
 # and a mark of its own
 _NAME_MAX = 230
@@ -84,14 +90,14 @@ def make(
         together.
     """
     chosen, guest = _choices.choose(words, settings, catalog)
-    size = _disk_size(settings.disk_size, chosen)
     table = _partition_table(settings)
+    size = _disk_size(settings.disk_size, chosen, table)
     places = elements.path(settings.elements_path)
     further = tuple(_exist(settings.element, places))
     found = mirrors.choose(
         settings.mirror, settings.security_mirror, guest.distribution
     )
-    epoch, date = settings.source_date_epoch, None
+    epoch, date = _epoch(settings.source_date_epoch), None
     if settings.snapshot:
         date = _date(settings.snapshot)
         found = snapshot.of_all(found, guest, date)
@@ -110,7 +116,7 @@ def make(
         elements_path=places,
         library=_library(chosen, guest, further, table, places),
         further_elements=further,
-        guest_user=settings.guest_user,
+        guest_user=_guest_user(settings.guest_user),
         dev_key=devkey.read(settings.dev) if settings.dev else "",
         allow=tuple(_allowed(word) for word in settings.allow),
         image_format=settings.image_format,
@@ -146,10 +152,41 @@ def _date(text: str) -> snapshot.Date:
         ) from exc
 
 
+def _epoch(seconds: int | None) -> int | None:
+    if seconds is not None and seconds > _EPOCH_MAX:
+        raise errors.UsageError(
+            f"--source-date-epoch {seconds}: not every file system and archive"
+            f" has times after {_EPOCH_MAX}",
+            hint="give seconds since 1970, such as `date +%s` prints",
+        )
+    return seconds
+
+
+def _guest_user(name: str | None) -> str | None:
+    """Return the name of the guest's user, as useradd(8) takes it."""
+    if name and (name == "root" or not _USER.fullmatch(name)):
+        raise errors.UsageError(
+            f"--guest-user {name}: not the name of an ordinary user",
+            hint="a name has small letters, digits, _ and -, begins with a"
+            " letter or _, and has at most 32 characters",
+        )
+    return name
+
+
 def _disk_size(
-    wanted: int | None, choices: collections.abc.Iterable[_choices.Choice]
+    wanted: int | None,
+    choices: collections.abc.Iterable[_choices.Choice],
+    partition_table: str,
 ) -> int:
     """Return the disk's size, GiB: as wanted, else what is needed."""
+    largest_size = _DISK_MAX if partition_table != "mbr" else _MBR_MAX
+    if wanted is not None and wanted > largest_size:
+        raise errors.UsageError(
+            f"--disk-size {wanted}: with this partition table"
+            f" ({partition_table}) a disk has at most {largest_size} GiB",
+            hint="the root file system grows with the flavor's disk when a"
+            " guest starts",
+        )
     largest = max(choices, key=lambda each: each.datastore.min_disk)
     needed = largest.datastore.min_disk
     if wanted is not None and wanted < needed:

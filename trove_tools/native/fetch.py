@@ -24,16 +24,23 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def read(location: str, what: str, *, packages: bool = False) -> bytes:
+def read(
+    location: str,
+    what: str,
+    *,
+    packages: bool = False,
+    timeout: float = _TIMEOUT,
+) -> bytes:
     """Return the content of a small file.
 
     :param location: a URL, or a path.
     :param what: what it is, for the error.
     :param packages: it lies in a package repository.
+    :param timeout: seconds that the server gets for each of its answers.
     :raises AbsentError: there is no such file.
     :raises BuildError: it cannot be had.
     """
-    return b"".join(_blocks(location, what, packages))
+    return b"".join(_blocks(location, what, packages, timeout))
 
 
 def save(
@@ -61,7 +68,7 @@ def save(
 
 
 def _blocks(
-    location: str, what: str, packages: bool
+    location: str, what: str, packages: bool, timeout: float = _TIMEOUT
 ) -> collections.abc.Iterator[bytes]:
     try:
         if not is_url(location):
@@ -70,7 +77,7 @@ def _blocks(
                     yield block
             return
         with session.open_url(
-            location, _TIMEOUT, packages=packages
+            location, timeout, packages=packages
         ) as answer:
             while block := answer.read(_BLOCK):
                 yield block

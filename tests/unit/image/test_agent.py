@@ -76,6 +76,7 @@ class CheckoutTest(base.TestCase):
         (self.directory / "trove" / "guestagent").mkdir(parents=True)
         self.file = self.directory / "trove" / "x.py"
         self.file.write_text("1\n")
+        (self.directory / "setup.cfg").touch()
 
     def state(self) -> str:
         return agent.parse(str(self.directory), None, SERIES).state
@@ -126,3 +127,34 @@ class CheckoutTest(base.TestCase):
             SERIES,
         )
         self.assertIn("no checkout of Trove", error.message)
+
+    def test_not_a_whole_checkout(self) -> None:
+        (self.directory / "setup.cfg").unlink()
+        error = self.assertRaises(errors.UsageError, self.state)
+        self.assertIn("setup.cfg", error.message)
+
+    def test_checkout_without_a_commit(self) -> None:
+        self.git("init")
+        error = self.assertRaises(errors.UsageError, self.state)
+        self.assertIn("git cannot read this checkout", error.message)
+
+
+@ddt.ddt
+class ConstraintsTest(base.TestCase):
+    def parse(self, content: bytes) -> agent.Agent:
+        file = self.temp_dir() / "constraints.txt"
+        file.write_bytes(content)
+        return agent.parse(None, str(file), SERIES)
+
+    def test_as_pip_reads_them(self) -> None:
+        found = self.parse(
+            b"# all\n\noslo.log===1.2;python_version=='3.11'  # one\n"
+            b"a_b[c] >= 1, <2\nx @ https://h/x.whl\n-c other.txt\nn~=1\n"
+        )
+        self.assertTrue(found.constraints_digest)
+
+    @ddt.data(b"<html>\n", b"\xff\xfe", b"a==1\nhttps://h/x\n", b"trove\n")
+    def test_something_else(self, content: bytes) -> None:
+        error = self.assertRaises(errors.UsageError, self.parse, content)
+        self.assertIn("no file of constraints", error.message)
+        self.assertIn("NAME==VERSION", error.hint or "")

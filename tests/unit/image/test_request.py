@@ -131,6 +131,9 @@ class RequestTest(base.TestCase):
         ("mariadb", {"element": ["trove-gest"]}, "mean trove-guest?"),
         ("mariadb", {"name": "a/b"}, "--output-dir"),
         ("mariadb", {"name": "a\nb"}, "another name"),
+        ("mariadb", {"guest_user": "root"}, "small letters"),
+        ("mariadb", {"guest_user": "a b"}, "small letters"),
+        ("mariadb", {"source_date_epoch": 10**12}, "date +%s"),
         ("mariadb", {"name": " "}, "another name"),
         ("mariadb", {"name": "\u00e9" * 120}, "a shorter name"),
     )
@@ -146,6 +149,16 @@ class RequestTest(base.TestCase):
             errors.UsageError, self.make, "mariadb", disk_size=1
         )
         self.assertIn("at least 4 GiB", error.message)
+
+    @ddt.data(("mbr", 2048), ("gpt", 16384))
+    @ddt.unpack
+    def test_disk_too_large(self, table: str, size: int) -> None:
+        changes = {"partition_table": table}
+        self.make("mariadb", disk_size=size - 1, **changes)
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mariadb", disk_size=size, **changes
+        )
+        self.assertIn(f"at most {size - 1} GiB", error.message)
 
 
 class TimeTest(base.TestCase):

@@ -74,6 +74,7 @@ class PlanTest(base.TestCase):
     def test_reference_has_the_plan_of_the_command(self) -> None:
         agent = self.temp_dir() / "trove"
         (agent / "trove" / "guestagent").mkdir(parents=True)
+        (agent / "setup.cfg").touch()
         bench = benchmark.Benchmark(self.temp_dir(), agent, ["mariadb"] * 3)
         made = bench.plan("mariadb")
         self.assertEqual(4, len(made.layers))
