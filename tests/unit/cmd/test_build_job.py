@@ -32,6 +32,7 @@ _MYSQL = "quay.io/openstack.trove/mysql:8.4"
 
 #: Each option of `build`, given in a command line that can be planned.
 _LINES = {
+    "allow": "mariadb --allow login:/root/.ssh/authorized_keys",
     "guest": "mariadb --guest debian-12",
     "arch": "mariadb --runtime native --arch arm64",
     "runtime": "mariadb --runtime native",
