@@ -213,7 +213,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         target = self.path
         is_http = proxy.startswith("http")
         if not is_http:
-            target = parts._replace(scheme="", netloc="").geturl() or "/"
+            # not put together again: the path may begin with two slashes
+            target = "/" + "".join(self.path.split("/", 3)[3:])
         upstream.putrequest(
             self.command, target, skip_host=True, skip_accept_encoding=True
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay on loopback, before real servers and proxies on loopback."""
 
+import http.server
 import os
 import socket
 import ssl
@@ -64,6 +65,31 @@ class HttpTest(RelayCase):
         through = self.relayed(lambda url: "")
         found = self.get(through, f"{self.server.url}/file")
         self.assertEqual((self.files / "file").read_bytes(), found)
+
+    def test_path_as_it_is(self) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            seen: typing.ClassVar[list[str]] = []
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                # its path has lost a slash
+                self.seen.append(self.requestline.split()[1])
+                self.send_error(404)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.addCleanup(server.server_close)
+        threading.Thread(
+            target=server.serve_forever, args=(0.05,), daemon=True
+        ).start()
+        self.addCleanup(server.shutdown)
+        through = self.relayed(lambda url: "")
+        paths = ["/", "//two/slashes?a=/b", "/a%2Fb"]
+        for path in paths:
+            url = f"http://127.0.0.1:{server.server_port}{path}"
+            self.failure(through, url)
+        self.assertEqual(paths, Handler.seen)
 
     def test_through_a_proxy(self) -> None:
         standin = self.standin()
