@@ -43,6 +43,15 @@ def _interface(text: str) -> str:
     return text.removesuffix("URL")
 
 
+def _property(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError("KEY=VALUE")
+    if name.startswith(("trove_tools_", "os_glance_")):
+        raise ValueError("a property that neither this tool nor Glance keeps")
+    return name, value
+
+
 _TABLE: tuple[Topic | Option, ...] = (
     Topic("guest", "the guest system and the guest agent"),
     Option("guest", "system", "guest system, as `list --long` names them",
@@ -240,6 +249,18 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("visibility", "load",
            "who may use the image (a new one: private)",
            choices=("private", "shared", "community", "public")),
+    Option("property", "load",
+           "property of the image in Glance, as hw_disk_bus=scsi; KEY= leaves"
+           " one out that the image before has", _property, many=True,
+           metavar="KEY=VALUE"),
+    Option("tag", "load", "further tag of the image", many=True,
+           metavar="TAG"),
+    Option("member", "load",
+           "share the image with this project, too; means --visibility"
+           " shared", many=True, metavar="PROJECT"),
+    Option("protected", "load",
+           "whether Glance refuses to remove the image (a new one: no)",
+           options.boolean),
     Option("pin", "load",
            "register the version by the image's id instead of by tags",
            options.boolean, False),

@@ -69,6 +69,7 @@ class LoadTest(clouds.TestCase):
         }
         self.assertEqual(
             {
+                "trove_tools_agent_dirty": "false",
                 "trove_tools_agent_version": "26.0.0",
                 "trove_tools_build_id": "b1",
                 "trove_tools_dev": "false",
@@ -76,9 +77,69 @@ class LoadTest(clouds.TestCase):
                 "trove_tools_series": "2026.2",
                 "trove_tools_serves": f"{self.datastore}:1.0",
                 "trove_tools_sha256": manifest.digests(path)["sha256"],
+                "trove_tools_verified": "no",
             },
             ours,
         )
+
+    def test_what_an_operator_adds(self) -> None:
+        demo = self.admin.identity.find_project("demo").id
+        self.load(
+            self.image_file(), "--property", "hw_disk_bus=scsi",
+            "--tag", "gold", "--name", f"{self.datastore}-mine",
+            "--member", "demo", "--protected", "--activate",
+            TROVE_TOOLS_PROPERTY="hw_vif_model=e1000",
+        )  # fmt: skip
+        (first,) = self.images()
+        self.addCleanup(self.unprotect, first.id)
+        self.assertEqual(f"{self.datastore}-mine", first.name)
+        self.assertEqual("scsi", first.hw_disk_bus)
+        # a flag is stronger than a variable
+        self.assertIsNone(first.hw_vif_model)
+        self.assertIn("gold", first.tags)
+        self.assertTrue(first.is_protected)
+        self.assertEqual("shared", first.visibility)
+        members = [m.member_id for m in self.admin.image.members(first.id)]
+        self.assertEqual([demo], members)
+
+        # the next one, and what of it lies in the operator's hands
+        self.admin.image.update_image(first.id, hypervisor_type="qemu")
+        path = self.image_file()
+        outcome = self.load(
+            path, "--keep", "1", "-f", "json",
+            TROVE_TOOLS_PROPERTY="hw_vif_model=e1000",
+        )  # fmt: skip
+        self.assertEqual(0, outcome.status, outcome.stderr)
+        (row,) = outcome.json()
+        second = self.admin.image.get_image(row["image_id"])
+        self.assertEqual("scsi", second.hw_disk_bus)
+        self.assertEqual("qemu", second.hypervisor_type)
+        self.assertEqual("e1000", second.hw_vif_model)
+        self.assertFalse(second.is_protected)
+        for words in ("--tag gold", "--protected", f"--member {demo}",
+                      "it is protected", "goes live at once",
+                      f"before: image {first.name} ({first.id})"):  # fmt: skip
+            self.assertIn(words, outcome.stderr)
+        self.assertTrue(row["live"])
+        self.assertEqual(first.id, row["image_before"])
+        self.assertEqual(2, len(self.images()))
+        # a protected image can be returned to
+        back = self.command(
+            "activate-trove-image", "--rollback", f"{self.datastore}:1.0"
+        )
+        self.assertEqual(0, back.status, back.stderr)
+        self.assertEqual(first.id, self.served())
+
+    def unprotect(self, image_id: str) -> None:
+        self.admin.image.update_image(image_id, is_protected=False)
+
+    def test_what_is_done_can_be_undone(self) -> None:
+        first = self.loaded(self.image_file(), "--activate")
+        second = self.loaded(self.image_file())
+        self.assertEqual(first["image_id"], second["image_before"])
+        name, *args = second["undo"].split()
+        self.assertEqual(0, self.command(name, *args).status)
+        self.assertEqual(first["image_id"], self.served())
 
     def test_what_trove_is_told(self) -> None:
         self.loaded(self.image_file("8.4"))

@@ -9,6 +9,7 @@ from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
 from trove_tools.cloud import history
+from trove_tools.cloud import live
 from trove_tools.cloud import rehearsal
 from trove_tools.cloud import serving
 from trove_tools.cloud import trove
@@ -54,6 +55,11 @@ class Activation:
             told = f"{name} is active and the default now"
             if not was_default and before:
                 told += f", instead of {before[0]}"
+            if doubts := live.doubts(image):
+                self._screen.warn(
+                    f"new instances of {name} start from image {image['id']},"
+                    f" which {' and '.join(doubts)}"
+                )
         else:
             told = f"{name} is active and the default already"
         self._screen.say(told)

@@ -20,16 +20,14 @@ import warnings
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cloud import failures
+from trove_tools.cloud import projects
+from trove_tools.cloud import proxies
 from trove_tools.cloud import region
 from trove_tools.cloud import retrying
 
 #: Seconds without a sign of life after which a call is given up, unless
 #: clouds.yaml says otherwise (``api_timeout``).
 TIMEOUT = 60
-
-#: What the project of the services is called nearly everywhere.  Trove
-#: looks for images, and starts instances, as a user of that project.
-SERVICE_PROJECT = "service"
 
 #: Services that are only asked, and only where the cloud has them.
 _FURTHER = {"compute": "Nova", "block-storage": "Cinder"}
@@ -161,6 +159,7 @@ class Cloud:
     :param owner: the project that the images belong to.
     :param further: finds a service that not every cloud has, by its type;
         nothing where the catalog lacks it.
+    :param find_projects: returns the ids of the projects of a name or id.
     """
 
     who: str
@@ -168,6 +167,7 @@ class Cloud:
     images: Service
     databases: Service
     owner: str = ""
+    find_projects: collections.abc.Callable[[str], list[str]] = lambda name: []
     further: collections.abc.Callable[[str], Service | None] = lambda kind: (
         None
     )
@@ -233,7 +233,9 @@ def log_in(
     from openstack import connection
 
     chosen = region.choose(settings)
-    auth_url = str(chosen.config.get("auth", {}).get("auth_url", ""))
+    auth_url = proxies.without_credentials(
+        str(chosen.config.get("auth", {}).get("auth_url", ""))
+    )
     identity = dataclasses.replace(_IDENTITY, url=auth_url)
     with failures.explained(identity):
         region.session(chosen)
@@ -294,44 +296,10 @@ def connect(
         project_id=login.project_id,
         images=login.service("Glance", "image"),
         databases=databases,
-        owner=_owner(settings.image_project, login),
+        owner=projects.owner(login, settings.image_project),
         further=further,
+        find_projects=lambda name: projects.find(login, name),
     )
-
-
-def _owner(wanted: str, login: Login) -> str:
-    """Return the id of the project that images belong to.
-
-    :param wanted: its name or id, or the name that it has in most clouds.
-    :raises UsageError: it was named, and there is no such project.
-    """
-    session = login.sdk.session
-    name = session.auth.get_access(session).project_name
-    if wanted in (name, login.project_id):
-        return login.project_id
-    named = wanted != SERVICE_PROJECT
-    doing = "looking for a project"
-    keystone = login.service("keystone", "identity")
-    try:
-        found = keystone.read("/projects", doing, params={"name": wanted})[
-            "projects"
-        ]
-        if not found and named:
-            found = [keystone.read(f"/projects/{wanted}", doing)["project"]]
-    except failures.Refused as exc:
-        if exc.status not in (401, 403, 404):
-            raise
-        found = []
-    if len(found) == 1:
-        one: str = found[0]["id"]
-        return one
-    if named:
-        what = "several projects are" if found else "no project is"
-        raise errors.UsageError(
-            f"{what} called {wanted!r}, as far as one may see",
-            hint="correct --image-project; an id is never ambiguous",
-        )
-    return login.project_id
 
 
 def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:

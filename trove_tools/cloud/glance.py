@@ -29,6 +29,10 @@ GUEST = "guest"
 SHA256 = PREFIX + "sha256"
 SERIES = PREFIX + "series"
 AGENT = PREFIX + "agent_version"
+#: How the image was verified, or ``no``; whether its agent was built from a
+#: checkout with uncommitted changes.
+VERIFIED = PREFIX + "verified"
+DIRTY = PREFIX + "agent_dirty"
 #: Stands at an image until it is complete, and names who sends it.
 UPLOADING = PREFIX + "uploading"
 #: The datastore versions that an image was loaded for, as
@@ -48,13 +52,20 @@ class Description:
     """What an image in Glance shall be like.
 
     :param tags: all that it must carry; others are left alone.
-    :param fields: fields and properties, with their values.
+    :param fields: fields and properties, with their values; nothing for a
+        property that it must not have.
     :param serves: the datastore versions that it is loaded for.
+    :param defaults: properties of the first image of a version; those after
+        it have what the one before has.
+    :param members: the ids of the projects that it is shared with; others
+        are left alone.
     """
 
     tags: tuple[str, ...]
     fields: dict[str, typing.Any]
     serves: tuple[str, ...] = ()
+    defaults: dict[str, str] = dataclasses.field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +264,57 @@ class Images:
             )
             records += answer["images"]
         return records
+
+    def fields(self) -> frozenset[str]:
+        """Return the names of Glance's own fields; all others are properties.
+
+        Glance publishes them as a JSON schema, in which an operator can
+        describe properties, too: those have ``is_base`` as false.
+        """
+        known = self.service.read(
+            "/schemas/image", "asking for the fields of images"
+        )["properties"]
+        return frozenset(
+            name for name, field in known.items() if field.get("is_base", True)
+        )
+
+    def members(self, image_id: str) -> list[str]:
+        """Return the ids of the projects that an image is shared with."""
+        answer = self.service.read(
+            f"/images/{image_id}/members", "listing an image's members"
+        )
+        return [member["member_id"] for member in answer["members"]]
+
+    def share(
+        self, image_id: str, members: collections.abc.Collection[str]
+    ) -> bool:
+        """Share an image with projects; it stays shared with others.
+
+        :param image_id: an image whose visibility is ``shared``.
+        :param members: the ids of the projects.
+        :returns: whether there was anything to change.
+        """
+        changed = False
+
+        def once() -> None:
+            nonlocal changed
+            known = self.members(image_id)
+            for member in members:
+                if member not in known:
+                    changed = True
+                    self.service.change(
+                        "POST",
+                        f"/images/{image_id}/members",
+                        "sharing the image",
+                        again=False,
+                        json={"member": member},
+                    )
+
+        if members:
+            retrying.persistently(
+                once, self.service.notify, _may_pass_or_conflict
+            )
+        return changed
 
     def create(self, record: Record) -> None:
         """Create an image without bytes.

@@ -15,7 +15,10 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
+from trove_tools.cloud import live
 from trove_tools.cloud import parameters
+from trove_tools.cloud import projects
+from trove_tools.cloud import properties
 from trove_tools.cloud import pruning
 from trove_tools.cloud import rehearsal
 from trove_tools.cloud import sending
@@ -37,6 +40,7 @@ class Wishes:
     :param way: how the bytes are sent.
     :param rules: where the configuration parameters come from.
     :param strict: refuse an image that does not fit the cloud.
+    :param members: the projects that images are shared with, by name or id.
     """
 
     pin: bool = False
@@ -46,6 +50,7 @@ class Wishes:
     way: sending.Way = sending.Way()
     rules: str = parameters.AUTO
     strict: bool = False
+    members: tuple[str, ...] = ()
 
 
 class Loader:
@@ -80,6 +85,7 @@ class Loader:
         :param found: what :func:`sources.prepare` found.
         :returns: what is there now, one entry a datastore version.
         :raises CloudError: the cloud refused, or could not be reached.
+        :raises UsageError: an option names what the cloud does not have.
         """
         # without the right to register, nothing is sent either
         registered = self._versions.all()
@@ -90,11 +96,22 @@ class Loader:
             for source in found
             for target in source.targets
         }
+        members = tuple(map(self._project, self._wishes.members))
+        if any(source.chosen for source in found):
+            fields = self._images.fields()
+            for source in found:
+                properties.refuse_fields(source.chosen, fields)
         for source in found:
             self._check(source, registered)
         rows = []
         for source in found:
-            rows += self._load(source, registered, rules)
+            described = dataclasses.replace(
+                source,
+                description=dataclasses.replace(
+                    source.description, members=members
+                ),
+            )
+            rows += self._load(described, registered, rules)
             # the next one may be of the same version
             registered = self._versions.all()
         names = [t.name for source in found for t in source.targets]
@@ -103,6 +120,26 @@ class Loader:
         ).prune(names, self._wishes.keep, self._wishes.keep_in_use)
         return rows
 
+    def _project(self, name: str) -> str:
+        found = self._cloud.find_projects(name)
+        if len(found) != 1:
+            raise projects.not_found(name, found, "--member")
+        return found[0]
+
+    def _current(
+        self,
+        source: sources.Source,
+        registered: collections.abc.Sequence[trove.Record],
+    ) -> dict[str, glance.Record]:
+        """Return the image that each version of a source has now, by name."""
+        current = {}
+        for target in source.targets:
+            record = target.among(registered)
+            image = record and trove.image(self._images, record)
+            if image:
+                current[target.name] = image
+        return current
+
     def _check(
         self,
         source: sources.Source,
@@ -110,21 +147,27 @@ class Loader:
     ) -> None:
         """Warn of what is amiss with an image, or refuse it."""
         file = source.content.file.path.name
-        if source.proof is None:
-            self._screen.say(f"{file} has not been verified")
-        elif not source.proof.ok:
-            self._screen.warn(f"{file} is not verified: {source.proof}")
+        at_once = [
+            target.name
+            for target in source.targets
+            if self._wishes.activate
+            or (target.among(registered) or {}).get("active")
+        ]
+        if doubts := " and ".join(live.doubts(source.description.fields)):
+            if at_once:
+                doubts = (
+                    f"goes live at once for new instances of"
+                    f" {', '.join(at_once)}, and {doubts}"
+                )
+            tell = self._screen.warn if at_once else self._screen.say
+            tell(f"{file} {doubts}")
         serving.check_clashes(
             source.description.tags, source.targets, registered
         )
-        current = {}
-        for target in source.targets:
-            record = target.among(registered)
-            image = record and trove.image(self._images, record)
-            if image:
-                current[target.name] = image
         problems = series.problems(
-            source.description.fields, self._series, current
+            source.description.fields,
+            self._series,
+            self._current(source, registered),
         )
         if problems and self._wishes.strict:
             raise errors.ImageError(
@@ -143,16 +186,20 @@ class Loader:
             str, tuple[parameters.Rule, ...] | None
         ],
     ) -> list[dict[str, typing.Any]]:
-        image, how = self._provide(source)
+        current = self._current(source, registered)
+        image, how = self._provide(source, current)
         rows = []
         for target in source.targets:
+            known = target.among(registered)
             record, registration = self._versions.register(
                 target, image["id"] if self._wishes.pin else None, registered
             )
             self._screen.say(
                 f"datastore version {target.name}: {registration}"
             )
-            told = self._parameters(record, rules[target.manager])
+            told = self._parameters(
+                target, record, registration, rules[target.manager]
+            )
             # what users see comes last, when all else is there
             if self._wishes.activate:
                 record, changed = self._versions.activate(record)
@@ -166,6 +213,12 @@ class Loader:
                     "to make it the default: activate-trove-image"
                     f" {target.name}"
                 )
+            switch = live.Switch(
+                target, known, record, current.get(target.name), image
+            )
+            undo = switch.undo(self._images, self._wishes.keep)
+            if switch.happened:
+                self._screen.say(switch.describe(undo))
             rows.append(
                 {
                     "datastore": target.datastore,
@@ -176,6 +229,9 @@ class Loader:
                     "parameters": told,
                     "active": record["active"],
                     "default": record["default"],
+                    "live": record["active"],
+                    "image_before": switch.before and switch.before["id"],
+                    "undo": undo,
                     "image": source.description.fields["name"],
                     "image_id": image["id"],
                     "upload": how,
@@ -187,31 +243,64 @@ class Loader:
             )
         return rows
 
-    def _provide(self, source: sources.Source) -> tuple[glance.Record, str]:
+    def _provide(
+        self,
+        source: sources.Source,
+        current: collections.abc.Mapping[str, glance.Record],
+    ) -> tuple[glance.Record, str]:
         """Have an image in Glance, sent only if it must be, and served.
 
+        :param current: the image that each version has now.
         :returns: the image; and ``sent``, ``changed`` or ``unchanged``.
         """
         name = source.description.fields["name"]
-        image, sent = self._uploads.provide(source.content, source.description)
-        changed = not sent and self._images.update(image, source.description)
+        new = properties.succeed(
+            self._images,
+            source.description,
+            {
+                version: record
+                for version, record in current.items()
+                if record.get(glance.SHA256) != source.content.sha256
+            },
+        )
+        image, sent = self._uploads.provide(source.content, new.description)
+        changed = False
+        if not sent:
+            changed = self._images.update(image, source.description)
+            members = source.description.members
+            changed |= self._images.share(image["id"], members)
         try:
             changed |= self._serve(source, image)
         except serving.Foreign as exc:
             if sent:
                 raise
             self._screen.say(f"{exc.message}: {name} is sent again, too")
-            image = self._uploads.send(source.content, source.description)
+            image = self._uploads.send(source.content, new.description)
             self._serve(source, image)
             sent = True
         if sent:
             self._screen.say(
                 f"image {name} is in Glance, complete: {image['id']}"
             )
+            self._tell(new)
             return image, "sent"
         told = "its description was updated" if changed else "nothing to send"
         self._screen.say(f"image {name} is in Glance already: {told}")
         return image, "changed" if changed else "unchanged"
+
+    def _tell(self, new: properties.Succession) -> None:
+        """Say what a new image took over from the one before."""
+        if new.carried:
+            carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]
+            self._screen.say(
+                "it has the properties of the image before:"
+                f" {', '.join(carried)}"
+            )
+        if new.left:
+            self._screen.warn(
+                "it has not what the image before has; to give it the same:"
+                f" {', '.join(new.left)}"
+            )
 
     def _serve(self, source: sources.Source, image: glance.Record) -> bool:
         if self._wishes.pin:
@@ -224,19 +313,27 @@ class Loader:
 
     def _parameters(
         self,
+        target: trove.Target,
         record: trove.Record,
+        registration: str,
         rules: tuple[parameters.Rule, ...] | None,
     ) -> str:
-        if rules is None:
-            if self._wishes.rules == parameters.AUTO:
-                self._screen.say(
-                    "configuration parameters: none, as no Trove"
-                    f" {self._series.trove} is installed here; --parameters"
-                    " names one"
-                )
+        service = parameters.Parameters(self._cloud.databases)
+        if rules is not None:
+            told = service.load(record["id"], rules)
+            self._screen.say(f"configuration parameters: {told}")
+            return told
+        if self._wishes.rules != parameters.AUTO:
             return "none"
-        told = parameters.Parameters(self._cloud.databases).load(
-            record["id"], rules
-        )
-        self._screen.say(f"configuration parameters: {told}")
-        return told
+        known = service.known(record["id"])
+        if known:
+            return f"{len(known)} there already"
+        # who has used the version without them knows it
+        if registration == "created" or self._wishes.activate:
+            self._screen.say(
+                f"{target.name} has no configuration parameters: it works,"
+                " but users cannot make configuration groups for it; to load"
+                f" them, name a Trove {self._series.trove}: --parameters"
+                " SOURCE"
+            )
+        return "none"

@@ -178,7 +178,7 @@ class Parameters:
 
         def once() -> None:
             # what was lost on the way back may have been done
-            known = self._known(version_id)
+            known = self.known(version_id)
             for name, rule in wanted.items():
                 if name not in known:
                     done["added"].add(name)
@@ -194,7 +194,8 @@ class Parameters:
             told.append(f"{left} of a kind that Trove's API does not take")
         return ", ".join(told)
 
-    def _known(self, version_id: str) -> dict[str, Rule]:
+    def known(self, version_id: str) -> dict[str, Rule]:
+        """Return the parameters that a version knows, by name."""
         if self._service.dry and version_id.startswith("<"):
             return {}
         answer = self._service.read(

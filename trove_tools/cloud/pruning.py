@@ -59,6 +59,8 @@ class Pruning:
                 )
         for record in self._surplus(records, names, keep):
             reason = self._pinned_or_served(record)
+            if record.get("protected"):
+                reason = "it is protected"
             if reason is None and keep_in_use:
                 reason = self._users.reason(record)
             title = f"older image {record['name']} ({record['id']})"
@@ -104,6 +106,11 @@ class Pruning:
 
     def _remove(self, record: glance.Record) -> bool:
         """Remove an image; say so where that is not possible."""
+        if record.get("protected"):
+            self._screen.say(
+                f"kept the unfinished image {record['id']}: it is protected"
+            )
+            return False
         try:
             self._images.delete(record["id"])
         except errors.CloudError as exc:

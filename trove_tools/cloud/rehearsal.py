@@ -42,6 +42,9 @@ class _Rehearsal(glance.Images):
             found.values(), key=lambda each: each["created_at"], reverse=True
         )
 
+    def members(self, image_id: str) -> list[str]:
+        return [] if image_id in self._changed else super().members(image_id)
+
     def create(self, record: glance.Record) -> None:
         super().create(record)
         now = datetime.datetime.now(datetime.UTC)

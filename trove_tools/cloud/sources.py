@@ -26,6 +26,10 @@ _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 _OPEN = ("public", "community")
 
+#: Properties that an image gets where neither an operator nor the image
+#: before has others.
+_DEFAULTS = {"hw_rng_model": "virtio"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -34,6 +38,7 @@ class Source:
     :param content: the file.
     :param description: the image in Glance.
     :param targets: the datastore versions that it serves.
+    :param chosen: the properties that an operator has named.
     :param proof: what is known of its verification.
     """
 
@@ -41,6 +46,7 @@ class Source:
     description: glance.Description
     targets: tuple[trove.Target, ...]
     proof: verified.Verified | None = None
+    chosen: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +79,7 @@ def prepare(
     :raises UsageError: a file is absent, or it is not said what it is.
     :raises ImageError: a file is no image, or not whole.
     """
-    _check_ways(settings, urls or {})
+    _check_options(paths, settings, urls or {})
     found = []
     for path in paths:
         file = imagefile.inspect(path)
@@ -102,10 +108,23 @@ def prepare(
     ]
 
 
-def _check_ways(
+def _check_options(
+    paths: collections.abc.Sequence[pathlib.Path],
     settings: options.Settings,
     urls: collections.abc.Mapping[pathlib.Path, str],
 ) -> None:
+    if settings.name and len(paths) > 1:
+        raise errors.UsageError(
+            f"--name {settings.name} names one image, and there are"
+            f" {len(paths)}",
+            hint="load them one by one, or leave out --name",
+        )
+    if settings.member and settings.visibility not in (None, "shared"):
+        raise errors.UsageError(
+            f"--member shares an image with a project, and --visibility"
+            f" {settings.visibility} does not share it",
+            hint="leave out one of them",
+        )
     if settings.import_method == "web-download" and not urls:
         raise errors.UsageError(
             "--import-method web-download has Glance fetch an URL, and a"
@@ -183,6 +202,7 @@ def _from_manifest(
             glance.PREFIX + "agent_version": made.agent.get("version"),
             glance.PREFIX + "agent_commit": made.agent.get("commit"),
             glance.PREFIX + "dev": str(made.dev).lower(),
+            glance.DIRTY: str(bool(made.agent.get("dirty"))).lower(),
         },
     )
 
@@ -252,33 +272,46 @@ def _architecture(arch: str) -> str:
 def _source(
     content: glance.Content, facts: Facts, settings: options.Settings
 ) -> Source:
-    disk = -(-content.file.virtual_size // _GIB)
-    fields = {
-        "name": manifest.sidecar(content.file.path).stem,
-        "min_disk": max(disk, facts.min_disk),
-        "min_ram": facts.min_ram,
-        "os_type": "linux",
-        "hw_rng_model": "virtio",
-        glance.SHA256: content.sha256,
-        "visibility": settings.visibility,
-        **facts.properties,
-    }
-    tags = [tag for target in facts.targets for tag in target.tags]
     proof = verified.read(content.file.path, content.sha256)
     if settings.require_verified:
         _require_verified(content.file.path, proof)
+    disk = -(-content.file.virtual_size // _GIB)
+    fields = {
+        "name": settings.name or manifest.sidecar(content.file.path).stem,
+        "min_disk": max(disk, facts.min_disk),
+        "min_ram": facts.min_ram,
+        "os_type": "linux",
+        glance.SHA256: content.sha256,
+        glance.VERIFIED: str(proof or "no"),
+        "visibility": "shared" if settings.member else settings.visibility,
+        "protected": settings.protected,
+        **facts.properties,
+    }
+    # what is not known is not said; None would be no value
+    fields = {k: v for k, v in fields.items() if v is not None}
+    fields |= {name: value or None for name, value in settings.property}
+    # a pinned image carries no tags of Trove's, or another version's could
+    # find it
+    tags = [
+        tag
+        for target in ([] if settings.pin else facts.targets)
+        for tag in target.tags
+    ]
     return Source(
         content=content,
         description=glance.Description(
-            # a pinned image carries none, or another version's tags
-            # could find it
-            tags=() if settings.pin else tuple(dict.fromkeys(tags)),
-            # what is not known is not said; None would be no value
-            fields={k: v for k, v in fields.items() if v is not None},
+            tags=tuple(dict.fromkeys([*tags, *settings.tag])),
+            fields=fields,
             serves=tuple(target.name for target in facts.targets),
+            defaults={
+                name: value
+                for name, value in _DEFAULTS.items()
+                if name not in fields
+            },
         ),
         targets=facts.targets,
         proof=proof,
+        chosen=dict(settings.property),
     )
 
 

@@ -146,7 +146,7 @@ class Uploads:
                 pending = True
             elif record["status"] == "active" and not content.wrong(record):
                 return record, False
-            elif glance.UPLOADING in record:
+            elif glance.UPLOADING in record and not record.get("protected"):
                 self._images.delete(record["id"])
         if pending:
             raise _Taken("another load is sending the image")
@@ -163,6 +163,8 @@ class Uploads:
         image_id = self._create(content, description, seen)
         try:
             record = self._fill(image_id, content)
+            # the tags come last: with them, Trove finds the image
+            self._images.share(image_id, description.members)
             self._images.update(record, description)
         except BaseException:
             self._discard(image_id)
@@ -205,13 +207,20 @@ class Uploads:
     ) -> glance.Record:
         # Glance takes longer over the properties of an image that is there
         # than over those of a new one; it is the tags that Trove looks at
+        fields = {
+            name: value
+            for name, value in description.fields.items()
+            # one that does not become complete is removed again
+            if value is not None and name != "protected"
+        }
+        shared = description.fields.get("visibility") == "shared"
         record = {
-            **description.fields,
+            **fields,
             glance.SERVES: ",".join(description.serves),
             "id": image_id,
             "disk_format": content.file.format,
             "container_format": "bare",
-            "visibility": "private",
+            "visibility": "shared" if shared else "private",
             glance.KIND: glance.GUEST,
             glance.SHA256: content.sha256,
             glance.UPLOADING: liveness.name(),

@@ -85,6 +85,7 @@ def _prepare(
         way=sending.Way(settings.import_method, tuple(settings.store)),
         rules=settings.parameters,
         strict=settings.strict,
+        members=tuple(settings.member),
     )
     series = loader.load(settings.catalog).series
 
@@ -104,7 +105,7 @@ COMMAND = clouds.Command(
     ),
     notes=_NOTES,
     groups=("arch", "datastore", "load"),
-    further=("output_dir",),
+    further=("output_dir", "name"),
     arguments=_arguments,
     prepare=_prepare,
 )

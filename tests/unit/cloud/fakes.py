@@ -31,6 +31,15 @@ CONFLICT = "conflict"
 
 _TAGS = ("trove", "mariadb", "11.8")
 
+#: Glance's own fields, as its schema of images has them.
+_FIELDS = (
+    "id", "name", "status", "visibility", "protected", "os_hidden",
+    "checksum", "os_hash_algo", "os_hash_value", "owner", "size",
+    "virtual_size", "container_format", "disk_format", "created_at",
+    "updated_at", "tags", "direct_url", "min_ram", "min_disk", "self",
+    "file", "stores", "schema", "locations",
+)  # fmt: skip
+
 
 def settings(**given: typing.Any) -> options.Settings:
     """Return the options of ``load-trove-image``, some of them given."""
@@ -82,6 +91,7 @@ class Cloud(fixtures.Fixture):
     :ivar versions: what Trove has, by id.
     :ivar parameters: its configuration parameters, by version id.
     :ivar instances: Trove's; none where it cannot tell.
+    :ivar members: the projects that an image is shared with, by its id.
     :ivar removed: the ids of images that were there.
     :ivar projects: what keystone knows of the project service.
     :ivar calls: what was asked of Glance and Trove, as ``METHOD path``.
@@ -102,6 +112,7 @@ class Cloud(fixtures.Fixture):
         self.parameters: dict[str, list[dict[str, typing.Any]]] = {}
         self.instances: list[dict[str, typing.Any]] | None = None
         self.removed: set[str] = set()
+        self.members: dict[str, list[str]] = {}
         self.projects = [{"id": "p-service", "name": "service"}]
         self.services = {
             "identity": KEYSTONE, "image": GLANCE, "database": TROVE,
@@ -207,7 +218,14 @@ class Cloud(fixtures.Fixture):
                 return json.dumps(fault).encode()
         query = urllib.parse.parse_qs(url.query)
         parts = path.strip("/").split("/")
-        if parts[0] == "images":
+        if parts[0] == "schemas":
+            known: dict[str, typing.Any] = {name: {} for name in _FIELDS}
+            # what an operator describes in schema-image.json
+            known["os_distro"] = {"is_base": False}
+            answer: typing.Any = {"properties": known}
+        elif parts[0] == "images" and parts[-1] == "members":
+            answer = self._members(request.method, parts[1], body)
+        elif parts[0] == "images":
             answer = self._images(request.method, parts[1:], query, body)
             if answer == CONFLICT:
                 context.status_code = 409
@@ -259,6 +277,13 @@ class Cloud(fixtures.Fixture):
             record["os_hash_algo"] = "sha512"
             record["os_hash_value"] = hashlib.sha512(self.sent).hexdigest()
         return record
+
+    def _members(self, method: str, image_id: str, body: typing.Any) -> object:
+        known = self.members.setdefault(image_id, [])
+        if method == "POST":
+            known.append(body["member"])
+        found = [{"member_id": each, "status": "pending"} for each in known]
+        return {"members": found}
 
     def _find(self, query: dict[str, list[str]]) -> list[typing.Any]:
         wanted = {

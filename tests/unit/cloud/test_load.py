@@ -24,7 +24,9 @@ from trove_tools.cloud import upload
 NAME = "mariadb:11.8"
 
 
-class LoadTest(base.TestCase):
+class LoadCase(base.TestCase):
+    """A test with an image file and a cloud to load it into."""
+
     def setUp(self) -> None:
         super().setUp()
         self.directory = self.temp_dir()
@@ -49,7 +51,8 @@ class LoadTest(base.TestCase):
         planned: list[connection.Change] | None = None,
         **given: typing.Any,
     ) -> typing.Any:
-        options = fakes.settings(parameters="none", **given)
+        given.setdefault("parameters", "none")
+        options = fakes.settings(**given)
         found = sources.prepare([path or self.path], options)
         screen = console.Console(stream=self.said)
         self.cloud.calls.clear()
@@ -61,6 +64,7 @@ class LoadTest(base.TestCase):
             way=sending.Way(options.import_method, tuple(options.store)),
             rules=options.parameters,
             strict=options.strict,
+            members=tuple(options.member),
         )
         cloud = connection.connect(options, planned=planned)
         series = loader.load().series
@@ -74,6 +78,8 @@ class LoadTest(base.TestCase):
         (image,) = self.cloud.images.values()
         return image
 
+
+class LoadTest(LoadCase):
     def test_new(self) -> None:
         row = self.load()
         image = self.image()

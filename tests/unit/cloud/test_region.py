@@ -217,9 +217,7 @@ class CertificateTest(base.TestCase):
     def test_a_certificate_that_cannot_be_used(self) -> None:
         absent = self.files / "absent.pem"
         self.refused("absent", "--os-cert", os_cert=absent)
-        self.refused(
-            "absent", "--os-key", os_cert=self.cert, os_key=absent
-        )
+        self.refused("absent", "--os-key", os_cert=self.cert, os_key=absent)
         self.refused("private key", "--os-cert", os_cert=self.cert)
         self.set_env(OS_CERT=str(self.key))
         self.refused("OS_CERT", "--os-key", os_key=self.key)

@@ -47,7 +47,6 @@ class PrepareTest(base.TestCase):
                 "min_disk": 3,
                 "min_ram": 1024,
                 "os_type": "linux",
-                "hw_rng_model": "virtio",
                 "architecture": "x86_64",
                 "os_distro": "debian",
                 "os_version": "13",
@@ -56,8 +55,13 @@ class PrepareTest(base.TestCase):
                 "trove_tools_series": "2026.2",
                 "trove_tools_agent_version": "26.0.0",
                 "trove_tools_dev": "false",
+                "trove_tools_agent_dirty": "false",
+                "trove_tools_verified": "no",
             },
             source.description.fields,
+        )
+        self.assertEqual(
+            {"hw_rng_model": "virtio"}, source.description.defaults
         )
 
     def test_no_disk_is_smaller_than_its_datastore_needs(self) -> None:
@@ -65,6 +69,39 @@ class PrepareTest(base.TestCase):
         images.describe(self.path, datastores=(entry,))
         (source,) = self.prepare()
         self.assertEqual(9, source.description.fields["min_disk"])
+
+    def test_what_an_operator_adds(self) -> None:
+        images.describe(self.path)
+        (source,) = self.prepare(
+            property=[("hw_rng_model", "other"), ("os_distro", "mine"),
+                      ("hw_disk_bus", "")],
+            tag=["gold"], name="mine", protected=True, member=["p2"],
+        )  # fmt: skip
+        fields = source.description.fields
+        self.assertEqual("other", fields["hw_rng_model"])
+        self.assertEqual({}, source.description.defaults)
+        self.assertEqual("mine", fields["os_distro"])
+        self.assertIsNone(fields["hw_disk_bus"])
+        self.assertEqual("mine", fields["name"])
+        self.assertTrue(fields["protected"])
+        self.assertEqual("shared", fields["visibility"])
+        self.assertEqual(
+            ("trove", "mariadb", "11.8", "gold"), source.description.tags
+        )
+
+    def test_one_name_for_several_images(self) -> None:
+        images.describe(self.path)
+        error = self.assertRaises(
+            errors.UsageError, sources.prepare, [self.path, self.path],
+            fakes.settings(name="mine"),
+        )  # fmt: skip
+        self.assertIn("--name mine names one image", error.message)
+
+    def test_members_of_what_is_not_shared(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.prepare, member=["p"], visibility="public"
+        )
+        self.assertIn("--visibility public", error.message)
 
     def verified(self, **values: typing.Any) -> None:
         made = images.describe(self.path)
