@@ -15,6 +15,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import values
 from trove_tools.options import Option
 from trove_tools.options import Topic
 
@@ -35,21 +36,6 @@ def _port(text: str) -> tuple[str, int]:
     if not number.isdecimal() or not 0 < int(number) < 65536:
         raise ValueError("a port is a number from 1 to 65535")
     return name, int(number)
-
-
-def _interface(text: str) -> str:
-    # keystone's catalog once called them publicURL and so on, and many files
-    # with OS_INTERFACE still do
-    return text.removesuffix("URL")
-
-
-def _property(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise ValueError("KEY=VALUE")
-    if name.startswith(("trove_tools_", "os_glance_")):
-        raise ValueError("a property that neither this tool nor Glance keeps")
-    return name, value
 
 
 _TABLE: tuple[Topic | Option, ...] = (
@@ -251,9 +237,9 @@ _TABLE: tuple[Topic | Option, ...] = (
            choices=("private", "shared", "community", "public")),
     Option("property", "load",
            "property of the image in Glance, as hw_disk_bus=scsi; KEY= leaves"
-           " one out that the image before has", _property, many=True,
+           " one out that the image before has", values.image_property, many=True,
            metavar="KEY=VALUE"),
-    Option("tag", "load", "further tag of the image", many=True,
+    Option("tag", "load", "further tag of the image", values.label, many=True,
            metavar="TAG"),
     Option("member", "load",
            "share the image with this project, too; means --visibility"
@@ -322,7 +308,7 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("os_region_name", "cloud", "region",
            variables=("OS_REGION_NAME",), metavar="NAME"),
     Option("os_interface", "cloud", "which endpoints are called",
-           _interface, variables=("OS_INTERFACE",),
+           values.interface, variables=("OS_INTERFACE",),
            choices=("public", "internal", "admin")),
     Option("os_auth_type", "cloud", "how to log in",
            variables=("OS_AUTH_TYPE",), metavar="TYPE"),

@@ -21,17 +21,23 @@ import typing
 #: Nothing arrives; it arrives and the answer is lost; half the answer comes
 #: back; it arrives when nobody waits for an answer any more.
 _CUT, _LOSE, _TRUNCATE, _DELAY = "cut", "lose", "truncate", "delay"
+#: A change is answered as if it had been made.
+SWALLOW = "swallow"
 #: The command dies when it has sent the request, and when it was answered.
 _KILL, _KILL_LATER = "kill", "kill later"
 
 STATUSES = ("401", "409", "413", "500", "503")
-ONCE = (_CUT, _LOSE, _TRUNCATE, _DELAY, *STATUSES)
+ONCE = (_CUT, _LOSE, _TRUNCATE, _DELAY, SWALLOW, *STATUSES)
 #: From the request on, as when a service or the network is down.
 STAYS = ("cut on", "500 on", "503 on")
 KILLS = (_KILL, _KILL_LATER)
 KINDS = (*ONCE, *STAYS, *KILLS)
 
 _DELAYED = 1.5
+_ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+)
 #: Seconds after which a client of :class:`Proxy` shall give up.
 PATIENCE = 1.0
 
@@ -177,6 +183,10 @@ class _Server:
             writer.write(_refusal(int(kind)))
             await writer.drain()
             return
+        if kind == SWALLOW and changes_something(name, method):
+            writer.write(_ACCEPTED)
+            await writer.drain()
+            return
         if kind == _CUT:
             raise _Hurt
         if kind == _KILL:
@@ -218,8 +228,8 @@ class _Server:
 
     async def _forward(self, name: str, head: bytes, body: bytes) -> bytes:
         answer = await self._call(self._upstream[name], head, body)
-        changes = not head.startswith((b"GET", b"HEAD"))
-        if changes and name != "keystone" and self._plan.get("watch"):
+        method = head.partition(b" ")[0].decode()
+        if changes_something(name, method) and self._plan.get("watch"):
             self._seen.served.append(await self._watch())
         return answer
 
@@ -243,6 +253,11 @@ class _Server:
             writer.close()
         begin, _, rest = answer.partition(b"\r\n\r\n")
         return _closing(begin + b"\r\n\r\n") + rest
+
+
+def changes_something(service: str, method: str) -> bool:
+    """Tell whether a request changes what the cloud has."""
+    return service != "keystone" and method not in ("GET", "HEAD")
 
 
 def _length(head: bytes) -> int:

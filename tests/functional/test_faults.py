@@ -96,6 +96,7 @@ class FaultTest(clouds.TestCase):
     ) -> tuple[tuple[int, str, str], faultproxy.Seen]:
         def first() -> None:
             retrying.PAUSE = 0.02
+            retrying.SEEN_WITHIN = 0.5
             # not before it is known whom to kill
             os.read(ready, 1)
 
@@ -183,7 +184,7 @@ class FaultTest(clouds.TestCase):
         kinds = faultproxy.KINDS
         if tests_base.all_of_them():
             return list(itertools.product(numbers, kinds))
-        # 13 kinds and a step of 5: all of them come in turn
+        # 14 kinds and a step of 5: all of them come in turn
         return [
             (number, kinds[(5 * number + more) % len(kinds)])
             for number in numbers
@@ -205,6 +206,13 @@ class FaultTest(clouds.TestCase):
         else:
             self.assertIn(status, (0, 4), where)
         self.assertNotIn("Traceback", said, where)
+        service, method, _ = seen.requests[case[0] - 1].split(" ", 2)
+        if case[1] == faultproxy.SWALLOW and faultproxy.changes_something(
+            service, method
+        ):
+            # what was not done is not claimed, unless it was done again
+            noticed = "is still in Glance" in said or "trying again" in said
+            self.assertTrue(status == 4 or noticed, where)
 
     def check_served(
         self,
@@ -266,6 +274,36 @@ class FaultTest(clouds.TestCase):
             self.again(path, *args)
             self.survive(case, expected)
         self.note("load of a new build", len(requests))
+
+    def test_swallowed_changes(self) -> None:
+        """Each change of a load is answered, and not made."""
+        args = ["--parameters", self.rules, "--activate", "--member", "demo",
+                "--property", "hw_disk_bus=scsi"]  # fmt: skip
+        _, seen = self.run_disturbed(
+            self.plan(), "load-trove-image", self.build(), *args
+        )
+        expected = self.state()
+        changes = [
+            number
+            for number, request in enumerate(seen.requests, 1)
+            if faultproxy.changes_something(*request.split(" ")[:2])
+        ]
+        # an image, its bytes, a member, the tags; a version, its two
+        # parameters, and the activation
+        self.assertEqual(8, len(changes), seen.requests)
+        for number in changes:
+            self._clean()
+            self.tried += 1
+            case = number, faultproxy.SWALLOW
+            path = self.build()
+            outcome, seen = self.run_disturbed(
+                self.plan(*case), "load-trove-image", path, *args
+            )
+            self.check_outcome(case, outcome, seen)
+            if outcome[0]:
+                self.again(path, *args)
+            self.survive(case, expected)
+        self.note("swallowed changes", len(changes))
 
     def again(self, path: pathlib.Path, *args: typing.Any) -> None:
         outcome = self.load(path, *args)

@@ -12,9 +12,6 @@ import collections.abc
 import dataclasses
 import typing
 
-from trove_tools import errors
-from trove_tools import imagefile
-from trove_tools import manifest
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import retrying
@@ -66,52 +63,6 @@ class Description:
     serves: tuple[str, ...] = ()
     defaults: dict[str, str] = dataclasses.field(default_factory=dict)
     members: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Content:
-    """The bytes of an image.
-
-    :param sha256: their digest, by which Glance's images are found again.
-    :param sha512: the digest that nearly every Glance computes itself.
-    :param url: where else they can be had.
-    """
-
-    file: imagefile.ImageFile
-    sha256: str
-    sha512: str
-    url: str | None = None
-
-    def wrong(self, record: Record) -> str | None:
-        """Say in what an image in Glance has other bytes, if it has.
-
-        Only what Glance found out itself counts here, as properties can be
-        set by anybody: a digest of its operator's choosing, nearly always
-        sha512, and in old clouds an MD5 sum alone.
-        """
-        name = record.get("os_hash_algo") or "md5"
-        theirs = record.get("os_hash_value") or record.get("checksum")
-        if record.get("size") != self.file.size:
-            return f"{record.get('size')} bytes, not {self.file.size}"
-        ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
-        if ours is None:
-            ours = manifest.digests(self.file.path, [name])[name]
-        return None if theirs == ours else f"{name} {theirs}, not {ours}"
-
-    def check_file(self) -> None:
-        """Read the file, and make sure that it has these digests.
-
-        :raises ImageError: it has others.
-        """
-        sha256 = manifest.digests(self.file.path, ["sha256"])["sha256"]
-        if sha256 != self.sha256:
-            raise errors.ImageError(
-                f"{self.file.path} is not the image that its manifest"
-                f" describes: its sha256 is {sha256}, the manifest says"
-                f" {self.sha256}",
-                hint="the file was damaged or changed after the build: copy"
-                " the image and its .d directory again, or build it again",
-            )
 
 
 def complete(record: Record) -> bool:
@@ -310,6 +261,14 @@ class Images:
                         json={"member": member},
                     )
 
+            if changed and not self.service.dry:
+                retrying.confirm(
+                    lambda: self.members(image_id),
+                    lambda found: ", ".join(set(members) - set(found)) or None,
+                    "sharing the image",
+                    "Glance",
+                )
+
         if members:
             retrying.persistently(
                 once, self.service.notify, _may_pass_or_conflict
@@ -364,6 +323,11 @@ class Images:
                     json=wanted,
                     headers={"Content-Type": _PATCH},
                 )
+                self._confirm(
+                    record["id"],
+                    lambda found: _not_done(found, wanted),
+                    "describing the image",
+                )
 
         retrying.persistently(once, self.service.notify, _may_pass_or_conflict)
         return changed
@@ -386,8 +350,47 @@ class Images:
             except failures.Refused as exc:
                 if exc.status != 404:
                     raise
+            self._confirm(
+                image_id,
+                _not_removed,
+                "removing the image",
+            )
 
         retrying.persistently(once, worth=_may_pass_or_conflict)
+
+    def _confirm(
+        self,
+        image_id: str,
+        missing: collections.abc.Callable[[Record | None], str | None],
+        doing: str,
+    ) -> None:
+        if not self.service.dry:
+            retrying.confirm(
+                lambda: self.get(image_id), missing, doing, "Glance"
+            )
+
+
+def _not_done(
+    record: Record | None, patch: list[dict[str, typing.Any]]
+) -> str | None:
+    """Say what of a JSON patch an image does not show, if anything."""
+    if record is None:
+        return "the image is gone"
+    for change in patch:
+        name = change["path"].removeprefix("/")
+        found, wanted = record.get(name), change.get("value")
+        if name == "tags":
+            found, wanted = set(record["tags"]), set(change["value"])
+        if found != wanted:
+            return f"{name} of image {record['id']} is {found!r}"
+    return None
+
+
+def _not_removed(record: Record | None) -> str | None:
+    # a cloud with delayed_delete shows it to an administrator
+    if record is None or record["status"] in ("deleted", "pending_delete"):
+        return None
+    return f"image {record['id']} is {record['status']}"
 
 
 def _may_pass_or_conflict(exc: BaseException) -> bool:

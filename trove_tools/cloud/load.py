@@ -296,6 +296,11 @@ class Loader:
                 "it has the properties of the image before:"
                 f" {', '.join(carried)}"
             )
+        if new.description.members:
+            self._screen.say(
+                "each project that it is shared with has to accept it:"
+                " openstack image set --accept ID"
+            )
         if new.left:
             self._screen.warn(
                 "it has not what the image before has; to give it the same:"

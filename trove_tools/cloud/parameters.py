@@ -186,6 +186,13 @@ class Parameters:
                 elif known[name] != rule:
                     done["changed"].add(name)
                     self._send("PUT", version_id, f"/{_quoted(name)}", rule)
+            if any(done.values()) and not self._service.dry:
+                retrying.confirm(
+                    lambda: self.known(version_id),
+                    lambda found: _not_done(found, wanted),
+                    "loading configuration parameters",
+                    "Trove",
+                )
 
         retrying.persistently(once, self._service.notify)
         told = [f"{len(v)} {k}" for k, v in done.items() if v]
@@ -219,6 +226,15 @@ class Parameters:
             again=False,
             json=rule.body(),
         )
+
+
+def _not_done(
+    known: collections.abc.Mapping[str, Rule],
+    wanted: collections.abc.Mapping[str, Rule],
+) -> str | None:
+    """Say which parameters a version does not have, if any."""
+    missing = [n for n, rule in wanted.items() if known.get(n) != rule]
+    return f"{', '.join(missing)} is missing or differs" if missing else None
 
 
 def _path(version_id: str) -> str:

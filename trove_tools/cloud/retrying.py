@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is tried again, how often, and after which pause.
+"""What is tried again, and how a change is confirmed.
 
 A service that restarts, a proxy that drops a connection and a database
 that is busy are over in seconds.  A refusal is not: the same request gets
 the same answer for ever.
+
+An answer that says a change was made is no proof of it: a service may accept
+a request and drop it.  So a change is claimed when it was read back.  With
+several databases behind a service, one of them may show it a moment later.
 """
 
 import collections.abc
@@ -18,8 +22,17 @@ ATTEMPTS = 4
 #: Seconds before the second attempt; the pause doubles each time.
 PAUSE = 0.5
 
+#: Seconds within which a change must be seen, and before the second look at
+#: it; that pause doubles each time.
+SEEN_WITHIN = 20.0
+_LOOK = 0.1
+
 T = typing.TypeVar("T")
 Notify = collections.abc.Callable[[str], None]
+
+
+class _NotSeen(errors.CloudError):
+    """A change that was accepted is not there."""
 
 
 def quiet(text: str) -> None:
@@ -56,3 +69,42 @@ def persistently(
         reraise=True,
     )
     return attempts(work)
+
+
+def confirm(
+    read: collections.abc.Callable[[], T],
+    missing: collections.abc.Callable[[T], str | None],
+    doing: str,
+    title: str,
+) -> T:
+    """Read something until a change of it is seen.
+
+    :param read: reads it.
+    :param missing: says what of the change is not there, if anything.
+    :param doing: what the change is for, such as ``describing the image``.
+    :param title: the service that has accepted the change.
+    :returns: what was read at last.
+    :raises CloudError: the change was not seen within :data:`SEEN_WITHIN`.
+    """
+    import tenacity
+
+    looks = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_NotSeen),
+        stop=tenacity.stop_after_delay(SEEN_WITHIN),
+        wait=tenacity.wait_exponential(_LOOK, max=2),
+        reraise=True,
+    )
+
+    def look() -> T:
+        found = read()
+        problem = missing(found)
+        if problem is not None:
+            raise _NotSeen(
+                f"{doing}: {title} accepted this, and did not do it:"
+                f" {problem}",
+                hint=f"the log of {title} says more; then run the command"
+                " again",
+            )
+        return found
+
+    return looks(look)

@@ -15,6 +15,8 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import imagefile
+from trove_tools import manifest
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 
@@ -80,6 +82,52 @@ class Sending:
             raise errors.ImageError(
                 f"{self._path} became shorter while it was being sent",
                 hint="load it again when nothing writes to it any more",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """The bytes of an image.
+
+    :param sha256: their digest, by which Glance's images are found again.
+    :param sha512: the digest that nearly every Glance computes itself.
+    :param url: where else they can be had.
+    """
+
+    file: imagefile.ImageFile
+    sha256: str
+    sha512: str
+    url: str | None = None
+
+    def wrong(self, record: dict[str, typing.Any]) -> str | None:
+        """Say in what an image in Glance has other bytes, if it has.
+
+        Only what Glance found out itself counts here, as properties can be
+        set by anybody: a digest of its operator's choosing, nearly always
+        sha512, and in old clouds an MD5 sum alone.
+        """
+        name = record.get("os_hash_algo") or "md5"
+        theirs = record.get("os_hash_value") or record.get("checksum")
+        if record.get("size") != self.file.size:
+            return f"{record.get('size')} bytes, not {self.file.size}"
+        ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
+        if ours is None:
+            ours = manifest.digests(self.file.path, [name])[name]
+        return None if theirs == ours else f"{name} {theirs}, not {ours}"
+
+    def check_file(self) -> None:
+        """Read the file, and make sure that it has these digests.
+
+        :raises ImageError: it has others.
+        """
+        sha256 = manifest.digests(self.file.path, ["sha256"])["sha256"]
+        if sha256 != self.sha256:
+            raise errors.ImageError(
+                f"{self.file.path} is not the image that its manifest"
+                f" describes: its sha256 is {sha256}, the manifest says"
+                f" {self.sha256}",
+                hint="the file was damaged or changed after the build: copy"
+                " the image and its .d directory again, or build it again",
             )
 
 

@@ -17,6 +17,7 @@ from trove_tools import options
 from trove_tools import verified
 from trove_tools.catalog import loader
 from trove_tools.cloud import glance
+from trove_tools.cloud import sending
 from trove_tools.cloud import trove
 
 _GIB = 1024**3
@@ -42,7 +43,7 @@ class Source:
     :param proof: what is known of its verification.
     """
 
-    content: glance.Content
+    content: sending.Content
     description: glance.Description
     targets: tuple[trove.Target, ...]
     proof: verified.Verified | None = None
@@ -154,7 +155,7 @@ def _content(
     file: imagefile.ImageFile,
     made: manifest.Manifest | None,
     url: str | None,
-) -> glance.Content:
+) -> sending.Content:
     """Return the file with its digests.
 
     Those of the manifest are taken as they are: Glance computes its own of
@@ -164,7 +165,7 @@ def _content(
         sums = {name: made.image[name] for name in ("sha256", "sha512")}
     else:
         sums = manifest.digests(file.path)
-    return glance.Content(file, sums["sha256"], sums["sha512"], url)
+    return sending.Content(file, sums["sha256"], sums["sha512"], url)
 
 
 def _from_manifest(
@@ -270,7 +271,7 @@ def _architecture(arch: str) -> str:
 
 
 def _source(
-    content: glance.Content, facts: Facts, settings: options.Settings
+    content: sending.Content, facts: Facts, settings: options.Settings
 ) -> Source:
     proof = verified.read(content.file.path, content.sha256)
     if settings.require_verified:

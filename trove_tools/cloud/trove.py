@@ -206,16 +206,22 @@ class Versions:
         )
 
     def _change(self, record: Record, body: dict[str, typing.Any]) -> Record:
+        doing = f"changing {describe(record)}"
         self._service.change(
             "PATCH",
             f"{_PATH}/{record['id']}",
-            f"changing {describe(record)}",
+            doing,
             again=False,
             json=body,
         )
         if self._service.dry:
             return {**record, **body}
-        return self.get(record["id"])
+        return retrying.confirm(
+            lambda: self.get(record["id"]),
+            lambda found: _not_done(found, body),
+            doing,
+            "Trove",
+        )
 
     def _create(self, target: Target, image_id: str | None) -> Record:
         version = {
@@ -249,13 +255,25 @@ class Versions:
             raise
         if self._service.dry:
             return {"id": NEW, "image": None, **version}
-        record = target.among(self.all())
-        if record is None:
-            raise errors.CloudError(
-                f"Trove took {target.name}, and yet does not list it",
-                hint="the log of Trove says more",
-            )
+        record = retrying.confirm(
+            lambda: target.among(self.all()),
+            lambda found: None if found else "it is not listed",
+            f"registering {target.name}",
+            "Trove",
+        )
+        assert record is not None
         return record
+
+
+def _not_done(record: Record, body: dict[str, typing.Any]) -> str | None:
+    """Say what of a change a version does not show, if anything."""
+    for name, wanted in body.items():
+        found = record.get(name)
+        if name == "image_tags":
+            found, wanted = set(image_tags(record)), set(wanted)
+        if found != wanted:
+            return f"{name} of {describe(record)} is {found!r}"
+    return None
 
 
 def image(images: glance.Images, record: Record) -> glance.Record | None:

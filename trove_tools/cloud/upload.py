@@ -88,7 +88,7 @@ class Uploads:
         self._screen = screen
 
     def provide(
-        self, content: glance.Content, description: glance.Description
+        self, content: sending.Content, description: glance.Description
     ) -> tuple[glance.Record, bool]:
         """Have a file in Glance, sent only if it is not there.
 
@@ -101,7 +101,7 @@ class Uploads:
         return self._persistently(lambda: self._provide(content, description))
 
     def send(
-        self, content: glance.Content, description: glance.Description
+        self, content: sending.Content, description: glance.Description
     ) -> glance.Record:
         """Send a file, also if it is there already: to be the newest.
 
@@ -135,7 +135,7 @@ class Uploads:
         )
 
     def _provide(
-        self, content: glance.Content, description: glance.Description
+        self, content: sending.Content, description: glance.Description
     ) -> tuple[glance.Record, bool]:
         pending = False
         records = self._images.ours()
@@ -155,7 +155,7 @@ class Uploads:
 
     def _send(
         self,
-        content: glance.Content,
+        content: sending.Content,
         description: glance.Description,
         seen: collections.abc.Container[str],
     ) -> glance.Record:
@@ -173,7 +173,7 @@ class Uploads:
 
     def _create(
         self,
-        content: glance.Content,
+        content: sending.Content,
         description: glance.Description,
         seen: collections.abc.Container[str],
     ) -> str:
@@ -202,7 +202,7 @@ class Uploads:
     def _new(
         self,
         image_id: str,
-        content: glance.Content,
+        content: sending.Content,
         description: glance.Description,
     ) -> glance.Record:
         # Glance takes longer over the properties of an image that is there
@@ -230,7 +230,9 @@ class Uploads:
             record["owner"] = self._images.owner
         return record
 
-    def _fill(self, image_id: str, content: glance.Content) -> glance.Record:
+    def _fill(
+        self, image_id: str, content: sending.Content
+    ) -> glance.Record:
         file, images = content.file, self._images
         self._way.send(
             images.service, image_id, file.path, file.size, content.url,

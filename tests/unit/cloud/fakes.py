@@ -96,6 +96,8 @@ class Cloud(fixtures.Fixture):
     :ivar projects: what keystone knows of the project service.
     :ivar calls: what was asked of Glance and Trove, as ``METHOD path``.
     :ivar bodies: the JSON bodies of those calls.
+    :ivar swallowed: a regular expression on calls that are answered as if
+        they had been done.
     :ivar faults: a regular expression on a call, and the status and text
         with which it fails.
     """
@@ -108,6 +110,7 @@ class Cloud(fixtures.Fixture):
         self.calls: list[str] = []
         self.bodies: list[typing.Any] = []
         self.faults: list[tuple[str, int, str]] = []
+        self.swallowed = ""
         self.sent = b""
         self.parameters: dict[str, list[dict[str, typing.Any]]] = {}
         self.instances: list[dict[str, typing.Any]] | None = None
@@ -216,6 +219,9 @@ class Cloud(fixtures.Fixture):
                 context.headers["Content-Type"] = "application/json"
                 fault = {"fault": {"code": status, "message": text}}
                 return json.dumps(fault).encode()
+        if re.fullmatch(self.swallowed, call):
+            context.status_code = 202
+            return b"{}"
         query = urllib.parse.parse_qs(url.query)
         parts = path.strip("/").split("/")
         if parts[0] == "schemas":

@@ -76,6 +76,20 @@ class CommandsTest(base.TestCase):
         )  # fmt: skip
         self.assertEqual({}, self.cloud.images)
 
+    def test_what_is_no_property_or_tag(self) -> None:
+        for option, value in (
+            ("--property", "hw_disk_bus"),
+            ("--property", "=x"),
+            ("--property", "a\nb=x"),
+            ("--property", "a=\x1b[2J"),
+            ("--property", "trove_tools_kind=x"),
+            ("--property", "os_glance_x=x"),
+            ("--tag", ""),
+            ("--tag", "x" * 256),
+        ):
+            self.assertEqual(2, load.main([self.path, option, value]))
+        self.assertEqual({}, self.cloud.images)
+
     def test_from_build(self) -> None:
         argv = ["--from-build", "mariadb:11.8", "--output-dir", self.home]
         self.assertEqual(0, load.main([*argv, "-f", "json"]))

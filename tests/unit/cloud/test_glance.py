@@ -14,6 +14,7 @@ from trove_tools import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
 from trove_tools.cloud import retrying
+from trove_tools.cloud import sending
 
 DESCRIPTION = glance.Description(
     tags=("trove", "mariadb", "11.8"),
@@ -164,7 +165,7 @@ class ContentTest(base.TestCase):
         path.write_bytes(files.qcow2())
         data = path.read_bytes()
         self.md5 = hashlib.md5(data).hexdigest()
-        self.content = glance.Content(
+        self.content = sending.Content(
             imagefile.inspect(path), "", hashlib.sha512(data).hexdigest()
         )
         self.record = {"size": len(data)}

@@ -37,7 +37,7 @@ class UploadsTest(base.TestCase):
         path = self.temp_dir() / "new.qcow2"
         path.write_bytes(files.qcow2())
         self.data = path.read_bytes()
-        self.content = glance.Content(
+        self.content = sending.Content(
             imagefile.inspect(path),
             hashlib.sha256(self.data).hexdigest(),
             hashlib.sha512(self.data).hexdigest(),
@@ -74,6 +74,7 @@ class UploadsTest(base.TestCase):
                 f"PUT /images/{image_id}/file",
                 f"GET /images/{image_id}",
                 f"PATCH /images/{image_id}",
+                f"GET /images/{image_id}",
             ],
             self.cloud.calls,
         )
@@ -95,7 +96,7 @@ class UploadsTest(base.TestCase):
         self.assertNotIn("tags", created)
         # the rest is there already: an update of it all takes Glance long
         self.assertLessEqual(DESCRIPTION.fields.items(), created.items())
-        changed = {each["path"] for each in self.cloud.bodies[-1]}
+        changed = {each["path"] for each in self.cloud.bodies[-2]}
         self.assertEqual({"/tags", f"/{glance.UPLOADING}"}, changed)
 
     def test_other_bytes_arrive(self) -> None:
@@ -110,7 +111,7 @@ class UploadsTest(base.TestCase):
         self.assertEqual({}, self.cloud.images)
 
     def test_the_file_is_not_what_its_manifest_says(self) -> None:
-        self.content = glance.Content(self.content.file, "1", "2")
+        self.content = sending.Content(self.content.file, "1", "2")
         error = self.refused()
         self.assertIsInstance(error, errors.ImageError)
         self.assertIn("its manifest describes", error.message)
