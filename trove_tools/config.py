@@ -237,10 +237,10 @@ _TABLE: tuple[Topic | Option, ...] = (
            choices=("private", "shared", "community", "public")),
     Option("property", "load",
            "property of the image in Glance, as hw_disk_bus=scsi; KEY= leaves"
-           " one out that the image before has", values.image_property, many=True,
-           metavar="KEY=VALUE"),
-    Option("tag", "load", "further tag of the image", values.label, many=True,
-           metavar="TAG"),
+           " one out that the image before has", values.image_property,
+           many=True, metavar="KEY=VALUE"),
+    Option("tag", "load", "further tag of the image", values.label,
+           many=True, metavar="TAG"),
     Option("member", "load",
            "share the image with this project, too; means --visibility"
            " shared", many=True, metavar="PROJECT"),
