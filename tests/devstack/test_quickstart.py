@@ -2,6 +2,8 @@
 """tools/quickstart, with stand-ins for the commands that it shows."""
 
 import pathlib
+import re
+import subprocess
 
 from tests.devstack import scripts
 
@@ -82,6 +84,26 @@ class QuickstartTest(scripts.ScriptCase):
         )
         self.assertIn("cloud: mini", done.stderr)
         self.assertIn("tools/minicloud stop quickstart", done.stderr)
+
+    def test_all_that_was_made_can_be_removed(self) -> None:
+        cache = self.temp_dir() / "cache"
+        self.set_env(XDG_CACHE_HOME=str(cache))
+        (cache / "trove-tools" / "layers").mkdir(parents=True)
+        before = {path.name for path in self.checkout.iterdir()}
+        for name in ("build", ".test-work", ".venv-lint"):
+            (self.checkout / name).mkdir(exist_ok=True)
+        done = self.quickstart()
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertTrue((self.checkout / ".venv.lock").exists())
+        (line,) = re.findall(r"^    (rm .*)$", done.stderr, re.MULTILINE)
+        subprocess.run(
+            ["bash", "-euc", line], cwd=self.checkout, check=True
+        )
+        left = {path.name for path in self.checkout.iterdir()}
+        self.assertEqual(set(), left - before)
+        for name in (".venv", ".venv.lock", "quickstart", "build"):
+            self.assertNotIn(name, left)
+        self.assertEqual([], list(cache.iterdir()))
 
     def test_steps_say_how_long_they_take(self) -> None:
         said = self.quickstart().stderr

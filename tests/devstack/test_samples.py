@@ -143,6 +143,14 @@ class SamplesTest(stack.StackCase):
             for word in ("Gives:", "Takes:", "Needs:"):
                 self.assertIn(f"# {word} ", head, sample)
 
+    def test_first_sentences_say_what_no_kvm_costs(self) -> None:
+        for sample in samples():
+            title = sample.read_text().partition("\n#\n")[0]
+            text = " ".join(line.lstrip("# ") for line in title.splitlines())
+            self.assertRegex(
+                text, r"^\S.*\. {1,2}Without KVM .*(takes|costs)", sample
+            )
+
     def test_list_is_complete(self) -> None:
         listed = re.findall(r"``(\S+)``", (SAMPLES / "README.rst").read_text())
         self.assertEqual(

@@ -40,5 +40,43 @@ def write(share: pathlib.Path) -> list[pathlib.Path]:
     return [share / path for path in texts]
 
 
+def _main() -> int:
+    """Write the files, and say what was written and how it is found."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(
+            "usage: python -m trove_tools.manual.write DIR\n"
+            "hint: DIR is what /usr/share is on a system, such as"
+            " ~/.local/share",
+            file=sys.stderr,
+        )
+        return 2
+    share = pathlib.Path(sys.argv[1]).absolute()
+    try:
+        files = write(share)
+    except OSError as exc:
+        print(
+            f"error: cannot write to {share}: {exc.strerror}\n"
+            "hint: name a directory that you may write to",
+            file=sys.stderr,
+        )
+        return 2
+    for place, what in (
+        (MAN, "manual pages"),
+        (BASH, "completion for bash"),
+        (ZSH, "completion for zsh"),
+    ):
+        names = sorted(
+            file.name for file in files if file.parent == share / place
+        )
+        print(f"wrote {place}, {what}: {' '.join(names)}")
+    # an empty entry stands for the system's own places, see manpath(1)
+    print(f"to have man find the pages: export MANPATH={share / MAN.parent}:")
+    print(
+        "bash completes in new shells, with the package bash-completion; zsh"
+        f" needs {share / ZSH} in its fpath"
+    )
+    return 0
+
+
 if __name__ == "__main__":
-    write(pathlib.Path(sys.argv[1]))
+    sys.exit(_main())
