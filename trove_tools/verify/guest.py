@@ -29,6 +29,9 @@ _ESCAPES = re.compile(
     r"|[()]."  # character sets
     r"|[@-Z=>c])"
 )
+# the next text stands at the left of the screen
+_MOVE = re.compile(r"\x1b\[(?:\d*;)?0*[1-6]?H")
+_WIDTH = 200
 _LOGIN = re.compile(r"^\S* ?login: ?$", re.MULTILINE)
 # what no guest recovers from, as the console says it
 _FATAL = (
@@ -140,9 +143,12 @@ class Guest:
     def console_tail(self) -> list[str]:
         """Return the console's last lines."""
         self._text += self._console.more().decode(errors="replace")
-        lines = [
-            line for line in plain(self._text).splitlines() if line.strip()
-        ]
+        lines: list[str] = []
+        # a boot loader's menu is drawn with lines that say nothing, twice
+        for text in plain(_MOVE.sub("\n", self._text)).splitlines():
+            line = " ".join(text.split())[:_WIDTH]
+            if re.search(r"\w", line) and line not in lines[-1:]:
+                lines.append(line)
         return lines[-TAIL_LINES:]
 
     def wait_for(

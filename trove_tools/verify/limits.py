@@ -25,6 +25,7 @@ QUIET = 300.0
 #: Seconds that one wait lasts at most, if the user says nothing else.
 MOST = 7200
 
+_MORE = "give it more time with --timeout"
 # a guest is called slow, in words for the user, from here on
 _SLOW = 2.0
 _LONGEST_LINE = 500
@@ -158,16 +159,17 @@ class Wait:
         if signs != self._signs:
             self._signs, self._changed = signs, now
         waited, quiet = now - self._begin, now - self._changed
+        speed = self._limits.speed()
         if waited > self._limits.most:
             raise report.CheckError(
                 f"{what} within {self._limits.most:.0f} s (--timeout)",
                 log(),
-                self._limits.speed() or "give it more time with --timeout",
+                f"{speed}, or {_MORE}" if speed else _MORE,
             )
         if quiet > self._limits.scaled(self._quiet):
             raise report.CheckError(
                 f"{what} in {waited:.0f} s, and the guest showed nothing new"
                 f" for the last {quiet:.0f} s",
                 log(),
-                self._limits.speed(),
+                speed,
             )

@@ -267,6 +267,24 @@ class GuestTest(base.TestCase):
         self.assertEqual(guest.TAIL_LINES, len(tail))
         self.assertEqual("line 39", tail[-1])
 
+    def test_the_menu_of_a_boot_loader_is_short(self) -> None:
+        row = f"\x1b[0;36;44m{' ' * 76}\x1b[06;79H│"
+        self.prints(
+            "\x1b[01;01H\x1b[2J\x1b[02;25HGNU GRUB  version 2.12\x1b[04;02H"
+            f"┌{'─' * 76}┐\x1b[05;02H{row}\x1b[06;02H{row}\x1b[05;03H"
+            "\x1b[0;44;1m*Debian GNU/Linux\x1b[06;03H Advanced options\r\n"
+            f"{'x' * 300}\r\n"
+        )
+        self.assertEqual(
+            [
+                "GNU GRUB version 2.12",
+                "*Debian GNU/Linux",
+                "Advanced options",
+                "x" * 200,
+            ],
+            self.guest.console_tail(),
+        )
+
     def test_the_power_button(self) -> None:
         self.machine.exit_status = 0
         self.machine.shutdown("guest-shutdown")

@@ -84,6 +84,9 @@ class LimitsTest(base.TestCase):
         self.now += 300
         error = self.lost(wait, 1)
         self.assertIn("4 times slower", error.hint or "")
+        self.now += 10000
+        hint = self.lost(wait, 2).hint or ""
+        self.assertTrue(hint.endswith(", or give it more time with --timeout"))
 
 
 class ActivityTest(base.TestCase):
