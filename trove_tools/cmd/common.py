@@ -130,9 +130,13 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> typing.NoReturn:
-        raise errors.UsageError(
-            f"{self.prog}: {message}", hint=f"see {self.prog} --help"
-        )
+        hint = f"see {self.prog} --help"
+        if "expected one argument" in message:
+            hint += (
+                "; a value that begins with a dash is given with an equals"
+                " sign: --output-dir=-x"
+            )
+        raise errors.UsageError(f"{self.prog}: {message}", hint=hint)
 
 
 #: What exit statuses mean, where a command does not say more about them.

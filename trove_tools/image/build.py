@@ -81,7 +81,8 @@ def current(
     image = output / plan.file
     try:
         found = manifest.read(image)
-    except errors.ImageError:
+    except (errors.ImageError, OSError):
+        # such as a path that is too long, which is reported when it is used
         return None
     if found is None or found.plan_digest != plan.digest():
         return None

@@ -189,6 +189,18 @@ class RefusalTest(CommandCase):
         )
         self.assertIn(f"cannot write to {file}/x", said)
 
+    def test_output_with_a_name_that_is_too_long(self) -> None:
+        said = self.refused(
+            2, "build", "mariadb", "--output-dir", "x" * 300,
+            "--cache-dir", str(self.temp_dir()),
+        )  # fmt: skip
+        self.assertIn("File name too long", said)
+        self.assertIn("--output-dir", said)
+
+    def test_value_that_begins_with_a_dash(self) -> None:
+        said = self.refused(2, "build", "mariadb", "--output-dir", "--x")
+        self.assertIn("--output-dir=-x", said)
+
     def test_where_mmdebstrap_cannot_work(self) -> None:
         place = self.temp_dir() / "a b"
         place.mkdir()
