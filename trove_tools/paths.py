@@ -40,8 +40,10 @@ def require_file(
         why = "there is no such file"
         hint = _near(path) + hint
     except OSError as exc:
-        if by_root and exc.errno == errno.EACCES:
-            return
+        if exc.errno == errno.EACCES:
+            if by_root:
+                return
+            hint = "let this user read it, or run as a user who may"
         why = str(exc.strerror)
     raise errors.UsageError(f"{what} {path} cannot be read: {why}", hint=hint)
 

@@ -60,7 +60,9 @@ class FileTest(base.TestCase):
             raise PermissionError(13, "Permission denied")
 
         self.patch_object(pathlib.Path, "stat", refuse)
-        self.assertIn("Permission denied", self.refused(file).message)
+        error = self.refused(file)
+        self.assertIn("Permission denied", error.message)
+        self.assertIn("let this user read it", error.hint)
         paths.require_file(file, "image", "build one", by_root=True)
 
 
