@@ -76,13 +76,15 @@ function install_trove_tools {
 # check_trove_tools_variables: stop before any service is installed when a
 # value in localrc cannot work.
 function check_trove_tools_variables {
-    local options=() quota
+    local options=() load quota
+    mkdir -p "$(_trove_tools_state)"
     _trove_tools_settings >/dev/null
     for quota in ${TROVE_GUEST_QUOTAS//,/ }; do
         options+=(--quota "$quota")
     done
-    _trove_tools trove-devstack validate "${options[@]}" -- \
-        $TROVE_GUEST_LOAD_OPTIONS ||
+    write_trove_guest_load_options
+    mapfile -t load <"$(_trove_tools_state)/load-options"
+    _trove_tools trove-devstack validate "${options[@]}" -- "${load[@]}" ||
         die $LINENO "trove-tools: TROVE_GUEST_QUOTAS or" \
             "TROVE_GUEST_LOAD_OPTIONS is not usable"
     if _trove_tools_builds; then
@@ -113,7 +115,7 @@ function _trove_tools_settings {
 function write_trove_guest_build_options {
     local state constraints=$TROVE_GUEST_CONSTRAINTS
     state=$(_trove_tools_state)
-    mkdir -p "$state" "$TROVE_GUEST_IMAGE_DIR"
+    mkdir -p "$TROVE_GUEST_IMAGE_DIR"
     if [[ -z $constraints && -d $REQUIREMENTS_DIR/.git ]]; then
         # as committed: devstack edits the file, at any time
         constraints=$state/upper-constraints.txt
@@ -144,6 +146,23 @@ function write_trove_guest_build_options {
         options+=("$word")
     done
     printf '%s\n' "${options[@]}" >"$state/build-options"
+}
+
+# write_trove_guest_load_options: the same for the options of load-trove-image.
+function write_trove_guest_load_options {
+    local options=() word
+    # of the Trove that runs here: a checkout between two releases has the
+    # number of the last one, so that its rules are not found by it
+    if [[ -d $TROVE_DIR/trove/templates ]]; then
+        options+=(--parameters "$TROVE_DIR")
+    fi
+    for word in $TROVE_GUEST_LOAD_OPTIONS; do
+        options+=("$word")
+    done
+    : >"$(_trove_tools_state)/load-options"
+    if [[ ${#options[@]} -gt 0 ]]; then
+        printf '%s\n' "${options[@]}" >"$(_trove_tools_state)/load-options"
+    fi
 }
 
 # build_trove_guest_images: build all images.  async_run calls it, so it runs
@@ -266,52 +285,52 @@ function prepare_trove_tools {
         die $LINENO "trove-tools: the cloud is not ready for Trove's tests"
 }
 
-# load_trove_guest_images: send and register what is there, and make the
-# first version of each datastore its default.  _TROVE_TOOLS_ACTIVE then has
-# these versions: test-config needs at least one.
+# load_trove_guest_images: load what is there, and make the first version of
+# each datastore its default.  _TROVE_TOOLS_ACTIVE then has these versions:
+# test-config needs at least one.
 function load_trove_guest_images {
-    local step what steps images=() activated=() rules=()
+    local step what image steps options
+    local images=() defaults=()
+    _TROVE_TOOLS_ACTIVE=
+    mapfile -t options <"$(_trove_tools_state)/load-options"
     if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
         what=$TROVE_GUEST_DATASTORES
-        images=(
+        defaults=(
             --datastore "${what%%:*}" --version "${what#*:}"
             --sha256 "$TROVE_GUEST_IMAGE_SHA256" "$TROVE_GUEST_IMAGE_URL"
         )
-        activated=("$what")
+        _TROVE_TOOLS_ACTIVE=$what
     else
         wait_trove_guest_build
         steps=$(_trove_tools trove-devstack images \
             "$(_trove_tools_state)/built.json") ||
             die $LINENO "trove-tools: the build did not say what it built"
-        while read -r step what; do
+        while read -r step what image; do
             case $step in
-                load) images+=("$what") ;;
-                activate) activated+=("$what") ;;
-                keep) echo_summary "No manager in this Trove for $what" ;;
+                activate)
+                    defaults+=("$image")
+                    _TROVE_TOOLS_ACTIVE+=" ${what//,/ }"
+                    ;;
+                load) images+=("$image") ;;
+                keep) echo_summary "No manager in this Trove for $what $image" ;;
             esac
         done <<<"$steps"
     fi
-    if [[ ${#images[@]} -gt 0 ]]; then
-        # of the Trove that runs here: a checkout between two releases has
-        # the number of the last one, so that its rules are not found by it
-        if [[ -d $TROVE_DIR/trove/templates ]]; then
-            rules=(--parameters "$TROVE_DIR")
-        fi
+    if [[ ${#defaults[@]} -gt 0 ]]; then
         _trove_tools load-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
-            "${rules[@]}" $TROVE_GUEST_LOAD_OPTIONS "${images[@]}" ||
+            --activate "${options[@]}" "${defaults[@]}" ||
             die $LINENO "trove-tools: a guest image could not be loaded"
     fi
-    for what in "${activated[@]}"; do
-        _trove_tools activate-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
-            "$what" ||
-            die $LINENO "trove-tools: $what could not be activated"
-    done
-    if [[ ${#activated[@]} -gt 0 ]]; then
+    if [[ ${#images[@]} -gt 0 ]]; then
+        _trove_tools load-trove-image --os-cloud $_TROVE_TOOLS_SERVICE \
+            "${options[@]}" "${images[@]}" ||
+            die $LINENO "trove-tools: a guest image could not be loaded"
+    fi
+    if [[ -n $_TROVE_TOOLS_ACTIVE ]]; then
         _trove_tools trove-devstack check --os-cloud $_TROVE_TOOLS_USER \
-            "${activated[@]}" ||
+            $_TROVE_TOOLS_ACTIVE ||
             die $LINENO "trove-tools: a user cannot have what was loaded"
     fi
-    _TROVE_TOOLS_ACTIVE=("${activated[@]}")
 }
 
 # configure_tempest_trove_tools: what trove-tempest-plugin has to know.
@@ -382,8 +401,7 @@ if is_service_enabled trove; then
             ;;
         "stack test-config")
             # an image that this Trove has no manager for brings no datastore
-            if is_service_enabled tempest &&
-                [[ ${#_TROVE_TOOLS_ACTIVE[@]} -gt 0 ]]; then
+            if is_service_enabled tempest && [[ -n $_TROVE_TOOLS_ACTIVE ]]; then
                 echo_summary "Configuring Tempest for the datastores"
                 configure_tempest_trove_tools
             fi

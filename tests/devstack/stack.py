@@ -163,6 +163,8 @@ class Ran:
 class StackCase(base.TestCase):
     """A test of the plugin in a devstack of its own."""
 
+    timeout = 240
+
     def setUp(self) -> None:
         super().setUp()
         self.dest = self.temp_dir()
@@ -171,7 +173,6 @@ class StackCase(base.TestCase):
         self.scripts: dict[str, str] = {
             "trove-image-builder": "echo '[]'",
             "load-trove-image": "",
-            "activate-trove-image": "",
             "trove-devstack": "",
         }
         self.plans = False

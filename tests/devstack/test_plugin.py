@@ -69,9 +69,8 @@ class PhasesTest(stack.StackCase):
              ["async_wait", "build_trove_guest_images"],
              ["trove-devstack", "images",
               f"{dest}/data/trove-tools/built.json"],
-             ["load-trove-image", "--os-cloud", "trove",
+             ["load-trove-image", "--os-cloud", "trove", "--activate",
               f"{dest}/image 0.qcow2"],
-             ["activate-trove-image", "--os-cloud", "trove", "mysql:8.4"],
              ["trove-devstack", "check", "--os-cloud", "devstack",
               "mysql:8.4"],
              ["trove-devstack", "tempest", "--os-cloud", "devstack-admin",
@@ -160,13 +159,17 @@ class PhasesTest(stack.StackCase):
         self.assertEqual(0, ran.status, ran.stderr)
         (build,) = ran.builds()
         self.assertEqual(["mysql:8.4", "mysql:8.0", "mariadb"], build[-3:])
-        (load,) = ran.named("load-trove-image")
         images = [f"{self.dest}/image {number}.qcow2" for number in range(3)]
-        self.assertEqual(["--os-cloud", "trove", *images], load)
         self.assertEqual(
-            ["mysql:8.4", "mariadb:11.8"],
-            [words[-1] for words in ran.named("activate-trove-image")],
-        )
+            [["--os-cloud", "trove", "--activate", images[0], images[2]],
+             ["--os-cloud", "trove", images[1]]],
+            ran.named("load-trove-image"),
+        )  # fmt: skip
+        (check,) = [
+            words for words in ran.named("trove-devstack")
+            if words[0] == "check"
+        ]  # fmt: skip
+        self.assertEqual(["mysql:8.4", "mariadb:11.8"], check[-2:])
 
     def test_parameters_of_the_trove_that_runs_here(self) -> None:
         (self.dest / "trove/trove/templates").mkdir(parents=True)
@@ -180,7 +183,7 @@ class PhasesTest(stack.StackCase):
         # the user's word is the last one
         self.assertEqual(
             ["--parameters", f"{self.dest}/trove", "--parameters", "none"],
-            load[2:6],
+            load[3:7],
         )
 
     def test_one_image_of_several_datastores(self) -> None:
@@ -192,14 +195,17 @@ class PhasesTest(stack.StackCase):
         )  # fmt: skip
         self.assertIn("--together", ran.builds()[0])
         self.assertEqual(1, len(ran.named("load-trove-image")))
-        self.assertEqual(2, len(ran.named("activate-trove-image")))
+        (check,) = [
+            words for words in ran.named("trove-devstack")
+            if words[0] == "check"
+        ]  # fmt: skip
+        self.assertEqual(["mysql:8.4", "mariadb:11.8"], check[-2:])
 
     def test_datastore_without_a_manager(self) -> None:
         self.builds((("redis", "7", None),))
         ran = self.stack("stack pre-install", "stack extra")
         self.assertEqual(0, ran.status, ran.stderr)
         self.assertEqual([], ran.named("load-trove-image"))
-        self.assertEqual([], ran.named("activate-trove-image"))
         told = [words[0] for words in ran.named("echo_summary")]
         self.assertIn(
             f"No manager in this Trove for redis:7 {self.dest}/image 0.qcow2",
@@ -216,7 +222,7 @@ class PhasesTest(stack.StackCase):
         self.assertNotIn("tempest", words)
 
     def test_every_option_of_a_build(self) -> None:
-        for variable, value, words in (
+        options = (
             ("SYSTEM", "debian-12", ["--guest", "debian-12"]),
             ("RUNTIME", "native", ["--runtime", "native"]),
             ("AGENT", "trove>=26", ["--agent", "trove>=26"]),
@@ -232,10 +238,13 @@ class PhasesTest(stack.StackCase):
              ["--security-mirror", "http://s"]),
             ("IMAGE_DIR", "there", ["--output-dir", "there"]),
             ("BUILD_OPTIONS", "--force --quiet", ["--force", "--quiet"]),
-        ):  # fmt: skip
-            variables = {f"TROVE_GUEST_{variable}": value}
-            ran = self.stack("stack pre-install", **variables)
-            (build,) = ran.builds()
+        )  # fmt: skip
+        ran = self.stack(
+            "stack pre-install",
+            **{f"TROVE_GUEST_{name}": value for name, value, _ in options},
+        )
+        (build,) = ran.builds()
+        for _, _, words in options:
             where = build.index(words[0])
             self.assertEqual(words, build[where : where + len(words)])
 
@@ -250,19 +259,17 @@ class PhasesTest(stack.StackCase):
         self.assertEqual([], ran.named("trove-image-builder"))
         self.assertNotIn("async_wait", ran.order)
         self.assertEqual(
-            [["--os-cloud", "trove", "--os", "debian-13",
+            [["--os-cloud", "trove", "--activate", "--os", "debian-13",
               "--datastore", "mysql", "--version", "8.4",
               "--sha256", "ab12", "https://host/mysql.qcow2"]],
             ran.named("load-trove-image"),
         )  # fmt: skip
-        (activate,) = ran.named("activate-trove-image")
-        self.assertEqual("mysql:8.4", activate[-1])
 
     def test_no_image_at_all(self) -> None:
         ran = self.stack(TROVE_GUEST_IMAGE_BUILD="False")
         self.assertEqual(0, ran.status, ran.stderr)
         for name in ("trove-image-builder", "load-trove-image",
-                     "activate-trove-image", "async_runfunc"):  # fmt: skip
+                     "async_runfunc"):  # fmt: skip
             self.assertNotIn(name, ran.order)
         commands = {words[0] for words in ran.named("trove-devstack")}
         self.assertEqual({"settings", "validate", "prepare"}, commands)
@@ -432,9 +439,7 @@ class FailuresTest(stack.StackCase):
             ("trove-devstack", "[[ $1 != prepare ]]", "not ready",
              "load-trove-image"),
             ("load-trove-image", "echo 'error: 413' >&2; exit 4",
-             "could not be loaded", "activate-trove-image"),
-            ("activate-trove-image", "exit 4",
-             "mysql:8.4 could not be activated", "check"),
+             "could not be loaded", "check"),
             ("trove-devstack", "[[ $1 != check ]]", "a user cannot have",
              "tempest"),
             ("trove-devstack", "[[ $1 != tempest ]]",

@@ -40,7 +40,7 @@ class RenewTest(ToolsCase):
     def setUp(self) -> None:
         super().setUp()
         self.program("trove-image-builder", "echo '{}'")
-        self.program("trove-devstack", "echo load /i/a b.qcow2")
+        self.program("trove-devstack", "echo activate mysql:8.4 /i/a b.qcow2")
         self.program("load-trove-image")
 
     def test_renew(self) -> None:
@@ -73,6 +73,21 @@ class RenewTest(ToolsCase):
             " /opt/stack/trove --constraints /c.txt --agent /t --format json",
             self.recorded()[0],
         )
+
+    def test_as_the_plugin_has_loaded(self) -> None:
+        data, trove = self.temp_dir(), self.temp_dir()
+        (trove / "trove/templates").mkdir(parents=True)
+        environment = {"TROVE_DIR": str(trove), "DATA_DIR": str(data)}
+        done = self.run_tool("renew-guest-agent", "mysql", **environment)
+        self.assertEqual(0, done.returncode, done.stderr)
+        load = "load-trove-image --os-cloud trove --activate"
+        self.assertEqual(
+            f"{load} --parameters {trove} /i/a b.qcow2", self.recorded()[-1]
+        )
+        (data / "trove-tools").mkdir()
+        (data / "trove-tools/load-options").write_text("--keep\n3\n")
+        done = self.run_tool("renew-guest-agent", "mysql", **environment)
+        self.assertEqual(f"{load} --keep 3 /i/a b.qcow2", self.recorded()[-1])
 
     def test_elsewhere(self) -> None:
         done = self.run_tool(

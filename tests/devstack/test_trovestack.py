@@ -52,7 +52,7 @@ class VeneerCase(base.TestCase):
         for name, text in (
             ("trove-image-builder", f"""echo '{{"image": "{self.image}"}}'"""),
             ("trove-devstack",
-             f'[ "$1" = prepare ] || echo "load {self.image}"'),
+             f'[ "$1" = prepare ] || echo "load mysql:8 {self.image}"'),
             ("load-trove-image", ""),
             ("run-scenario-tests", ""),
         ):  # fmt: skip
@@ -137,6 +137,11 @@ class CommandsTest(VeneerCase):
             [str(self.image), "--activate", "--os-cloud", "trove"],
             found[-1][1:],
         )
+
+    def test_parameters_of_the_trove_that_is_built_from(self) -> None:
+        (self.home / "trove/templates").mkdir(parents=True)
+        found = self.used("upload-image", PATH_TROVE=str(self.home))
+        self.assertEqual(["--parameters", str(self.home)], found[-1][3:5])
 
     def test_gate_tests(self) -> None:
         found = self.used("gate-tests", "mariadb", "mariadb-supported", "11.8")

@@ -18,7 +18,6 @@ class Series:
     :param name: OpenStack's name of the series.
     :param trove: Trove's major version in it.
     :param requirement: what pip is asked for.
-    :param client: the first python-troveclient of it.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Series:
     git_url: str
     git_ref: str
     requirement: str
-    client: str
 
     @property
     def previous(self) -> tuple[str, ...]:

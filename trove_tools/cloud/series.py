@@ -2,19 +2,16 @@
 """Whether an image is of the Trove that runs in the cloud.
 
 A guest agent of another release may not understand what Trove tells it.
-Trove's API does not say which release it is, so this is read from what
-does tell: this tree and its client, and the images that the cloud has.
+Trove's API does not say which release it is, so an image is compared with
+the series of this tree and with the images that the cloud has.
 """
 
 import collections.abc
-import importlib.metadata
 import re
 import typing
 
 from trove_tools.catalog import model
 from trove_tools.cloud import glance
-
-_CLIENT = "python-troveclient"
 
 
 def problems(
@@ -36,7 +33,7 @@ def problems(
             f"the image was built for Trove {name}, and these tools are for"
             f" {series.name}"
         )
-    if agent and agent.partition(".")[0] != series.trove:
+    if agent and not _is_of(agent, series):
         found.append(
             f"the image's guest agent is {agent}, and that of"
             f" {series.name} is {series.trove}"
@@ -53,16 +50,19 @@ def problems(
                 f"{version} has the guest agent {record[glance.AGENT]} now,"
                 f" and this one is older: {agent}"
             )
-    try:
-        client = importlib.metadata.version(_CLIENT)
-    except importlib.metadata.PackageNotFoundError:
-        return found
-    if _older(client, series.client):
-        found.append(
-            f"{_CLIENT} {client} is installed here, and that of"
-            f" {series.name} begins at {series.client}"
-        )
     return found
+
+
+def _is_of(agent: str, series: model.Series) -> bool:
+    """Tell whether an agent's version is of a series, or on the way to it.
+
+    A checkout between two releases has the number of the earlier one:
+    25.1.0.dev96 is what becomes 26.0.0.
+    """
+    major, expected = _numbers(agent)[:1], int(series.trove)
+    return major == [expected] or (
+        ".dev" in agent and major == [expected - 1]
+    )
 
 
 def _older(one: typing.Any, other: typing.Any) -> bool:

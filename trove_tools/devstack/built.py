@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be done with images that were built.
 
-The steps are words, for a shell to read:
+The steps are words, for a shell to read: STEP VERSIONS FILE, where VERSIONS
+is NAME:VERSION, several with commas between.
 
-``load FILE``
-    send the image and register what is in it;
-``activate NAME:VERSION``
-    make this version its datastore's default: the first of each datastore;
-``keep NAME:VERSION FILE``
-    the image stays where it is, because this series of Trove has no manager
-    for what is in it.
+``activate``
+    load the image, and make its versions the defaults of their datastores:
+    the first version of each datastore;
+``load``
+    load the image, and register its versions;
+``keep``
+    leave the image where it is: this series of Trove has no manager for what
+    is in it.
 """
 
 import collections.abc
@@ -34,23 +36,27 @@ def steps(results: Results) -> list[tuple[str, ...]]:
     rows = (
         [results] if isinstance(results, collections.abc.Mapping) else results
     )
-    load: list[tuple[str, ...]] = []
-    activate: dict[str, tuple[str, ...]] = {}
+    made: list[tuple[str, ...]] = []
     keep: list[tuple[str, ...]] = []
+    seen: set[str] = set()
     for row in rows:
         image = str(row["image"])
-        made = manifest.read(pathlib.Path(image))
-        if made is None:
+        described = manifest.read(pathlib.Path(image))
+        if described is None:
             raise errors.ImageError(
                 f"{image} has no manifest", hint="build it again"
             )
-        managed = [each for each in made.datastores if each.manager]
-        if managed:
-            load.append(("load", image))
-        for each in managed:
-            word = f"{each.name}:{each.version}"
-            activate.setdefault(each.name, ("activate", word))
-        for each in made.datastores:
-            if not each.manager:
-                keep.append(("keep", f"{each.name}:{each.version}", image))
-    return [*load, *activate.values(), *keep]
+        names: list[str] = []
+        versions = []
+        for each in described.datastores:
+            version = f"{each.name}:{each.version}"
+            if each.manager:
+                names.append(each.name)
+                versions.append(version)
+            else:
+                keep.append(("keep", version, image))
+        if versions:
+            step = "load" if seen.issuperset(names) else "activate"
+            made.append((step, ",".join(versions), image))
+        seen.update(names)
+    return [*made, *keep]

@@ -33,12 +33,9 @@ class StepsTest(base.TestCase):
         ]
         self.assertEqual(
             [
-                ("load", f"{self.directory}/a.qcow2"),
-                ("load", f"{self.directory}/b.qcow2"),
-                ("load", f"{self.directory}/c.qcow2"),
-                ("activate", "mysql:8.4"),
-                ("activate", "mariadb:1"),
-                ("activate", "x:2"),
+                ("activate", "mysql:8.4", f"{self.directory}/a.qcow2"),
+                ("load", "mysql:8.0", f"{self.directory}/b.qcow2"),
+                ("activate", "mariadb:1,x:2", f"{self.directory}/c.qcow2"),
                 ("keep", "redis:7", f"{self.directory}/d.qcow2"),
             ],
             built.steps(rows),  # type: ignore[arg-type]
@@ -46,7 +43,7 @@ class StepsTest(base.TestCase):
 
     def test_one_image(self) -> None:
         row = self.built("a.qcow2", ("mysql", "8.4", "mysql"))
-        self.assertEqual(2, len(built.steps(row)))  # type: ignore[arg-type]
+        self.assertEqual(1, len(built.steps(row)))  # type: ignore[arg-type]
 
     def test_image_without_manifest(self) -> None:
         row = {"image": str(self.directory / "none.qcow2")}

@@ -11,9 +11,7 @@ from trove_tools import process
 from trove_tools.catalog import model
 from trove_tools.image import agent
 
-SERIES = model.Series(
-    "x", "1", "http://git/trove", "stable/x", "trove>=1", "1"
-)
+SERIES = model.Series("x", "1", "http://git/trove", "stable/x", "trove>=1")
 
 
 @ddt.ddt
