@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripts around devstack: scenario tests, and the developer's loop."""
 
+import re
 import shutil
 import subprocess
 import typing
 
 from tests import base
 from tests.devstack import scripts
+from trove_tools.catalog import loader
 
 _RECORD = 'printf "%s\\n" "${0##*/} $*" >>"$CALLS"'
 
@@ -176,13 +178,25 @@ class ScenarioTest(ToolsCase):
             )
             self.assertEqual(0, done.returncode, done.stderr)
         self.program("bindep")
-        self.program("trove-devstack")
+        self.program("trove-devstack", self.configured("mysql"))
         self.tempest = self.temp_dir() / "tempest"
         self.tempest.mkdir()
         (self.tempest / "__init__.py").touch()
         self.program("tempest", "", "-tempest")
         self.program("stestr", "[[ $1 != last ]] || echo stream", "-tempest")
         self.program("subunit2html", 'echo page >"$2"', "-tempest")
+
+    def configured(self, datastores: str) -> str:
+        """Return a script that writes tempest's configuration."""
+        return (
+            "while [[ $1 != --tempest-conf ]]; do shift; done\n"
+            f'echo "enabled_datastores = {datastores}" >"$2"'
+        )
+
+    def excluded(self, *tested: str) -> str:
+        """Return the expression for tests of other datastores."""
+        others = sorted(set(loader.load().datastores) - set(tested))
+        return rf"\.Test\w*(?i:{'|'.join(['^$', *others])})\."
 
     def scenario(self, *words: str, **env: str) -> scripts.Done:
         given: dict[str, typing.Any] = {
@@ -203,7 +217,8 @@ class ScenarioTest(ToolsCase):
              f" {output}/tempest.conf mysql",
              "stestr init",
              f"tempest run --config-file {output}/tempest.conf --regex"
-             " trove_tempest_plugin.*backup --concurrency 1",
+             " trove_tempest_plugin.*backup --exclude-regex"
+             f" {self.excluded('mysql')} --concurrency 1",
              "stestr last --subunit",
              f"subunit2html {output}/tests.subunit {output}/report.html"],
             self.called(),
@@ -217,6 +232,47 @@ class ScenarioTest(ToolsCase):
         done = self.scenario("--list")
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("--list-tests", self.called()[-1])
+
+    def test_only_tests_of_the_datastores(self) -> None:
+        names = {
+            "mysql": "scenario.test_backup.TestBackupMySQL.test_full",
+            "mariadb": "scenario.test_backup.TestBackupMariaDB.test_full",
+            "postgresql": "scenario.test_x.TestXPostgreSQL.test_mysql",
+            "": "api.test_flavors.TestFlavors.test_list",
+        }
+        for tested in (["mariadb"], ["mariadb", "mysql"]):
+            self.program("trove-devstack", self.configured(",".join(tested)))
+            done = self.scenario("--list")
+            self.assertEqual(0, done.returncode, done.stderr)
+            words = self.called()[-1].split()
+            expression = words[words.index("--exclude-regex") + 1]
+            left = [
+                name for name, test in names.items()
+                if not re.search(expression, f"trove_tempest_plugin.{test}")
+            ]  # fmt: skip
+            self.assertEqual(sorted([*tested, ""]), sorted(left))
+
+    def test_devstacks_environments(self) -> None:
+        """Neither commands nor tempest are installed a second time."""
+        data, tempest = self.temp_dir(), self.temp_dir()
+        (data / "venv").mkdir()
+        (self.checkout / ".venv/bin").rename(data / "venv/bin")
+        (tempest / ".tox/tempest").mkdir(parents=True)
+        venv = self.checkout / ".venv-tempest/bin"
+        # os-testr is in devstack's own environment
+        (venv / "subunit2html").rename(data / "venv/bin/subunit2html")
+        venv.rename(tempest / ".tox/tempest/bin")
+        (self.tempest.parent / "trove_tempest_plugin").mkdir()
+        done = self.scenario(
+            "mysql", DATA_DIR=str(data), TEMPEST_DIR=str(tempest)
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertNotIn("installing", done.stderr)
+        self.assertFalse((self.checkout / ".venv").joinpath("bin").exists())
+        self.assertEqual(
+            ["trove-devstack", "stestr", "tempest", "stestr", "subunit2html"],
+            [line.split()[0] for line in self.called()],
+        )
 
     def test_failure_has_a_report(self) -> None:
         self.program("tempest", "exit 1", "-tempest")
