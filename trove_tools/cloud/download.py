@@ -17,6 +17,8 @@ import fasteners
 
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import manifest
+from trove_tools import trust
 from trove_tools.cloud import failures
 from trove_tools.cloud import retrying
 
@@ -65,7 +67,8 @@ def fetch(
     file.parent.mkdir(parents=True, exist_ok=True)
     # two loads at a time fetch it once
     with fasteners.InterProcessLock(file.parent / ".lock"):
-        if not file.exists():
+        # what is in the cache by name may have become something else
+        if not _is_whole(file, wanted):
             partial = file.with_name(f".{file.name}.partial")
             try:
                 retrying.persistently(
@@ -77,6 +80,13 @@ def fetch(
             finally:
                 partial.unlink(missing_ok=True)
     return file
+
+
+def _is_whole(file: pathlib.Path, sha256: str) -> bool:
+    return (
+        trust.is_own(file)
+        and manifest.digests(file, ["sha256"])["sha256"] == sha256
+    )
 
 
 def _fetch(

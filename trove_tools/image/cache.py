@@ -25,6 +25,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import trust
 
 ARCHIVE = "root.tar.zst"
 _RECORD = "record.json"
@@ -80,7 +81,7 @@ class Cache:
     :param directory: made if it is not there.
     :param not_before: what was begun earlier is too old to be used, seconds
         since 1970.
-    :raises UsageError: it cannot be written to.
+    :raises UsageError: it cannot be written to, or others can write to it.
     """
 
     def __init__(
@@ -94,8 +95,13 @@ class Cache:
         self.not_before = not_before
         self._locks = self.directory / "locks"
         try:
-            for place in (self.layers, self.downloads, self._locks):
-                place.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for place in (
+                self.directory, self.layers, self.downloads, self._locks,
+                self.workspaces,
+            ):  # fmt: skip
+                place.mkdir(exist_ok=True)
+                trust.require_own(place, "the cache")
             with tempfile.TemporaryFile(dir=self.layers):
                 pass
         except OSError as exc:
@@ -114,7 +120,9 @@ class Cache:
         :param wait: until it can be had; else tell whether it could.
         """
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        descriptor = os.open(self._locks / digest, os.O_RDWR | os.O_CREAT)
+        descriptor = trust.open_own(
+            self._locks / digest, os.O_RDWR | os.O_CREAT, "the lock"
+        )
         try:
             try:
                 fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
@@ -124,6 +132,10 @@ class Cache:
                 yield True
         finally:
             os.close(descriptor)
+
+    def remove_lock(self, digest: str) -> None:
+        """Remove what stands in the place of a lock and is none."""
+        (self._locks / digest).unlink(missing_ok=True)
 
     def find(self, digest: str) -> Entry | None:
         """Return an entry that is whole and not too old.
@@ -139,9 +151,20 @@ class Cache:
         return entry
 
     def read(self, digest: str) -> Entry | None:
-        """Return an entry as its record describes it, without a look."""
+        """Return an entry as its record describes it.
+
+        Whether its archive is intact is not checked.
+
+        :returns: nothing where there is none, or where another user can have
+            written it.
+        """
         directory = self.layers / digest
         file = directory / _RECORD
+        if not all(
+            trust.is_own(path)
+            for path in (directory, file, directory / ARCHIVE)
+        ):
+            return None
         try:
             data = json.loads(file.read_text())
             if data["version"] != _VERSION or data["digest"] != digest:

@@ -25,6 +25,7 @@ from trove_tools import errors
 from trove_tools import loopdevice
 from trove_tools import mounts
 from trove_tools import process
+from trove_tools import trust
 
 #: Takes a sentence for the person who builds.
 Warn = collections.abc.Callable[[str], None]
@@ -163,9 +164,12 @@ def held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
 
     :returns: whether it could be had.
     :raises FileNotFoundError: there is no such directory.
+    :raises UsageError: it belongs to another user.
     """
-    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    # root removes what is there, so no link is followed
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
+        trust.refuse(directory, os.fstat(lock), "the directory")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 
+from trove_tools import errors
 from trove_tools.image import cache as _cache
 from trove_tools.image import downloads
 from trove_tools.image import leftovers
@@ -50,9 +51,9 @@ def damaged(
     for directory in sorted(cache.layers.iterdir()):
         if directory.name.startswith("."):
             continue
-        with cache.locked(directory.name, wait=False) as free:
+        with _locked(cache, directory.name) as free:
             if not free:
-                # who uses it has looked at it, too
+                # who uses it has checked it, too
                 continue
             entry = cache.read(directory.name)
             if entry is not None and _cache.is_whole(entry):
@@ -60,6 +61,23 @@ def damaged(
             if remove:
                 cache.remove(directory.name)
             yield directory.name
+
+
+@contextlib.contextmanager
+def _locked(
+    cache: _cache.Cache, digest: str
+) -> collections.abc.Iterator[bool]:
+    """Hold an entry's lock if nobody else does, and if it can be trusted.
+
+    One lock that cannot be used must not stop the work on all other entries.
+    """
+    with contextlib.ExitStack() as stack:
+        free = True
+        try:
+            free = stack.enter_context(cache.locked(digest, wait=False))
+        except errors.UsageError:
+            cache.remove_lock(digest)
+        yield free
 
 
 def prune(
@@ -84,7 +102,7 @@ def prune(
     for entry in reversed(found):
         if total <= limit and not (stale and cache.is_stale(entry)):
             continue
-        with cache.locked(entry.record.digest, wait=False) as free:
+        with _locked(cache, entry.record.digest) as free:
             if not free:
                 continue
             cache.remove(entry.record.digest)

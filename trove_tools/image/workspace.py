@@ -35,6 +35,7 @@ _PREFIX = "trove-image-"
 # links in a workspace to such directories, in the order of their removal
 _LINKS = ("work-plain", "plain", "work")
 
+_WORKSPACE = re.compile(r"\..+\.partial", re.DOTALL)
 _PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
 
 
@@ -125,7 +126,13 @@ def take_down_dead(
     """
     taken = []
     for link in sorted(register.glob("*")):
-        directory = pathlib.Path(os.readlink(link))
+        directory = _registered(link)
+        if directory is None:
+            warn(
+                f"{link} is ignored: it leads to no workspace of a build;"
+                " remove it"
+            )
+            continue
         try:
             if not leftovers.take_down(directory, _take_down, warn):
                 continue
@@ -136,11 +143,34 @@ def take_down_dead(
     return taken
 
 
-def _enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+def _registered(link: pathlib.Path) -> pathlib.Path | None:
+    """Return the workspace that an entry of the register leads to.
+
+    Root removes it, so the entry must be what :func:`enter` makes.
+
+    :returns: nothing where it is something else.
+    """
+    try:
+        directory = pathlib.Path(os.readlink(link))
+    except OSError:
+        return None
+    if (
+        link.lstat().st_uid not in (0, os.geteuid())
+        or link.name != _entry_name(directory)
+        or not _WORKSPACE.fullmatch(directory.name)
+    ):
+        return None
+    return directory
+
+
+def _entry_name(directory: pathlib.Path) -> str:
+    return hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+
+
+def enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
     """Note where a workspace is, for when its build is killed."""
     register.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    link = register / name
+    link = register / _entry_name(directory)
     link.unlink(missing_ok=True)
     link.symlink_to(directory)
     return link
@@ -169,11 +199,13 @@ def open_workspace(
     output = paths.make_directory(output, "--output-dir")
     name = manifest.sidecar(pathlib.Path(file)).stem
     directory = output / f".{name}.partial"
-    link = _enter(register, directory)
+    link = enter(register, directory)
     usual = tempfile.tempdir
     while True:
         directory.mkdir(exist_ok=True)
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        lock = os.open(
+            directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

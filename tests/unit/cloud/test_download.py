@@ -44,6 +44,16 @@ class FetchTest(base.TestCase):
         self.assertEqual(path, self.fetch(SHA256.upper()))
         self.assertEqual(1, self.wire.call_count)
 
+    def test_what_is_in_the_cache_is_digested_again(self) -> None:
+        self.wire.get(URL, content=DATA)
+        path = self.fetch()
+        path.write_bytes(DATA[1:])
+        self.assertEqual(DATA, self.fetch().read_bytes())
+        # nor is it taken from where others may have written it
+        path.chmod(0o666)
+        self.fetch()
+        self.assertEqual(3, self.wire.call_count)
+
     def test_which_digest(self) -> None:
         self.assertIn("--sha256 DIGEST", self.refused(None).hint or "")
         self.assertIn("is no sha256", self.refused("abc").message)

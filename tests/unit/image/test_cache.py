@@ -179,3 +179,51 @@ class UpkeepTest(CacheCase):
         self.used(self.put("b"), 1000)
         found = [each.record.digest for each in upkeep.entries(self.cache)]
         self.assertEqual(["a", "b"], found)
+
+
+class TrustTest(CacheCase):
+    """What another user may have written is never used."""
+
+    def test_a_directory_that_others_may_write(self) -> None:
+        for name in ("", "layers", "locks", "downloads", "workspaces"):
+            place = self.cache.directory / name
+            place.chmod(0o777)
+            error = self.assertRaises(
+                errors.UsageError, cache.Cache, self.cache.directory
+            )
+            self.assertIn(str(place), error.message)
+            self.assertIn("chmod", error.hint or "")
+            place.chmod(0o755)
+        cache.Cache(self.cache.directory)
+
+    def test_links_in_place_of_directories(self) -> None:
+        self.cache.workspaces.rmdir()
+        self.cache.workspaces.symlink_to(self.temp_dir())
+        error = self.assertRaises(
+            errors.UsageError, cache.Cache, self.cache.directory
+        )
+        self.assertIn("it is a link", error.message)
+
+    def test_a_lock_that_is_a_link(self) -> None:
+        target = self.temp_dir() / "made"
+        (self.cache.directory / "locks/1").symlink_to(target)
+        self.assertRaises(errors.UsageError, self.find, "1")
+        self.assertFalse(target.exists())
+
+    def test_entries_of_others_are_not_found(self) -> None:
+        for name in ("", "record.json", cache.ARCHIVE):
+            path = self.put("1").directory / name
+            path.chmod(0o777)
+            self.assertIsNone(self.find("1"))
+            self.assertEqual(["1"], list(upkeep.damaged(self.cache)))
+            self.assertEqual([], self.names())
+
+    def test_one_bad_lock_does_not_stop_prune(self) -> None:
+        for digest in ("1", "2"):
+            self.put(digest)
+        lock = self.cache.directory / "locks/1"
+        lock.unlink()
+        lock.symlink_to(self.temp_dir() / "made")
+        removed = list(upkeep.prune(self.cache, 0, lambda text: None))
+        self.assertEqual(2, len(removed))
+        self.assertEqual([], self.names())

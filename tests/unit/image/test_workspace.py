@@ -124,9 +124,8 @@ class WorkspaceTest(base.TestCase):
     def test_dead_ones_are_found_by_the_register(self) -> None:
         dead = self.output / ".other.partial"
         (dead / "work").mkdir(parents=True)
-        (self.register / "x").parent.mkdir()
-        (self.register / "x").symlink_to(dead)
-        (self.register / "gone").symlink_to(self.output / "gone")
+        workspace.enter(self.register, dead)
+        workspace.enter(self.register, self.output / ".gone.partial")
         with self.open() as alive:
             self.assertEqual(
                 [dead],
@@ -141,8 +140,7 @@ class WorkspaceTest(base.TestCase):
         for name in ("one", "two"):
             dead = self.output / f".{name}.partial"
             dead.mkdir(parents=True)
-            self.register.mkdir(exist_ok=True)
-            (self.register / name).symlink_to(dead)
+            workspace.enter(self.register, dead)
         remove = leftovers.remove
 
         def refuse(directory: pathlib.Path) -> list[str]:
@@ -157,7 +155,40 @@ class WorkspaceTest(base.TestCase):
         self.assertIn(".one.partial", warning)
         self.assertIn("cannot unmount /x", warning)
         # the next build tries again
-        self.assertEqual(["one"], [e.name for e in self.register.iterdir()])
+        (entry,) = self.register.iterdir()
+        self.assertEqual(self.output / ".one.partial", entry.readlink())
+
+    def test_what_is_no_entry_of_the_register(self) -> None:
+        precious = self.output / ".precious.partial"
+        (precious / "data").mkdir(parents=True)
+        elsewhere = self.temp_dir()
+        workspace.enter(self.register, elsewhere)
+        (self.register / "0123456789abcdef").symlink_to(precious)
+        (self.register / "a file").touch()
+        # a workspace is a directory, and never a link to one
+        link = self.output / ".link.partial"
+        link.symlink_to(elsewhere)
+        workspace.enter(self.register, link)
+        dead = self.output / ".dead.partial"
+        dead.mkdir()
+        workspace.enter(self.register, dead)
+        self.assertEqual(
+            [dead],
+            workspace.take_down_dead(self.register, self.warnings.append),
+        )
+        self.assertEqual(4, len(self.warnings))
+        self.assertTrue((precious / "data").is_dir())
+        self.assertTrue(elsewhere.is_dir())
+
+    def test_a_workspace_that_others_may_write(self) -> None:
+        dead = self.output / ".dead.partial"
+        dead.mkdir(parents=True)
+        dead.chmod(0o777)
+        workspace.enter(self.register, dead)
+        self.assertEqual(
+            [], workspace.take_down_dead(self.register, self.warnings.append)
+        )
+        self.assertIn("other users may write", str(self.warnings))
 
     def test_what_stays_does_not_spoil_the_image(self) -> None:
         def refuse(directory: pathlib.Path) -> list[str]:

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells whether a file can be trusted: nobody else can have written it.
+
+A build has root's rights, and does what the files of its cache say.  So these
+must belong to this user or to root, and neither a group nor everybody may
+write to them.  The last part of a path is never followed if it is a link.
+apt, ssh and sudo keep the same rule for their own files.
+"""
+
+import os
+import pathlib
+import pwd
+import stat
+
+from trove_tools import errors
+
+
+def require_own(path: pathlib.Path, what: str) -> None:
+    """Make sure that nobody else can have written a file or a directory.
+
+    :param what: what it is to the user, for the message.
+    :raises UsageError: somebody else can, or it is a link.
+    :raises OSError: it is not there.
+    """
+    refuse(path, path.lstat(), what)
+
+
+def is_own(path: pathlib.Path) -> bool:
+    """Tell whether nobody else can have written a file or a directory.
+
+    :returns: False where there is none, too.
+    """
+    try:
+        return not _reason(path.lstat())
+    except OSError:
+        return False
+
+
+def open_own(path: pathlib.Path, flags: int, what: str) -> int:
+    """Open a regular file that nobody else can have written.
+
+    :param flags: as os.open() takes them; a file that is made is readable by
+        all, and writable by this user.
+    :param what: as for :func:`require_own`.
+    :returns: the file descriptor.
+    :raises UsageError: somebody else can have written it, or it is a link.
+    :raises OSError: it cannot be opened.
+    """
+    # a FIFO or a device in its place must not make anybody wait
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError:
+        if path.is_symlink():
+            require_own(path, what)
+        raise
+    try:
+        refuse(path, os.fstat(descriptor), what)
+    except errors.UsageError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def refuse(path: pathlib.Path, status: os.stat_result, what: str) -> None:
+    """Refuse a file that somebody else can have written.
+
+    :param status: the file's.
+    :param what: as for :func:`require_own`.
+    :raises UsageError: somebody else can, or it is a link or no file.
+    """
+    reason = _reason(status)
+    if not reason:
+        return
+    mend = "remove it"
+    if stat.S_IMODE(status.st_mode) & 0o022 and _is_of_us(status):
+        mend = f"if you trust what is in it: chmod -R go-w {path}"
+    raise errors.UsageError(
+        f"{what} {path} is not used: {reason}",
+        hint=f"{mend}; or name another directory",
+    )
+
+
+def _reason(status: os.stat_result) -> str:
+    """Return why a file is not trusted; nothing if it is."""
+    if stat.S_ISLNK(status.st_mode):
+        return "it is a link"
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return "it is neither a file nor a directory"
+    if not _is_of_us(status):
+        return f"it belongs to {_name(status.st_uid)}"
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        mode = f"{stat.S_IMODE(status.st_mode):o}"
+        return f"other users may write to it (its mode is {mode})"
+    return ""
+
+
+def _is_of_us(status: os.stat_result) -> bool:
+    return status.st_uid in (0, os.geteuid())
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"the user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user with the id {uid}"
