@@ -177,6 +177,12 @@ class StackCase(base.TestCase):
         }
         self.plans = False
 
+    def trove(self) -> None:
+        """Give devstack a checkout of Trove, as far as a plan reads it."""
+        checkout = self.dest / "trove"
+        (checkout / "trove" / "guestagent").mkdir(parents=True)
+        (checkout / "setup.cfg").write_text("[metadata]\nname = trove\n")
+
     def requirements(self) -> None:
         """Give devstack its repository of upper constraints."""
         place = self.dest / "requirements"

@@ -381,8 +381,7 @@ class FailuresTest(stack.StackCase):
     def test_values_that_cannot_work(self) -> None:
         """They are refused before a service is installed."""
         self.plans = True
-        trove = self.dest / "trove" / "trove" / "guestagent"
-        trove.mkdir(parents=True)
+        self.trove()
         for name, value, said in (
             ("DATASTORES", "mysql mariadb:9", "mariadb has no version 9"),
             ("SYSTEM", "debian-99", "debian-13"),

@@ -186,8 +186,7 @@ class SamplesTest(stack.StackCase):
 
     def test_build_takes_them(self) -> None:
         """What the plugin makes of a sample is a build that can be planned."""
-        trove = self.dest / "trove" / "trove" / "guestagent"
-        trove.mkdir(parents=True)
+        self.trove()
         self.plans = True
         # what the user of a sample carries in
         (self.dest / "mysql-8.4.tar").touch()
