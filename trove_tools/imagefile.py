@@ -10,6 +10,7 @@ Python is needed: the host that loads an image has no reason to have QEMU.
 """
 
 import dataclasses
+import logging
 import pathlib
 import typing
 
@@ -22,6 +23,10 @@ _SECTOR = 512
 #: disk with partitions.
 _RAW = ("raw", "gpt")
 
+_NAMED = (
+    "was the right file named? an image comes from:"
+    " trove-image-builder build DATASTORE"
+)
 _AGAIN = "build the image again"
 _INSTALLED = "load an image of an installed system"
 _CONVERT = "convert it: qemu-img convert -O qcow2 {file} {stem}.qcow2"
@@ -98,11 +103,19 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
     # it takes as long to load as all the rest of a command
     from oslo_utils.imageutils import format_inspector
 
+    # what it thinks of each format that a file does not have is no message
+    logging.getLogger(format_inspector.__name__).disabled = True
     try:
         found = format_inspector.detect_file_format(str(path))
     except format_inspector.ImageFormatError as exc:
         raise errors.ImageError(
             f"{path} is no usable image: {exc}", hint=_AGAIN
+        ) from exc
+    except Exception as exc:
+        # it fails in many ways at what is no image at all, such as a text
+        raise errors.ImageError(
+            f"{path} is no disk image: its format is not known",
+            hint=_NAMED,
         ) from exc
     name = str(found)
     if found is None or name not in names:
@@ -143,8 +156,7 @@ def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
         raise errors.ImageError(
             f"{path} is no disk image: it is not qcow2, and its first"
             " sector has no boot signature",
-            hint="was the right file named? an image comes from:"
-            " trove-image-builder build DATASTORE",
+            hint=_NAMED,
         )
     end = _SECTOR * max(_mbr_end(head), _gpt_end(head))
     if not end:

@@ -93,7 +93,11 @@ class ImageFileTest(base.TestCase):
         self.assertIn("partition", self.refused(images.raw(kind=0)).message)
 
     def test_no_image(self) -> None:
-        for data in (b"", b"hello", bytes(4096), os.urandom(100)):
+        text = (base.ROOT / "README.rst").read_bytes()
+        bad = b"# Disk DescriptorFile\n\xff" + bytes(4096)
+        for data in (
+            b"", b"hello", bytes(4096), os.urandom(100), text, bad,
+        ):  # fmt: skip
             self.assertIn("no disk image", self.refused(data).message)
 
     def test_image_of_another_kind(self) -> None:
