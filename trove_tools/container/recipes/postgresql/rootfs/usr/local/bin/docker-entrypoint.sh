@@ -2,8 +2,8 @@
 # The entrypoint of the PostgreSQL container: what Trove's guest agent calls.
 #
 # Options alone mean the server.  An empty PGDATA is made first, with
-# POSTGRES_PASSWORD for the user postgres.  Runs as any user that has a
-# passwd entry, such as 1001:1001.
+# POSTGRES_PASSWORD for the user postgres.  Runs as any user, such as
+# 1001:1001 or, as Docker's official images, 999:999.
 set -eu
 umask 077
 
@@ -22,6 +22,21 @@ export PGDATA="${PGDATA:-/var/lib/postgresql/data}"
 # Data is made in here and then moved: while it is there, PGDATA is not whole.
 UNFINISHED=$PGDATA/.entrypoint-unfinished
 
+# Run a command, with a name for the user where passwd has none: initdb does
+# not work without.
+with_name() {
+    local passwd
+    if getent passwd "$(id -u)" > /dev/null; then
+        "$@"
+        return
+    fi
+    passwd=$(mktemp)
+    echo "postgres:x:$(id -u):$(id -g):postgres:$PGDATA:/bin/false" > "$passwd"
+    NSS_WRAPPER_PASSWD=$passwd NSS_WRAPPER_GROUP=/etc/group \
+        LD_PRELOAD=libnss_wrapper.so "$@"
+    rm "$passwd"
+}
+
 make_data() {
     local password file method=scram-sha-256
     if [ -z "${POSTGRES_PASSWORD:-}" ]; then
@@ -32,7 +47,7 @@ make_data() {
     password=$(mktemp)
     printf '%s\n' "$POSTGRES_PASSWORD" > "$password"
     # shellcheck disable=SC2086
-    initdb --pgdata="$UNFINISHED" --username="${POSTGRES_USER:-postgres}" \
+    with_name initdb --pgdata="$UNFINISHED" --username="${POSTGRES_USER:-postgres}" \
         --pwfile="$password" --encoding=UTF8 --locale=en_US.utf8 \
         --auth-local=trust --auth-host=$method \
         ${POSTGRES_INITDB_ARGS:-} > /dev/null

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks of the element trove-guest, and scripts that stand in for programs."""
+
+import os
+import pathlib
+import subprocess
+
+import ddt
+
+from tests import base
+
+ELEMENTS = base.ROOT / "trove_tools/elements"
+GUEST = ELEMENTS / "trove-guest"
+AGENT = ELEMENTS / "trove-guest-agent"
+
+
+class ScriptCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.temp_dir()
+
+    def run_script(
+        self, script: pathlib.Path, *words: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script, with the paths that it writes to in our root."""
+        text = script.read_text()
+        for place in ("/etc/cloud", "/etc/adduser.conf", "/usr/sbin"):
+            text = text.replace(place, f"{self.root}{place}")
+        copy = self.temp_dir() / script.name
+        copy.write_text(text)
+        copy.chmod(0o755)
+        return subprocess.run(
+            [copy, *words],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+        )
+
+
+class IdsTest(ScriptCase):
+    def run_hook(self) -> None:
+        self.fake_program("sudo", 'exec "$@"')
+        done = self.run_script(
+            GUEST / "root.d/62-trove-guest-ids", TARGET_ROOT=str(self.root)
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+
+    def write(self, name: str, text: str) -> pathlib.Path:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def test_ranges(self) -> None:
+        useradd = self.write(
+            "etc/login.defs",
+            "# UID_MIN is\nUID_MIN\t\t1000\n#SYS_UID_MAX  999\nUMASK 022\n",
+        )
+        self.run_hook()
+        lines = useradd.read_text().splitlines()
+        self.assertEqual(["# UID_MIN is", "UMASK 022"], lines[:2])
+        found = dict(line.split() for line in lines[2:])
+        self.assertEqual("2000", found["UID_MIN"])
+        self.assertEqual("899", found["SYS_UID_MAX"])
+
+    def test_adduser(self) -> None:
+        hook = GUEST / "pre-install.d/07-trove-guest-ids"
+        (self.root / "etc").mkdir()
+        # a guest system without it
+        self.assertEqual(0, self.run_script(hook).returncode)
+        self.assertEqual([], os.listdir(self.root / "etc"))
+        file = self.write(
+            "etc/adduser.conf", "#FIRST_SYSTEM_UID=100\nUSERS_GID=100\n"
+        )
+        self.assertEqual(0, self.run_script(hook).returncode)
+        found = dict(
+            line.split("=") for line in file.read_text().splitlines()
+        )
+        self.assertEqual("200", found["FIRST_SYSTEM_UID"])
+        self.assertEqual("100", found["USERS_GID"])
+
+    def test_sysusers_is_told_our_range(self) -> None:
+        self.write("etc/login.defs", "")
+        (self.root / "etc/apt/apt.conf.d").mkdir(parents=True)
+        self.run_hook()
+        (file,) = (self.root / "etc/apt/apt.conf.d").iterdir()
+        self.assertIn(":/usr/local/bin:", file.read_text())
+        ours = (self.root / "etc/sysusers.d/trove-guest.conf").read_text()
+        self.assertIn("r - 200-899\n", ours)
+        script = self.root / "usr/local/bin/systemd-sysusers"
+        real = self.fake_program("real-sysusers", 'echo "$@"')
+        script.write_text(
+            script.read_text().replace(
+                "/usr/bin/systemd-sysusers", os.fspath(real)
+            )
+        )
+        for words, called in (
+            # a package's
+            (["dbus.conf"], "dbus.conf trove-guest.conf"),
+            (["--replace=/a", "-"], "--replace=/a - trove-guest.conf"),
+            # the boot's, which reads all files
+            ([], ""),
+            (["--dry-run"], "--dry-run"),
+        ):
+            done = subprocess.run(
+                [script, *words], capture_output=True, text=True
+            )
+            self.assertEqual(called, done.stdout.strip())
+
+
+@ddt.ddt
+class DataSourcesTest(ScriptCase):
+    def run_hook(self, names: str) -> subprocess.CompletedProcess[str]:
+        (self.root / "etc").mkdir()
+        return self.run_script(
+            GUEST / "install.d/21-trove-guest-datasources",
+            DIB_CLOUD_INIT_DATASOURCES=names,
+        )
+
+    @ddt.data(
+        ("ConfigDrive, OpenStack", "NoCloud, ConfigDrive, OpenStack, None"),
+        ("OpenStack", "NoCloud, OpenStack, None"),
+        ("Ec2,NoCloud None", "NoCloud, Ec2, None"),
+    )
+    @ddt.unpack
+    def test_list(self, names: str, listed: str) -> None:
+        done = self.run_hook(names)
+        self.assertEqual(0, done.returncode, done.stderr)
+        (file,) = self.root.glob("etc/cloud/cloud.cfg.d/*")
+        self.assertEqual(f"datasource_list: [{listed}]\n", file.read_text())
+
+    def test_what_would_be_no_list(self) -> None:
+        done = self.run_hook("[Ec2]")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("[Ec2] is no data source", done.stderr)
+
+
+class XfsTest(ScriptCase):
+    def program(self, name: str, text: str) -> None:
+        file = self.root / "usr/sbin" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+
+    def call(self, name: str, *words: str) -> tuple[int, str]:
+        script = AGENT / "static/usr/local/sbin" / name
+        done = self.run_script(script, *words)
+        return done.returncode, done.stdout.strip()
+
+    def test_a_volume_that_is_not_formatted(self) -> None:
+        said = "xfs_admin: /dev/vdb is not a valid XFS filesystem"
+        self.program("xfs_admin", f"echo '{said}' >&2; exit 1")
+        # as check_format of Trove 26 wants it
+        self.assertEqual((0, said), self.call("xfs_admin", "-l", "/dev/vdb"))
+        # whoever asks something else gets what the program says
+        self.assertEqual((1, ""), self.call("xfs_admin", "-u", "/dev/vdb"))
+
+    def test_a_volume_that_is_formatted(self) -> None:
+        self.program("xfs_admin", "echo 'label = \"\"'")
+        self.assertEqual(
+            (0, 'label = ""'), self.call("xfs_admin", "-l", "/dev/vdb")
+        )
+
+    def test_a_volume_that_cannot_be_read(self) -> None:
+        self.program("xfs_admin", "echo no such device >&2; exit 2")
+        self.assertEqual(
+            (2, "no such device"), self.call("xfs_admin", "-l", "/dev/vdb")
+        )
+
+    def test_options_of_another_file_system(self) -> None:
+        self.program("mkfs.xfs", 'echo "$@"')
+        self.assertEqual(
+            (0, "-f /dev/vdb"),
+            self.call("mkfs.xfs", "-m", "5", "-f", "/dev/vdb"),
+        )
+        self.assertEqual(
+            (0, "-m crc=1 /dev/vdb"),
+            self.call("mkfs.xfs", "-m", "crc=1", "/dev/vdb"),
+        )
