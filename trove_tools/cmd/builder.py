@@ -170,6 +170,7 @@ def _show(
 def _plans(
     settings: options.Settings,
     flags: argparse.Namespace,
+    screen: console.Console,
     catalog: "model.Catalog",
 ) -> list[typing.Any]:
     from trove_tools.image import plan
@@ -198,9 +199,16 @@ def _plans(
             " --together makes one image of all",
         )
     # all are checked before the first is built
-    return [
+    plans = [
         plan.make(request.make(words, settings, catalog)) for words in images
     ]
+    # one that only some of the images read is not in vain
+    for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
+        screen.warn(
+            f"{name} is set, but nothing in this build reads it: neither an"
+            " element of the plan nor diskimage-builder itself"
+        )
+    return plans
 
 
 def _plan(
@@ -213,7 +221,7 @@ def _plan(
     from trove_tools.network import session
 
     with session.open_session(settings.ca_certificate):
-        found = _plans(settings, flags, catalog)
+        found = _plans(settings, flags, screen, catalog)
     plans.print_plans(found, settings)
     return errors.EXIT_OK
 
@@ -228,7 +236,7 @@ def _build(
     from trove_tools.network import session
 
     with session.open_session(settings.ca_certificate):
-        plans = _plans(settings, flags, catalog)
+        plans = _plans(settings, flags, screen, catalog)
         return building.build(plans, settings, screen, catalog)
 
 

@@ -3,6 +3,7 @@
 
 import collections.abc
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import re
@@ -44,7 +45,9 @@ class Element:
     :param digest: of all its files.
     :param needs: the elements that it depends on.
     :param provides: the names that it stands for besides its own.
-    :param variables: diskimage-builder's variables that its files name.
+    :param variables: diskimage-builder's variables that its files name,
+        but for its documentation.  One that ends with an underscore is the
+        beginning of names that are put together, see :func:`reads`.
     :param exports: those that its files in ``environment.d`` name: all
         later layers see these files.
     """
@@ -57,6 +60,29 @@ class Element:
 
 
 Library = collections.abc.Mapping[str, Element]
+
+
+def reads(variables: collections.abc.Collection[str], name: str) -> bool:
+    """Return whether a variable is among those that files name.
+
+    :param variables: as :class:`Element` has them.
+    """
+    return name in variables or any(
+        name.startswith(known) for known in variables if known.endswith("_")
+    )
+
+
+@functools.cache
+def variables_of_core() -> frozenset[str]:
+    """Return the variables that diskimage-builder reads without elements."""
+    import diskimage_builder
+
+    found: set[str] = set()
+    package = pathlib.Path(diskimage_builder.__path__[0])
+    for file in _files(package):
+        if file.relative_to(package).parts[0] not in ("elements", "tests"):
+            found.update(_VARIABLE.findall(file.read_text(errors="replace")))
+    return frozenset(found)
 
 
 def path(further: str | None = None) -> tuple[str, ...]:
@@ -183,6 +209,8 @@ def _read(directory: pathlib.Path) -> Element:
     variables: set[str] = set()
     exports: set[str] = set()
     for file in _files(directory):
+        if file.name == "README.rst":
+            continue
         named = _VARIABLE.findall(file.read_text(errors="replace"))
         variables.update(named)
         if file.parent.name == "environment.d":

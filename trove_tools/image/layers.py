@@ -126,6 +126,7 @@ def chain(
         name: _variables(library, runs[name], below[name]) for name in NAMES
     }
     anywhere = set().union(*seen.values())
+    everywhere = request.core_variables | {EPOCH}
     contents = {
         "containers": tuple(
             each.container.as_dict()
@@ -141,7 +142,13 @@ def chain(
         values = {
             variable: value
             for variable, value in environment.items()
-            if (variable in seen[name] or variable not in anywhere)
+            if (
+                _elements.reads(seen[name], variable)
+                or (
+                    variable in everywhere
+                    and not _elements.reads(anywhere, variable)
+                )
+            )
             and (name == NAMES[-1] or variable not in _DISK)
         }
         made.append(
@@ -163,6 +170,19 @@ def chain(
             )
         )
     return tuple(made)
+
+
+def unread(
+    inherited: collections.abc.Iterable[str],
+    made: collections.abc.Iterable[Layer],
+) -> tuple[str, ...]:
+    """Return the user's variables that nothing in a build reads.
+
+    :param inherited: the names of the variables that the user has set.
+    :param made: the build's layers.
+    """
+    passed = set().union(*(layer.environment for layer in made))
+    return tuple(sorted(set(inherited) - passed))
 
 
 def _own_elements(

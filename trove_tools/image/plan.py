@@ -11,6 +11,7 @@ import hashlib
 import json
 import typing
 
+from trove_tools import config
 from trove_tools.image import layers as _layers
 from trove_tools.image import request as _request
 
@@ -28,6 +29,7 @@ class Plan:
         guest system's: subject, sha256 (the fingerprint) and expires.
     :param dev: for development: lets in who has a key.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
+    :param unread: the user's ``DIB_*`` variables that nothing in it reads.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Plan:
     dev: bool = False
     guest_ca: tuple[dict[str, str], ...] = ()
     allow: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -61,7 +64,7 @@ class Plan:
         image.  All that goes into the layers is in the digest of the last.
         """
         content = dataclasses.asdict(self)
-        del content["elements_path"], content["agent"]
+        del content["elements_path"], content["agent"], content["unread"]
         content["layers"] = self.layers[-1].digest
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -92,6 +95,8 @@ class Plan:
 def make(request: _request.Request) -> Plan:
     """Return the plan that fulfils a request."""
     guest = request.guest
+    environment = _environment(request)
+    layers = _layers.chain(request, environment)
     return Plan(
         name=request.name or default_name(request),
         datastores=tuple(
@@ -123,7 +128,7 @@ def make(request: _request.Request) -> Plan:
             "state": request.agent.state,
             "constraints": request.agent.constraints,
         },
-        layers=_layers.chain(request, _environment(request)),
+        layers=layers,
         elements_path=request.elements_path,
         output={
             "format": request.image_format,
@@ -136,7 +141,28 @@ def make(request: _request.Request) -> Plan:
         dev=bool(request.dev_key),
         guest_ca=request.guest_ca.as_dicts(),
         allow=request.allow,
+        unread=_layers.unread(_undecided(request, environment), layers),
     )
+
+
+def _undecided(
+    request: _request.Request, environment: dict[str, str]
+) -> list[str]:
+    """Return the user's variables that no option of ours stands for.
+
+    One whose value the plan replaces, such as DIB_RELEASE, is as good as one
+    that nobody reads; it is returned with its value.
+    """
+    by_options = {
+        variable
+        for option in config.OPTIONS
+        for variable in option.environment
+    }
+    return [
+        name if environment[name] == value else f"{name}={value}"
+        for name, value in request.inherited.items()
+        if name not in by_options
+    ]
 
 
 def default_name(request: _request.Request) -> str:

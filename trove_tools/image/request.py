@@ -47,6 +47,7 @@ class Request:
     :param snapshot: the date of the packages, as an address has it.
     :param epoch: seconds since 1970 that no file is newer than.
     :param inherited: the ``DIB_*`` variables of our own environment.
+    :param core_variables: those that diskimage-builder reads by itself.
     :param dev_key: the public key of who develops with the image, if it is
         for that.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
@@ -76,6 +77,7 @@ class Request:
     guest_ca: guestca.GuestCA = guestca.GuestCA()
     snapshot: str = ""
     epoch: int | None = None
+    core_variables: frozenset[str] = frozenset()
 
 
 def make(
@@ -125,6 +127,7 @@ def make(
         disk_size=size,
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited=_inherited(),
+        core_variables=elements.variables_of_core(),
         name=_name(getattr(settings, "name", None)),
         guest_ca=guestca.read(settings.guest_ca),
         refresh_packages=getattr(settings, "refresh_packages", False),

@@ -83,6 +83,7 @@ def a_request(**changes: typing.Any) -> request.Request:
         "disk_size": 4,
         "dib_version": "3",
         "inherited": {},
+        "core_variables": elements.variables_of_core(),
         "name": None,
     }
     return request.Request(**{**values, **changes})

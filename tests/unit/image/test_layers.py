@@ -206,9 +206,19 @@ class EnvironmentTest(base.TestCase):
             # set in an element's environment.d, which all layers see
             self.assertEqual("ann", layer.environment["DIB_TROVE_GUEST_USER"])
 
-    def test_what_no_element_names_is_everywhere(self) -> None:
-        for layer in chain(inherited={"DIB_INSTALLTYPE_x": "source"}):
-            self.assertEqual("source", layer.environment["DIB_INSTALLTYPE_x"])
+    def test_what_diskimage_builder_itself_reads_is_everywhere(self) -> None:
+        for layer in chain(inherited={"DIB_CHECKSUM": "1"}):
+            self.assertEqual("1", layer.environment["DIB_CHECKSUM"])
+
+    def test_names_that_elements_put_together(self) -> None:
+        source = {"variables": frozenset({"DIB_REPOREF_"})}
+        made = chain(
+            further_elements=("extra",),
+            library=samples.changed("extra", **source),
+            inherited={"DIB_REPOREF_x": "main"},
+        )
+        self.assertNotIn("DIB_REPOREF_x", made[BASE].environment)
+        self.assertEqual("main", made[DATASTORE].environment["DIB_REPOREF_x"])
 
     def test_what_does_not_touch_the_content(self) -> None:
         one = chain(inherited={"DIB_IMAGE_CACHE": "/one"})

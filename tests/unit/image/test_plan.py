@@ -76,7 +76,7 @@ class PlanTest(base.TestCase):
                 {"image_format": "raw"},
                 {"disk_size": 5},
                 {"guest_user": "ann"},
-                {"inherited": {"DIB_X": "1"}},
+                {"inherited": {"DIB_CLOUD_INIT_DATASOURCES": "Ec2"}},
                 {
                     "further_elements": ("extra",),
                     "library": samples.changed("extra"),
@@ -89,6 +89,37 @@ class PlanTest(base.TestCase):
         self.assertEqual(
             plan.make(samples.a_request()).digest(),
             plan.make(samples.a_request(elements_path=("/x",))).digest(),
+        )
+
+    def test_a_variable_that_nothing_reads(self) -> None:
+        made = plan.make(
+            samples.a_request(
+                inherited={
+                    "DIB_CLOUD_INIT_DATASOURCE": "x",
+                    "DIB_CLOUD_INIT_DATASOURCES": "ConfigDrive",
+                    # by diskimage-builder itself
+                    "DIB_OFFLINE": "1",
+                    # the guest system decides
+                    "DIB_RELEASE": "sid",
+                    # an option has its value
+                    "DIB_ARCH": "amd64",
+                }
+            )
+        )
+        self.assertEqual(
+            ("DIB_CLOUD_INIT_DATASOURCE", "DIB_RELEASE=sid"), made.unread
+        )
+        for layer in made.layers:
+            self.assertNotIn("DIB_CLOUD_INIT_DATASOURCE", layer.environment)
+        self.assertEqual(
+            "ConfigDrive",
+            made.layers[0].environment["DIB_CLOUD_INIT_DATASOURCES"],
+        )
+
+    def test_what_nothing_reads_makes_no_other_image(self) -> None:
+        self.assertEqual(
+            plan.make(samples.a_request()).digest(),
+            plan.make(samples.a_request(inherited={"DIB_X": "1"})).digest(),
         )
 
     def test_options_reach_it(self) -> None:
