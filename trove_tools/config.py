@@ -179,6 +179,17 @@ _TABLE: tuple[Topic | Option, ...] = (
            "a virtual machine, or namespaces of this host: quick, for the"
            " level agent, without kernel, boot and cloud-init",
            default="vm", choices=("vm", "namespace")),
+    Option("guest_config", "verify",
+           "your cloud's own trove-guestagent.conf, for the level agent: the"
+           " guest gets it, with verify's broker in it", options.path,
+           metavar="FILE"),
+    Option("user_data", "verify",
+           "your cloud's user data of Trove's guests (MANAGER.cloudinit), for"
+           " the level agent in a virtual machine", options.path,
+           metavar="FILE"),
+    Option("disk_bus", "verify",
+           "what the guest's disks are on, as Nova's hw_disk_bus",
+           default="virtio", choices=("virtio", "scsi")),
     Option("broker_port", "verify",
            "port on loopback for the level agent's message broker (default:"
            " a free one)", int, metavar="PORT"),

@@ -36,6 +36,9 @@ from trove_tools.verify.agent import root as roots
 # on a host that has other things to do
 _TIMEOUT = 1800.0
 _PASSWD = "etc/passwd"
+_DEPLOYMENTS = tests_base.ROOT / "tests/deployments"
+#: What no deployment names: Debian's own, and the ranges of our images.
+_UIDS = {*range(100), *range(200, 900), *range(2000, 3000), 65534}
 _UNIT = "etc/systemd/system/trove-guestagent.service"
 
 
@@ -98,7 +101,7 @@ class AgentCase(base.TestCase):
     def verify(
         self,
         image: pathlib.Path,
-        *words: str,
+        *words: str | os.PathLike[str],
         datastore: str = "mariadb",
         tier: str = "namespace",
     ) -> commands.Outcome:
@@ -142,6 +145,16 @@ class AgentCase(base.TestCase):
         self.assertFalse(last["ok"])
         return last
 
+    def uids(self, root: pathlib.Path) -> set[int]:
+        """Return the uids that an image occupies."""
+        lines = (root / _PASSWD).read_text().splitlines()
+        return {int(line.split(":")[2]) for line in lines}
+
+    def plant_user(self, root: pathlib.Path) -> None:
+        """Give somebody the uid that Trove's database user has."""
+        with open(root / _PASSWD, "a") as stream:
+            stream.write("planted:x:1001:100::/:/usr/sbin/nologin\n")
+
     def of_the_container(self, root: pathlib.Path, name: str) -> None:
         """Remove files from the containers in the image.
 
@@ -153,17 +166,33 @@ class AgentCase(base.TestCase):
 
 
 class GoodTest(AgentCase):
-    def test_two_at_a_time_do_not_meet(self) -> None:
-        """Not even where both datastores have the same port."""
+    def test_with_what_deployments_inject(self) -> None:
+        """Several at a time, of which some have the same port.
+
+        tests/deployments/README.rst says what each deployment has.
+        """
         before = manifest.digests(self.good)
+        deployments = {
+            "kolla-ansible": "mariadb",
+            "openstack-ansible": "mariadb",
+            "production-guide": "postgresql",
+            "docker-hub": "mysql",
+        }
 
-        def look(datastore: str) -> commands.Outcome:
-            return self.verify(self.good, datastore=datastore)
+        def look(deployment: str) -> commands.Outcome:
+            return self.verify(
+                self.good,
+                "--guest-config", _DEPLOYMENTS / f"{deployment}.conf",
+                # four databases start on two processors
+                "--timeout", "900",
+                datastore=deployments[deployment],
+            )  # fmt: skip
 
-        names = ["mariadb", "mysql"]
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            outcomes = list(pool.map(look, names))
-        for name, outcome in zip(names, outcomes, strict=True):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            outcomes = list(pool.map(look, deployments))
+        for name, outcome in zip(
+            deployments.values(), outcomes, strict=True
+        ):
             self.assertEqual(0, outcome.status, outcome.stderr)
             found = outcome.json()
             checks = [check["name"] for check in found["checks"]]
@@ -183,25 +212,36 @@ class GoodTest(AgentCase):
         gives Docker no more than a minute for anything.
         """
         with self.planted() as root:
-            replace(root / _PASSWD, "database:x:1001:", "planted:x:1001:")
+            self.plant_user(root)
         ways = {"tier": "vm"}
         words = ("--timeout", "1800", "--cpus", "1", "--memory", "1536")
+        injected = {
+            "mariadb": (
+                "--guest-config", _DEPLOYMENTS / "volume.conf",
+                "--disk-bus", "scsi",
+            ),
+            # the guest is not "running" where it went wrong
+            "postgresql": ("--user-data", _DEPLOYMENTS / "user-data.yaml"),
+        }  # fmt: skip
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             good = {
                 name: pool.submit(
-                    self.verify, self.good, *words, datastore=name, **ways
+                    self.verify, self.good, *words, *further,
+                    datastore=name, **ways,
                 )
-                for name in ("mariadb", "postgresql")
-            }
+                for name, further in injected.items()
+            }  # fmt: skip
             bad = pool.submit(self.fails, *words, **ways)
         for name, future in good.items():
             outcome = future.result()
             self.assertEqual(0, outcome.status, outcome.stderr)
             self.assertEqual(
                 ["image", "control plane", "boot", *rungs(name), "systemd",
-                 "power off"],
+                 "file systems", "power off"],
                 [check["name"] for check in outcome.json()["checks"]],
             )  # fmt: skip
+            tried = outcome.json()["checks"][-2]["detail"]
+            self.assertEqual("ext3, ext4, xfs: made, mounted and grown", tried)
         last = bad.result()
         self.assertEqual("mariadb: agent answers", last["name"])
         self.assertIn(remedy("uid"), last["hint"])
@@ -255,7 +295,8 @@ class PlantedTest(AgentCase):
     def test_what_the_guest_itself_knows(self) -> None:
         """Five defects in one image, so that each is named beside others."""
         with self.planted() as root:
-            replace(root / _PASSWD, "database:x:1001:", "planted:x:1001:")
+            self.assertEqual(set(), self.uids(root) - _UIDS)
+            self.plant_user(root)
             conf = root / "etc/nsswitch.conf"
             lines = [
                 "hosts: files" if line.startswith("hosts:") else line

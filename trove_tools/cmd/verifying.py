@@ -3,6 +3,7 @@
 
 import argparse
 import collections.abc
+import hashlib
 import pathlib
 import typing
 
@@ -15,9 +16,11 @@ from trove_tools.catalog import model
 from trove_tools.report import page
 from trove_tools.verify import disks
 from trove_tools.verify import levels
+from trove_tools.verify import qemu
 from trove_tools.verify import record
 from trove_tools.verify import report
 from trove_tools.verify import run
+from trove_tools.verify.agent import guest_configuration
 from trove_tools.verify.agent import run as agent
 
 Questions = collections.abc.Mapping[str, typing.Any]
@@ -73,7 +76,9 @@ def examine(
         }
     elif level == levels.DATASTORE:
         questions = record.questions(catalog, known, datastore)
-    asked = record.Asked(level, settings.tier, questions)
+    asked = record.Asked(
+        level, settings.tier, questions, _deployment(settings, level)
+    )
     sha256 = manifest.digests(image, ("sha256",))["sha256"]
     found = None if settings.force else record.recall(image, sha256, asked)
     if found is not None:
@@ -86,6 +91,79 @@ def examine(
     written = record.write(result, image, sha256, asked)
     page.write(image)
     return written, result
+
+
+def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
+    """Return the options that say what a cloud gives its guests.
+
+    :raises UsageError: the level or the tier does not know one, or a file
+        cannot be read.
+    """
+    found: dict[str, str] = {}
+    for name in ("guest_config", "user_data"):
+        file = getattr(settings, name)
+        if file is None:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if level != levels.AGENT:
+            raise errors.UsageError(
+                f"{flag}: only the level agent gives it to the guest",
+                hint="use --level agent, or leave it out",
+            )
+        if not file.is_file():
+            raise errors.UsageError(f"{flag} {file}: there is no such file")
+        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    if settings.disk_bus != qemu.VIRTIO:
+        found["disk_bus"] = settings.disk_bus
+    for name in ("user_data", "disk_bus"):
+        if name in found and settings.tier == "namespace":
+            raise errors.UsageError(
+                f"--{name.replace('_', '-')} needs a virtual machine: --tier"
+                " namespace has no cloud-init and no disks",
+                hint="use --tier vm, or leave it out",
+            )
+    return found
+
+
+def _injected(
+    settings: options.Settings, screen: console.Console
+) -> guest_configuration.Deployment:
+    """Read what a cloud gives its guests, and say what verify replaces."""
+    configuration = None
+    if settings.guest_config is not None:
+        configuration = guest_configuration.read(settings.guest_config)
+        names = guest_configuration.replaced(configuration)
+        screen.say(
+            f"the guest gets {settings.guest_config}, but for"
+            f" {', '.join(names) or 'nothing'}"
+        )
+    return guest_configuration.Deployment(
+        configuration,
+        _user_data(settings.user_data) if settings.user_data else "",
+        ""
+        if settings.disk_bus == qemu.VIRTIO
+        else qemu.DEVICES[settings.disk_bus],
+    )
+
+
+def _user_data(file: pathlib.Path) -> str:
+    """Read user data, as Trove can merge it with its own.
+
+    :raises UsageError: Trove would leave it out.
+    """
+    import yaml
+
+    try:
+        text = file.read_text()
+        mapping = isinstance(yaml.safe_load(text), dict)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        mapping = False
+    if not mapping:
+        raise errors.UsageError(
+            f"--user-data {file}: no cloud-config; Trove would leave it out",
+            hint="write it as a mapping in YAML, with runcmd for commands",
+        )
+    return text
 
 
 def _look(
@@ -102,6 +180,7 @@ def _look(
         memory=settings.memory,
         cpus=settings.cpus,
         arch=known.guest["arch"] if known else settings.arch,
+        disk_bus=settings.disk_bus,
     )
     if asked.level != levels.AGENT:
         return run.verify(
@@ -115,6 +194,7 @@ def _look(
         venv.default_path(),
         settings.tier,
         settings.broker_port,
+        deployment=_injected(settings, screen),
     )
     # what is missing is said before anything slow is done
     agent.require(wanted)

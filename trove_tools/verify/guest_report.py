@@ -16,7 +16,8 @@ import typing
 
 PORT = "/dev/virtio-ports/org.openstack.trove-tools.verify"
 JOURNAL = "/dev/virtio-ports/org.openstack.trove-tools.journal"
-VOLUME = "/sys/class/block/vdb/size"
+# the second disk: on virtio, or on SCSI
+VOLUMES = ("/sys/class/block/vdb/size", "/sys/class/block/sdb/size")
 
 _LOG_LINES = 20
 _PAUSE = 5
@@ -125,11 +126,13 @@ def slowest_units() -> list[str]:
 
 def volume_size() -> int:
     """Return the size of the second disk; 0 where there is none."""
-    try:
-        with open(VOLUME) as stream:
-            return int(stream.read()) * 512
-    except OSError:
-        return 0
+    for file in VOLUMES:
+        try:
+            with open(file) as stream:
+                return int(stream.read()) * 512
+        except OSError:
+            pass
+    return 0
 
 
 def run_setup(command: str) -> dict[str, typing.Any]:

@@ -29,6 +29,10 @@ CONSOLE = "console.log"
 REPORT = "report.jsonl"
 JOURNAL = "journal.log"
 
+#: The buses that a guest's disks may be on, and where they find their volume.
+VIRTIO, SCSI = "virtio", "scsi"
+DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
+
 MAC = "52:54:00:12:34:56"
 
 _OUTPUT = "qemu.log"
@@ -62,6 +66,7 @@ class Hardware:
     :param outlet: what the guest reaches, as QEMU's ``guestfwd``.
     :param channel: a socket that the guest has as a serial port.
     :param channel_port: the port, as the guest names it.
+    :param disk_bus: ``virtio`` or ``scsi``, as Nova's ``hw_disk_bus``.
     """
 
     arch: str
@@ -72,6 +77,7 @@ class Hardware:
     outlet: str = ""
     channel: int | None = None
     channel_port: str = ""
+    disk_bus: str = VIRTIO
 
 
 def machine(arch: str) -> Machine:
@@ -104,8 +110,6 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
     if hardware.outlet:
         # a comma would end the option
         forwards += f",guestfwd={hardware.outlet.replace(',', ',,')}"
-    # what is written is thrown away: no need to wait for it to reach a disk
-    disk = "format=qcow2,if=virtio,cache=unsafe"
     return [
         # whatever ends this process, its guest does not outlive it
         _PARENT, "--pdeathsig", "KILL", "--",
@@ -114,10 +118,8 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
         "-m", str(hardware.memory),
         "-smp", str(hardware.cpus),
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-boot", "order=c,strict=on",
-        "-drive", f"file={OVERLAY},{disk}",
-        "-drive", f"file={VOLUME},{disk}",
-        # not a virtio disk: the volume is the second of those
+        *_disks(hardware.disk_bus),
+        # on a bus of its own: the volume is the second of the disks
         "-drive", f"file={SEED},format=raw,media=cdrom,read-only=on",
         "-netdev", f"user,id=net,restrict=on,ipv6=off{forwards}",
         # no boot ROM: it would look for a network to boot from
@@ -136,6 +138,30 @@ def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
         "-mon", "chardev=monitor,mode=control",
         *_channel(hardware),
     ]  # fmt: skip
+
+
+def _disks(bus: str) -> list[process.Argument]:
+    """Return the options for root disk and volume, in this order."""
+    # what is written is thrown away: no need to wait for it to reach a disk
+    disk = "format=qcow2,cache=unsafe"
+    if bus == VIRTIO:
+        return [
+            "-boot", "order=c,strict=on",
+            "-drive", f"file={OVERLAY},if=virtio,{disk}",
+            "-drive", f"file={VOLUME},if=virtio,{disk}",
+        ]  # fmt: skip
+    # as Nova does it with hw_scsi_model=virtio-scsi
+    words: list[process.Argument] = [
+        "-boot", "strict=on", "-device", "virtio-scsi-pci,id=scsi",
+    ]  # fmt: skip
+    for number, file in enumerate((OVERLAY, VOLUME)):
+        first = "" if number else ",bootindex=0"
+        words += [
+            "-drive", f"file={file},if=none,id=disk{number},{disk}",
+            "-device",
+            f"scsi-hd,bus=scsi.0,scsi-id={number},drive=disk{number}{first}",
+        ]  # fmt: skip
+    return words
 
 
 def _channel(hardware: Hardware) -> list[process.Argument]:

@@ -26,11 +26,16 @@ class Asked:
     :param level: how far it is looked into.
     :param tier: in what.
     :param questions: a dataclass for each datastore, by its name.
+    :param deployment: what the guest gets besides, by the option that names
+        it: the digest of a file, or a word.
     """
 
     level: str
     tier: str
     questions: collections.abc.Mapping[str, typing.Any]
+    deployment: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it as it is written."""

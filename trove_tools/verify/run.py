@@ -44,6 +44,8 @@ class Options:
         guest gets on; see :mod:`trove_tools.verify.limits`.
     :param memory: MiB.
     :param volume: size of the empty second disk, GiB.
+    :param disk_bus: what both are on: ``virtio`` or ``scsi``, as Nova's
+        ``hw_disk_bus``.
     """
 
     accelerator: str = "auto"
@@ -52,6 +54,7 @@ class Options:
     cpus: int = 2
     arch: str = "amd64"
     volume: int = 2
+    disk_bus: str = qemu.VIRTIO
 
 
 def verify(
@@ -174,6 +177,7 @@ def _boot(
         memory=options.memory,
         cpus=options.cpus,
         ports=tuple(sorted({each.port for each in healths.values()})),
+        disk_bus=options.disk_bus,
     )
     with qemu.Qemu(hardware, place) as machine:
         watched = guest.Guest(
@@ -234,13 +238,14 @@ class _Climb:
             contextlib.suppress(report.CheckError),
             self._found.check("volume") as check,
         ):
+            device = qemu.DEVICES[self._options.disk_bus]
             size = self._found.facts["volume"]
             if size != self._options.volume * _GIB:
                 raise report.CheckError(
-                    f"/dev/vdb has {size} bytes instead of"
+                    f"{device} has {size} bytes instead of"
                     f" {self._options.volume} GiB"
                 )
-            check.detail = f"/dev/vdb, {self._options.volume} GiB"
+            check.detail = f"{device}, {self._options.volume} GiB"
 
     def datastore(self, name: str, health: model.Health) -> None:
         """Ask a datastore its question, from outside the guest."""

@@ -5,6 +5,7 @@ RabbitMQ, trove-conductor, Trove's own task manager code, secure RPC; the
 guest is one process: ``played_guest.py``.
 """
 
+import json
 import pathlib
 import socket
 import time
@@ -16,6 +17,7 @@ from trove_tools.minicloud import venv
 from trove_tools.verify.agent import broker
 from trove_tools.verify.agent import children
 from trove_tools.verify.agent import control
+from trove_tools.verify.agent import guest_configuration
 
 GUEST = pathlib.Path(__file__).with_name("played_guest.py")
 
@@ -33,11 +35,15 @@ class ControlTest(base.TestCase):
         venv.ensure(self.venv, lambda text: None)
         self.port = children.free_port()
 
-    def running(self) -> typing.Any:
+    def running(
+        self,
+        deployment: control.Deployment = control.Deployment(),  # noqa: B008
+    ) -> typing.Any:
         place = control.Place("127.0.0.1", self.port, ping=3, patience=5)
         return control.control(
-            self.temp_dir(), self.venv, place, {}, port=self.port
-        )
+            self.temp_dir(), self.venv, place, {"mariadb": {}},
+            deployment=deployment, port=self.port,
+        )  # fmt: skip
 
     def create(
         self, plane: control.Control, datastore: str, version: str
@@ -52,12 +58,16 @@ class ControlTest(base.TestCase):
         place = self.temp_dir()
         for path, text in created["files"].items():
             (place / pathlib.PurePath(path).name).write_text(
-                text.replace("/var/log/trove", str(place))
+                text.replace("/var/log/trove", str(place)).replace(
+                    "/var/lib/trove", str(place)
+                )
             )
         return children.child(
             [self.venv / "bin/python", GUEST, place, *words],
             place / "guest.out",
             cwd=place,
+            # as the agent's unit has it
+            env={"OSLO_LOCK_PATH": str(place / "locks")},
         )
 
     def answers(self, plane: control.Control, patience: float) -> bool:
@@ -91,6 +101,34 @@ class ControlTest(base.TestCase):
                 with self.guest(created):
                     self.assertTrue(self.answers(plane, 120))
                     self.climb(plane)
+
+    def test_with_queues_as_deployments_make_them(self) -> None:
+        """Both sides declare the same, else the broker refuses one."""
+        for name in ("kolla-ansible", "openstack-ansible"):
+            file = base.ROOT / f"tests/deployments/{name}.conf"
+            deployment = control.Deployment(
+                guest_configuration.read(file),
+                user_data="#cloud-config\nruncmd: [theirs]\n",
+            )
+            with self.running(deployment) as plane:
+                created = self.create(plane, "mariadb", "11.8")
+                self.assertIn("theirs", created["user_data"])
+                # merged with Trove's own
+                self.assertIn("guest_info.conf", created["user_data"])
+                with self.guest(created):
+                    self.assertTrue(self.answers(plane, 120), name)
+                    self.climb(plane)
+
+    def test_a_network_of_dockers_own(self) -> None:
+        deployment = control.Deployment(
+            {"DEFAULT": {"docker_bridge_network_ip": "172.31.0.1/24"},
+             "mariadb": {"device_path": "/dev/sdc"}}
+        )  # fmt: skip
+        with self.running(deployment) as plane:
+            created = self.create(plane, "mariadb", "11.8")
+        daemon = json.loads(created["files"]["/etc/docker/daemon.json"])
+        self.assertEqual("172.31.0.1/24", daemon["bip"])
+        self.assertEqual("/dev/sdc", created["device"])
 
     def climb(self, plane: control.Control) -> None:
         plane.call(

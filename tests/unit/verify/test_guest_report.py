@@ -28,7 +28,7 @@ class GuestReportTest(base.TestCase):
         self.patch_object(guest_report, "PORT", str(self.port))
         size = self.place / "size"
         size.write_text("4194304\n")
-        self.patch_object(guest_report, "VOLUME", str(size))
+        self.patch_object(guest_report, "VOLUMES", (str(size),))
         self.patch_object(guest_report, "_PAUSE", 0.05)
         self.programs = self.temp_dir()
         self.fake_program(
@@ -99,7 +99,7 @@ class GuestReportTest(base.TestCase):
 
     def test_no_volume(self) -> None:
         self.systemd()
-        self.patch_object(guest_report, "VOLUME", "/nonexistent")
+        self.patch_object(guest_report, "VOLUMES", ("/nonexistent",))
         self.assertEqual(0, self.report()[-1]["volume"])
 
     def test_no_systemd_at_all(self) -> None:

@@ -41,6 +41,21 @@ class CommandTest(base.TestCase):
             network,
         )
 
+    def test_disks_on_scsi(self) -> None:
+        kind = dataclasses.replace(hardware(), disk_bus=qemu.SCSI)
+        words = [str(word) for word in qemu.command(kind, 7)]
+        self.assertEqual([], [word for word in words if "if=virtio" in word])
+        disks = [word for word in words if word.startswith("scsi-hd")]
+        # /dev/sda, from which it boots, and /dev/sdb
+        self.assertEqual(
+            ["scsi-hd,bus=scsi.0,scsi-id=0,drive=disk0,bootindex=0",
+             "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1"],
+            disks,
+        )  # fmt: skip
+        files = [word for word in words if "if=none" in word]
+        self.assertIn(qemu.OVERLAY, files[0])
+        self.assertIn(qemu.VOLUME, files[1])
+
     def test_the_guest_reaches_one_port_and_has_a_channel(self) -> None:
         kind = dataclasses.replace(
             hardware(3306),

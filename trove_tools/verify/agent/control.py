@@ -24,6 +24,7 @@ from trove_tools import process
 from trove_tools.verify import limits
 from trove_tools.verify.agent import broker
 from trove_tools.verify.agent import children
+from trove_tools.verify.agent import guest_configuration
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 
@@ -32,7 +33,8 @@ DRIVER = pathlib.Path(__file__).with_name("driver.py")
 _START = 180.0
 _PAUSE = 0.5
 
-Sections = dict[str, dict[str, typing.Any]]
+Sections = guest_configuration.Sections
+Deployment = guest_configuration.Deployment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,15 +148,18 @@ def control(
     directory: pathlib.Path,
     venv: pathlib.Path,
     place: Place,
-    guest: Sections,
+    managers: Sections,
     *,
+    deployment: Deployment = Deployment(),  # noqa: B008 (frozen)
     port: int | None = None,
 ) -> collections.abc.Iterator[Control]:
     """Run a control plane.
 
     :param directory: for its files; nobody else may read it.
     :param venv: the environment that has Trove.
-    :param guest: the guests' configuration besides what every guest needs.
+    :param managers: the guests' configuration of each datastore's manager,
+        where the operator's says nothing else.
+    :param deployment: what an operator's control plane would inject.
     :param port: of the broker; a free one when not given.
     :raises MissingToolError: RabbitMQ is not installed.
     :raises VerifyError: something of it does not start.
@@ -167,13 +172,18 @@ def control(
             tables = pool.submit(_make_tables, venv, settings, directory)
             node = stack.enter_context(broker.broker(directory, port))
             tables.result()
+        guest = _guest(
+            node.url(place.address, place.port), place, managers, deployment
+        )
+        _write(directory / "guest.conf", guest)
         sections = _plane(directory, place)
+        for name, values in guest_configuration.for_control_plane(
+            guest
+        ).items():
+            sections[name] = {**sections.get(name, {}), **values}
         sections["DEFAULT"]["transport_url"] = node.url()
         _write(settings, sections)
-        _write(
-            directory / "guest.conf",
-            _guest(node.url(place.address, place.port), place, guest),
-        )
+        _write_user_data(directory, managers, deployment)
         stack.enter_context(
             children.child(
                 [
@@ -255,29 +265,60 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
     }
 
 
-def _guest(url: str, place: Place, further: Sections) -> Sections:
-    """Return what a cloud's operator writes into the guests' file."""
-    common: Sections = {
+def _guest(
+    url: str, place: Place, managers: Sections, deployment: Deployment
+) -> Sections:
+    """Return the guests' configuration file.
+
+    The operator's, or the least that works, with what verify needs in it.
+    """
+    sections: Sections = {
         "DEFAULT": {
             "transport_url": url,
             "control_exchange": "trove",
             "log_dir": "/var/log/trove",
             "log_file": "trove-guestagent.log",
-            "state_change_wait_time": place.patience,
-            "command_process_timeout": place.patience,
-            # the journal leaves the guest even if nothing else does
-            "use_stderr": place.journal,
         },
         "oslo_messaging_notifications": {"driver": "noop"},
     }
-    return {**common, **further}
+    if deployment.configuration is not None:
+        sections = guest_configuration.for_guest(deployment.configuration, url)
+    common = sections["DEFAULT"]
+    for name in ("state_change_wait_time", "command_process_timeout"):
+        # an operator's guests have a processor of their own
+        given = str(common.get(name, ""))
+        common[name] = max(
+            place.patience, int(given) if given.isdecimal() else 0
+        )
+    # the journal leaves the guest even if nothing else does
+    common["use_stderr"] = place.journal
+    device = {"device_path": deployment.device} if deployment.device else {}
+    for name, values in managers.items():
+        sections[name] = {**values, **device, **sections.get(name, {})}
+    return sections
+
+
+def _write_user_data(
+    directory: pathlib.Path,
+    managers: collections.abc.Iterable[str],
+    deployment: Deployment,
+) -> None:
+    """Put the operator's user data where Trove looks for each manager's."""
+    if not deployment.user_data:
+        return
+    place = directory / "cloudinit"
+    place.mkdir(mode=0o700)
+    for name in managers:
+        (place / f"{name}.cloudinit").write_text(deployment.user_data)
 
 
 def _write(file: pathlib.Path, sections: Sections) -> None:
     lines = []
-    for name, values in sections.items():
+    for name, options in sections.items():
         lines.append(f"[{name}]")
-        lines += [f"{key} = {value}" for key, value in values.items()]
+        for key, value in options.items():
+            values = value if isinstance(value, list) else [value]
+            lines += [f"{key} = {each}" for each in values]
     file.touch(mode=0o600)
     file.write_text("\n".join(lines) + "\n")
 

@@ -22,6 +22,8 @@ class Defect:
     :param pattern: a regular expression that a line of a log matches.
     :param fact: tells it from the guest's facts, before it does harm.
     :param hopeless: no database will come up: there is no use in waiting.
+    :param detail: the cause in words that name what the guest's facts name.
+    :param hides: defects whose signs it explains as well.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Defect:
     pattern: str = ""
     fact: collections.abc.Callable[[Facts], bool] | None = None
     hopeless: bool = False
+    detail: collections.abc.Callable[[Facts], str] | None = None
+    hides: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.cause}; remedy: {self.remedy}"
@@ -55,18 +59,68 @@ def _unordered(facts: Facts) -> bool:
     return not waits or (limited and hasty)
 
 
+def _uid_is_taken(facts: Facts) -> bool:
+    return facts["database_uid_owner"] not in ("", facts["database_user"])
+
+
+def _who_has_the_uid(facts: Facts) -> str:
+    return (
+        f"uid {facts['database_uid']}, which the agent's database user"
+        f" `{facts['database_user']}` is to have (database_service_uid),"
+        f" belongs to the user `{facts['database_uid_owner']}`"
+    )
+
+
+def _what_is_missing(facts: Facts) -> str:
+    return (
+        f"the volume is to be {facts['volume_fstype']} (volume_fstype), and"
+        " the image does not have"
+        f" {', '.join(facts['volume_programs_missing'])}"
+    )
+
+
 #: The more specific ones first.
 DEFECTS = (
     Defect(
         "uid",
-        "uid or gid 1001, which the database needs, belongs to another user",
-        "reserve both for a user `database` in the image, and give"
-        " cloud-init's default user another uid",
-        r"UID '?1001'? is not unique|GID '?1001'? is not unique",
-        lambda facts: any(
-            facts[name] not in ("", "database")
-            for name in ("uid_1001", "gid_1001")
-        ),
+        "the uid that the agent's database user is to have"
+        " (database_service_uid) belongs to another user",
+        "give that user another uid in the image, and let cloud-init make no"
+        " user with it: system users and login users need ranges of uids"
+        " that no deployment names",
+        r"useradd: UID '?\d+'? is not unique",
+        _uid_is_taken,
+        detail=_who_has_the_uid,
+    ),
+    Defect(
+        "volume-programs",
+        "the image lacks the programs for the volume's file system",
+        "install e2fsprogs and xfsprogs in the image, or set volume_fstype to"
+        " a file system that it has",
+        r"sudo: (mkfs|xfs_|e2fsck|resize2fs)\S*: command not found"
+        r"|mkfs.*(: not found|No such file)",
+        lambda facts: bool(facts["volume_programs_missing"]),
+        detail=_what_is_missing,
+        # which asks for a password where it does not find the program
+        hides=("sudo", "volume"),
+    ),
+    Defect(
+        "format-options",
+        "format_options has an option that mkfs.xfs does not know; Trove's"
+        " default, -m 5, is for ext3 and ext4",
+        "set `format_options =` to what mkfs.xfs takes, or to nothing,"
+        " beside volume_fstype = xfs",
+        r"unknown option -m",
+        hides=("volume",),
+    ),
+    Defect(
+        "state-directory",
+        "the agent cannot make its lock files: oslo.messaging's"
+        " use_queue_manager needs a lock_path that it may write to",
+        "let the agent's unit have StateDirectory=trove and"
+        " Environment=OSLO_LOCK_PATH=/var/lib/trove/tmp",
+        r"Permission denied: '/var/lib/trove"
+        r"|value required for option lock_path",
     ),
     Defect(
         "hostname",
@@ -187,9 +241,9 @@ DEFECTS = (
     Defect(
         "volume",
         "the agent does not find or cannot format its volume",
-        "the volume has to be /dev/vdb, and e2fsprogs has to be installed",
-        r"Volume was not found|Could not format device|mkfs.*not found"
-        r"|/dev/vdb is not available",
+        "the volume has to be where the configuration's device_path says:"
+        " /dev/vdb by default, /dev/sdb where hw_disk_bus is scsi",
+        r"Volume was not found|Could not format|Device '\S+' is not ready",
     ),
     Defect(
         "space",
@@ -204,7 +258,13 @@ def by_facts(facts: Facts | None) -> list[Defect]:
     """Return the defects that a guest's facts give away."""
     if facts is None:
         return []
-    return [each for each in DEFECTS if each.fact and each.fact(facts)]
+    return [
+        dataclasses.replace(each, cause=each.detail(facts))
+        if each.detail
+        else each
+        for each in DEFECTS
+        if each.fact and each.fact(facts)
+    ]
 
 
 def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
@@ -224,9 +284,13 @@ def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
 
 def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
     """Return the causes, and the lines of the logs that show them."""
-    causes = {each.name: str(each) for each in by_facts(facts)}
+    found = {each.name: each for each in by_facts(facts)}
     lines = []
     for each, line in by_logs(logs):
-        causes.setdefault(each.name, str(each))
+        found.setdefault(each.name, each)
         lines.append(line)
-    return list(causes.values()), lines
+    hidden = {name for each in found.values() for name in each.hides}
+    causes = [
+        str(each) for name, each in found.items() if name not in hidden
+    ]
+    return causes, lines

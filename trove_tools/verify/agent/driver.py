@@ -119,6 +119,7 @@ class Driver:
             "files": files,
             "owner": CONF.injected_config_owner,
             "group": CONF.injected_config_group,
+            "device": CONF.get(manager).device_path,
         }
 
     def ping(self, seconds: int) -> Answer:

@@ -17,11 +17,23 @@ import shutil
 import socket
 import subprocess  # noqa: TID251 (runs in the guest)
 import sys
+import tempfile
 import typing
 
 PORT = "/dev/virtio-ports/org.openstack.trove-tools.evidence"
 UNIT = "trove-guestagent.service"
 
+#: What the agent calls for each file system that Trove allows.
+VOLUME_PROGRAMS = {
+    "ext3": ("mkfs.ext3", "e2fsck", "resize2fs"),
+    "ext4": ("mkfs.ext4", "e2fsck", "resize2fs"),
+    "xfs": ("mkfs.xfs", "xfs_admin", "xfs_growfs", "xfs_repair"),
+}
+
+#: Where sudo looks for programs.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_SMALL, _LARGE = 320 << 20, 400 << 20
 _LINES = 40
 # what oslo.log writes for each line of a traceback but the last one
 _FRAME = re.compile(
@@ -92,9 +104,9 @@ def unit_settings(root: str = "") -> dict[str, list[str]]:
     return settings
 
 
-def name_of(database: str, number: int) -> str:
+def name_of(database: str, number: str) -> str:
     """Return who has an id, as the guest's own databases say."""
-    lines = output("getent", database, str(number))
+    lines = output("getent", database, number)
     return lines[0].split(":")[0] if lines else ""
 
 
@@ -113,12 +125,120 @@ def has_apparmor() -> bool:
     )
 
 
+def configured(root: str = "") -> dict[str, dict[str, str]]:
+    """Return what the agent's configuration files say, by section.
+
+    :param root: where the guest's root is.
+    """
+    sections: dict[str, dict[str, str]] = {}
+    section = sections.setdefault("DEFAULT", {})
+    for path in sorted(glob.glob(f"{root}/etc/trove/conf.d/*.conf")):
+        for line in read(path).splitlines():
+            name, equals, value = line.strip().partition("=")
+            if name.startswith("[") and name.endswith("]"):
+                section = sections.setdefault(name[1:-1], {})
+            elif equals and not name.startswith(("#", ";")):
+                section[name.strip()] = value.strip()
+    return sections
+
+
+def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return the user that the agent makes when it starts, and its uid.
+
+    As trove/cmd/guest.py of Trove 26 finds them.
+
+    :param settings: what :func:`configured` returns.
+    """
+    common = settings.get("DEFAULT", {})
+    own = settings.get(common.get("datastore_manager", ""), {})
+    uid = own.get("database_service_uid") or common.get(
+        "database_service_uid", "1001"
+    )
+    return {
+        "database_user": own.get("database_service_uname", "database"),
+        "database_uid": uid,
+        "database_uid_owner": name_of("passwd", uid),
+    }
+
+
+def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
+    """Return how the agent formats its volume, and what it lacks for that.
+
+    :param settings: what :func:`configured` returns.
+    """
+    common = settings.get("DEFAULT", {})
+    kind = common.get("volume_fstype", "ext4")
+    return {
+        "volume_fstype": kind,
+        "volume_programs_missing": [
+            program
+            for program in VOLUME_PROGRAMS.get(kind, ())
+            if not shutil.which(program, path=PATH)
+        ],
+    }
+
+
+def try_file_system(kind: str) -> str:
+    """Make, mount and grow a file system in a file, as the agent would.
+
+    :param kind: a key of :data:`VOLUME_PROGRAMS`.
+    :returns: what does not work; nothing where all does.
+    """
+    environment = {"PATH": PATH, "LANG": "C.UTF-8"}
+    # as Trove calls it, with its default for format_options
+    make = ["mkfs", "--type", kind] if kind != "xfs" else ["mkfs.xfs"]
+
+    def run(*argv: str) -> str:
+        done = subprocess.run(
+            argv,
+            env=environment,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE * 3,
+        )
+        return done.stdout.decode(errors="replace").strip()
+
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # noqa: S108
+        file = f"{place}/volume"
+        device = ""
+        try:
+            os.mkdir(f"{place}/mounted")
+            with open(file, "wb") as stream:
+                # mkfs.xfs wants 300 MiB; nothing is written to most of it
+                stream.truncate(_SMALL)
+            device = run("losetup", "--find", "--show", file)
+            run(*make, "-m", "5", device)
+            run("mount", device, f"{place}/mounted")
+            before = os.statvfs(f"{place}/mounted").f_blocks
+            os.truncate(file, _LARGE)
+            run("losetup", "--set-capacity", device)
+            if kind == "xfs":
+                run("xfs_growfs", f"{place}/mounted")
+            else:
+                run("resize2fs", device)
+            if os.statvfs(f"{place}/mounted").f_blocks <= before:
+                return "it did not grow"
+        except subprocess.CalledProcessError as exc:
+            said = exc.output.decode(errors="replace").split()
+            return f"{exc.cmd[0]}: {' '.join(said)[:300] or exc}"
+        except (OSError, subprocess.SubprocessError) as exc:
+            return str(exc)
+        finally:
+            if device:
+                output("umount", f"{place}/mounted")
+                output("losetup", "--detach", device)
+    return ""
+
+
 def facts() -> dict[str, typing.Any]:
     """Return what is known to matter to the agent."""
     unit = unit_settings()
+    settings = configured()
     return {
-        "uid_1001": name_of("passwd", 1001),
-        "gid_1001": name_of("group", 1001),
+        **database_user(settings),
+        **volume(settings),
         "hostname": socket.gethostname(),
         "hostname_resolves": bool(
             output("getent", "hosts", socket.gethostname())
@@ -170,10 +290,25 @@ def logs() -> typing.Iterator[tuple[str, list[str]]]:
     yield "container images", output(docker, "images")
 
 
-def pieces(with_logs: bool) -> typing.Iterator[dict[str, typing.Any]]:
-    """Yield what is found, the last piece being empty."""
-    yield {"facts": facts()}
-    if with_logs:
+def pieces(what: str) -> typing.Iterator[dict[str, typing.Any]]:
+    """Yield what is found, the last piece being empty.
+
+    :param what: ``facts``; ``all``, which is logs besides; or
+        ``file-systems``, which are tried.
+    """
+    if what == "file-systems":
+        for kind, programs in VOLUME_PROGRAMS.items():
+            missing = [
+                program
+                for program in programs
+                if not shutil.which(program, path=PATH)
+            ]
+            # a file system that the image leaves out breaks nothing
+            if not missing:
+                yield {"file-systems": {kind: try_file_system(kind)}}
+    else:
+        yield {"facts": facts()}
+    if what == "all":
         for name, lines in logs():
             yield {"logs": {name: lines}}
     yield {}
@@ -193,13 +328,13 @@ def merged(
 def main() -> None:
     """Answer whoever asks.
 
-    A request is ``facts NUMBER SECONDS`` or ``all NUMBER SECONDS``: what,
-    its number, and what each program gets that has to be run for it.
+    A request is ``WHAT NUMBER SECONDS``: what, see :func:`pieces`, its
+    number, and what each program gets that has to be run for it.
     """
     global PATIENCE
     if sys.argv[1:]:
         PATIENCE = float(sys.argv[2])
-        for piece in pieces(sys.argv[1] == "--all"):
+        for piece in pieces(sys.argv[1].lstrip("-")):
             print(json.dumps(piece), flush=True)
         return
     with open(PORT, "r+b", buffering=0) as port:
@@ -210,7 +345,7 @@ def main() -> None:
                 continue
             what, number, seconds = asked.decode().split()
             PATIENCE = float(seconds)
-            for piece in pieces(what == "all"):
+            for piece in pieces(what):
                 # who has given up meanwhile knows an old answer by it
                 line = json.dumps({"request": int(number), "found": piece})
                 port.write(line.encode() + b"\n")

@@ -104,7 +104,7 @@ def enter(settings: dict[str, typing.Any]) -> int:
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", f"{root}/dev")
     for name, (major, minor) in _NODES.items():
         make_node(f"{root}/dev/{name}", 0o20666, os.makedev(major, minor))
-    make_node(f"{root}/dev/vdb", 0o60660, number)
+    make_node(f"{root}{settings['device']}", 0o60660, number)
     for name in ("pts", "shm"):
         os.mkdir(f"{root}/dev/{name}")
     mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620,gid=5",

@@ -291,7 +291,8 @@ def guest_of(
                 },
                 "cgroup": f"/{cgroup}",
                 **{
-                    name: created[name] for name in ("files", "owner", "group")
+                    name: created[name]
+                    for name in ("files", "owner", "group", "device")
                 },
             }
         )

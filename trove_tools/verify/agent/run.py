@@ -38,12 +38,16 @@ class Options:
     :param tier: ``vm`` or ``namespace``.
     :param venv: the environment with Trove.
     :param broker_port: of the broker; a free one when not given.
+    :param deployment: what an operator's control plane would inject.
     """
 
     basic: run.Options
     venv: pathlib.Path
     tier: str = "vm"
     broker_port: int | None = None
+    deployment: control.Deployment = dataclasses.field(
+        default_factory=control.Deployment
+    )
 
 
 def require(options: Options) -> None:
@@ -128,7 +132,12 @@ class _Look:
         chosen = accel.choose(basic.accelerator)
         self._found.accelerator = chosen.name
         frame = vm.Frame(
-            chosen, basic.arch, basic.memory, basic.cpus, basic.volume
+            chosen,
+            basic.arch,
+            basic.memory,
+            basic.cpus,
+            basic.volume,
+            basic.disk_bus,
         )
         place = control.Place(
             vm.ADDRESS,
@@ -170,11 +179,10 @@ class _Look:
         datastores: collections.abc.Sequence[rungs.Datastore],
     ) -> collections.abc.Iterator[control.Control]:
         self._progress.state("starting broker, conductor and Trove's own code")
-        sections: control.Sections = {
-            each.manager: {"docker_image": each.image}
+        managers: control.Sections = {
+            # without an image's name: Trove's own default
+            each.manager: {"docker_image": each.image} if each.image else {}
             for each in datastores
-            # else Trove's own default
-            if each.image
         }
         with contextlib.ExitStack() as stack:
             with self._found.check("control plane") as check:
@@ -183,7 +191,8 @@ class _Look:
                         self._place,
                         self._options.venv,
                         place,
-                        sections,
+                        managers,
+                        deployment=self._options.deployment,
                         port=self._options.broker_port,
                     )
                 )
@@ -240,6 +249,7 @@ class _Look:
                 guest.boot(self._found)
                 self._climb(guest, plane, datastore, begun)
                 guest.systemd(self._found)
+                guest.file_systems(self._found)
                 guest.power_off(self._found)
             finally:
                 if not self._found.ok:

@@ -45,6 +45,7 @@ class Frame:
 
     :param memory: MiB.
     :param volume: GiB of its empty second disk.
+    :param disk_bus: ``virtio`` or ``scsi``, as Nova's ``hw_disk_bus``.
     """
 
     accelerator: accel.Accelerator
@@ -52,6 +53,7 @@ class Frame:
     memory: int
     cpus: int
     volume: int
+    disk_bus: str = qemu.VIRTIO
 
 
 class VmGuest:
@@ -96,7 +98,9 @@ class VmGuest:
         Its journal is here already: that of a guest which answers nothing
         any more, too.
         """
-        found = evidence.merged(self._pieces(everything))
+        found = evidence.merged(
+            self._pieces("all" if everything else "facts")
+        )
         if everything:
             known = journal.logs(self._machine.directory / qemu.JOURNAL)
             logs = found.setdefault("logs", {})
@@ -107,11 +111,10 @@ class VmGuest:
         return found
 
     def _pieces(
-        self, everything: bool
+        self, what: str
     ) -> collections.abc.Iterator[dict[str, typing.Any]]:
         """Yield what the guest tells until it has no more, or hangs."""
         self._request += 1
-        what = "all" if everything else "facts"
         patience = self.limits.scaled(_ANSWER)
         each = self.limits.scaled(evidence.PATIENCE)
         try:
@@ -179,6 +182,26 @@ class VmGuest:
                 )
             check.detail = "running, no failed unit"
 
+    def file_systems(self, found: report.Report) -> None:
+        """See that volumes can have the file systems that Trove allows.
+
+        Only those whose programs the image has.
+        """
+        with (
+            contextlib.suppress(report.CheckError),
+            found.check("file systems") as check,
+        ):
+            self.say("trying file systems")
+            tried = evidence.merged(self._pieces("file-systems")).get(
+                "file-systems"
+            )
+            if not tried:
+                raise report.CheckError("the guest could not try any")
+            broken = [f"{kind}: {why}" for kind, why in tried.items() if why]
+            if broken:
+                raise report.CheckError("; ".join(broken))
+            check.detail = f"{', '.join(tried)}: made, mounted and grown"
+
     def power_off(self, found: report.Report) -> None:
         """See it shut down as a cloud asks it to."""
         with found.check("power off") as check:
@@ -228,6 +251,7 @@ def guest_of(
             outlet=f"tcp:{ADDRESS}:{PORT}-cmd:{command}",
             channel=theirs.fileno(),
             channel_port=evidence.PORT,
+            disk_bus=frame.disk_bus,
         )
         with qemu.Qemu(hardware, place) as machine:
             theirs.close()

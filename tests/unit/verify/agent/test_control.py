@@ -15,18 +15,20 @@ from trove_tools.verify.agent import broker
 from trove_tools.verify.agent import children
 from trove_tools.verify.agent import control
 
+PLACE = control.Place("10.0.2.100", 5672, patience=99)
+
 
 class FilesTest(base.TestCase):
     def test_what_the_guest_reads(self) -> None:
-        place = control.Place("10.0.2.100", 5672, patience=99)
         node = broker.Broker(1234, "u", "p")
         file = self.temp_dir() / "guest.conf"
         control._write(
             file,
             control._guest(
-                node.url(place.address, place.port),
-                place,
+                node.url(PLACE.address, PLACE.port),
+                PLACE,
                 {"mariadb": {"docker_image": "x/mariadb"}},
+                control.Deployment(),
             ),
         )
         self.assertEqual(0o600, stat.S_IMODE(file.stat().st_mode))
@@ -39,6 +41,60 @@ class FilesTest(base.TestCase):
         self.assertEqual("x/mariadb", found["mariadb"]["docker_image"])
         # secure RPC stays as a cloud has it by default
         self.assertNotIn("enable_secure_rpc_messaging", file.read_text())
+
+    def test_what_an_operators_guest_reads(self) -> None:
+        found = control._guest(
+            "rabbit://verify/",
+            PLACE,
+            {"mysql": {"docker_image": "mysql"}, "mariadb": {}},
+            control.Deployment(
+                {
+                    "DEFAULT": {
+                        "transport_url": "rabbit://theirs/",
+                        "state_change_wait_time": "600",
+                        "command_process_timeout": "30",
+                    },
+                    "mysql": {"docker_image": "quay.example/mysql"},
+                    "x": {"several": ["1", "2"]},
+                },
+                device="/dev/sdb",
+            ),
+        )
+        self.assertEqual(
+            {
+                "DEFAULT": {
+                    "transport_url": "rabbit://verify/",
+                    "state_change_wait_time": 600,
+                    "command_process_timeout": 99,
+                    "use_stderr": False,
+                },
+                # the image has to have the container by the cloud's name
+                "mysql": {
+                    "docker_image": "quay.example/mysql",
+                    "device_path": "/dev/sdb",
+                },
+                "mariadb": {"device_path": "/dev/sdb"},
+                "x": {"several": ["1", "2"]},
+            },
+            found,
+        )
+        file = self.temp_dir() / "guest.conf"
+        control._write(file, found)
+        self.assertIn("several = 1\nseveral = 2\n", file.read_text())
+
+    def test_user_data_is_where_trove_looks_for_it(self) -> None:
+        place = self.temp_dir()
+        given = control.Deployment(user_data="#cloud-config\n")
+        control._write_user_data(place, ["mysql"], given)
+        self.assertEqual(
+            "#cloud-config\n",
+            (place / "cloudinit/mysql.cloudinit").read_text(),
+        )
+        # as the control plane's own configuration says
+        self.assertEqual(
+            place / "cloudinit",
+            control._plane(place, PLACE)["DEFAULT"]["cloudinit_location"],
+        )
 
     def test_keys_are_new_each_time(self) -> None:
         place = control.Place("x", 1)

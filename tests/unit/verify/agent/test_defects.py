@@ -9,8 +9,11 @@ from tests import base
 from trove_tools.verify.agent import defects
 
 GOOD: dict[str, typing.Any] = {
-    "uid_1001": "database",
-    "gid_1001": "database",
+    "database_user": "database",
+    "database_uid": "1001",
+    "database_uid_owner": "",
+    "volume_fstype": "ext4",
+    "volume_programs_missing": [],
     "hostname": "trove-verify",
     "hostname_resolves": True,
     "apparmor": True,
@@ -24,9 +27,19 @@ GOOD: dict[str, typing.Any] = {
 _LINES = {
     "uid": (
         "useradd: UID 1001 is not unique",
-        "Failed to add user database, error: useradd: UID 1001 is not"
-        " unique\n",
+        "Failed to add user mysql, error: useradd: UID 999 is not unique\n",
     ),
+    "volume-programs": (
+        "Stderr: 'sudo: mkfs.xfs: command not found\\n'",
+        "sudo: xfs_admin: command not found",
+    ),
+    "format-options": ("Stderr: 'unknown option -m 5\\nUsage: mkfs.xfs",),
+    "state-directory": (
+        "PermissionError: [Errno 13] Permission denied: '/var/lib/trove'",
+        "oslo_config.cfg.RequiredOptError: value required for option"
+        " lock_path in group [oslo_concurrency]",
+    ),
+    "volume": ("ERROR trove.guestagent.volume Could not format '/dev/vdb'.",),
     "hostname": (
         "sudo: unable to resolve host trove-verify: Name or service not known",
     ),
@@ -107,8 +120,8 @@ class DefectsTest(base.TestCase):
         self.assertEqual(([], []), defects.explain(GOOD, logs))
 
     @ddt.data(
-        ("uid", {"uid_1001": "debian"}),
-        ("uid", {"gid_1001": "debian"}),
+        ("uid", {"database_uid_owner": "debian"}),
+        ("volume-programs", {"volume_programs_missing": ["mkfs.xfs"]}),
         ("hostname", {"hostname_resolves": False}),
         ("apparmor", {"apparmor_parser": False}),
         ("order", {"after": ["network.target"]}),
@@ -125,7 +138,9 @@ class DefectsTest(base.TestCase):
         self.assertEqual(name, found.name)
 
     @ddt.data(
-        {"uid_1001": "", "gid_1001": ""},
+        # as the agent itself has made it when it was started before
+        {"database_uid_owner": "database"},
+        {"volume_fstype": "xfs"},
         {"apparmor": False, "apparmor_parser": False},
         {"start_limit": "", "restart_sec": "5s"},
         {"start_limit": "", "restart_sec": "1min"},
@@ -141,8 +156,35 @@ class DefectsTest(base.TestCase):
             self.assertTrue(defect.remedy)
 
     def test_what_both_tell_is_said_once(self) -> None:
-        facts = {**GOOD, "uid_1001": "debian"}
-        logs = {"agent": ["UID 1001 is not unique"]}
+        facts = {**GOOD, "database_uid_owner": "debian"}
+        logs = {"agent": ["useradd: UID 1001 is not unique"]}
         causes, lines = defects.explain(facts, logs)
         self.assertEqual(1, len(causes))
-        self.assertEqual(["agent: UID 1001 is not unique"], lines)
+        self.assertEqual(["agent: useradd: UID 1001 is not unique"], lines)
+
+    def test_who_has_the_uid(self) -> None:
+        facts = {
+            **GOOD,
+            "database_user": "mysql",
+            "database_uid": "999",
+            "database_uid_owner": "systemd-network",
+        }
+        (found,) = defects.by_facts(facts)
+        for word in ("999", "`mysql`", "`systemd-network`"):
+            self.assertIn(word, found.cause)
+
+    def test_sudo_is_not_blamed_for_a_program_that_is_missing(self) -> None:
+        facts = {
+            **GOOD,
+            "volume_fstype": "xfs",
+            "volume_programs_missing": ["mkfs.xfs", "xfs_admin"],
+        }
+        logs = {
+            "agent": [
+                "sudo: a password is required",
+                "Could not format '/dev/vdb'.",
+            ]
+        }
+        (cause,), lines = defects.explain(facts, logs)
+        self.assertIn("does not have mkfs.xfs, xfs_admin", cause)
+        self.assertEqual(2, len(lines))

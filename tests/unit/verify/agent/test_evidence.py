@@ -51,18 +51,73 @@ class UnitTest(base.TestCase):
         self.assertEqual(["admin"], self.settings()["User"])
 
 
+class ConfigurationTest(base.TestCase):
+    """What the guest knows of the configuration that was injected."""
+
+    def settings(self, text: str) -> dict[str, dict[str, str]]:
+        place = self.temp_dir() / "etc/trove/conf.d"
+        place.mkdir(parents=True)
+        (place / "guest_info.conf").write_text(
+            "[DEFAULT]\nguest_id=1\ndatastore_manager=mysql\n"
+        )
+        (place / "trove-guestagent.conf").write_text(text)
+        return evidence.configured(str(place.parents[2]))
+
+    def test_the_user_that_trove_makes(self) -> None:
+        self.patch_object(evidence, "name_of", lambda kind, uid: f"u{uid}")
+        for text, uid, name in (
+            ("", "1001", "database"),
+            ("[DEFAULT]\ndatabase_service_uid = 70\n", "70", "database"),
+            ("[mysql]\n# x = 1\ndatabase_service_uid = 999\n"
+             "database_service_uname = mysql\n", "999", "mysql"),
+            ("[mariadb]\ndatabase_service_uid = 999\n", "1001", "database"),
+        ):  # fmt: skip
+            self.assertEqual(
+                {
+                    "database_user": name,
+                    "database_uid": uid,
+                    "database_uid_owner": f"u{uid}",
+                },
+                evidence.database_user(self.settings(text)),
+            )
+
+    def test_how_the_volume_is_formatted(self) -> None:
+        self.patch_object(evidence.shutil, "which", lambda *_, **__: None)
+        found = evidence.volume(
+            self.settings("[DEFAULT]\nvolume_fstype = xfs\n")
+        )
+        self.assertEqual(
+            {
+                "volume_fstype": "xfs",
+                "volume_programs_missing": [
+                    "mkfs.xfs", "xfs_admin", "xfs_growfs", "xfs_repair",
+                ],
+            },
+            found,
+        )  # fmt: skip
+
+
 class CollectTest(base.TestCase):
     def test_it_comes_in_pieces_that_fit_together(self) -> None:
-        told = [json.loads(json.dumps(e)) for e in evidence.pieces(True)]
+        told = [json.loads(json.dumps(e)) for e in evidence.pieces("all")]
         self.assertEqual({}, told[-1])
         found = evidence.merged(told)
-        self.assertIn("uid_1001", found["facts"])
+        self.assertEqual("1001", found["facts"]["database_uid"])
         self.assertIn("guest agent", found["logs"])
         # a guest that hangs before it has told everything
         self.assertEqual(["facts"], list(evidence.merged(told[:1])))
         self.assertEqual(
-            ["facts"], list(evidence.merged(evidence.pieces(False)))
+            ["facts"], list(evidence.merged(evidence.pieces("facts")))
         )
+
+    def test_file_systems_that_the_image_has(self) -> None:
+        def which(program: str, path: str) -> str | None:
+            return None if program.startswith("xfs") else program
+
+        self.patch_object(evidence.shutil, "which", which)
+        self.patch_object(evidence, "try_file_system", lambda kind: "")
+        found = evidence.merged(evidence.pieces("file-systems"))
+        self.assertEqual({"file-systems": {"ext3": "", "ext4": ""}}, found)
 
     def test_frames_of_a_traceback_tell_nothing(self) -> None:
         stamp = "2026-11-23 08:09:22.363 133 ERROR oslo_messaging.rpc.server"

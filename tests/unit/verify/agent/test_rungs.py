@@ -138,10 +138,10 @@ class ClimbTest(base.TestCase):
 
     def test_an_agent_that_is_known_not_to_answer(self) -> None:
         self.plane.answers["ping"] = {"alive": False}
-        self.guest.facts["uid_1001"] = "debian"
+        self.guest.facts["database_uid_owner"] = "debian"
         check = self.fails(3600.0)
-        self.assertIn("uid or gid 1001", check.detail)
-        self.assertIn("reserve both", check.hint or "")
+        self.assertIn("belongs to the user `debian`", check.detail)
+        self.assertIn("another uid in the image", check.hint or "")
 
     def test_a_guest_that_is_lost(self) -> None:
         self.guest.lost = "the guest's kernel panicked"

@@ -16,7 +16,7 @@ from trove_tools.verify.agent import journal
 from trove_tools.verify.agent import vm
 
 _JOURNAL = (
-    "[    9.000000] trove-guestagent[612]: groupadd: GID '1001' is not unique"
+    "[    9.000000] trove-guestagent[612]: useradd: UID 999 is not unique"
     "\n"
 )
 
@@ -44,13 +44,13 @@ class EvidenceTest(base.TestCase):
         return file
 
     def test_all_pieces_of_an_answer(self) -> None:
-        self.tell(1, facts={"uid_1001": "x"})
+        self.tell(1, facts={"database_uid": "x"})
         self.tell(1, logs={"guest agent": ["a"]})
         self.tell(1, logs={"containers": ["b"]})
         self.tell(1)
         found = self.guest.evidence(True)
         self.assertEqual(b"all 1 20\n", self.theirs.recv(99))
-        self.assertEqual({"uid_1001": "x"}, found["facts"])
+        self.assertEqual({"database_uid": "x"}, found["facts"])
         self.assertEqual({"guest agent", "containers"}, set(found["logs"]))
 
     def test_the_journal_has_the_agents_log_already(self) -> None:
@@ -65,13 +65,13 @@ class EvidenceTest(base.TestCase):
         found = self.guest.evidence(True)
         self.assertNotIn("facts", found)
         causes, lines = defects.explain(None, found["logs"])
-        self.assertIn("uid or gid 1001", causes[0])
-        self.assertIn("GID '1001' is not unique", lines[0])
+        self.assertIn("database_service_uid", causes[0])
+        self.assertIn("UID 999 is not unique", lines[0])
 
     def test_what_came_before_it_hung_is_kept(self) -> None:
-        self.tell(1, facts={"uid_1001": "x"})
+        self.tell(1, facts={"database_uid": "x"})
         self.assertEqual(
-            {"facts": {"uid_1001": "x"}}, self.guest.evidence(False)
+            {"facts": {"database_uid": "x"}}, self.guest.evidence(False)
         )
 
     def test_an_answer_that_comes_too_late_is_not_taken_for_another(

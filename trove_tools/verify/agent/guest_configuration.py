@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operator's own trove-guestagent.conf, as verify gives it to a guest.
+
+Trove copies the file ``guest_config`` of the control plane into each guest.
+verify takes an operator's file, so that an image is verified with what it
+will get, and replaces what names the operator's control plane: the guest of
+verify reaches verify's own broker and nothing else.
+"""
+
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools import errors
+
+#: By section: values, of which an option that is given several times has a
+#: list.
+Sections = dict[str, dict[str, typing.Any]]
+
+_RABBIT = "oslo_messaging_rabbit"
+_NOTIFICATIONS = "oslo_messaging_notifications"
+
+# a guest of verify reaches no registry that it could log in at
+_DROPPED = {
+    "guest_agent": (
+        "container_registry",
+        "container_registry_username",
+        "container_registry_password",
+    )
+}
+# what decides how queues and exchanges are declared: different declarations
+# of one exchange are refused by the broker
+_QUEUES = (
+    "amqp_durable_queues",
+    "amqp_auto_delete",
+    "rabbit_ha_queues",
+    "rabbit_quorum_queue",
+    "rabbit_quorum_delivery_limit",
+    "rabbit_quorum_max_memory_length",
+    "rabbit_quorum_max_memory_bytes",
+    "rabbit_transient_quorum_queue",
+    "rabbit_transient_queues_ttl",
+    "rabbit_stream_fanout",
+    "rabbit_qos_prefetch_count",
+)
+# options that trove.conf and the guests' file have in common, and those of
+# trove.conf that decide which other files a guest gets
+_COMMON = (
+    "control_exchange",
+    "enable_secure_rpc_messaging",
+    "docker_bridge_network_ip",
+    "docker_insecure_registries",
+    "injected_config_owner",
+    "injected_config_group",
+)
+_VOLUME = ("device_path", "mount_point")
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """What an operator's control plane would inject into guests.
+
+    :param configuration: the agent's; nothing for the least that works.
+    :param user_data: cloud-init's user data, which Trove adds its own to.
+    :param device: the volume's device, where the agent's configuration does
+        not name it; nothing for Trove's default.
+    """
+
+    configuration: Sections | None = None
+    user_data: str = ""
+    device: str = ""
+
+
+def read(file: pathlib.Path) -> Sections:
+    """Read a configuration file as oslo.config does.
+
+    :raises UsageError: it cannot be read, or is no such file.
+    """
+    from oslo_config import cfg
+
+    option = f"--guest-config {file}"
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise errors.UsageError(
+            f"{option}: cannot be read: {exc}",
+            hint="name the file that trove.conf calls guest_config, usually"
+            " /etc/trove/trove-guestagent.conf",
+        ) from exc
+    if "{{" in text or "{%" in text:
+        raise errors.UsageError(
+            f"{option}: this is a template, with values still to be filled in",
+            hint="name the file that the deployment tool has made of it, on a"
+            " host of the control plane",
+        )
+    found: dict[str, dict[str, list[str]]] = {}
+    try:
+        cfg.ConfigParser(str(file), found).parse()
+    except (cfg.ConfigFileParseError, cfg.ParseError) as exc:
+        raise errors.UsageError(
+            f"{option}: not a configuration file: {exc}",
+            hint="it has sections in brackets and lines NAME = VALUE",
+        ) from exc
+    return {
+        section: {
+            name: values[0] if len(values) == 1 else values
+            for name, values in options.items()
+        }
+        for section, options in found.items()
+    }
+
+
+def for_control_plane(operator: Sections) -> Sections:
+    """Return what verify's control plane has to have as the guest has it.
+
+    :param operator: what :func:`read` returns.
+    """
+    chosen: Sections = {
+        "DEFAULT": _some(operator.get("DEFAULT", {}), _COMMON),
+        "network": _some(operator.get("network", {}), ("network_isolation",)),
+        _RABBIT: _some(operator.get(_RABBIT, {}), _QUEUES),
+        **{
+            section: _some(options, _VOLUME)
+            for section, options in operator.items()
+            if section not in ("DEFAULT", "network", _RABBIT)
+        },
+    }
+    return {name: options for name, options in chosen.items() if options}
+
+
+def for_guest(operator: Sections, broker: str) -> Sections:
+    """Return the operator's file with verify's broker in it.
+
+    :param operator: what :func:`read` returns.
+    :param broker: the transport URL of verify's broker.
+    """
+    made: Sections = {
+        section: {
+            name: value
+            for name, value in options.items()
+            if name not in _DROPPED.get(section, ())
+        }
+        for section, options in operator.items()
+    }
+    made.setdefault("DEFAULT", {})["transport_url"] = broker
+    if "transport_url" in made.get(_NOTIFICATIONS, {}):
+        made[_NOTIFICATIONS]["transport_url"] = broker
+    rabbit = made.get(_RABBIT, {})
+    for name in [each for each in rabbit if each.startswith("ssl")]:
+        del rabbit[name]
+    return made
+
+
+def replaced(operator: Sections) -> list[str]:
+    """Return the options whose values verify does not give to the guest.
+
+    :returns: as ``[section] option``.
+    """
+    made = for_guest(operator, "")
+    return [
+        f"[{section}] {name}"
+        for section, options in operator.items()
+        for name, value in options.items()
+        if made[section].get(name) != value
+    ]
+
+
+def _some(
+    options: collections.abc.Mapping[str, typing.Any],
+    names: collections.abc.Iterable[str],
+) -> dict[str, typing.Any]:
+    return {name: options[name] for name in names if name in options}
