@@ -173,12 +173,11 @@ def _require_valid(
 
 
 def _from(data: dict[str, typing.Any]) -> Manifest:
-    known = {field.name for field in dataclasses.fields(Manifest)}
-    values = {name: data[name] for name in known if name in data}
+    values = _known(data, Manifest)
     values["datastores"] = tuple(
         Datastore(
             **{
-                **entry,
+                **_known(entry, Datastore),
                 "packages": tuple(entry["packages"]),
                 "containers": tuple(entry.get("containers", ())),
             }
@@ -188,6 +187,12 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
     for name in ("timeline", "layers", "guest_ca"):
         values[name] = tuple(data.get(name, ()))
     return Manifest(**values)
+
+
+def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
+    """Return what this release knows; a later one may add properties."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: data[name] for name in names if name in data}
 
 
 def write(manifest: Manifest, file: pathlib.Path) -> None:

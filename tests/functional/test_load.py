@@ -354,7 +354,7 @@ class RefusedTest(clouds.TestCase):
             self.refused(path, 1, "truncated", args=args)
 
     def test_other_bytes_than_built(self) -> None:
-        # found out by Glance's digest of what arrived
+        self.unreachable()
         path = self.image_file()
         with open(path, "r+b") as stream:
             stream.seek(-1, 2)
@@ -362,8 +362,6 @@ class RefusedTest(clouds.TestCase):
             stream.seek(-1, 2)
             stream.write(bytes([last[0] ^ 1]))
         self.refused(path, 1, "not the image that its manifest describes")
-        self.assertEqual([], self.images())
-        self.assertEqual([], self.versions())
 
     def test_development_image_made_public(self) -> None:
         self.unreachable()
@@ -474,7 +472,7 @@ class RefusedTest(clouds.TestCase):
             path, 4, f"registering {self.datastore}:1.0", "a manager nosuch",
             args=args,
         )  # fmt: skip
-        # the next try finishes what is left
+        self.assertEqual([], self.images())
         row = self.loaded(path)
-        self.assertEqual(("unchanged", "created"),
+        self.assertEqual(("sent", "created"),
                          (row["upload"], row["registration"]))  # fmt: skip

@@ -7,6 +7,7 @@ takes the image before until, in one update, it takes the new one.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import typing
 
@@ -14,6 +15,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
+from trove_tools.cloud import failures
 from trove_tools.cloud import glance
 from trove_tools.cloud import live
 from trove_tools.cloud import parameters
@@ -27,6 +29,9 @@ from trove_tools.cloud import serving
 from trove_tools.cloud import sources
 from trove_tools.cloud import trove
 from trove_tools.cloud import upload
+
+#: The JSON patch for an image that may be removed.
+_BARE = [{"op": "replace", "path": "/protected", "value": False}]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,12 +193,15 @@ class Loader:
     ) -> list[dict[str, typing.Any]]:
         current = self._current(source, registered)
         image, how = self._provide(source, current)
-        rows = []
+        rows: list[dict[str, typing.Any]] = []
         for target in source.targets:
             known = target.among(registered)
-            record, registration = self._versions.register(
-                target, image["id"] if self._wishes.pin else None, registered
-            )
+            with self._taken_back(image, how, rows):
+                record, registration = self._versions.register(
+                    target,
+                    image["id"] if self._wishes.pin else None,
+                    registered,
+                )
             self._screen.say(
                 f"datastore version {target.name}: {registration}"
             )
@@ -242,6 +250,42 @@ class Loader:
                 }
             )
         return rows
+
+    @contextlib.contextmanager
+    def _taken_back(
+        self,
+        image: glance.Record,
+        how: str,
+        rows: collections.abc.Sized,
+    ) -> collections.abc.Iterator[None]:
+        """Remove a new image that nothing could be registered with.
+
+        :param how: what :meth:`_provide` did.
+        :param rows: the versions that are registered with it already.
+        """
+        try:
+            yield
+        except errors.CloudError as exc:
+            name = f"image {image['name']} ({image['id']})"
+            lasting = isinstance(exc, failures.Refused) and (
+                exc.status == 500 or not failures.may_pass(exc)
+            )
+            if how != "sent" or rows or not lasting:
+                self._screen.warn(f"{name} stays in Glance")
+                raise
+            self._remove(image, name)
+            raise
+
+    def _remove(self, image: glance.Record, name: str) -> None:
+        try:
+            self._images.patch(
+                image, lambda now: [] if not now.get("protected") else _BARE
+            )
+            self._images.delete(image["id"])
+        except errors.CloudError as exc:
+            self._screen.warn(f"{name} stays in Glance: {exc.message}")
+        else:
+            self._screen.say(f"removed {name} again")
 
     def _provide(
         self,

@@ -116,16 +116,30 @@ class Content:
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
 
     def check_file(self) -> None:
-        """Read the file, and make sure that it has these digests.
+        """Read the file again, and make sure that it is the same.
 
-        :raises ImageError: it has others.
+        :raises ImageError: it has changed since.
         """
-        sha256 = manifest.digests(self.file.path, ["sha256"])["sha256"]
-        if sha256 != self.sha256:
+        found = manifest.digests(self.file.path, ["sha256"])["sha256"]
+        if found != self.sha256:
+            raise errors.ImageError(
+                f"{self.file.path} has changed while it was being sent",
+                hint="load it again when nothing writes to it any more",
+            )
+
+    def check_digest(self, name: str, found: str, wanted: str) -> None:
+        """Make sure that the file has the digest that its manifest names.
+
+        :param name: of the digest, such as ``sha256``.
+        :param found: that of the file.
+        :param wanted: the manifest's.
+        :raises ImageError: it has another.
+        """
+        if found != wanted:
             raise errors.ImageError(
                 f"{self.file.path} is not the image that its manifest"
-                f" describes: its sha256 is {sha256}, the manifest says"
-                f" {self.sha256}",
+                f" describes: its {name} is {found}, the manifest says"
+                f" {wanted}",
                 hint="the file was damaged or changed after the build: copy"
                 " the image and its .d directory again, or build it again",
             )

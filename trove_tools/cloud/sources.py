@@ -99,6 +99,8 @@ def prepare(
         if not settings.pin:
             for target in facts.targets:
                 target.check_tags()
+        for target in facts.targets:
+            target.check_names()
         found.append((file, made, facts))
     # reading gigabytes comes last, after all that can be said at once
     return [
@@ -156,16 +158,27 @@ def _content(
     made: manifest.Manifest | None,
     url: str | None,
 ) -> sending.Content:
-    """Return the file with its digests.
+    """Return the file with its digests, computed from its bytes.
 
-    Those of the manifest are taken as they are: Glance computes its own of
-    what arrives there, and no image is used before they agree.
+    A manifest describes the file that it was written for, and a record of
+    verification belongs to it: so both are worth something only beside these
+    very bytes, in Glance already or not.
+
+    :raises ImageError: the file has other digests than its manifest.
     """
+    sums = manifest.digests(file.path)
+    content = sending.Content(file, sums["sha256"], sums["sha512"], url)
     if made is not None:
-        sums = {name: made.image[name] for name in ("sha256", "sha512")}
-    else:
-        sums = manifest.digests(file.path)
-    return sending.Content(file, sums["sha256"], sums["sha512"], url)
+        named = {name: made.image.get(name) for name in sums}
+        if not any(named.values()):
+            raise errors.ImageError(
+                f"{manifest.path(file.path)} names no digest of the image",
+                hint="build the image again, or remove the manifest and name"
+                " the datastore on the command line",
+            )
+        for name, wanted in named.items():
+            content.check_digest(name, sums[name], wanted or sums[name])
+    return content
 
 
 def _from_manifest(
@@ -195,7 +208,9 @@ def _from_manifest(
         min_disk=max(entry.min_disk for entry in chosen),
         dev=made.dev,
         properties={
-            "architecture": _architecture(made.guest["arch"]),
+            "architecture": _architecture(
+                made.guest.get("arch") or settings.arch
+            ),
             "os_distro": made.guest["distribution"],
             "os_version": made.guest["version"],
             glance.PREFIX + "build_id": made.build_id,

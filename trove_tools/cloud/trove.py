@@ -33,6 +33,9 @@ NEW = "<new>"
 #: Trove's own limit of a tag's length.
 _TAG_LENGTH = 20
 
+#: And of every other name's.
+_NAME_LENGTH = 255
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -64,16 +67,43 @@ class Target:
         """What an image of it carries, and Trove looks for."""
         return tags(self.name)
 
+    def check_names(self) -> None:
+        """Make sure that Trove can register the version.
+
+        It refuses some names only after the image was sent, and takes
+        others, such as one that ends in a blank, that nobody finds again.
+
+        :raises UsageError: a name cannot be registered.
+        """
+        for name, option in (
+            (self.datastore, "datastore"),
+            (self.version, "version"),
+            (self.manager, "manager"),
+        ):
+            if (
+                len(name) > _NAME_LENGTH
+                or not name.isprintable()
+                or name != name.strip()
+                or not re.search("[0-9a-zA-Z]", name)
+            ):
+                raise errors.UsageError(
+                    f"Trove registers no {option} of the name {name!r}",
+                    hint=f"correct --{option}, or the image's manifest: 1 to"
+                    f" {_NAME_LENGTH} printable characters, with a letter or"
+                    " digit, and no blank at either end",
+                )
+
     def check_tags(self) -> None:
         """Make sure that Trove takes the tags.
 
-        :raises UsageError: one of them is too long.
+        :raises UsageError: one of them is too long, or has a comma, which
+            stands between tags in Trove's database.
         """
         for tag in self.tags:
-            if len(tag) > _TAG_LENGTH:
+            if len(tag) > _TAG_LENGTH or "," in tag:
                 raise errors.UsageError(
-                    f"Trove takes no image tag as long as {tag!r}"
-                    f" ({_TAG_LENGTH} characters at most)",
+                    f"Trove takes no image tag {tag!r}: it has more than"
+                    f" {_TAG_LENGTH} characters, or a comma",
                     hint="register the version by its image: --pin",
                 )
 

@@ -199,12 +199,6 @@ class LoadTest(LoadCase):
             {"GET /mgmt/datastore-versions"}, set(self.cloud.calls)
         )
 
-    def test_trove_fails_after_the_upload(self) -> None:
-        self.cloud.faults = [("POST /mgmt.*", 500, "oops")]
-        self.assertRaises(errors.CloudError, self.load)
-        self.cloud.faults = []
-        self.assertEqual(("unchanged", "created"), self.what(self.load()))
-
     def test_images_of_others_are_not_used(self) -> None:
         self.load()
         self.image()["owner"] = "somebody"
@@ -312,3 +306,21 @@ class LoadTest(LoadCase):
             image, NAME, ("trove", "mariadb", "11.8"),
         )  # fmt: skip
         self.assertIn("it also serves", error.message)
+
+    def test_a_refused_registration_leaves_nothing(self) -> None:
+        for status, protected in ((400, None), (500, None), (404, True)):
+            self.cloud.faults = [("POST /mgmt/datastore-.*", status, "no")]
+            self.assertRaises(
+                errors.CloudError, self.load, protected=protected
+            )
+            self.assertEqual({}, self.cloud.images)
+            self.assertIn("removed image trove-mariadb", self.said.getvalue())
+            self.said.truncate(0)
+
+    def test_what_may_pass_keeps_the_image(self) -> None:
+        self.cloud.faults = [("POST /mgmt/datastore-.*", 503, "busy")]
+        self.assertRaises(errors.CloudError, self.load)
+        image = self.image()
+        self.assertIn(f"({image['id']}) stays in Glance", self.said.getvalue())
+        self.cloud.faults = []
+        self.assertEqual(("unchanged", "created"), self.what(self.load()))

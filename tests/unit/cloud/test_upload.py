@@ -110,11 +110,11 @@ class UploadsTest(base.TestCase):
         self.assertIn("sha512 bad", self.refused().message)
         self.assertEqual({}, self.cloud.images)
 
-    def test_the_file_is_not_what_its_manifest_says(self) -> None:
+    def test_the_file_changes_while_it_is_sent(self) -> None:
         self.content = sending.Content(self.content.file, "1", "2")
         error = self.refused()
         self.assertIsInstance(error, errors.ImageError)
-        self.assertIn("its manifest describes", error.message)
+        self.assertIn("changed while it was being sent", error.message)
         self.assertEqual({}, self.cloud.images)
 
     def test_each_failing_step_leaves_nothing(self) -> None:
