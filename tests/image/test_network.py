@@ -84,7 +84,7 @@ class NetworkTest(test_build_failures.BuildCase):
         (self.agent / "setup.py").touch()
         self.authority = authority.Authority(self.temp_dir())
         for name in ("mirror.invalid", "index.invalid"):
-            tls = authority.Server(served, self.authority.server(name))
+            tls = repository.Server(served, self.authority.server(name))
             self.addCleanup(tls.close)
             standin = proxy.Proxy(
                 {name: tls.place},

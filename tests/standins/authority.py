@@ -2,18 +2,12 @@
 """An authority that nobody trusts yet, and servers that it vouches for."""
 
 import datetime
-import functools
-import http.server
 import pathlib
-import ssl
-import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from tests.standins import repository
 
 _DAY = datetime.timedelta(days=1)
 
@@ -89,33 +83,3 @@ def _named(name: str) -> x509.Name:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-class Server:
-    """Serves a directory over TLS on loopback until it is closed.
-
-    :param identity: key and certificate.
-    """
-
-    def __init__(
-        self, directory: pathlib.Path, identity: pathlib.Path
-    ) -> None:
-        handler = functools.partial(repository.Quiet, directory=str(directory))
-        self._server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), handler
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(identity)
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True
-        )
-        self.place = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)

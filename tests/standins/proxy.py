@@ -6,12 +6,13 @@ import http.client
 import http.server
 import select
 import socket
-import threading
 import typing
 import urllib.parse
 
+from tests.standins import loopback
 
-class Proxy:
+
+class Proxy(loopback.Server):
     """Serves until it is closed.
 
     :param names: where servers really are, by their names; it reaches no
@@ -27,20 +28,7 @@ class Proxy:
             (_Handler,),
             {"names": names, "login": login, "asked": self.asked},
         )
-        self._server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), handler
-        )
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        super().__init__(handler)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -9,11 +9,11 @@ import lzma
 import pathlib
 import shutil
 import subprocess
-import threading
 import time
 import typing
 
 from tests.standins import keys
+from tests.standins import loopback
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -23,24 +23,18 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Server:
-    """Serves a directory on loopback until it is closed."""
+class Server(loopback.Server):
+    """Serves a directory.
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        handler = functools.partial(Quiet, directory=str(directory))
-        self._server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), handler
-        )
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+    :param identity: as for any server on loopback.
+    """
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+    def __init__(
+        self, directory: pathlib.Path, identity: pathlib.Path | None = None
+    ) -> None:
+        super().__init__(
+            functools.partial(Quiet, directory=str(directory)), identity
+        )
 
 
 def publish(

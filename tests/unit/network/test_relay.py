@@ -179,7 +179,7 @@ class TunnelTest(RelayCase):
     def setUp(self) -> None:
         super().setUp()
         self.authority = authority.Authority(self.temp_dir())
-        self.tls = authority.Server(
+        self.tls = repository.Server(
             self.files, self.authority.server(_NAME)
         )
         self.addCleanup(self.tls.close)

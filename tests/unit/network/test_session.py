@@ -122,7 +122,7 @@ class AuthorityTest(SessionCase):
     def setUp(self) -> None:
         super().setUp()
         self.authority = authority.Authority(self.temp_dir())
-        self.tls = authority.Server(
+        self.tls = repository.Server(
             self.files, self.authority.server("localhost")
         )
         self.addCleanup(self.tls.close)
