@@ -103,7 +103,7 @@ def in_order(names: collections.abc.Iterable[str]) -> list[str]:
     import re
 
     def key(name: str) -> list[tuple[bool, int, str]]:
-        parts = re.findall(r"\d+|\D+", name)
+        parts = re.findall(r"\d{1,99}|\D+", name)
         return [
             (True, int(part), "") if part.isdecimal() else (False, 0, part)
             for part in parts

@@ -6,10 +6,15 @@ One table serves both the error for a program that is not there and
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import pathlib
 
 from trove_tools import errors
+from trove_tools import untrusted
+
+# bytes; the largest that a distribution has is below 1 KiB
+_OS_RELEASE = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +94,15 @@ def os_release(
 
     values = {}
     try:
-        text = (root / "etc/os-release").read_text()
-    except OSError:
+        text = untrusted.read_bytes(root / "etc/os-release", _OS_RELEASE)
+    except (OSError, ValueError):
         return {}
-    for line in text.splitlines():
+    for line in text.decode(errors="replace").splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
-            values[name.strip()] = "".join(shlex.split(value))
+            # a quote without its end makes a line void, as in a shell
+            with contextlib.suppress(ValueError):
+                values[name.strip()] = "".join(shlex.split(value))
     return values
 
 

@@ -15,6 +15,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools import untrusted
 from trove_tools.catalog import approved
 from trove_tools.catalog import problems
 
@@ -123,8 +124,8 @@ def load(file: pathlib.Path) -> Manifest:
     :raises ImageError: it cannot be understood.
     """
     try:
-        text = file.read_bytes()
-        data = json.loads(text)
+        text = untrusted.read_bytes(file)
+        data = untrusted.decode_json(text)
     except (OSError, ValueError) as exc:
         raise errors.ImageError(
             f"manifest {file} cannot be read: {exc}",

@@ -9,13 +9,13 @@ same root gives the same bill.
 
 import collections.abc
 import datetime
-import json
 import pathlib
 import typing
 import uuid
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import untrusted
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package as _package
@@ -65,7 +65,7 @@ def read(
     """
     file = path(image)
     try:
-        components = json.loads(file.read_text())["components"]
+        components = untrusted.read_json(file)["components"]
         return (
             _packages(components, "pkg:deb/"),
             _packages(components, "pkg:pypi/"),
@@ -80,7 +80,9 @@ def read(
                 )
             ),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError,
+    ) as exc:  # fmt: skip
         raise errors.ImageError(
             f"bill of materials {file} cannot be read: {exc}",
             hint="build the image again",
@@ -253,14 +255,14 @@ def _from(component: dict[str, typing.Any]) -> _package.Package:
     # urllib.parse costs less than packageurl, and this is all that is asked
     _, _, arch = component["purl"].partition("arch=")
     return _package.Package(
-        name=component["name"],
-        version=component["version"],
+        name=_text(component["name"]),
+        version=_text(component["version"]),
         arch=arch.partition("&")[0],
         source=properties.get(SOURCE, [""])[0],
-        size=int(properties.get(SIZE, ["0"])[0]),
+        size=untrusted.parse_number(properties.get(SIZE, ["0"])[0]),
         licences=tuple(
             sorted(
-                each["license"].get("id") or each["license"]["name"]
+                _text(each["license"].get("id") or each["license"]["name"])
                 for each in component.get("licenses", ())
             )
         ),
@@ -271,8 +273,8 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
     properties = _properties(component)
     return docker.Container(
         names=tuple(sorted(properties[NAMES])),
-        id=component["bom-ref"],
-        size=int(properties[SIZE][0]),
+        id=_text(component["bom-ref"]),
+        size=untrusted.parse_number(properties[SIZE][0]),
         packages=_packages(component.get("components", ()), "pkg:deb/"),
     )
 
@@ -280,5 +282,15 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
 def _properties(component: dict[str, typing.Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for each in component.get("properties", ()):
-        found.setdefault(each["name"], []).append(each["value"])
+        found.setdefault(each["name"], []).append(_text(each["value"]))
     return found
+
+
+def _text(value: typing.Any) -> str:
+    """Return a value that must be a text.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of a text")
+    return value

@@ -5,12 +5,31 @@ Verifying writes it, loading reads it.  It speaks of one content of the
 image: beside any other it says nothing.
 """
 
+import collections.abc
 import dataclasses
-import json
 import pathlib
 import typing
 
 from trove_tools import manifest
+from trove_tools import untrusted
+
+# bytes: a failed one holds the last lines of logs
+_LARGEST = 16 * 1024 * 1024
+# seconds that a check may have taken
+_LONGEST = 10_000_000
+_NUMBER = int | float
+_TEXT = str | None
+# the types of what is in a record, and in each of its checks
+_RECORD = {
+    "sha256": str, "ok": bool, "level": str, "tier": str, "checks": list,
+    "seconds": _NUMBER, "accelerator": _TEXT, "unchecked": _TEXT,
+    "build_id": _TEXT, "logs": _TEXT, "image": _TEXT, "facts": dict,
+}  # fmt: skip
+_CHECK = {
+    "name": str, "ok": bool, "seconds": _NUMBER, "detail": _TEXT,
+    "hint": _TEXT,
+}  # fmt: skip
+_REQUIRED = {"sha256", "name", "ok"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +62,50 @@ def load(image: pathlib.Path, sha256: str) -> dict[str, typing.Any] | None:
     """Return the record of an image as it is written.
 
     :param sha256: of the image as it is now.
-    :returns: nothing where there is none, or none of this content.
+    :returns: nothing where there is none, or none of this content, or where
+        it does not have the shape that verify writes.
     """
     try:
-        found = json.loads(path(image).read_text())
+        record = untrusted.read_json(path(image), _LARGEST)
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or found.get("sha256") != sha256:
+    if not _is_record(record) or record["sha256"] != sha256:
         return None
-    return found
+    return record
+
+
+def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
+    """Tell whether data has the shape that verify writes.
+
+    A damaged record says nothing about the image.
+    """
+    if not _has_types(data, _RECORD):
+        return False
+    checks = data.get("checks", [])
+    return all(_has_types(check, _CHECK) for check in checks) and all(
+        untrusted.is_list_of(part.get(name) or [], str)
+        for part, name in [(data, "console"), *((c, "log") for c in checks)]
+    )
+
+
+def _has_types(
+    data: typing.Any, types: collections.abc.Mapping[str, typing.Any]
+) -> bool:
+    """Tell whether the values in a mapping are of some types.
+
+    :param types: by name; the value of a name in ``_REQUIRED`` must be there.
+    """
+    return isinstance(data, dict) and all(
+        isinstance(data[name], kind) and _is_small(data[name])
+        if name in data
+        else name not in _REQUIRED
+        for name, kind in types.items()
+    )
+
+
+def _is_small(value: typing.Any) -> bool:
+    """Tell whether a value, if it is a number, can be one of seconds."""
+    return not isinstance(value, int | float) or 0 <= value <= _LONGEST
 
 
 def read(image: pathlib.Path, sha256: str) -> Verified | None:
@@ -60,17 +114,16 @@ def read(image: pathlib.Path, sha256: str) -> Verified | None:
     :param sha256: of the image as it is now.
     :returns: nothing where there is none, or none of this content.
     """
-    found = load(image, sha256)
-    if found is None:
+    record = load(image, sha256)
+    if record is None:
         return None
-    checks = found.get("checks")
     return Verified(
-        level=str(found.get("level", "")),
-        tier=str(found.get("tier", "vm")),
-        ok=found.get("ok") is True,
+        level=record.get("level", ""),
+        tier=record.get("tier", "vm"),
+        ok=record.get("ok") is True,
         failed=tuple(
-            str(check.get("name"))
-            for check in (checks if isinstance(checks, list) else [])
-            if isinstance(check, dict) and not check.get("ok")
+            check["name"]
+            for check in record.get("checks", [])
+            if not check["ok"]
         ),
     )

@@ -9,6 +9,7 @@ import typing
 import yaml
 
 from trove_tools import paths
+from trove_tools import untrusted
 from trove_tools.catalog import approved
 from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
@@ -71,10 +72,15 @@ def _read(
 ) -> typing.Any:
     """Read one file; nothing, and a problem noted, when it is broken."""
     try:
-        content = file.read_bytes()
+        content = untrusted.read_bytes(file)
         data = yaml.load(content, _Loader)
-    except OSError as exc:
+        untrusted.require_bounds(data)
+    except (OSError, ValueError) as exc:
+        # such as a date that no calendar has
         found.add(file, [problems.Problem((), f"cannot be read: {exc}")])
+        return None
+    except RecursionError:
+        found.add(file, [problems.Problem((), str(untrusted.too_deep()))])
         return None
     except yaml.YAMLError as exc:
         found.add_yaml(file, exc)

@@ -116,7 +116,7 @@ def line_of(
     """
     try:
         node = yaml.compose(file.read_bytes(), yaml.SafeLoader)
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return 1
     line = 1
     for key in place:

@@ -146,7 +146,7 @@ def order(record: Record) -> list[tuple[int, int | str]]:
     """Return what versions of one datastore are sorted by."""
     parts = re.findall(r"\d+|[^\W\d]+", record["name"])
     order: list[tuple[int, int | str]]
-    order = [(1, int(p)) if p.isdigit() else (0, p) for p in parts]
+    order = [(1, int(p)) if p.isdecimal() else (0, p) for p in parts]
     # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
     return [*order, (1, -1)]
 

@@ -7,6 +7,7 @@ import pathlib
 
 from trove_tools import errors
 from trove_tools import paths
+from trove_tools import untrusted
 
 VERSION = 1
 
@@ -18,11 +19,14 @@ def read(file: pathlib.Path) -> dict[str, str]:
     """
     paths.require_file(file, "--locked", "write one with --lock")
     try:
-        data = json.loads(file.read_text())
+        data = untrusted.read_json(file)
         if data["lock_version"] != VERSION:
             raise ValueError(f"lock_version {data['lock_version']}")
-        return dict(data["containers"])
-    except (ValueError, KeyError, TypeError) as exc:
+        containers = dict(data["containers"])
+        if not untrusted.is_list_of(list(containers.values()), str):
+            raise ValueError("a digest is not a text")
+        return containers
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         raise errors.UsageError(
             f"--locked {file}: this is no lock file: {exc}",
             hint="write one with --lock",

@@ -26,6 +26,7 @@ import typing
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import trust
+from trove_tools import untrusted
 
 ARCHIVE = "root.tar.zst"
 _RECORD = "record.json"
@@ -57,6 +58,26 @@ class Record:
     facts: dict[str, typing.Any]
     timeline: dict[str, typing.Any]
     version: int = _VERSION
+
+    def is_valid(self) -> bool:
+        """Tell whether each value is of its type, as JSON does not say."""
+        try:
+            for moment in (self.created, self.since):
+                datetime.datetime.fromisoformat(moment).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return (
+            self.version == _VERSION
+            and all(
+                isinstance(text, str)
+                for text in (self.name, self.digest, self.sha256)
+            )
+            and isinstance(self.size, int)
+            and all(
+                isinstance(mapping, dict)
+                for mapping in (self.inputs, self.facts, self.timeline)
+            )
+        )
 
 
 class Entry(typing.NamedTuple):
@@ -166,11 +187,11 @@ class Cache:
         ):
             return None
         try:
-            data = json.loads(file.read_text())
-            if data["version"] != _VERSION or data["digest"] != digest:
+            record = Record(**untrusted.read_json(file))
+            if not record.is_valid() or record.digest != digest:
                 return None
-            return Entry(directory, Record(**data), file.stat().st_mtime)
-        except (OSError, ValueError, KeyError, TypeError):
+            return Entry(directory, record, file.stat().st_mtime)
+        except (OSError, ValueError, TypeError):
             return None
 
     def is_stale(self, entry: Entry) -> bool:

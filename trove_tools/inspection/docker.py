@@ -10,11 +10,11 @@ chain id: https://github.com/opencontainers/image-spec/blob/main/config.md
 import collections.abc
 import dataclasses
 import hashlib
-import json
 import pathlib
 import re
 import typing
 
+from trove_tools import untrusted
 from trove_tools.inspection import dpkg
 from trove_tools.inspection import package
 from trove_tools.inspection import reading
@@ -68,13 +68,13 @@ def layers(root: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     config = _json(root, f"{_IMAGES}/imagedb/content/{_path(identity)}")
-    layers = _mapping(config.get("rootfs")).get("diff_ids", [])
+    layers = _mapping(config.get("rootfs")).get("diff_ids")
     size = 0
     found: tuple[package.Package, ...] = ()
-    for chain in _chain(layers):
+    for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
         text = reading.text(root / place / "size").strip()
-        size += int(text) if text.isdigit() else 0
+        size += untrusted.parse_number(text)
         directory = reading.text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
@@ -106,7 +106,7 @@ def _path(digest: str) -> str:
 
 def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
     try:
-        return _mapping(json.loads(reading.text(root / name)))
+        return _mapping(untrusted.decode_json(reading.text(root / name)))
     except ValueError:
         return {}
 

@@ -10,6 +10,7 @@ import collections.abc
 import pathlib
 import re
 
+from trove_tools import untrusted
 from trove_tools.inspection import package
 from trove_tools.inspection import reading
 
@@ -36,7 +37,8 @@ def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
                 arch=fields.get("architecture", ""),
                 source=fields.get("source", "").partition(" ")[0],
                 # KiB, as dpkg-gencontrol has estimated it
-                size=_number(fields.get("installed-size", "")) * 1024,
+                size=1024
+                * untrusted.parse_number(fields.get("installed-size", "")),
                 licences=_licences(root, fields["package"]),
             )
             for fields in parse(reading.text(root / _STATUS, _LARGEST))
@@ -60,10 +62,6 @@ def parse(status: str) -> collections.abc.Iterator[dict[str, str]]:
             and fields.keys() >= {"package", "version"}
         ):  # fmt: skip
             yield fields
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
 
 
 def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import email.message
 import email.parser
 import pathlib
 
+from trove_tools import untrusted
 from trove_tools.inspection import package
 from trove_tools.inspection import reading
 
@@ -48,8 +49,7 @@ def _size(record: pathlib.Path) -> int:
     """Add up the sizes that a distribution's record names."""
     total = 0
     for line in reading.text(record, _LARGEST).splitlines():
-        size = line.rpartition(",")[2]
-        total += int(size) if size.isdigit() else 0
+        total += untrusted.parse_number(line.rpartition(",")[2])
     return total
 
 

@@ -25,9 +25,12 @@ def seconds(number: float) -> str:
 
 
 def date(text: str) -> str:
-    """Return a time of ISO 8601 as people read it."""
-    when = datetime.datetime.fromisoformat(text)
-    return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    """Return a time of ISO 8601 as people read it; other text as it is."""
+    try:
+        when = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return text
+    return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def status(record: dict[str, typing.Any] | None) -> template.Html:
@@ -51,7 +54,8 @@ def tiles(
     if found is not None:
         shown += [
             ("in the image", console.size(found.directories["/"]),
-             f"on a disk of {console.size(made.image['virtual_size'])}"),
+             "on a disk of "
+             + console.size(made.image.get("virtual_size", 0))),
             ("packages", str(len(found.packages)),
              f"and {len(found.python)} of the agent"),
         ]  # fmt: skip
@@ -99,7 +103,7 @@ def checks(record: dict[str, typing.Any] | None) -> template.Html:
     if record is None:
         return template.part("not-verified")
     found = record.get("checks", [])
-    longest = max((each["seconds"] for each in found), default=0) or 1
+    longest = max((_took(each) for each in found), default=0) or 1
     rows = template.parts(
         "check",
         (
@@ -107,11 +111,11 @@ def checks(record: dict[str, typing.Any] | None) -> template.Html:
                 "kind": "good" if each["ok"] else "bad",
                 "result": "ok" if each["ok"] else "failed",
                 "name": each["name"],
-                "detail": each.get("detail", ""),
+                "detail": each.get("detail") or "",
                 "log": template.part("log", text="\n".join(each["log"]))
                 if each.get("log") else "",
-                "seconds": seconds(each["seconds"]),
-                "share": f"{100 * each['seconds'] / longest:.2f}",
+                "seconds": seconds(_took(each)),
+                "share": f"{100 * _took(each) / longest:.2f}",
             }
             for each in found
         ),
@@ -127,6 +131,11 @@ def checks(record: dict[str, typing.Any] | None) -> template.Html:
     if record.get("unchecked"):
         note += f"; not checked: {record['unchecked']}"
     return template.part("checks", note=note, rows=rows)
+
+
+def _took(check: dict[str, typing.Any]) -> float:
+    """Return the seconds that a check of a record took."""
+    return float(check.get("seconds", 0))
 
 
 def inputs(made: manifest.Manifest) -> template.Html:

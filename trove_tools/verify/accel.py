@@ -26,6 +26,7 @@ import typing
 from trove_tools import errors
 from trove_tools import hostload
 from trove_tools import process
+from trove_tools import untrusted
 from trove_tools import userdirs
 
 DEVICE = pathlib.Path("/dev/kvm")
@@ -197,7 +198,7 @@ def _key() -> dict[str, typing.Any]:
 def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
     # whatever is wrong with a cache, the remedy is to ask again
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = json.loads(cache.read_text())
+        known = untrusted.read_json(cache)
         if known["key"] == key:
             return Kvm(bool(known["usable"]), str(known["reason"]))
     return None

@@ -7,12 +7,12 @@ at both, and at QEMU, so that no wait goes on for a guest that is lost.
 """
 
 import collections.abc
-import json
 import re
 import time
 import typing
 
 from trove_tools import console
+from trove_tools import untrusted
 from trove_tools.verify import limits as _limits
 from trove_tools.verify import qemu
 from trove_tools.verify import report
@@ -205,7 +205,7 @@ class Guest:
 
     def _hear(self, line: bytes) -> None:
         try:
-            event = json.loads(line)
+            event = untrusted.decode_json(line)
         except ValueError:
             return
         if not isinstance(event, dict) or event.get("nonce") != self._nonce:

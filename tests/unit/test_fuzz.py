@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parsers of untrusted data, given data that nobody has thought of.
+
+The invariant of each test: the parser returns something or raises a
+``TroveToolsError``, within the time limit of a test.  The examples are the
+same in each run: a change that is tested does not fail because of another.
+"""
+
+import collections.abc
+import copy
+import dataclasses
+import json
+import os
+import pathlib
+import typing
+
+import hypothesis
+from hypothesis import strategies
+
+from tests import base
+from tests.unit import test_configfile
+from tests.unit import test_sbom
+from tests.unit.cloud import images
+from tests.unit.inspection import samples
+from tests.unit.report import test_page
+from trove_tools import configfile
+from trove_tools import errors
+from trove_tools import imagefile
+from trove_tools import manifest
+from trove_tools import sbom
+from trove_tools import verified
+from trove_tools.catalog import loader
+from trove_tools.image import cache
+from trove_tools.inspection import contents
+from trove_tools.inspection import findings
+from trove_tools.report import page
+
+few = hypothesis.settings(
+    max_examples=60, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)  # fmt: skip
+
+SCALARS = strategies.one_of(
+    strategies.none(),
+    strategies.booleans(),
+    strategies.integers(),
+    strategies.floats(),
+    strategies.text(max_size=8),
+    strategies.sampled_from(
+        ["\ud800", "\x1b[2J", "9999-99-99T::::::::Z", "²", 10**30, "a\nb"]
+    ),
+)
+VALUES = strategies.one_of(
+    SCALARS,
+    strategies.sampled_from([[], {}, [[]], [None], {"": {}}, [{}]]),
+    strategies.lists(SCALARS, max_size=3),
+    strategies.dictionaries(strategies.text(max_size=4), SCALARS, max_size=3),
+)
+
+
+def places(
+    data: typing.Any, place: tuple[typing.Any, ...] = ()
+) -> collections.abc.Iterator[tuple[typing.Any, ...]]:
+    """Yield where the values of data are."""
+    if place:
+        yield place
+    pairs: typing.Any = ()
+    if isinstance(data, dict):
+        pairs = data.items()
+    elif isinstance(data, list):
+        pairs = enumerate(data)
+    for name, value in pairs:
+        yield from places(value, (*place, name))
+
+
+@strategies.composite
+def changed(draw: strategies.DrawFn, data: typing.Any) -> typing.Any:
+    """Give data in which one to three values are others, or are not there."""
+    data = copy.deepcopy(data)
+    for _ in range(draw(strategies.integers(1, 3))):
+        known = list(places(data))
+        if not known:
+            break
+        *way, last = draw(strategies.sampled_from(known))
+        inner = data
+        for name in way:
+            inner = inner[name]
+        if draw(strategies.integers(0, 3)):
+            inner[last] = draw(VALUES)
+        else:
+            del inner[last]
+    return data
+
+
+def plain(data: typing.Any) -> typing.Any:
+    return json.loads(json.dumps(data))
+
+
+class FuzzCase(base.TestCase):
+    def tolerate(
+        self,
+        function: collections.abc.Callable[..., typing.Any],
+        *args: object,
+    ) -> typing.Any:
+        """Call a parser, which may refuse what it gets."""
+        try:
+            return function(*args)
+        except errors.TroveToolsError as exc:
+            f"{exc.message}{exc.hint}".encode()
+            return None
+
+
+class SidecarTest(FuzzCase):
+    """The files beside an image."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # what was valid is not noted in anybody's cache
+        self.useFixture(base.fixtures.EnvironmentVariable(
+            "XDG_CACHE_HOME", str(self.temp_dir())))  # fmt: skip
+        self.image = self.temp_dir() / "x.qcow2"
+        self.image.write_text("x")
+        everything = test_sbom.FOUND.as_dict()
+        self.made = images.describe(
+            self.image,
+            contents={
+                key: everything[key]
+                for key in ("system", "directories", "configuration")
+            },
+            timeline=test_page.TIMELINE,
+            plan={
+                "layers": [
+                    {"name": "base", "digest": "a" * 64,
+                     "environment": {"X": "1"}, "inputs": {"y": ["z"]}},
+                ],
+            },
+            layers=(
+                {"name": "base", "digest": "a" * 64, "cached": True,
+                 "created": "2026-01-01T00:00:00+00:00", "size": 3},
+            ),
+        )  # fmt: skip
+        sbom.write(test_sbom.FOUND, self.made, sbom.path(self.image))
+        self.sample = plain(self.made.as_dict())
+        self.bill = json.loads(sbom.path(self.image).read_text())
+        self.sha256 = self.made.image["sha256"]
+
+    def read_all(self) -> None:
+        made = self.tolerate(manifest.read, self.image)
+        if made is not None:
+            text = self.tolerate(page.render, self.image, made)
+            (text or "").encode()
+        found = self.tolerate(verified.read, self.image, self.sha256)
+        str(found).encode()
+
+    @few
+    @hypothesis.given(strategies.data())
+    def test_manifest(self, data: strategies.DataObject) -> None:
+        text = json.dumps(data.draw(changed(self.sample)))
+        manifest.path(self.image).write_text(text)
+        self.read_all()
+
+    @few
+    @hypothesis.given(strategies.binary(max_size=64))
+    def test_files_of_anything(self, content: bytes) -> None:
+        for path in (manifest.path, verified.path):
+            path(self.image).write_bytes(content)
+        self.read_all()
+
+    @few
+    @hypothesis.given(strategies.data())
+    def test_record(self, data: strategies.DataObject) -> None:
+        check = {
+            "name": "boot", "ok": False, "seconds": 1.5, "detail": "x",
+            "log": ["y"], "hint": None,
+        }  # fmt: skip
+        record = {
+            "sha256": self.sha256, "ok": False, "level": "agent",
+            "tier": "vm", "seconds": 9.0, "unchecked": "", "console": ["z"],
+            "accelerator": "kvm", "checks": [check, check],
+        }  # fmt: skip
+        text = json.dumps(data.draw(changed(record)))
+        verified.path(self.image).write_text(text)
+        self.read_all()
+
+    @few
+    @hypothesis.given(strategies.data())
+    def test_bill_of_materials(self, data: strategies.DataObject) -> None:
+        text = json.dumps(data.draw(changed(self.bill)))
+        sbom.path(self.image).write_text(text)
+        self.read_all()
+
+
+class CacheRecordTest(FuzzCase):
+    @few
+    @hypothesis.given(strategies.data())
+    def test_record(self, data: strategies.DataObject) -> None:
+        layers = cache.Cache(self.cache, not_before=1.0)
+        with layers.partial() as directory:
+            (directory / cache.ARCHIVE).write_bytes(b"x")
+            entry = layers.put(
+                directory, name="base", digest="d", inputs={}, facts={},
+                timeline={},
+            )  # fmt: skip
+        sample = plain(dataclasses.asdict(entry.record))
+        file = entry.directory / "record.json"
+        file.write_text(json.dumps(data.draw(changed(sample))))
+        self.tolerate(layers.find, "d")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cache = self.temp_dir() / "c"
+
+
+class CatalogTest(FuzzCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(base.fixtures.EnvironmentVariable(
+            "XDG_CACHE_HOME", str(self.temp_dir())))  # fmt: skip
+        self.directory = self.temp_dir() / "catalog"
+        self.directory.mkdir()
+        source = loader.DIRECTORY / "datastores/mariadb.yaml"
+        self.file = self.directory / source.name
+        self.sample = loader.yaml.safe_load(source.read_text())
+
+    @hypothesis.settings(few, max_examples=25)
+    @hypothesis.given(strategies.data())
+    def test_changed(self, data: strategies.DataObject) -> None:
+        # JSON is YAML, but for what only YAML cannot hold
+        text = json.dumps(data.draw(changed(self.sample)))
+        self.file.write_text(text)
+        self.tolerate(loader.load, [self.directory])
+
+    @hypothesis.settings(few, max_examples=25)
+    @hypothesis.given(
+        strategies.one_of(
+            strategies.binary(max_size=40),
+            strategies.text("[]{}&*a:-? !|>\n\"'#2", max_size=20).map(
+                str.encode
+            ),
+        )
+    )
+    @hypothesis.example(b"&a [*a]")
+    @hypothesis.example(b"1: 2")
+    @hypothesis.example(b"2020-99-99")
+    @hypothesis.example(b"[" * 900)
+    @hypothesis.example(b"[" * 900 + b"]" * 900)
+    @hypothesis.example(b"9" * 5000)
+    def test_anything(self, content: bytes) -> None:
+        self.file.write_bytes(content)
+        self.tolerate(loader.load, [self.directory])
+
+
+class ConfigurationTest(FuzzCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = self.temp_dir() / "x.conf"
+
+    @few
+    @hypothesis.given(
+        strategies.one_of(
+            strategies.binary(max_size=40),
+            strategies.text("[DEFAULT] jobs=mirror$\n1#\0\x1b", max_size=60)
+            .map(str.encode),
+        )
+    )  # fmt: skip
+    def test_anything(self, content: bytes) -> None:
+        self.file.write_bytes(content)
+        self.tolerate(configfile.read, [self.file], test_configfile.KNOWN)
+
+
+class ImageFileTest(FuzzCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = self.temp_dir() / "x.qcow2"
+
+    @few
+    @hypothesis.given(
+        strategies.sampled_from([images.qcow2(), images.raw()]),
+        strategies.lists(
+            strategies.tuples(
+                strategies.integers(0, 120), strategies.binary(max_size=9)
+            ),
+            max_size=4,
+        ),
+        strategies.integers(0, 70_000),
+    )
+    def test_changed(
+        self, content: bytes, changes: list[tuple[int, bytes]], cut: int
+    ) -> None:
+        data = bytearray(content)
+        for offset, piece in changes:
+            data[offset : offset + len(piece)] = piece
+        self.file.write_bytes(data[: len(data) - cut])
+        self.tolerate(imagefile.inspect, self.file)
+
+    @few
+    @hypothesis.given(strategies.binary(max_size=300))
+    def test_anything(self, content: bytes) -> None:
+        for magic in (b"", b"QFI\xfb", b"QFI\xfb\0\0\0\3"):
+            self.file.write_bytes(magic + content)
+            self.tolerate(imagefile.inspect, self.file)
+
+
+#: Files that an inspection parses.
+PARSED = (
+    "etc/os-release", "etc/passwd", "etc/shadow", "etc/group", "etc/gshadow",
+    "etc/sudoers", "etc/sudoers.d/x", "etc/ssh/sshd_config",
+    "etc/cloud/cloud.cfg", "etc/cloud/cloud.cfg.d/x.cfg", "etc/environment",
+    "etc/machine-id", "etc/apt/sources.list", "etc/apt/auth.conf",
+    "etc/apt/sources.list.d/x.sources", "etc/docker/daemon.json",
+    "root/.docker/config.json", "root/.ssh/authorized_keys",
+    "root/.git-credentials", "root/.netrc", "root/.my.cnf",
+    "var/lib/dpkg/status", "var/lib/dpkg/info/x.md5sums",
+    "var/lib/docker/image/overlay2/repositories.json",
+    "opt/trove-guest-agent/lib/python3.11/site-packages/x.dist-info/METADATA",
+    "opt/trove-guest-agent/lib/python3.11/site-packages/x.dist-info/RECORD",
+    "usr/bin/x",
+)  # fmt: skip
+#: Pieces of which their contents are made.
+PIECES = (
+    "\n", "\n\n", " ", ":", "=", "\"", "'", "[", "{", "}", "]", "[" * 2000,
+    "9" * 5000, "²", "\0", "\x1b[2J", "\\", "$", "#", ",", "%", "&a [*a]",
+    "root", "root::0:0::/root:/bin/sh", "ALL=(ALL) NOPASSWD:ALL",
+    "Include /etc/ssh/*", "Match User x", "PermitRootLogin yes",
+    "AuthorizedKeysFile", "@includedir /etc/sudoers.d", "users:", "- ",
+    "password", "chpasswd: ", "ssh_pwauth: true", "Package: x", "Version: 1",
+    "Status: install ok installed", "Installed-Size: ", "Name: x",
+    "-----BEGIN RSA PRIVATE KEY-----", "machine x login y password z",
+    '{"Repositories": ', '{"auths": ', "ID=", "x,sha256=,", "2020-99-99",
+)  # fmt: skip
+
+
+class RootTest(FuzzCase):
+    """The root of a hostile image; links out of it are the kernel's work."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.temp_dir() / "root"
+        samples.fill(self.root)
+        self.identity = samples.store(self.root, samples.STATUS, "x:1")
+
+    def put(self, name: str, content: bytes | None, kind: int) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.exists():
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+        if kind == 0:
+            os.mkfifo(path)
+        elif kind == 1:
+            path.symlink_to(path.name)
+        elif kind == 2:
+            path.mkdir()
+        else:
+            path.write_bytes(content or b"")
+
+    def inspect(self) -> None:
+        found = findings.find_all(self.root)
+        json.dumps(found)
+        json.dumps(contents.look(self.root).as_dict())
+
+    @hypothesis.settings(few, max_examples=40)
+    @hypothesis.given(
+        strategies.dictionaries(
+            strategies.sampled_from(PARSED),
+            strategies.tuples(
+                strategies.lists(
+                    strategies.one_of(
+                        strategies.sampled_from(PIECES).map(str.encode),
+                        strategies.binary(max_size=4),
+                    ),
+                    max_size=8,
+                ).map(b"".join),
+                strategies.integers(0, 12),
+            ),
+            min_size=3,
+        )
+    )
+    def test_files(self, files: dict[str, tuple[bytes, int]]) -> None:
+        for name, (content, kind) in files.items():
+            self.put(name, content, kind)
+        self.tolerate(self.inspect)
+
+    @hypothesis.settings(few, max_examples=40)
+    @hypothesis.given(strategies.data())
+    def test_image_store(self, data: strategies.DataObject) -> None:
+        store = self.root / "var/lib/docker/image/overlay2"
+        file = data.draw(
+            strategies.sampled_from(
+                [
+                    "repositories.json",
+                    "imagedb/content/" + self.identity.replace(":", "/"),
+                ]
+            )
+        )
+        path = pathlib.Path(store, file)
+        content = path.read_bytes()
+        path.write_text(json.dumps(data.draw(changed(json.loads(content)))))
+        self.tolerate(self.inspect)
+        path.write_bytes(content)

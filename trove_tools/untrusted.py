@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads files and JSON that somebody else may have written.
+
+All JSON from files beside an image, from a cache and from inside an image is
+decoded here.  Python's decoder accepts text that fails only later: nesting
+that no function can walk, numbers that cannot be printed, characters that
+cannot be encoded.  What this module returns, any code can copy, compare,
+print and write again.
+"""
+
+import json
+import math
+import os
+import pathlib
+import re
+import stat
+import typing
+
+#: Bytes; the bill of materials of the largest image has 4 MiB.
+LARGEST = 64 * 1024 * 1024
+#: How many lists and mappings may be inside one another.
+DEEPEST = 60
+#: Values, with those in them.
+MOST = 3_000_000
+#: Digits of an integer; 2**64 has 20.
+LONGEST = 20
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode_json(text: str | bytes) -> typing.Any:
+    """Return the value of a JSON text.
+
+    :raises ValueError: it is not JSON, or a value in it is out of bounds.
+    """
+    try:
+        data = json.loads(
+            text,
+            parse_int=_parse_integer,
+            parse_float=_parse_float,
+            parse_constant=_parse_float,
+        )
+    except RecursionError as exc:
+        raise too_deep() from exc
+    require_bounds(data)
+    return data
+
+
+def read_json(path: pathlib.Path, largest: int = LARGEST) -> typing.Any:
+    """Return the value in a JSON file.
+
+    :param largest: bytes; a larger file is refused before it is read.
+    :raises OSError: the file cannot be read.
+    :raises ValueError: it is not a regular file, too large, not JSON, or a
+        value in it is out of bounds.
+    """
+    return decode_json(read_bytes(path, largest))
+
+
+def read_bytes(path: pathlib.Path, largest: int = LARGEST) -> bytes:
+    """Return the content of a regular file of bounded size.
+
+    :raises OSError: the file cannot be read.
+    :raises ValueError: it is not a regular file, or too large.
+    """
+    # opening a FIFO would wait for somebody who writes to it
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        text = stream.read(largest + 1)
+    if len(text) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
+    return text
+
+
+def _parse_integer(text: str) -> int:
+    if len(text.lstrip("-")) > LONGEST:
+        raise ValueError(f"an integer has more than {LONGEST} digits")
+    return int(text)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        # NaN and Infinity are no JSON either; RFC 8259, section 6
+        raise ValueError(f"{text[:LONGEST]} is not a finite number")
+    return number
+
+
+def require_bounds(data: typing.Any) -> None:
+    """Make sure that all code can walk and write data.
+
+    :param data: what a parser of JSON or YAML has returned.  Only YAML can
+        refer to one value many times, and to a value from inside itself.
+    :raises ValueError: it is too deep or too large, a key is not a text, or
+        a text cannot be encoded.
+    """
+    level: list[typing.Any] = [data]
+    depth = total = 0
+    while level:
+        depth += 1
+        total += len(level)
+        if depth > DEEPEST + 1:
+            raise too_deep()
+        if total > MOST:
+            raise ValueError(f"it has more than {MOST} values")
+        below: list[typing.Any] = []
+        for value in level:
+            if isinstance(value, str):
+                _require_text(value)
+            elif isinstance(value, dict):
+                for name in value:
+                    if not isinstance(name, str):
+                        raise ValueError(
+                            f"the key {name!r} is not a text; write it in"
+                            " quotes"
+                        )
+                    _require_text(name)
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+        level = below
+
+
+def _require_text(text: str) -> None:
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ValueError("a text has half of a surrogate pair")
+
+
+def too_deep() -> ValueError:
+    """Return the error for data that is nested too deeply."""
+    return ValueError(f"it has more than {DEEPEST} levels")
+
+
+def parse_number(text: str) -> int:
+    """Return the natural number that a text is; 0 for anything else.
+
+    ``str.isdigit()`` is true for digits that ``int()`` refuses, and ``int()``
+    refuses numbers of more than 4,300 digits.
+    """
+    is_number = text.isascii() and text.isdigit() and len(text) <= LONGEST
+    return int(text) if is_number else 0
+
+
+def is_list_of(value: typing.Any, kind: type) -> bool:
+    """Tell whether a value is a list whose items are all of one type."""
+    return isinstance(value, list) and all(
+        isinstance(item, kind) for item in value
+    )
