@@ -133,7 +133,7 @@ class OwnCloudTest(tests_base.TestCase):
         assert child.stderr is not None
         with child.stderr:
             for line in child.stderr:
-                if line.startswith("starting"):
+                if "starting keystone" in line:
                     break
             while not self.our_processes():
                 time.sleep(0.05)

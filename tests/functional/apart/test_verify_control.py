@@ -39,7 +39,7 @@ class ControlTest(base.TestCase):
         self,
         deployment: control.Deployment = control.Deployment(),  # noqa: B008
     ) -> typing.Any:
-        place = control.Place("127.0.0.1", self.port, ping=3, patience=5)
+        place = control.Place("127.0.0.1", self.port, patience=5)
         return control.control(
             self.temp_dir(), self.venv, place, {"mariadb": {}},
             deployment=deployment, port=self.port,
@@ -49,7 +49,7 @@ class ControlTest(base.TestCase):
         self, plane: control.Control, datastore: str, version: str
     ) -> dict[str, typing.Any]:
         return plane.call(
-            "create", 60, datastore=datastore, version=version,
+            "create", datastore=datastore, version=version,
             manager=datastore, memory=1024, volume=2,
         )  # fmt: skip
 
@@ -72,7 +72,7 @@ class ControlTest(base.TestCase):
 
     def answers(self, plane: control.Control, patience: float) -> bool:
         deadline = time.monotonic() + patience
-        while not plane.call("ping", 10)["alive"]:
+        while not plane.call("ping", seconds=3)["alive"]:
             if time.monotonic() > deadline:
                 return False
         return True
@@ -83,7 +83,7 @@ class ControlTest(base.TestCase):
             # no guest, no answer, within the time that it gets
             self.create(plane, "mariadb", "11.8")
             begin = time.monotonic()
-            self.assertEqual({"alive": False}, plane.call("ping", 10))
+            self.assertEqual({"alive": False}, plane.call("ping", seconds=3))
             self.assertLess(time.monotonic() - begin, 30)
             for datastore, version in (
                 ("mysql", "8.4"),
@@ -131,17 +131,16 @@ class ControlTest(base.TestCase):
         self.assertEqual("/dev/sdc", created["device"])
 
     def climb(self, plane: control.Control) -> None:
-        plane.call(
-            "prepare", 30, database="verify", user="u1", password="p1"
-        )  # fmt: skip
-        seen: list[str] = []
-        status = control.wait_healthy(
-            plane, time.monotonic() + 60, seen.append
-        )
-        self.assertEqual("healthy", status)
+        plane.call("prepare", database="verify", user="u1", password="p1")
+        deadline = time.monotonic() + 120
+
+        def between(status: str) -> None:
+            self.assertLess(time.monotonic(), deadline, status)
+
+        self.assertEqual("healthy", control.wait_healthy(plane, between))
         # an exception in the guest is one here
         error = self.assertRaises(
-            control.FailedError, plane.call, "restart", 30
+            control.FailedError, plane.call, "restart"
         )
         self.assertIn("nothing to restart", error.message)
 
