@@ -10,7 +10,6 @@ import collections.abc
 import contextlib
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -19,8 +18,11 @@ import threading
 import time
 import typing
 
+from trove_tools import credentials
 from trove_tools import errors
+from trove_tools import shellvalues
 from trove_tools import table
+from trove_tools import untrusted
 
 Row = collections.abc.Mapping[str, typing.Any]
 
@@ -55,24 +57,34 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._line(self._bold("warning: ", "33") + text)
+        self._line(text, self._bold("warning: ", "33"))
 
     def error(self, error: errors.TroveToolsError) -> None:
         """Print an error and what can be done about it."""
-        self._line(self._bold("error: ", "31") + error.message)
+        self._line(error.message, self._bold("error: ", "31"))
         if error.hint:
-            self._line(self._bold("hint: ", "36") + error.hint)
+            self._line(error.hint, self._bold("hint: ", "36"))
 
     def _bold(self, text: str, colour: str) -> str:
         if not self.interactive or os.environ.get("NO_COLOR"):
             return text
         return f"\033[1;{colour}m{text}\033[0m"
 
-    def _line(self, text: str) -> None:
-        self._print(text)
+    def _line(self, text: str, prefix: str = "") -> None:
+        """Print a text that may come from anywhere.
+
+        :param prefix: printed as it is, before the text.
+        """
+        self._print(prefix + credentials.hide(untrusted.printable(text)))
 
     def _plain(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        try:
+            print(text, file=self.stream, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            # such as a full disk; there is nobody left to tell
+            pass
 
     @contextlib.contextmanager
     def progress(
@@ -240,6 +252,7 @@ class _Bar(Progress):
         named: bool,
     ) -> None:
         self._console = console
+        title = _one_line(title)
         self._title = title if named else ""
         self._shown = shown
         self._task = shown.add_task(title, total=total, state="")
@@ -251,7 +264,7 @@ class _Bar(Progress):
             self.end()
             self._state = text
             self._since = time.monotonic()
-            self._shown.update(self._task, state=text)
+            self._shown.update(self._task, state=_one_line(text))
 
     def advance(self, amount: int = 1) -> None:
         self._shown.advance(self._task, amount)
@@ -262,6 +275,11 @@ class _Bar(Progress):
             seconds = self._since - self._begin
             self._console.say(_state_line(self._title, seconds, self._state))
         self._state = ""
+
+
+def _one_line(text: str) -> str:
+    """Return a text that a bar can show beside itself."""
+    return credentials.hide(untrusted.printable(text)).replace("\n", " ")
 
 
 def _state_line(title: str, seconds: float, state: str) -> str:
@@ -335,10 +353,16 @@ def emit(
     if form == "json":
         print(json.dumps(data, indent=2, default=str))
     elif form == "shell":
-        for name, value in _flat("", data):
+        for name, value in shellvalues.flatten(data):
+            if sys.stdout.isatty():
+                value = untrusted.printable(value)
+            # the name of a file may be no text
+            value = value.encode(errors="backslashreplace").decode()
             print(f"{name}={shlex.quote(value)}")
     elif isinstance(data, collections.abc.Mapping):
-        pairs = [(str(name), _cell(value)) for name, value in data.items()]
+        pairs = [
+            (_cell(str(name)), _cell(value)) for name, value in data.items()
+        ]
         _lines(table.pairs(pairs, _width(), ("field", "value")))
     elif data or columns:
         names = columns or list(data[0])
@@ -357,40 +381,7 @@ def _width() -> int:
 
 def _lines(lines: collections.abc.Iterable[str]) -> None:
     for line in lines:
-        print(line)
-
-
-def _flat(
-    name: str, value: typing.Any
-) -> collections.abc.Iterator[tuple[str, str]]:
-    """Yield shell names and values of a nested structure.
-
-    ``{"image": {"size": 1}}`` becomes ``IMAGE_SIZE=1``; a list of plain
-    values is joined by blanks; a list of things is numbered from 0, with
-    their number in ``..._COUNT``.
-    """
-    if isinstance(value, collections.abc.Mapping):
-        for key, inner in value.items():
-            part = re.sub(r"\W", "_", str(key)).upper()
-            yield from _flat(f"{name}_{part}" if name else part, inner)
-    elif isinstance(value, list | tuple):
-        if any(isinstance(inner, collections.abc.Mapping) for inner in value):
-            yield f"{name}_COUNT".lstrip("_"), str(len(value))
-            for number, inner in enumerate(value):
-                numbered = f"{name}_{number}" if name else f"ITEM_{number}"
-                yield from _flat(numbered, inner)
-        else:
-            yield name, " ".join(map(str, value))
-    else:
-        yield name, _plain(value)
-
-
-def _plain(value: typing.Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+        print(untrusted.printable(line))
 
 
 def _cell(value: typing.Any) -> str:
@@ -401,20 +392,10 @@ def _cell(value: typing.Any) -> str:
         return (", " if plain else "\n").join(_cell(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Return a text whose control characters can be read, not obeyed."""
-    return "".join(
-        char
-        if char == "\n" or char.isprintable()
-        else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return "-" if value is None else untrusted.printable(str(value))
 
 
 def _entry(name: str, value: typing.Any) -> str:
     if isinstance(value, collections.abc.Mapping):
-        return f"{name}:\n{textwrap.indent(_cell(value), '  ')}"
-    return f"{name}: {_cell(value)}"
+        return f"{_cell(name)}:\n{textwrap.indent(_cell(value), '  ')}"
+    return f"{_cell(name)}: {_cell(value)}"

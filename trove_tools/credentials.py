@@ -12,6 +12,13 @@ from trove_tools import errors
 # user information as in RFC 3986, section 3.2.1; a name alone may be a token
 _PASSWORD = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
 _ANY = re.compile(r"://[^/\s@]*@")
+# up to the last @ before a path; "git@" is how everybody writes an address
+_SHOWN = re.compile(r"(?<=://)(?!git@)[^/\s?#]+@")
+
+
+def hide(text: str) -> str:
+    """Return a text with an ellipsis for each credential in an address."""
+    return _SHOWN.sub("…@", text) if "://" in text else text
 
 
 def refuse(

@@ -144,6 +144,22 @@ def parse_number(text: str) -> int:
     return int(text) if is_number else 0
 
 
+def printable(text: str) -> str:
+    """Return a text whose control characters can be read, not obeyed.
+
+    A terminal obeys escape sequences: they move the cursor, hide text and
+    change the clipboard.  Line feeds and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in "\n\t" or char.isprintable()
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def is_list_of(value: typing.Any, kind: type) -> bool:
     """Tell whether a value is a list whose items are all of one type."""
     return isinstance(value, list) and all(

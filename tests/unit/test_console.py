@@ -7,6 +7,8 @@ import re
 import shlex
 import time
 
+import fixtures
+
 from tests import base
 from trove_tools import console
 from trove_tools import errors
@@ -64,6 +66,62 @@ class EmitTest(base.TestCase):
         out = self.emitted(DATA, "table")
         self.assertIn("os-type: x y", out)
         self.assertIn("1, 2", out)
+
+    def test_nothing_in_a_table_steers_the_terminal(self) -> None:
+        data = {"a\x1b[2J": "b\x1b]52;c;x\x07", "c": {"d\x9b": ["\x1b[1m"]}}
+        for shown in (data, [data]):
+            out = self.emitted(shown, "table")
+            self.assertNotRegex(out, "[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+            self.assertIn("\\x1b]52", out)
+
+    def test_name_of_a_file_that_is_no_text(self) -> None:
+        self.assertIn("udcff", self.emitted({"a": "\udcff"}, "shell"))
+        self.assertIn("udcff", self.emitted({"a": "\udcff"}, "table"))
+
+
+class HostileConsoleTest(base.TestCase):
+    """What comes from an image or a cloud is printed, and does nothing."""
+
+    def test_messages(self) -> None:
+        stream = io.StringIO()
+        screen = console.Console(stream=stream)
+        screen.say("a\x1b[2J\nb\tc")
+        screen.warn("\x9b1m")
+        screen.error(errors.TroveToolsError("\x07", hint="\u202e"))
+        with screen.progress("\x1btitle") as progress:
+            progress.state("\x1bstate")
+        out = stream.getvalue()
+        self.assertIn("a\\x1b[2J\nb\tc\n", out)
+        self.assertIn("\\x1bstate", out)
+        self.assertNotRegex(out, "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+
+    def test_bars(self) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        self.useFixture(fixtures.EnvironmentVariable("TERM", "xterm"))
+        stream = Terminal()
+        screen = console.Console(stream=stream)
+        with screen.progress("\x1b]0;title") as progress:
+            progress.state("\x1b]0;state")
+        self.assertNotIn("\x1b]", stream.getvalue())
+        self.assertIn("\\x1b]0;state", stream.getvalue())
+
+    def test_no_password_of_an_address(self) -> None:
+        stream = io.StringIO()
+        screen = console.Console(stream=stream)
+        screen.error(
+            errors.TroveToolsError(
+                "GET https://me:s3cr@t@host/x, git://git@host/y",
+                hint="http://t0ken@host?a=b@c",
+            )
+        )
+        self.assertEqual(
+            "error: GET https://…@host/x, git://git@host/y\n"
+            "hint: http://…@host?a=b@c\n",
+            stream.getvalue(),
+        )
 
 
 class ConsoleTest(base.TestCase):

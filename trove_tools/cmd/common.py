@@ -14,6 +14,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import liveness
 from trove_tools import options
+from trove_tools import streams
 
 
 class _Help(argparse.Action):
@@ -250,6 +251,7 @@ def main(
     :param argv: the command line without the program's name.
     :returns: an exit status as DESIGN documents them.
     """
+    streams.open_missing()
     words = list(sys.argv[1:] if argv is None else argv)
     manner = Manner(console.Console(), "--debug" in words)
 
@@ -286,10 +288,24 @@ def exit_status(
     :param work: returns an exit status; may change ``manner``.
     :returns: an exit status as DESIGN documents them.
     """
+    streams.open_missing()
     _unwind_on_signals()
     liveness.follow()
     try:
-        return work()
+        return _exit_status(work, manner)
+    finally:
+        streams.settle(sys.stdout)
+        streams.settle(sys.stderr)
+
+
+def _exit_status(
+    work: collections.abc.Callable[[], int], manner: Manner
+) -> int:
+    try:
+        status = work()
+        # a full disk must be noticed while it can still be reported
+        sys.stdout.flush()
+        return status
     except errors.TroveToolsError as exc:
         if manner.debug:
             _traceback()
@@ -300,8 +316,12 @@ def exit_status(
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
         # the reader of our stdout has gone, as `list | head` does
-        sys.stderr.close()
         return errors.EXIT_OK
+    except OSError as exc:
+        if manner.debug:
+            _traceback()
+        manner.screen.error(streams.explain(exc))
+        return errors.EXIT_FAILED
     except Exception as exc:
         if manner.debug:
             raise

@@ -3,17 +3,14 @@
 
 import collections.abc
 import datetime
-import re
 import typing
 
 from trove_tools import console
+from trove_tools import credentials
 from trove_tools import manifest
 from trove_tools import verified
 from trove_tools.inspection import contents
 from trove_tools.report import template
-
-# a password in an address is nobody's business
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 def seconds(number: float) -> str:
@@ -205,7 +202,7 @@ def _pairs(
     return template.parts(
         "input",
         (
-            {"name": name, "value": _CREDENTIALS.sub("…@", value)}
+            {"name": name, "value": credentials.hide(value)}
             for name, value in shown
             if value
         ),
