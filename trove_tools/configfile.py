@@ -16,11 +16,14 @@ import typing
 from oslo_config import iniparser
 
 from trove_tools import errors
+from trove_tools import untrusted
 
 if typing.TYPE_CHECKING:
     from trove_tools import options
 
 SECTION = "DEFAULT"
+# bytes
+_LARGEST = 1024 * 1024
 
 
 @dataclasses.dataclass
@@ -174,7 +177,7 @@ def _substituted(
 
 def _text(file: pathlib.Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = untrusted.read_bytes(file, _LARGEST).decode("utf-8-sig")
     except OSError as exc:
         raise errors.UsageError(
             f"the configuration file {file} cannot be read: {exc.strerror}",
@@ -183,6 +186,11 @@ def _text(file: pathlib.Path) -> str:
         ) from exc
     except UnicodeDecodeError as exc:
         raise _no_text(file) from exc
+    except ValueError as exc:
+        raise errors.UsageError(
+            f"the configuration file {file} cannot be read: {exc}",
+            hint="name another one with --config-file",
+        ) from exc
     if "\0" in text:
         raise _no_text(file)
     return text

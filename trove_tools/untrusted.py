@@ -22,8 +22,8 @@ LARGEST = 64 * 1024 * 1024
 DEEPEST = 60
 #: Values, with those in them.
 MOST = 3_000_000
-#: Digits of an integer; 2**64 has 20.
-LONGEST = 20
+#: Digits of an integer; 2**128 has 39.
+LONGEST = 40
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

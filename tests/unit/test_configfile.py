@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration files: what is meant is read, anything else is named."""
 
+import os
 import pathlib
 
 import ddt
@@ -76,7 +77,11 @@ class WrongTest(FileCase):
         self.assertNotIn("pa$word", self.refused("os_password = pa$word\n"))
 
     def test_not_a_file(self) -> None:
-        for place in (self.temp_dir(), self.temp_dir() / "absent"):
+        fifo = self.temp_dir() / "fifo"
+        os.mkfifo(fifo)
+        device = pathlib.Path("/dev/zero")
+        absent = self.temp_dir() / "absent"
+        for place in (self.temp_dir(), absent, fifo, device):
             error = self.assertRaises(
                 errors.UsageError, configfile.read, [place], KNOWN
             )

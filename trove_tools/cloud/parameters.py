@@ -14,13 +14,13 @@ import collections.abc
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import pathlib
 import typing
 import urllib.parse
 import zipfile
 
 from trove_tools import errors
+from trove_tools import untrusted
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
 from trove_tools.cloud import retrying
@@ -139,7 +139,7 @@ def _from_wheel(path: pathlib.Path, manager: str) -> str | None:
 
 def _parse(text: str, where: str) -> tuple[Rule, ...]:
     try:
-        entries = json.loads(text)[f"{_KEY}s"]
+        entries = untrusted.decode_json(text)[f"{_KEY}s"]
         return tuple(
             _rule(
                 entry["name"], entry["restart_required"], entry["type"],
@@ -147,7 +147,7 @@ def _parse(text: str, where: str) -> tuple[Rule, ...]:
             )
             for entry in entries
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as exc:
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
         raise errors.UsageError(
             f"{where}: these are no rules for configuration parameters: {exc}",
             hint=f"they look as the {_FILE} of Trove",

@@ -4,7 +4,6 @@
 import argparse
 import collections.abc
 import dataclasses
-import json
 import pathlib
 import sys
 import typing
@@ -14,6 +13,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
+from trove_tools import untrusted
 from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _images(
     hint = "give it what trove-image-builder build --format json printed"
     paths.require_file(flags.built, "file", hint)
     try:
-        results = json.loads(flags.built.read_text())
+        results = untrusted.read_json(flags.built)
     except ValueError as exc:
         raise errors.UsageError(
             f"file {flags.built} is not JSON: {exc}", hint=hint

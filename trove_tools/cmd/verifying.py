@@ -11,6 +11,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import untrusted
 from trove_tools import verified
 from trove_tools.catalog import model
 from trove_tools.report import page
@@ -154,9 +155,9 @@ def _user_data(file: pathlib.Path) -> str:
     import yaml
 
     try:
-        text = file.read_text()
+        text = untrusted.read_bytes(file).decode()
         mapping = isinstance(yaml.safe_load(text), dict)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         mapping = False
     if not mapping:
         raise errors.UsageError(

@@ -7,7 +7,6 @@ login``, ``podman login`` or ``docker login`` have left.
 
 import collections.abc
 import hashlib
-import json
 import pathlib
 import re
 import tarfile
@@ -17,9 +16,13 @@ import urllib.parse
 from trove_tools import causes
 from trove_tools import errors
 from trove_tools import process
+from trove_tools import untrusted
 from trove_tools.container import sources
 
 _POLICY = pathlib.Path("/etc/containers/policy.json")
+
+# what walking through JSON of an unexpected shape ends in
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 # what skopeo says, what it means, and what to do
 _MEANINGS = (
@@ -100,8 +103,14 @@ def find(container: sources.Container, arch: str) -> Image:
     text = _inspect(container, transport, arch, "--config", "--raw")
     if container.source != "registry":
         digest = _sha256(text)
-    config: dict[str, typing.Any] = json.loads(text)
-    _check(container, config, arch)
+    try:
+        config: dict[str, typing.Any] = untrusted.decode_json(text)
+        _check(container, config, arch)
+    except _ODD as exc:
+        raise errors.BuildError(
+            f"the configuration of {container.names[0]} makes no sense: {exc}",
+            hint="name another image of a container",
+        ) from exc
     return Image(transport, digest, config)
 
 
@@ -132,8 +141,8 @@ def _transport(container: sources.Container) -> str:
     if container.source == "oci":
         try:
             file = pathlib.Path(container.path, "index.json")
-            return _oci("oci", container, json.loads(file.read_bytes()))
-        except ValueError as exc:
+            return _oci("oci", container, untrusted.read_json(file))
+        except _ODD as exc:
             raise _no_image(container, f"index.json: {exc}") from exc
     return _archive(container)
 
@@ -156,11 +165,11 @@ def _archive(container: sources.Container) -> str:
                     continue
                 if stream is None:
                     break
-                listed = json.loads(stream.read())
+                listed = untrusted.decode_json(stream.read())
                 if name == "index.json":
                     return _oci("oci-archive", container, listed)
                 return _docker(container, listed)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as exc:
+    except (tarfile.TarError, OSError, EOFError, *_ODD) as exc:
         raise _no_image(container, str(exc)) from exc
     raise _no_image(container, "it has neither manifest.json nor index.json")
 

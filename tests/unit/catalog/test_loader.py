@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalog: what is shipped is valid, and what is broken is told."""
 
+import os
 import pathlib
 import shutil
 import typing
@@ -155,6 +156,12 @@ class BrokenTest(base.TestCase):
             for number, line in enumerate(lines, 1)
             if line.strip().startswith(text)
         )
+
+    def test_what_is_no_file(self) -> None:
+        further = self.temp_dir()
+        os.mkfifo(further / "x.yaml")
+        (problem,) = self.problems(further)
+        self.assertIn("it is not a regular file", problem)
 
     def test_all_problems_are_told(self) -> None:
         self.change(tier="best", min_ram="much", title=None)
