@@ -148,7 +148,7 @@ def printable(text: str) -> str:
     """Return a text whose control characters can be read, not obeyed.
 
     A terminal obeys escape sequences: they move the cursor, hide text and
-    change the clipboard.  Line feeds and tabs stay.
+    change the clipboard.  Ends of lines and tabs stay.
     """
     if text.isprintable():
         return text
@@ -156,7 +156,7 @@ def printable(text: str) -> str:
         char
         if char in "\n\t" or char.isprintable()
         else char.encode("unicode_escape").decode()
-        for char in text
+        for char in text.replace("\r\n", "\n")
     )
 
 

@@ -85,7 +85,7 @@ class HostileConsoleTest(base.TestCase):
     def test_messages(self) -> None:
         stream = io.StringIO()
         screen = console.Console(stream=stream)
-        screen.say("a\x1b[2J\nb\tc")
+        screen.say("a\x1b[2J\r\nb\tc")
         screen.warn("\x9b1m")
         screen.error(errors.TroveToolsError("\x07", hint="\u202e"))
         with screen.progress("\x1btitle") as progress:
