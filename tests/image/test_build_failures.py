@@ -176,8 +176,8 @@ class FullDiskTest(BuildCase):
         layers.mkdir()
         process.run(
             process.as_root(
-                ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs",
-                 layers]
+                ["mount", "-t", "tmpfs",
+                 "-o", f"size=1m,mode=755,uid={os.getuid()}", "tmpfs", layers]
             )
         )  # fmt: skip
         self.addCleanup(

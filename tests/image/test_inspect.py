@@ -27,6 +27,7 @@ from trove_tools.image import dib
 from trove_tools.image import host
 from trove_tools.image import layers
 from trove_tools.image import plan
+from trove_tools.image import preflight
 from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
 
@@ -154,6 +155,7 @@ class BuildTest(InspectCase):
         # what builds the disk is not what is tried here
         self.patch_object(dib.Run, "build", run)
         self.patch_object(host, "require_tools", lambda *words: None)
+        self.patch_object(preflight, "check", lambda *words: None)
         output = self.temp_dir()
         error = self.assertRaises(
             errors.ImageError,

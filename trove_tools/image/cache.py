@@ -117,9 +117,10 @@ class Cache:
         self._locks = self.directory / "locks"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            # a link that the user has named is followed, none below it
             for place in (
-                self.directory, self.layers, self.downloads, self._locks,
-                self.workspaces,
+                self.directory.resolve(), self.layers, self.downloads,
+                self._locks, self.workspaces,
             ):  # fmt: skip
                 place.mkdir(exist_ok=True)
                 trust.require_own(place, "the cache")

@@ -121,7 +121,7 @@ _ENCODED = tuple(
 _ASSIGNED = re.compile(
     rb"(?i)(?<!no)(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key"
     rb"|access[_-]?key|psk|credentials?)(?P<more>[\w.-]{0,40})"
-    rb"[\"']?[ \t]{0,40}(?:=|:[ \t]|:(?=[\"']))[ \t]{0,40}[\"']?"
+    rb"[\"']?[ \t]{0,40}(?:=|:[ \t]|:(?=[\"']))[ \t]{0,40}(?P<quote>[\"']?)"
     rb"(?P<value>[^\s\"',;#)\]}]{1,200})"
 )
 # a reference to a value elsewhere, a file's path, a word for "none" or "ask"
@@ -181,6 +181,7 @@ _PLACES = (
 #: make of it names settings, not their values.
 _OF_PACKAGES = re.compile(
     r"usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/"
+    r"|var/cache/debconf/templates\.dat"
 )
 #: Accounts are judged as a whole, by :mod:`trove_tools.inspection.logins`.
 _ACCOUNTS = re.compile(r"etc/(?:passwd|shadow|group|gshadow)-?")
@@ -366,7 +367,15 @@ def _is_secret(content: bytes, match: re.Match[bytes]) -> bool:
         name[0].startswith((b"$", b"%", b"{"))
         or _NO_SECRET_NAME.search(match["more"])
         or _NO_VALUE.match(match["value"])
+        or (not match["quote"] and _is_code(match))
     )
+
+
+def _is_code(match: re.Match[bytes]) -> bool:
+    """Tell whether a program computes or hands on what is assigned."""
+    name = re.match(rb"\w+", match[0])
+    assert name is not None
+    return b"(" in match["value"] or match["value"] == name[0]
 
 
 def _in_urls(content: bytes) -> Secrets:

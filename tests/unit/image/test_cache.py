@@ -227,3 +227,9 @@ class TrustTest(CacheCase):
         removed = list(upkeep.prune(self.cache, 0, lambda text: None))
         self.assertEqual(2, len(removed))
         self.assertEqual([], self.names())
+
+    def test_the_users_own_link_to_a_cache(self) -> None:
+        link = self.temp_dir() / "link"
+        link.symlink_to(self.cache.directory)
+        self.put("1")
+        self.assertIsNotNone(cache.Cache(link).read("1"))

@@ -339,6 +339,11 @@ HARMLESS = tuple(
          "password = ${DB_PASSWORD}\nsecret_file = /run/secrets/x\n"),
         ("documentation of a library", f"{_VENV}/x-1.dist-info/METADATA",
          "see https://user:password@example.org, password = hunter2\n"),
+        ("a program", "usr/local/sbin/init",
+         "password = secrets.token_urlsafe(24)\n"
+         'login(username="x", password=password)\n'),
+        ("questions of packages", "var/cache/debconf/templates.dat",
+         "Extended_description: use mysql -u root -ppassword\n"),
         ("a public key", "etc/ssh/keys.pub", "ssh-ed25519 AAAAC3Nz ann\n"),
         ("sudo asks for a password", "etc/sudoers",
          "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n"
