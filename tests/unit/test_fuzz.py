@@ -86,7 +86,8 @@ def changed(draw: strategies.DrawFn, data: typing.Any) -> typing.Any:
         for name in way:
             inner = inner[name]
         if draw(strategies.integers(0, 3)):
-            inner[last] = draw(VALUES)
+            # the next change must not reach into what VALUES holds
+            inner[last] = copy.deepcopy(draw(VALUES))
         else:
             del inner[last]
     return data
