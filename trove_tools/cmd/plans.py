@@ -26,7 +26,7 @@ from trove_tools.network import proxies
 #: on debian-13 and an empty cache; the last one is the rest of the build.
 _TYPICAL = {"base": 75, "runtime": 45, "datastore": 15, "agent": 35}
 #: The same image's file, MiB.
-_TYPICAL_SIZE = 328
+_TYPICAL_SIZE = 347
 
 _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
