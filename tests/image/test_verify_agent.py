@@ -334,8 +334,10 @@ class PlantedTest(AgentCase):
         with concurrent.futures.ThreadPoolExecutor(len(met)) as pool:
             found = {
                 defect: pool.submit(
-                    self.fails, defect=defect, datastore=datastore
-                )
+                    # what is wrong shows long before the end of this
+                    self.fails, "--timeout", "240",
+                    defect=defect, datastore=datastore,
+                )  # fmt: skip
                 for defect, datastore in met.items()
             }
         for defect, datastore in met.items():
