@@ -150,11 +150,14 @@ _ON_COMMAND_LINE = re.compile(
     rb"\b(?:mysql|mariadb|mysqldump|sshpass|curl)\b[^\n]{0,500}?"
     rb"\s(?:-p\S{4}|--password=\S|-u\s+\S+:\S)"
 )
-#: What passwords look like in the text of a configuration.
-_IN_TEXT = (
-    (_MACHINE, "a password for a host"),
+_IN_URLS = (
     (_URL_PASSWORD, "a password in a URL"),
     (_URL_TOKEN, "a token in a URL"),
+)
+#: What passwords look like in the text of a configuration.
+_IN_TEXT = (
+    *_IN_URLS,
+    (_MACHINE, "a password for a host"),
     (_HEADER, "an authorization header"),
     (_DOCKER_AUTH, "a registry's password"),
     (_NPM_AUTH, "a package index's password"),
@@ -340,13 +343,11 @@ def _in_text(file: reading.File, content: bytes) -> Secrets:
     if provenance.library(file.path):
         # documentation of libraries is full of examples
         if file.path.name == "direct_url.json":
-            yield from _in_urls(content)
+            yield from _matching(content, _IN_URLS)
         return
     if _ACCOUNTS.fullmatch(file.name) or _OF_PACKAGES.match(file.name):
         return
-    for expression, what in _IN_TEXT:
-        if expression.search(content):
-            yield CREDENTIALS, what
+    yield from _matching(content, _IN_TEXT)
     if any(
         _is_secret(content, match) for match in _ASSIGNED.finditer(content)
     ):
@@ -378,10 +379,10 @@ def _is_code(match: re.Match[bytes]) -> bool:
     return b"(" in match["value"] or match["value"] == name[0]
 
 
-def _in_urls(content: bytes) -> Secrets:
-    for expression, what in (
-        (_URL_PASSWORD, "a password in a URL"),
-        (_URL_TOKEN, "a token in a URL"),
-    ):
+def _matching(
+    content: bytes,
+    patterns: collections.abc.Iterable[tuple[re.Pattern[bytes], str]],
+) -> Secrets:
+    for expression, what in patterns:
         if expression.search(content):
             yield CREDENTIALS, what
