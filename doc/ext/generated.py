@@ -15,7 +15,7 @@ from doc.ext import rst
 from doc.ext import schemas
 from trove_tools.catalog import loader
 from trove_tools.catalog import tables
-from trove_tools.verify.agent import defects
+from trove_tools.verify import defects
 
 
 def _support() -> rst.Lines:

@@ -25,13 +25,13 @@ from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import process
 from trove_tools import verified
+from trove_tools.verify import broker
+from trove_tools.verify import defects
 from trove_tools.verify import disks
+from trove_tools.verify import journal
+from trove_tools.verify import namespace
 from trove_tools.verify import qemu
-from trove_tools.verify.agent import broker
-from trove_tools.verify.agent import defects
-from trove_tools.verify.agent import journal
-from trove_tools.verify.agent import namespace
-from trove_tools.verify.agent import root as roots
+from trove_tools.verify import root as roots
 
 # on a host that has other things to do
 _TIMEOUT = 1800.0

@@ -15,14 +15,14 @@ from trove_tools import untrusted
 from trove_tools import verified
 from trove_tools.catalog import model
 from trove_tools.report import page
+from trove_tools.verify import agentrun as agent
 from trove_tools.verify import disks
+from trove_tools.verify import guest_configuration
 from trove_tools.verify import levels
 from trove_tools.verify import qemu
 from trove_tools.verify import record
 from trove_tools.verify import report
 from trove_tools.verify import run
-from trove_tools.verify.agent import guest_configuration
-from trove_tools.verify.agent import run as agent
 
 Questions = collections.abc.Mapping[str, typing.Any]
 

@@ -12,7 +12,7 @@ import dataclasses
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.catalog import model
-from trove_tools.verify.agent import rungs
+from trove_tools.verify import rungs
 
 BOOT, DATASTORE, AGENT = "boot", "datastore", "agent"
 LEVELS = (BOOT, DATASTORE, AGENT)

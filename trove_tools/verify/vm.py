@@ -20,16 +20,16 @@ import typing
 
 from trove_tools import console
 from trove_tools.verify import accel
+from trove_tools.verify import configdrive
 from trove_tools.verify import disks
+from trove_tools.verify import evidence
 from trove_tools.verify import guest
+from trove_tools.verify import journal
 from trove_tools.verify import limits as _limits
 from trove_tools.verify import qemu
+from trove_tools.verify import relay
 from trove_tools.verify import report
 from trove_tools.verify import seed
-from trove_tools.verify.agent import configdrive
-from trove_tools.verify.agent import evidence
-from trove_tools.verify.agent import journal
-from trove_tools.verify.agent import relay
 
 #: Where the guest finds the broker.
 ADDRESS, PORT = "10.0.2.100", 5672

@@ -25,14 +25,14 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import process
+from trove_tools.verify import children
 from trove_tools.verify import disks
+from trove_tools.verify import evidence
+from trove_tools.verify import inside
 from trove_tools.verify import limits as _limits
+from trove_tools.verify import relay
 from trove_tools.verify import report
-from trove_tools.verify.agent import children
-from trove_tools.verify.agent import evidence
-from trove_tools.verify.agent import inside
-from trove_tools.verify.agent import relay
-from trove_tools.verify.agent import root
+from trove_tools.verify import root
 
 #: Where the guest finds the broker.
 ADDRESS, PORT = "127.0.0.1", 5672
@@ -44,7 +44,7 @@ UNCHECKED = (
 
 TOOLS = ("unshare", "nsenter", "mount", children.PARENT, *root.TOOLS)
 
-_PACKAGE = pathlib.Path(__file__).parents[3]
+_PACKAGE = pathlib.Path(__file__).parents[2]
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 _SOCKET = "broker.sock"
 _PAUSE = 0.1

@@ -4,8 +4,8 @@
 import json
 
 from tests import base
-from trove_tools.verify.agent import evidence
-from trove_tools.verify.agent import inside
+from trove_tools.verify import evidence
+from trove_tools.verify import inside
 
 
 class UnitTest(base.TestCase):

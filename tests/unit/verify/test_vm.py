@@ -9,11 +9,11 @@ import typing
 
 from tests import base
 from trove_tools import hostload
+from trove_tools.verify import defects
+from trove_tools.verify import journal
 from trove_tools.verify import limits
 from trove_tools.verify import qemu
-from trove_tools.verify.agent import defects
-from trove_tools.verify.agent import journal
-from trove_tools.verify.agent import vm
+from trove_tools.verify import vm
 
 _JOURNAL = (
     "[    9.000000] trove-guestagent[612]: useradd: UID 999 is not unique"

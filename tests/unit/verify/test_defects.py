@@ -6,7 +6,7 @@ import typing
 import ddt
 
 from tests import base
-from trove_tools.verify.agent import defects
+from trove_tools.verify import defects
 
 GOOD: dict[str, typing.Any] = {
     "database_user": "database",

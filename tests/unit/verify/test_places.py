@@ -10,13 +10,13 @@ import struct
 from tests import base
 from trove_tools import errors
 from trove_tools import partitions
+from trove_tools.verify import children
+from trove_tools.verify import configdrive
 from trove_tools.verify import disks
+from trove_tools.verify import namespace
 from trove_tools.verify import qemu
+from trove_tools.verify import root
 from trove_tools.verify import seed
-from trove_tools.verify.agent import children
-from trove_tools.verify.agent import configdrive
-from trove_tools.verify.agent import namespace
-from trove_tools.verify.agent import root
 
 
 class RootTest(base.TestCase):

@@ -22,8 +22,8 @@ from trove_tools import errors
 from trove_tools import hostload
 from trove_tools import hosttools
 from trove_tools import process
+from trove_tools.verify import children
 from trove_tools.verify import limits
-from trove_tools.verify.agent import children
 
 #: The server's own script: the one on PATH switches to the system's user
 #: and the system's directories.

@@ -9,8 +9,8 @@ import threading
 import time
 
 from tests import base
-from trove_tools.verify.agent import children
-from trove_tools.verify.agent import relay
+from trove_tools.verify import children
+from trove_tools.verify import relay
 
 
 class RelayTest(base.TestCase):

@@ -2,7 +2,7 @@
 """What is picked out of a guest's journal."""
 
 from tests import base
-from trove_tools.verify.agent import journal
+from trove_tools.verify import journal
 
 _JOURNAL = """\
 [    0.000000] kernel: Linux version 6.12

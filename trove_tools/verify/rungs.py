@@ -13,11 +13,11 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.verify import control
+from trove_tools.verify import defects
 from trove_tools.verify import limits as _limits
 from trove_tools.verify import report
-from trove_tools.verify.agent import control
-from trove_tools.verify.agent import defects
-from trove_tools.verify.agent import sql
+from trove_tools.verify import sql
 
 DATABASE = "verify"
 

@@ -21,10 +21,10 @@ import typing
 from trove_tools import errors
 from trove_tools import hostload
 from trove_tools import process
+from trove_tools.verify import broker
+from trove_tools.verify import children
+from trove_tools.verify import guest_configuration
 from trove_tools.verify import limits
-from trove_tools.verify.agent import broker
-from trove_tools.verify.agent import children
-from trove_tools.verify.agent import guest_configuration
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 

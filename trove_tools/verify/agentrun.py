@@ -17,17 +17,17 @@ from trove_tools import console
 from trove_tools import manifest
 from trove_tools import process
 from trove_tools.verify import accel
+from trove_tools.verify import broker
+from trove_tools.verify import control
 from trove_tools.verify import disks
 from trove_tools.verify import limits
+from trove_tools.verify import namespace
 from trove_tools.verify import qemu
 from trove_tools.verify import report
 from trove_tools.verify import run
+from trove_tools.verify import rungs
 from trove_tools.verify import seed
-from trove_tools.verify.agent import broker
-from trove_tools.verify.agent import control
-from trove_tools.verify.agent import namespace
-from trove_tools.verify.agent import rungs
-from trove_tools.verify.agent import vm
+from trove_tools.verify import vm
 
 
 @dataclasses.dataclass(frozen=True)

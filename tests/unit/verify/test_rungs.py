@@ -5,13 +5,13 @@ import time
 import typing
 
 from tests import base
-from tests.unit.verify.agent import test_defects
+from tests.unit.verify import test_defects
 from trove_tools import errors
+from trove_tools.verify import control
 from trove_tools.verify import limits
 from trove_tools.verify import report
-from trove_tools.verify.agent import control
-from trove_tools.verify.agent import rungs
-from trove_tools.verify.agent import sql
+from trove_tools.verify import rungs
+from trove_tools.verify import sql
 
 DATASTORE = rungs.Datastore("mariadb", "11.8", "mariadb", "", "mysql", 3306)
 

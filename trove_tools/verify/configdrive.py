@@ -9,9 +9,9 @@ import json
 import pathlib
 import typing
 
+from trove_tools.verify import evidence
 from trove_tools.verify import qemu
 from trove_tools.verify import seed
-from trove_tools.verify.agent import evidence
 
 LABEL = "config-2"
 

@@ -10,7 +10,7 @@ import collections.abc
 import pathlib
 import re
 
-from trove_tools.verify.agent import evidence
+from trove_tools.verify import evidence
 
 AGENT = "journal of the guest agent"
 

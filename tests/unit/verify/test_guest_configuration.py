@@ -7,7 +7,7 @@ import ddt
 
 from tests import base
 from trove_tools import errors
-from trove_tools.verify.agent import guest_configuration
+from trove_tools.verify import guest_configuration
 
 DEPLOYMENTS = base.ROOT / "tests" / "deployments"
 

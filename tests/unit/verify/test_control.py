@@ -11,9 +11,9 @@ import threading
 from tests import base
 from trove_tools import errors
 from trove_tools import process
-from trove_tools.verify.agent import broker
-from trove_tools.verify.agent import children
-from trove_tools.verify.agent import control
+from trove_tools.verify import broker
+from trove_tools.verify import children
+from trove_tools.verify import control
 
 PLACE = control.Place("10.0.2.100", 5672, patience=99)
 

@@ -7,7 +7,7 @@ matters to the agent as the guest's systemd would: the Docker engine and
 the agent.  Everything it needs is imported before it changes the root.
 What it makes (mounts, loop devices) goes away with its namespaces.
 
-Usage: python -m trove_tools.verify.agent.inside SETTINGS.JSON
+Usage: python -m trove_tools.verify.inside SETTINGS.JSON
 """
 
 import fcntl
@@ -23,7 +23,7 @@ import sys
 import time
 import typing
 
-from trove_tools.verify.agent import evidence
+from trove_tools.verify import evidence
 
 SOCKET = "/run/docker.sock"
 SCRIPT = "/run/trove-verify/evidence.py"
