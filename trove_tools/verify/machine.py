@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check knows of the machine that its guest runs in.
+
+A machine runs one guest.  There are two kinds: ``qemu`` emulates a computer,
+with or without KVM; ``container`` is systemd-nspawn, in which the image's own
+systemd, cloud-init, Docker engine and agent run at the speed of the host, on
+the kernel of the host.  A check works with either, through what is here.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools.verify import disks
+from trove_tools.verify import limits as _limits
+
+#: The kinds of machine.
+QEMU, CONTAINER = "qemu", "container"
+#: The buses that QEMU's disks may be on, and what a guest calls the second
+#: disk there.
+VIRTIO, SCSI = "virtio", "scsi"
+DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
+#: The address and the port at which a guest reaches its control plane's
+#: broker, and nothing else.
+BROKER = ("10.0.2.100", 5672)
+#: Seconds that a command in a guest of usual speed gets.
+PATIENCE = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """A network interface of a guest.
+
+    :param address: of the guest, with the length of its network's prefix.
+    :param gateway: an address of its network that is not the guest's.
+    """
+
+    name: str
+    mac: str
+    address: str
+    gateway: str
+
+
+#: As a cloud with network isolation gives them: the agent reaches its broker
+#: through the first, and clients reach the database through the second.
+MANAGEMENT = Nic("management", "52:54:00:12:34:56", "10.0.2.15/24", "10.0.2.2")
+TENANT = Nic("tenant", "52:54:00:12:34:57", "10.0.3.15/24", "10.0.3.2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a guest is run, whatever runs it.
+
+    :param accelerator: of QEMU: ``auto``, ``kvm`` or ``tcg``.
+    :param timeout: seconds that one wait lasts at most, however much the
+        guest gets on; see :mod:`trove_tools.verify.limits`.
+    :param memory: MiB; of QEMU.
+    :param cpus: of QEMU.
+    :param volume: size of the empty second disk, GiB.
+    :param disk_bus: of QEMU's disks, as Nova's ``hw_disk_bus``.
+    """
+
+    accelerator: str = "auto"
+    timeout: float = _limits.MOST
+    memory: int = 2048
+    cpus: int = 2
+    arch: str = "amd64"
+    volume: int = 2
+    disk_bus: str = VIRTIO
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """What a machine is to run.
+
+    :param disk: the image; never written to.
+    :param volume: a raw file, the guest's second disk.  It stays when the
+        machine has ended, and may be another guest's volume then.
+    :param instance: what Trove's own code says of the instance (the answer
+        to ``create``, see :mod:`trove_tools.verify.driver`); nothing for a
+        guest that Trove does not know.
+    :param broker: port on loopback of the control plane's broker.
+    :param ports: TCP ports of the guest that are reached from here.
+    """
+
+    disk: disks.Disk
+    volume: pathlib.Path
+    instance: collections.abc.Mapping[str, typing.Any] | None = None
+    broker: int | None = None
+    ports: tuple[int, ...] = ()
+
+
+class Completed(typing.NamedTuple):
+    """A command that has ended in a guest.
+
+    :param output: what it printed, errors included.
+    """
+
+    status: int
+    output: str
+
+
+class Machine(typing.Protocol):
+    """A machine that runs one guest.
+
+    :param kind: :data:`QEMU` or :data:`CONTAINER`.
+    :param limits: how long the guest is waited for.
+    :param directory: where the guest's logs are.
+    """
+
+    kind: str
+    limits: _limits.Limits
+    directory: pathlib.Path
+
+    def start(self) -> None:
+        """Power on.
+
+        Also again, after :meth:`power_off` or :meth:`cut_power`: disk and
+        volume are as they were then.
+
+        :raises VerifyError: this host cannot run it.
+        """
+
+    def wait_started(self) -> None:
+        """Wait until the guest's systemd runs commands.
+
+        :raises CheckError: it does not come so far.
+        """
+
+    def settled(self) -> bool:
+        """Tell whether the guest's boot is over, well or not."""
+
+    def stay_alive(self) -> None:
+        """Make sure that there is still something to wait for.
+
+        :raises CheckError: the guest has ended, or cannot recover.
+        """
+
+    def say(self, task: str) -> None:
+        """Tell the user what is being waited for."""
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
+
+    def run(
+        self, *argv: str, input: str = "", seconds: float = PATIENCE
+    ) -> Completed:
+        """Run a command in the guest, as root.
+
+        :param input: for its standard input.
+        :param seconds: what it gets in a guest of usual speed.
+        :raises CheckError: the guest does not answer, or the command did
+            not end in time.
+        """
+
+    def port(self, number: int) -> int:
+        """Return the port of loopback that leads to one of the guest.
+
+        :param number: one of :attr:`Guest.ports`.
+        """
+
+    def logs(self) -> dict[str, list[str]]:
+        """Return the ends of the guest's logs that are known out here.
+
+        They are there whatever has become of the guest.
+        """
+
+    def console_tail(self) -> list[str]:
+        """Return the last lines of the guest's console."""
+
+    def power_off(self) -> None:
+        """Have the guest shut down, as a cloud does.
+
+        :raises CheckError: it does not obey.
+        """
+
+    def cut_power(self) -> None:
+        """End the guest at once, as a power cut does."""
+
+    def grow_volume(self, gib: int) -> None:
+        """Enlarge the second disk of the running guest.
+
+        :param gib: its new size, GiB.
+        """
+
+
+class Open(typing.Protocol):
+    """Gives machines of one kind."""
+
+    def __call__(
+        self, guest: Guest
+    ) -> contextlib.AbstractContextManager[Machine]:
+        """Make a machine that has not been started.
+
+        It is gone when the context is left, and all of it but the volume.
+        """
