@@ -20,7 +20,7 @@ import typing
 
 from trove_tools import credentials
 from trove_tools import errors
-from trove_tools import shellvalues
+from trove_tools import results
 from trove_tools import table
 from trove_tools import untrusted
 
@@ -342,6 +342,8 @@ def emit(
     data: Row | collections.abc.Sequence[Row],
     form: str,
     columns: collections.abc.Sequence[str] = (),
+    *,
+    result: results.Result | None = None,
 ) -> None:
     """Print a result on stdout.
 
@@ -349,11 +351,13 @@ def emit(
     :param form: ``table``, ``json`` or ``shell``.
     :param columns: what a table shows of each thing in a list, in this
         order; all, when not given.  JSON and shell always have all.
+    :param result: which result it is: the shell's format needs it.
     """
     if form == "json":
         print(json.dumps(data, indent=2, default=str))
     elif form == "shell":
-        for name, value in shellvalues.flatten(data):
+        assert result is not None
+        for name, value in result.variables(data):
             if sys.stdout.isatty():
                 value = untrusted.printable(value)
             # the name of a file may be no text

@@ -7,6 +7,7 @@ import importlib
 from doc.ext import rst
 from trove_tools import config
 from trove_tools import options
+from trove_tools import results
 
 #: The programs, and the module that parses for each.
 PROGRAMS = {
@@ -136,6 +137,12 @@ def _parser_body(program: str, sub: argparse.ArgumentParser) -> rst.Lines:
             lines += rst.block(rst.plain(said), "   ")
         elif option.group not in shared:
             lines += _option(option)
+    for command, result in results.OF_COMMANDS.items():
+        if f"{command} ".startswith(f"{program} "):
+            lines += rst.block(
+                f"``{command} --format shell`` sets"
+                f" {rst.literals(result.names())}."
+            )
     links = " and ".join(f":ref:`options-{group}`" for group in shared)
     if links:
         lines += ["And: " + links + ".", ""]

@@ -17,8 +17,7 @@ class QuickstartTest(scripts.ScriptCase):
         self.stand_in(
             "trove-image-builder",
             'case "$1" in\n'
-            "plan) echo \"NAME='trove-image'\";"
-            " echo \"OUTPUT_FORMAT='qcow2'\" ;;\n"
+            "plan) echo \"PLANNED_0_FILE='trove-image.qcow2'\" ;;\n"
             'build) cd "$4"; mkdir -p trove-image.d; echo x >>n;'
             " [ -e trove-image.qcow2 ] || { touch trove-image.qcow2;"
             " echo {} >trove-image.d/manifest.json; } ;;\n"

@@ -4,7 +4,6 @@
 import io
 import json
 import re
-import shlex
 import time
 
 import fixtures
@@ -12,6 +11,7 @@ import fixtures
 from tests import base
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import results
 
 DATA = {
     "name": "it's",
@@ -27,7 +27,8 @@ DATA = {
 class EmitTest(base.TestCase):
     def emitted(self, data: object, form: str, *columns: str) -> str:
         out, _ = self.capture()
-        console.emit(data, form, columns)  # type: ignore[arg-type]
+        result = results.Result("XS", ("a",), many=True)
+        console.emit(data, form, columns, result=result)  # type: ignore
         out.seek(0)
         return str(out.read())
 
@@ -35,26 +36,8 @@ class EmitTest(base.TestCase):
         self.assertEqual(DATA, json.loads(self.emitted(DATA, "json")))
 
     def test_shell_is_fit_for_eval(self) -> None:
-        script = self.emitted(DATA, "shell")
-        names = dict(word.split("=", 1) for word in shlex.split(script))
-        self.assertEqual(
-            {
-                "NAME": "it's",
-                "SIZE": "3",
-                "OK": "true",
-                "NONE": "",
-                "IMAGE_OS_TYPE": "x y",
-                "PORTS": "1 2",
-                "VERSIONS_COUNT": "2",
-                "VERSIONS_0_VERSION": "1",
-                "VERSIONS_1_VERSION": "2",
-            },
-            names,
-        )
-
-    def test_shell_list(self) -> None:
-        out = self.emitted([{"a": "$(x)"}], "shell")
-        self.assertEqual("COUNT=1\nITEM_0_A='$(x)'\n", out)
+        out = self.emitted([{"a": "$(x)"}, {}], "shell")
+        self.assertEqual("XS_COUNT=2\nXS_0_A='$(x)'\nXS_1_A=''\n", out)
 
     def test_table_has_the_columns(self) -> None:
         rows = [{"a": 1, "b": "[red]x[/red]", "c": 3}]

@@ -6,6 +6,7 @@ import argparse
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import clouds
 from trove_tools.cmd import common
 
@@ -92,8 +93,8 @@ def _prepare(
         return [activation.activate(name, version or None)]
 
     if settings.list:
-        return clouds.Work(listed, "registered", _LISTED)
-    return clouds.Work(done, "activated", _COLUMNS, one=True)
+        return clouds.Work(listed, results.REGISTERED, _LISTED)
+    return clouds.Work(done, results.ACTIVATE, _COLUMNS)
 
 
 COMMAND = clouds.Command(

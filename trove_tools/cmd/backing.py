@@ -8,6 +8,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
+from trove_tools import results
 from trove_tools.catalog import model
 from trove_tools.container import backup
 from trove_tools.image import host
@@ -81,6 +82,7 @@ def make(
             "trove": made.trove,
         },
         settings.format,
+        result=results.BACKUP,
     )
     screen.say(
         "put it where guests ask for it: skopeo copy"

@@ -14,6 +14,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools import userdirs
 from trove_tools.cmd import common
 
@@ -328,7 +329,7 @@ def _doctor(
     columns = ["check", "ok", "found"]
     if any(row["remedy"] for row in rows):
         columns.append("remedy")
-    console.emit(rows, settings.format, columns)
+    console.emit(rows, settings.format, columns, result=results.DOCTOR)
     return (
         errors.EXIT_OK
         if all(finding.ok for finding in findings)

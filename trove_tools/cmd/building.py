@@ -10,6 +10,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
+from trove_tools import results
 from trove_tools.catalog import model
 from trove_tools.cmd import build_job
 from trove_tools.cmd import caching
@@ -208,7 +209,8 @@ def _guest(plan: _plan.Plan) -> str:
 
 def _print(rows: list[Row], form: str) -> None:
     if form != "table":
-        console.emit(rows[0] if len(rows) == 1 else rows, form)
+        data = rows[0] if len(rows) == 1 else rows
+        console.emit(data, form, result=results.BUILD)
     elif len(rows) == 1:
         size = f"{console.size(rows[0]['size'])} ({rows[0]['size']} bytes)"
         console.emit({**rows[0], "size": size}, form)

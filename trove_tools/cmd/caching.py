@@ -9,6 +9,7 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools import userdirs
 from trove_tools.image import cache as _cache
 from trove_tools.image import upkeep
@@ -76,7 +77,7 @@ def _list(
     settings: options.Settings, cache: _cache.Cache, screen: console.Console
 ) -> int:
     rows = [_row(cache, entry) for entry in upkeep.entries(cache)]
-    _emit(rows, settings)
+    _emit(rows, settings, results.CACHE["list"])
     layers, downloads = (
         upkeep.size(place) for place in (cache.layers, cache.downloads)
     )
@@ -95,7 +96,7 @@ def _prune(
         _row(cache, entry)
         for entry in upkeep.prune(cache, limit, screen.warn, stale=True)
     ]
-    _emit(removed, settings)
+    _emit(removed, settings, results.CACHE["prune"])
     freed = sum(row["size"] for row in removed)
     screen.say(f"removed {len(removed)} layers, {console.size(freed)}")
     return errors.EXIT_OK
@@ -106,7 +107,10 @@ def _verify(
 ) -> int:
     removed = [{"digest": digest} for digest in upkeep.damaged(cache)]
     if removed or settings.format != "table":
-        console.emit(removed, settings.format, ("digest",))
+        console.emit(
+            removed, settings.format, ("digest",),
+            result=results.CACHE["verify"],
+        )  # fmt: skip
     if not removed:
         screen.say("every layer is whole")
         return errors.EXIT_OK
@@ -136,11 +140,10 @@ def _row(cache: _cache.Cache, entry: _cache.Entry) -> dict[str, typing.Any]:
 
 
 def _emit(
-    rows: list[dict[str, typing.Any]], settings: options.Settings
+    rows: list[dict[str, typing.Any]],
+    settings: options.Settings,
+    result: results.Result,
 ) -> None:
-    columns = (
-        "layer", "digest", "size", "created", "used", "stale", "elements",
-    )  # fmt: skip
     if settings.format == "table":
         rows = [
             {
@@ -152,4 +155,4 @@ def _emit(
             }
             for row in rows
         ]
-    console.emit(rows, settings.format, columns)
+    console.emit(rows, settings.format, result.fields, result=result)

@@ -8,6 +8,7 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.catalog import gate
 from trove_tools.catalog import model
 
@@ -45,7 +46,7 @@ def list_datastores(
         for version in datastore.versions.values()
         for runtime in version.guests
     ]
-    console.emit(rows, settings.format)
+    console.emit(rows, settings.format, result=results.LIST)
     return errors.EXIT_OK
 
 
@@ -114,5 +115,5 @@ def show_datastore(
             " image can be built and booted; load-trove-image needs"
             " --manager NAME, one of your cloud's datastore_registry_ext"
         )
-    console.emit(data, settings.format)
+    console.emit(data, settings.format, result=results.SHOW)
     return errors.EXIT_OK

@@ -11,6 +11,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Command:
         done = work.do(cloud)
         if planned is not None:
             work = Work(
-                lambda _: [], "call", ("service", "method", "url", "body")
+                lambda _: [], results.CALLS, results.CALLS.fields
             )
             done = [_call(change, settings.format) for change in planned]
             if not done:
@@ -117,22 +118,17 @@ class Work:
     """What a command does with a cloud.
 
     :param do: does it; returns what is there then.
-    :param title: what the names in the shell's format begin with.
+    :param result: which result that is.
     :param columns: what a table shows.
-    :param one: it is one thing, and not a list of them.
     """
 
     do: collections.abc.Callable[["connection.Cloud"], Rows]
-    title: str
+    result: results.Result
     columns: tuple[str, ...]
-    one: bool = False
 
     def emit(self, rows: Rows, form: str) -> None:
         """Print the result."""
-        data = rows[0] if self.one else rows
-        if form == "shell":
-            console.emit({self.title: data}, "shell")
-        elif form == "table":
-            console.emit(rows, "table", self.columns)
+        if form == "table" or self.result.many:
+            console.emit(rows, form, self.columns, result=self.result)
         else:
-            console.emit(data, form)
+            console.emit(rows[0], form, result=self.result)

@@ -13,6 +13,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
+from trove_tools import results
 from trove_tools import untrusted
 from trove_tools.cmd import common
 
@@ -201,7 +202,7 @@ def _prepare(
         )
         findings = checks.check(user, [])
         result["checks"] = [dataclasses.asdict(each) for each in findings]
-    console.emit(result, settings.format)
+    console.emit(result, settings.format, result=results.PREPARE)
     return errors.EXIT_OK
 
 
@@ -218,7 +219,9 @@ def _check(
     choices = words.parse(flags.datastores, catalog)
     findings = checks.check(connection.log_in(settings), choices)
     rows = [dataclasses.asdict(each) for each in findings]
-    console.emit(rows, settings.format, ("check", "ok", "found"))
+    console.emit(
+        rows, settings.format, ("check", "ok", "found"), result=results.CHECK
+    )
     wrong = [each for each in findings if not each.ok]
     if wrong:
         raise errors.TroveToolsError(

@@ -11,6 +11,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import common
 
 #: The checkout that this module is in.
@@ -99,6 +100,7 @@ def _changed(
             for job, why in found
         ],
         values.format,
+        result=results.JOBS,
     )
     screen.say(f"{flags.pipeline}: {len(found)} of {len(every)} jobs")
     return errors.EXIT_OK

@@ -9,6 +9,7 @@ from trove_tools import described
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
+from trove_tools import results
 from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.inspection import contents
@@ -64,6 +65,7 @@ def inspect(
                 **found.contents.as_dict(),
             },
             form,
+            result=results.INSPECT,
         )
     for each in found.allowed:
         screen.warn(
@@ -240,6 +242,7 @@ def _print(
             "differences": [each._asdict() for each in found],
         },
         form,
+        result=results.DIFF,
     )  # fmt: skip
 
 

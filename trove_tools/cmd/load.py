@@ -7,6 +7,7 @@ import pathlib
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import clouds
 from trove_tools.cmd import common
 
@@ -92,7 +93,7 @@ def _prepare(
     def do(cloud: connection.Cloud) -> clouds.Rows:
         return load.Loader(cloud, wishes, series, screen).load(found)
 
-    return clouds.Work(do, "loaded", _COLUMNS)
+    return clouds.Work(do, results.LOAD, _COLUMNS)
 
 
 COMMAND = clouds.Command(

@@ -14,6 +14,7 @@ from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import common
 
 _CLOUDS = ("minicloud", "minicloud-demo")
@@ -167,7 +168,7 @@ def _status(
 
     found = lifecycle.status(layouts.existing(flags.directory))
     rows = [dataclasses.asdict(one) for one in found]
-    console.emit(rows, values.format)
+    console.emit(rows, values.format, result=results.SERVICES)
     good = all(one.state == "running" for one in found)
     return errors.EXIT_OK if good else errors.EXIT_FAILED
 

@@ -12,6 +12,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import results
 from trove_tools.cmd import caching
 from trove_tools.image import build as _build
 from trove_tools.image import cache as _cache
@@ -50,8 +51,12 @@ def print_plans(
                 data = summary(plan, cache, settings.output_dir)
             console.emit(data, "table")
         return
-    found = [plan.as_dict() for plan in plans]
-    console.emit(found[0] if len(found) == 1 else found, settings.format)
+    found = [{**plan.as_dict(), "file": plan.file} for plan in plans]
+    console.emit(
+        found[0] if len(found) == 1 else found,
+        settings.format,
+        result=results.PLAN,
+    )
 
 
 def _open_cache(settings: options.Settings) -> _cache.Cache | None:

@@ -11,6 +11,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import results
 from trove_tools import untrusted
 from trove_tools import verified
 from trove_tools.catalog import model
@@ -213,7 +214,7 @@ def _look(
 
 def _print(found: dict[str, typing.Any], form: str) -> None:
     if form != "table":
-        console.emit(found, form)
+        console.emit(found, form, result=results.VERIFY)
         return
     rows = [
         {**check, "result": "ok" if check["ok"] else "FAILED"}

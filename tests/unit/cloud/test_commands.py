@@ -7,6 +7,7 @@ import signal
 from tests import base
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images
+from trove_tools import results
 from trove_tools.cmd import activate
 from trove_tools.cmd import load
 
@@ -41,8 +42,14 @@ class CommandsTest(base.TestCase):
         self.assertEqual(0, load.main([self.path, "-f", "json"]))
         (row,) = json.loads(self.printed())
         self.assertEqual("mariadb", row["datastore"])
+        self.assertEqual(set(results.LOAD.fields), set(row))
         self.assertEqual(0, activate.main(["mariadb", "-f", "json"]))
-        self.assertTrue(json.loads(self.printed())["default"])
+        activated = json.loads(self.printed())
+        self.assertTrue(activated["default"])
+        self.assertLessEqual(set(activated), set(results.ACTIVATE.fields))
+        self.assertEqual(0, activate.main(["--list", "-f", "json"]))
+        (row,) = json.loads(self.printed())
+        self.assertEqual(set(results.REGISTERED.fields), set(row))
 
     def test_shell(self) -> None:
         self.assertEqual(0, load.main([self.path, "-f", "shell"]))

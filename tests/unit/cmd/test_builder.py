@@ -84,7 +84,7 @@ class ReadingTest(CommandCase):
     def test_show(self) -> None:
         status, out, _ = self.call("show", "mariadb", "-f", "shell")
         self.assertEqual(0, status)
-        self.assertIn("NAME=mariadb\n", out)
+        self.assertIn("SHOWN_NAME=mariadb\n", out)
 
     def test_plan_in_every_form(self) -> None:
         for form in ("table", "json", "shell"):

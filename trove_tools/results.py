@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variables that the results of commands become in a shell.
+
+``--format shell`` prints them as ``NAME='value'`` lines for ``eval``.  A name
+begins with a prefix of its command, so that it never replaces a variable of
+bash, of the environment or of another command's result.  The same names are
+printed whatever the result is; what does not apply is empty.
+"""
+
+import collections.abc
+import dataclasses
+import json
+import shlex
+import typing
+
+Row = collections.abc.Mapping[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a command prints.
+
+    :param prefix: what the names of its variables begin with.
+    :param fields: the keys of one thing, as JSON has them.
+    :param many: there may be several things: ``PREFIX_COUNT`` is their
+        number, and ``PREFIX_0_FIELD`` is a field of the first.
+    """
+
+    prefix: str
+    fields: tuple[str, ...]
+    many: bool = False
+
+    def names(self) -> list[str]:
+        """Return the names of the variables; N for the number of a thing."""
+        if not self.many:
+            return [self._name(field) for field in self.fields]
+        names = [self._name(field, "N_") for field in self.fields]
+        return [f"{self.prefix}_COUNT", *names]
+
+    def variables(
+        self, data: Row | collections.abc.Sequence[Row]
+    ) -> collections.abc.Iterator[tuple[str, str]]:
+        """Yield the names and the values of the variables.
+
+        :param data: one thing or, of a result with ``many``, a list of them.
+        """
+        rows = [data] if isinstance(data, collections.abc.Mapping) else data
+        if self.many:
+            yield f"{self.prefix}_COUNT", str(len(rows))
+        for number, row in enumerate(rows):
+            for field in self.fields:
+                name = self._name(field, f"{number}_" if self.many else "")
+                yield name, _text(row.get(field))
+
+    def _name(self, field: str, number: str = "") -> str:
+        return f"{self.prefix}_{number}{field.upper()}"
+
+
+_LAYER = (
+    "layer", "digest", "size", "created", "used", "stale", "elements",
+)  # fmt: skip
+_VERSION = (
+    "datastore", "version", "version_id", "active", "default", "image",
+    "image_id",
+)  # fmt: skip
+_FINDING = ("check", "ok", "found", "remedy")
+
+BUILD = Result(
+    "BUILT",
+    ("image", "guest", "result", "error", "verified", "built", "size",
+     "sha256", "seconds", "log", "manifest", "report"),
+    many=True,
+)  # fmt: skip
+VERIFY = Result(
+    "VERIFIED",
+    ("image", "ok", "level", "tier", "accelerator", "unchecked", "seconds",
+     "build_id", "sha256", "checks", "facts", "console", "logs", "asked",
+     "report_version"),
+)  # fmt: skip
+INSPECT = Result(
+    "INSPECTED",
+    ("image", "safe", "findings", "allowed", "datastores", "agent", "system",
+     "packages", "python", "containers", "directories", "configuration"),
+)  # fmt: skip
+DIFF = Result("COMPARED", ("old", "new", "source", "same", "differences"))
+LIST = Result(
+    "LISTED",
+    ("datastore", "version", "default", "runtime", "guest_systems", "tier",
+     "manager", "from", "gate"),
+    many=True,
+)  # fmt: skip
+SHOW = Result(
+    "SHOWN",
+    ("name", "title", "summary", "tier", "manager", "default_version",
+     "ports", "min_ram", "min_disk", "versions", "runtimes", "scenarios",
+     "licence", "series", "gate"),
+)  # fmt: skip
+PLAN = Result(
+    "PLANNED",
+    ("name", "file", "digest", "datastores", "guest", "series", "agent",
+     "layers", "elements_path", "output", "dev", "guest_ca", "allow",
+     "unread"),
+    many=True,
+)  # fmt: skip
+CACHE = {
+    "list": Result("CACHED", _LAYER, many=True),
+    "prune": Result("PRUNED", _LAYER, many=True),
+    "verify": Result("DAMAGED", ("digest",), many=True),
+}
+DOCTOR = Result("DOCTOR", _FINDING, many=True)
+BACKUP = Result("ARCHIVED", ("archive", "image", "size", "digest", "trove"))
+LOAD = Result(
+    "LOADED",
+    (*_VERSION, "manager", "registration", "parameters", "live",
+     "image_before", "undo", "upload", "pinned", "size", "sha256",
+     "verified"),
+    many=True,
+)  # fmt: skip
+ACTIVATE = Result("ACTIVATED", (*_VERSION, "changed", "instead_of"))
+REGISTERED = Result(
+    "REGISTERED",
+    (*_VERSION, "pinned", "created", "age", "agent_version", "previous",
+     "previous_id", "previous_age", "images"),
+    many=True,
+)  # fmt: skip
+CALLS = Result("CALL", ("service", "method", "url", "body"), many=True)
+PREPARE = Result("PREPARED", ("flavors", "raised", "checks"))
+CHECK = Result("CHECKED", _FINDING, many=True)
+SERVICES = Result(
+    "SERVICE", ("name", "state", "url", "pid", "log"), many=True
+)
+JOBS = Result("JOB", ("job", "voting", "because"), many=True)
+
+#: The results of each command line, for its documentation.
+OF_COMMANDS: dict[str, Result] = {
+    "trove-image-builder build": BUILD,
+    "trove-image-builder verify": VERIFY,
+    "trove-image-builder inspect": INSPECT,
+    "trove-image-builder diff": DIFF,
+    "trove-image-builder list": LIST,
+    "trove-image-builder show": SHOW,
+    "trove-image-builder plan": PLAN,
+    **{
+        f"trove-image-builder cache {action}": result
+        for action, result in CACHE.items()
+    },
+    "trove-image-builder doctor": DOCTOR,
+    "trove-image-builder backup-container": BACKUP,
+    "load-trove-image": LOAD,
+    "activate-trove-image": ACTIVATE,
+    "activate-trove-image --list": REGISTERED,
+    "load-trove-image --dry-run": CALLS,
+    "trove-devstack prepare": PREPARE,
+    "trove-devstack check": CHECK,
+    "tools/minicloud status": SERVICES,
+    "tools/gate-jobs": JOBS,
+}
+
+
+def _text(value: typing.Any) -> str:
+    """Return a value as a shell has it.
+
+    A list of words is as a shell reads them, a list of things and a mapping
+    are JSON, and nothing is empty.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, collections.abc.Mapping):
+        return json.dumps(value, default=str)
+    if isinstance(value, list | tuple):
+        plain = all(isinstance(each, str | int | float) for each in value)
+        if plain:
+            return shlex.join(map(str, value))
+        return json.dumps(value, default=str)
+    # a shell's variable cannot hold the character that ends it
+    return str(value).replace("\0", "")
