@@ -15,6 +15,19 @@ _TROVE_TOOLS_ADMIN=devstack-admin
 _TROVE_TOOLS_SERVICE=trove
 _TROVE_TOOLS_USER=devstack
 
+# The variables whose values are handed on in one line, and the numbers.
+_TROVE_TOOLS_LINES=(
+    TROVE_GUEST_IMAGE_URL TROVE_GUEST_IMAGE_SHA256 TROVE_GUEST_IMAGE_DIR
+    TROVE_GUEST_SYSTEM TROVE_GUEST_RUNTIME TROVE_GUEST_AGENT
+    TROVE_GUEST_DEV_KEY TROVE_GUEST_CONSTRAINTS TROVE_GUEST_REGISTRY_MIRROR
+    TROVE_GUEST_MIRROR TROVE_GUEST_SECURITY_MIRROR TROVE_GUEST_CACHE_DIR
+)
+_TROVE_TOOLS_NUMBERS=(
+    TROVE_USAGE_TIMEOUT TROVE_STATE_CHANGE_WAIT_TIME
+    TROVE_COMMAND_PROCESS_TIMEOUT TROVE_MAX_INSTANCES_PER_TENANT
+    TROVE_MAX_VOLUMES_PER_TENANT
+)
+
 # _trove_tools COMMAND ARGUMENT...: run a command of ours from devstack's
 # environment.
 function _trove_tools {
@@ -25,7 +38,21 @@ function _trove_tools {
 
 # _trove_tools_state: print the directory for what a run leaves to the next.
 function _trove_tools_state {
-    echo "$DATA_DIR/trove-tools"
+    printf '%s\n' "${DATA_DIR:?}/trove-tools"
+}
+
+# _trove_tools_split ARRAY TEXT: put the words of a text into an array.  They
+# are never taken for patterns of file names.
+function _trove_tools_split {
+    local -n _trove_tools_words=$1
+    local IFS=$' \t\n'
+    # it reads to the end of the text, and says so
+    read -r -d '' -a _trove_tools_words <<<"$2" || true
+}
+
+# _trove_tools_list ARRAY TEXT: the same, of words that may have commas between.
+function _trove_tools_list {
+    _trove_tools_split "$1" "${2//,/ }"
 }
 
 function _trove_tools_builds {
@@ -38,11 +65,12 @@ function _trove_tools_loads {
 
 # check_trove_tools: stop before anything is installed when it cannot work.
 function check_trove_tools {
-    local plugin after_trove=False
-    for plugin in ${DEVSTACK_PLUGINS//,/ }; do
+    local plugin=trove-tools after_trove=False plugins datastores name
+    _trove_tools_list plugins "${DEVSTACK_PLUGINS:-}"
+    for plugin in "${plugins[@]}"; do
         if [[ $plugin == trove ]]; then
             after_trove=True
-        elif [[ ${GITDIR[$plugin]} -ef $TROVE_TOOLS_DIR ]]; then
+        elif [[ ${GITDIR[$plugin]:-} -ef $TROVE_TOOLS_DIR ]]; then
             break
         fi
     done
@@ -56,6 +84,24 @@ function check_trove_tools {
             "'enable_plugin $plugin ...' below 'enable_plugin trove ...'" \
             "in local.conf"
     fi
+    for name in "${_TROVE_TOOLS_LINES[@]}"; do
+        if [[ ${!name} == *[[:cntrl:]]* ]]; then
+            die $LINENO "trove-tools: $name has a line break or another" \
+                "control character"
+        fi
+    done
+    for name in "${_TROVE_TOOLS_NUMBERS[@]}"; do
+        if [[ ! ${!name} =~ ^-?[0-9]+$ ]]; then
+            die $LINENO "trove-tools: $name is not a number"
+        fi
+    done
+    _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
+    for name in "${datastores[@]}"; do
+        if [[ ! $name =~ ^[[:alnum:]][[:alnum:]._:+~-]*$ ]]; then
+            die $LINENO "trove-tools: TROVE_GUEST_DATASTORES has '$name';" \
+                "it takes NAME or NAME:VERSION, as mysql:8.4"
+        fi
+    done
     if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
         if [[ -z $TROVE_GUEST_IMAGE_SHA256 ]]; then
             die $LINENO "TROVE_GUEST_IMAGE_URL is set without a digest: set" \
@@ -70,16 +116,17 @@ function check_trove_tools {
 
 # install_trove_tools: the commands, into devstack's environment.
 function install_trove_tools {
-    setup_develop -bindep $TROVE_TOOLS_DIR
+    setup_develop -bindep "$TROVE_TOOLS_DIR"
 }
 
 # check_trove_tools_variables: stop before any service is installed when a
 # value in localrc cannot work.
 function check_trove_tools_variables {
-    local options=() load quota
+    local options=() load quota quotas datastores
     mkdir -p "$(_trove_tools_state)"
     _trove_tools_settings >/dev/null
-    for quota in ${TROVE_GUEST_QUOTAS//,/ }; do
+    _trove_tools_list quotas "$TROVE_GUEST_QUOTAS"
+    for quota in "${quotas[@]}"; do
         options+=(--quota "$quota")
     done
     write_trove_guest_load_options
@@ -90,8 +137,9 @@ function check_trove_tools_variables {
     if _trove_tools_builds; then
         write_trove_guest_build_options
         mapfile -t options <"$(_trove_tools_state)/build-options"
+        _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
         _trove_tools trove-image-builder plan --format json \
-            "${options[@]}" ${TROVE_GUEST_DATASTORES//,/ } >/dev/null ||
+            "${options[@]}" "${datastores[@]}" >/dev/null ||
             die $LINENO "trove-tools: the images cannot be built as the" \
                 "variables TROVE_GUEST_... of localrc say"
     fi
@@ -100,12 +148,12 @@ function check_trove_tools_variables {
 # _trove_tools_settings: print what Trove's configuration says of the
 # datastores: file, section, option and value.
 function _trove_tools_settings {
-    local volumes=--volumes
+    local volumes=--volumes datastores
     if ! is_service_enabled cinder; then
         volumes=--no-volumes
     fi
-    _trove_tools trove-devstack settings $volumes \
-        ${TROVE_GUEST_DATASTORES//,/ } ||
+    _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
+    _trove_tools trove-devstack settings $volumes "${datastores[@]}" ||
         die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
 }
 
@@ -115,8 +163,8 @@ function _trove_tools_settings {
 function write_trove_guest_build_options {
     local state constraints=$TROVE_GUEST_CONSTRAINTS
     state=$(_trove_tools_state)
-    mkdir -p "$TROVE_GUEST_IMAGE_DIR"
-    if [[ -z $constraints && -d $REQUIREMENTS_DIR/.git ]]; then
+    mkdir -p -- "$TROVE_GUEST_IMAGE_DIR"
+    if [[ -z $constraints && -d ${REQUIREMENTS_DIR:-/none}/.git ]]; then
         # as committed: devstack edits the file, at any time
         constraints=$state/upper-constraints.txt
         git -C "$REQUIREMENTS_DIR" show HEAD:upper-constraints.txt \
@@ -134,31 +182,28 @@ function write_trove_guest_build_options {
         ${TROVE_GUEST_MIRROR:+--mirror "$TROVE_GUEST_MIRROR"}
         ${TROVE_GUEST_SECURITY_MIRROR:+--security-mirror "$TROVE_GUEST_SECURITY_MIRROR"}
     )
-    local source word
-    for source in ${TROVE_GUEST_CONTAINER_SOURCE//,/ }; do
+    local source sources words
+    _trove_tools_list sources "$TROVE_GUEST_CONTAINER_SOURCE"
+    for source in "${sources[@]}"; do
         options+=(--container-source "$source")
     done
     if [[ $TROVE_GUEST_IMAGE_TOGETHER == True ]]; then
         options+=(--together)
     fi
-    # words, as everywhere in localrc
-    for word in $TROVE_GUEST_BUILD_OPTIONS; do
-        options+=("$word")
-    done
-    printf '%s\n' "${options[@]}" >"$state/build-options"
+    _trove_tools_split words "$TROVE_GUEST_BUILD_OPTIONS"
+    printf '%s\n' "${options[@]}" "${words[@]}" >"$state/build-options"
 }
 
 # write_trove_guest_load_options: the same for the options of load-trove-image.
 function write_trove_guest_load_options {
-    local options=() word
+    local options=() words
     # of the Trove that runs here: a checkout between two releases has the
     # number of the last one, so that its rules are not found by it
-    if [[ -d $TROVE_DIR/trove/templates ]]; then
+    if [[ -d ${TROVE_DIR:-/none}/trove/templates ]]; then
         options+=(--parameters "$TROVE_DIR")
     fi
-    for word in $TROVE_GUEST_LOAD_OPTIONS; do
-        options+=("$word")
-    done
+    _trove_tools_split words "$TROVE_GUEST_LOAD_OPTIONS"
+    options+=("${words[@]}")
     : >"$(_trove_tools_state)/load-options"
     if [[ ${#options[@]} -gt 0 ]]; then
         printf '%s\n' "${options[@]}" >"$(_trove_tools_state)/load-options"
@@ -173,13 +218,14 @@ function build_trove_guest_images {
     xtrace=$(set +o | grep xtrace)
     set +o xtrace
 
-    local state status=0 options
+    local state status=0 options datastores
     state=$(_trove_tools_state)
     mapfile -t options <"$state/build-options"
+    _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
     # exec keeps the number, which `unstack` needs to end a build
     bash -c 'echo $$ >"$0" && exec "$@"' "$state/build.pid" \
         "$(get_python_exec_prefix)/trove-image-builder" build --format json \
-        "${options[@]}" ${TROVE_GUEST_DATASTORES//,/ } \
+        "${options[@]}" "${datastores[@]}" \
         >"$state/built.json" 2>"$state/build.log" || status=$?
     rm -f "$state/build.pid"
     cat "$state/build.log" >&2
@@ -218,7 +264,8 @@ function _trove_tools_build_failed {
     local log reason
     log=$(_trove_tools_state)/build.log
     # from the last error on
-    reason=$(tac "$log" | sed '/^error: /q' | head -n 40 | tac) || reason=
+    reason=$(sed -n '/^error: /h; //!H; $ {g; p;}' "$log" | tail -n 40) ||
+        reason=
     die $LINENO "trove-tools: no guest image of $TROVE_GUEST_DATASTORES;" \
         "the build's messages are in $log, the last of them:" \
         $'\n'"$reason"
@@ -233,6 +280,9 @@ function stop_trove_guest_build {
     fi
     pid=$(<"$file")
     # by now the number may be another process's
+    if [[ ! $pid =~ ^[1-9][0-9]*$ || ! -O /proc/$pid ]]; then
+        pid=none
+    fi
     if grep -qs trove-image-builder "/proc/$pid/cmdline"; then
         echo "trove-tools: ending the image build $pid"
         kill "$pid" || true
@@ -246,16 +296,20 @@ function configure_trove_tools {
     local settings file section option value
     settings=$(_trove_tools_settings)
     while read -r file section option value; do
-        if [[ -n $file ]]; then
-            iniset "${!file}" "$section" "$option" "$value"
-        fi
+        case $file in
+            TROVE_CONF) file=$TROVE_CONF ;;
+            TROVE_GUESTAGENT_CONF) file=$TROVE_GUESTAGENT_CONF ;;
+            "") continue ;;
+            *) die $LINENO "trove-tools: there is no file $file of Trove's" ;;
+        esac
+        iniset "$file" "$section" "$option" "$value"
     done <<<"$settings"
 
     iniset "$TROVE_CONF" DEFAULT usage_timeout "$TROVE_USAGE_TIMEOUT"
-    for file in TROVE_CONF TROVE_GUESTAGENT_CONF; do
-        iniset "${!file}" DEFAULT state_change_wait_time \
+    for file in "$TROVE_CONF" "$TROVE_GUESTAGENT_CONF"; do
+        iniset "$file" DEFAULT state_change_wait_time \
             "$TROVE_STATE_CHANGE_WAIT_TIME"
-        iniset "${!file}" DEFAULT command_process_timeout \
+        iniset "$file" DEFAULT command_process_timeout \
             "$TROVE_COMMAND_PROCESS_TIMEOUT"
     done
     iniset "$TROVE_CONF" DEFAULT max_instances_per_tenant \
@@ -268,14 +322,15 @@ function configure_trove_tools {
 
 # prepare_trove_tools: flavors, quotas, and whether the services answer.
 function prepare_trove_tools {
-    local options=() quota
+    local options=() quota quotas
     if ! is_service_enabled n-api; then
         options+=(--no-flavors)
     else
         if [[ $TROVE_GUEST_TEST_FLAVORS == False ]]; then
             options+=(--no-flavors)
         fi
-        for quota in ${TROVE_GUEST_QUOTAS//,/ }; do
+        _trove_tools_list quotas "$TROVE_GUEST_QUOTAS"
+        for quota in "${quotas[@]}"; do
             options+=(--quota "$quota")
         done
     fi
@@ -286,12 +341,12 @@ function prepare_trove_tools {
 }
 
 # load_trove_guest_images: load what is there, and make the first version of
-# each datastore its default.  _TROVE_TOOLS_ACTIVE then has these versions:
-# test-config needs at least one.
+# each datastore its default.  The array _TROVE_TOOLS_ACTIVE then has these
+# versions: test-config needs at least one.
 function load_trove_guest_images {
-    local step what image steps options
+    local step what image steps options versions
     local images=() defaults=()
-    _TROVE_TOOLS_ACTIVE=
+    _TROVE_TOOLS_ACTIVE=()
     mapfile -t options <"$(_trove_tools_state)/load-options"
     if [[ -n $TROVE_GUEST_IMAGE_URL ]]; then
         what=$TROVE_GUEST_DATASTORES
@@ -299,7 +354,7 @@ function load_trove_guest_images {
             --datastore "${what%%:*}" --version "${what#*:}"
             --sha256 "$TROVE_GUEST_IMAGE_SHA256" "$TROVE_GUEST_IMAGE_URL"
         )
-        _TROVE_TOOLS_ACTIVE=$what
+        _TROVE_TOOLS_ACTIVE=("$what")
     else
         wait_trove_guest_build
         steps=$(_trove_tools trove-devstack images \
@@ -309,7 +364,8 @@ function load_trove_guest_images {
             case $step in
                 activate)
                     defaults+=("$image")
-                    _TROVE_TOOLS_ACTIVE+=" ${what//,/ }"
+                    _trove_tools_list versions "$what"
+                    _TROVE_TOOLS_ACTIVE+=("${versions[@]}")
                     ;;
                 load) images+=("$image") ;;
                 keep) echo_summary "No manager in this Trove for $what $image" ;;
@@ -326,9 +382,9 @@ function load_trove_guest_images {
             "${options[@]}" "${images[@]}" ||
             die $LINENO "trove-tools: a guest image could not be loaded"
     fi
-    if [[ -n $_TROVE_TOOLS_ACTIVE ]]; then
+    if [[ ${#_TROVE_TOOLS_ACTIVE[@]} -gt 0 ]]; then
         _trove_tools trove-devstack check --os-cloud $_TROVE_TOOLS_USER \
-            $_TROVE_TOOLS_ACTIVE ||
+            "${_TROVE_TOOLS_ACTIVE[@]}" ||
             die $LINENO "trove-tools: a user cannot have what was loaded"
     fi
 }
@@ -361,19 +417,19 @@ function cleanup_trove_tools {
     if [[ -d $TROVE_GUEST_IMAGE_DIR ]]; then
         for beside in "$TROVE_GUEST_IMAGE_DIR"/*.d; do
             if [[ -f $beside/manifest.json ]]; then
-                rm -rf "$beside" "${beside%.d}".{qcow2,raw,tar}
+                rm -rf -- "$beside" "${beside%.d}".{qcow2,raw,tar}
             fi
         done
-        rmdir --ignore-fail-on-non-empty "$TROVE_GUEST_IMAGE_DIR"
+        rmdir --ignore-fail-on-non-empty -- "$TROVE_GUEST_IMAGE_DIR"
     fi
 }
 
-if [[ "$1 $2" == "stack pre-install" ]]; then
+if [[ "${1:-} ${2:-}" == "stack pre-install" ]]; then
     check_trove_tools
 fi
 
 if is_service_enabled trove; then
-    case "$1 $2" in
+    case "${1:-} ${2:-}" in
         "stack pre-install")
             echo_summary "Installing trove-tools"
             install_trove_tools
@@ -401,7 +457,8 @@ if is_service_enabled trove; then
             ;;
         "stack test-config")
             # an image that this Trove has no manager for brings no datastore
-            if is_service_enabled tempest && [[ -n $_TROVE_TOOLS_ACTIVE ]]; then
+            if is_service_enabled tempest &&
+                [[ -n ${_TROVE_TOOLS_ACTIVE[0]:-} ]]; then
                 echo_summary "Configuring Tempest for the datastores"
                 configure_tempest_trove_tools
             fi
@@ -409,7 +466,7 @@ if is_service_enabled trove; then
     esac
 fi
 
-case "$1" in
+case "${1:-}" in
     unstack) stop_trove_guest_build ;;
     clean) cleanup_trove_tools ;;
 esac

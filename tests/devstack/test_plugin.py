@@ -248,6 +248,41 @@ class PhasesTest(stack.StackCase):
             where = build.index(words[0])
             self.assertEqual(words, build[where : where + len(words)])
 
+    def test_odd_values_arrive_as_they_are(self) -> None:
+        odd = "/a  'b\" * $HOME `x` \\ é"
+        names = (
+            "IMAGE_DIR", "AGENT", "DEV_KEY", "CONSTRAINTS", "CACHE_DIR",
+            "MIRROR", "SECURITY_MIRROR", "REGISTRY_MIRROR", "SYSTEM",
+            "RUNTIME",
+        )  # fmt: skip
+        # mkdir must not fail for who may not write to /
+        values = {f"TROVE_GUEST_{name}": f"{self.dest}{odd}" for name in names}
+        ran = self.stack(
+            "stack pre-install",
+            TROVE_GUEST_BUILD_OPTIONS="--name  * --extra\n$x 'a",
+            TROVE_GUEST_LOAD_OPTIONS="--property *=1",
+            TROVE_GUEST_CONTAINER_SOURCE="oci:/*,archive:/$x",
+            TROVE_GUEST_QUOTAS="cores=1,\n  ram=2",
+            **values,
+        )
+        self.assertEqual(0, ran.status, ran.stderr)
+        (build,) = ran.builds()
+        self.assertEqual(len(names), build.count(f"{self.dest}{odd}"))
+        self.assertEqual(
+            ["--container-source", "oci:/*", "--container-source",
+             "archive:/$x", "--name", "*", "--extra", "$x", "'a", "mysql"],
+            build[-10:],
+        )  # fmt: skip
+        (validate,) = [
+            words for words in ran.named("trove-devstack")
+            if words[0] == "validate"
+        ]  # fmt: skip
+        self.assertEqual(
+            ["--quota", "cores=1", "--quota", "ram=2", "--", "--property",
+             "*=1"],
+            validate[1:],
+        )  # fmt: skip
+
     def test_ready_made_image(self) -> None:
         ran = self.stack(
             TROVE_GUEST_IMAGE_URL="https://host/mysql.qcow2",
@@ -454,6 +489,34 @@ class FailuresTest(stack.StackCase):
             self.assert_stopped(ran, reason)
             words = [word for call in ran.calls for word in call[:2]]
             self.assertNotIn(not_called, words)
+
+    def test_values_that_are_no_single_line(self) -> None:
+        for name in ("IMAGE_DIR", "AGENT", "DEV_KEY", "MIRROR"):
+            ran = self.stack(**{f"TROVE_GUEST_{name}": "/a\n--dev\n/b"})
+            self.assert_stopped(ran, f"TROVE_GUEST_{name} has a line break")
+            self.assertEqual([], ran.named("setup_develop"), name)
+
+    def test_values_that_are_no_numbers(self) -> None:
+        for value in ("1\n[DEFAULT]", "x", "$(true)"):
+            ran = self.stack(TROVE_USAGE_TIMEOUT=value)
+            self.assert_stopped(ran, "TROVE_USAGE_TIMEOUT is not a number")
+
+    def test_what_is_no_name_of_a_datastore(self) -> None:
+        # in the directory that stack.sh is in, * would be names of files
+        for value in ("*", "mysql *", "--force", "a'b", "$x", "mysql/8"):
+            ran = self.stack(TROVE_GUEST_DATASTORES=value)
+            self.assert_stopped(ran, "TROVE_GUEST_DATASTORES has '")
+            self.assertNotIn("functions", ran.stderr)
+            self.assertEqual([], ran.named("setup_develop"), value)
+
+    def test_a_setting_of_an_unknown_file(self) -> None:
+        self.scripts["trove-devstack"] = (
+            "[[ $1 != settings ]] || echo PATH DEFAULT a b"
+        )
+        self.real = "validate|images"
+        ran = self.stack("stack post-config")
+        self.assert_stopped(ran, "there is no file PATH of Trove's")
+        self.assertEqual([], ran.named("iniset"))
 
     def test_build_that_says_nothing(self) -> None:
         self.scripts["trove-image-builder"] = ""
