@@ -122,8 +122,12 @@ function install_trove_tools {
 # check_trove_tools_variables: stop before any service is installed when a
 # value in localrc cannot work.
 function check_trove_tools_variables {
-    local options=() load quota quotas datastores
-    mkdir -p "$(_trove_tools_state)"
+    local options=() load quota quotas datastores state
+    state=$(_trove_tools_state)
+    mkdir -p "$state"
+    if [[ ! -O $state || -L $state ]]; then
+        die $LINENO "trove-tools: $state belongs to another user: remove it"
+    fi
     _trove_tools_settings >/dev/null
     _trove_tools_list quotas "$TROVE_GUEST_QUOTAS"
     for quota in "${quotas[@]}"; do

@@ -15,6 +15,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import trust
 from trove_tools import values
 from trove_tools.options import Option
 from trove_tools.options import Topic
@@ -389,6 +390,10 @@ def settings(
     )
     if named is None:
         files = list(filter(os.path.exists, map(_expanded, FILES)))
+        if os.geteuid() == 0:
+            # what is read there decides what root runs
+            for file in files:
+                trust.require_own(file.resolve(), "the configuration file")
     else:
         files = [_expanded(pathlib.Path(named))]
         if not os.path.exists(files[0]):

@@ -5,8 +5,13 @@ A build has root's rights, and does what the files of its cache say.  So these
 must belong to this user or to root, and neither a group nor everybody may
 write to them.  The last part of a path is never followed if it is a link.
 apt, ssh and sudo keep the same rule for their own files.
+
+Whoever calls sudo can become root, so root trusts the files of that user,
+too.  A group that is named as the owner of a file and has no other members
+is that user, as most distributions make one for each user.
 """
 
+import grp
 import os
 import pathlib
 import pwd
@@ -25,6 +30,33 @@ def require_own(path: pathlib.Path, what: str) -> None:
     refuse(path, path.lstat(), what)
 
 
+def require_own_place(path: pathlib.Path, what: str) -> None:
+    """Make sure that nobody else can put something else in a place.
+
+    Besides what :func:`require_own` wants, all directories above must be of
+    users who are trusted, and others may write to them only if they cannot
+    rename what is not theirs, as in ``/tmp``.
+
+    :param path: has no link in its last part.
+    :param what: as for :func:`require_own`.
+    :raises UsageError: somebody else can.
+    :raises OSError: it is not there.
+    """
+    require_own(path, what)
+    for parent in path.resolve().parents:
+        status = parent.stat()
+        reason = _reason(status)
+        if status.st_mode & stat.S_ISVTX and _is_of_us(status):
+            reason = ""
+        if reason:
+            raise errors.UsageError(
+                f"{what} {path} is not used: other users can put something"
+                f" else in its place, because of {parent}: {reason}",
+                hint="name a directory that is below your home directory, or"
+                f" let nobody else write to {parent}",
+            )
+
+
 def is_own(path: pathlib.Path) -> bool:
     """Tell whether nobody else can have written a file or a directory.
 
@@ -37,7 +69,7 @@ def is_own(path: pathlib.Path) -> bool:
 
 
 def open_own(path: pathlib.Path, flags: int, what: str) -> int:
-    """Open a regular file that nobody else can have written.
+    """Open a file or a directory that nobody else can have written.
 
     :param flags: as os.open() takes them; a file that is made is readable by
         all, and writable by this user.
@@ -73,11 +105,11 @@ def refuse(path: pathlib.Path, status: os.stat_result, what: str) -> None:
     if not reason:
         return
     mend = "remove it"
-    if stat.S_IMODE(status.st_mode) & 0o022 and _is_of_us(status):
-        mend = f"if you trust what is in it: chmod -R go-w {path}"
+    if _others_may_write(status) and _is_of_us(status):
+        mend += f", or, if you trust what is in it: chmod -R go-w {path}"
     raise errors.UsageError(
         f"{what} {path} is not used: {reason}",
-        hint=f"{mend}; or name another directory",
+        hint=f"{mend}; or name another one",
     )
 
 
@@ -89,14 +121,41 @@ def _reason(status: os.stat_result) -> str:
         return "it is neither a file nor a directory"
     if not _is_of_us(status):
         return f"it belongs to {_name(status.st_uid)}"
-    if stat.S_IMODE(status.st_mode) & 0o022:
+    if _others_may_write(status):
         mode = f"{stat.S_IMODE(status.st_mode):o}"
         return f"other users may write to it (its mode is {mode})"
     return ""
 
 
 def _is_of_us(status: os.stat_result) -> bool:
-    return status.st_uid in (0, os.geteuid())
+    trusted = {0, os.geteuid()}
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isascii() and caller.isdigit():
+        trusted.add(int(caller))
+    return status.st_uid in trusted
+
+
+def _others_may_write(status: os.stat_result) -> bool:
+    if stat.S_ISLNK(status.st_mode):
+        return False
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_private(status)
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """Tell whether a file's group is its owner and nobody else."""
+    try:
+        owner = pwd.getpwuid(status.st_uid)
+        group = grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    return (
+        owner.pw_uid != 0
+        and owner.pw_gid == group.gr_gid
+        and owner.pw_name == group.gr_name
+        and set(group.gr_mem) <= {owner.pw_name}
+    )
 
 
 def _name(uid: int) -> str:

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Root trusts no file that another user can have written."""
 
+import grp
 import os
 import pathlib
+import pwd
+import types
 
 from tests import base
 from trove_tools import errors
 from trove_tools import trust
 
+_IS_PRIVATE = trust._is_private
+
 
 class TrustTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
+        self.set_env(SUDO_UID=None)
+        # this user's own group is no other user
+        self.patch_object(trust, "_is_private", lambda status: False)
         self.place = self.temp_dir()
         self.file = self.place / "file"
         self.file.write_text("x")
@@ -73,6 +81,50 @@ class TrustTest(base.TestCase):
         fifo = self.place / "fifo"
         os.mkfifo(fifo, 0o600)
         self.assertRaises(errors.UsageError, self.open, fifo)
+
+    def test_directories_above(self) -> None:
+        inner = self.place / "above/inner"
+        inner.mkdir(parents=True, mode=0o755)
+        trust.require_own_place(inner, "the cache")
+        above = inner.parent
+        for mode, is_safe in ((0o777, False), (0o1777, True), (0o755, True)):
+            above.chmod(mode)
+            if is_safe:
+                trust.require_own_place(inner, "the cache")
+                continue
+            error = self.assertRaises(
+                errors.UsageError, trust.require_own_place, inner, "the cache"
+            )
+            self.assertIn(f"because of {above}", error.message)
+            self.assertIn(str(above), error.hint or "")
+
+    def test_who_called_sudo(self) -> None:
+        if os.geteuid() != 0:
+            self.skipTest("giving a file to another user needs root")
+        os.chown(self.file, 54321, 54321)
+        for caller in (None, "", "x", "\u0661", "54322"):
+            self.set_env(SUDO_UID=caller)
+            self.assertFalse(trust.is_own(self.file))
+        self.set_env(SUDO_UID="54321")
+        self.assertTrue(trust.is_own(self.file))
+
+    def test_a_group_of_one_user(self) -> None:
+        self.patch_object(trust, "_is_private", _IS_PRIVATE)
+        user = types.SimpleNamespace(pw_uid=54321, pw_gid=7, pw_name="ann")
+        self.patch_object(pwd, "getpwuid", lambda uid: user)
+        self.file.chmod(0o664)
+        for name, members, is_safe in (
+            ("ann", [], True), ("ann", ["ann"], True),
+            ("ann", ["ann", "bob"], False), ("users", [], False),
+        ):  # fmt: skip
+            group = types.SimpleNamespace(
+                gr_gid=7, gr_name=name, gr_mem=members
+            )
+            self.patch_object(grp, "getgrgid", lambda gid, found=group: found)
+            self.assertEqual(is_safe, trust.is_own(self.file))
+        # root's group has members that nobody lists
+        user.pw_uid = 0
+        self.assertFalse(trust.is_own(self.file))
 
     def test_no_file(self) -> None:
         path = self.place / "nothing"

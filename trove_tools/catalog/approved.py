@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import pathlib
 
+from trove_tools import trust
 from trove_tools import userdirs
 
 
@@ -29,13 +30,16 @@ class Approved:
 
     def has(self, kind: str, content: bytes) -> bool:
         """Tell whether this content was valid before."""
-        return self._file(kind, content).exists()
+        return trust.is_own(self._directory) and trust.is_own(
+            self._file(kind, content)
+        )
 
     def add(self, kind: str, content: bytes) -> None:
         """Note that this content is valid."""
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._file(kind, content).touch()
+            if trust.is_own(self._directory):
+                self._file(kind, content).touch()
 
     def _file(self, kind: str, content: bytes) -> pathlib.Path:
         total = hashlib.sha256(self._schemas)

@@ -65,6 +65,8 @@ def fetch(
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
     file = directory() / wanted / (name or "image.qcow2")
     file.parent.mkdir(parents=True, exist_ok=True)
+    for place in (file.parent, directory().resolve()):
+        trust.require_own_place(place, "the cache of images")
     # two loads at a time fetch it once
     with fasteners.InterProcessLock(file.parent / ".lock"):
         # what is in the cache by name may have become something else

@@ -45,10 +45,8 @@ def write(
         "lock_version": VERSION,
         "containers": dict(sorted({**known, **found}.items())),
     }
-    partial = file.with_name(f".{file.name}.partial")
     try:
-        partial.write_text(json.dumps(data, indent=2) + "\n")
-        partial.rename(file)
+        paths.replace_file(file, json.dumps(data, indent=2) + "\n")
     except OSError as exc:
         raise errors.UsageError(
             f"--lock {file} cannot be written: {exc.strerror}"

@@ -14,6 +14,7 @@ from trove_tools import manifest
 from trove_tools import paths
 from trove_tools import process
 from trove_tools import sbom
+from trove_tools import trust
 from trove_tools.image import cache as _cache
 from trove_tools.image import describe
 from trove_tools.image import dib
@@ -86,7 +87,11 @@ def current(
         return None
     if found is None or found.plan_digest != plan.digest():
         return None
-    if not image.is_file() or image.stat().st_size != found.image["size"]:
+    # what another user can have written is no image of ours
+    described = manifest.path(image)
+    if not all(map(trust.is_own, (image, described.parent, described))):
+        return None
+    if image.stat().st_size != found.image["size"]:
         return None
     return found
 

@@ -124,6 +124,7 @@ class Cache:
             ):  # fmt: skip
                 place.mkdir(exist_ok=True)
                 trust.require_own(place, "the cache")
+            trust.require_own_place(self.directory.resolve(), "the cache")
             with tempfile.TemporaryFile(dir=self.layers):
                 pass
         except OSError as exc:

@@ -18,13 +18,14 @@ import hashlib
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
 from trove_tools import process
+from trove_tools import trust
+from trove_tools import userdirs
 from trove_tools.image import leftovers
 
 #: What diskimage-builder calls the image, whatever its name will be.
@@ -105,13 +106,18 @@ class Workspace:
     def keep_log(self, output: pathlib.Path) -> pathlib.Path:
         """Save the log of a failed build beside where the image would be.
 
-        :returns: where it is now.
+        :returns: where it is now: in this user's directory for state if
+            what is beside the image belongs to another user.
         """
-        kept = manifest.sidecar(output / self.image.name)
-        kept.mkdir(exist_ok=True)
-        kept /= "build-failed.log"
+        sidecar = manifest.sidecar(output / self.image.name)
+        with contextlib.suppress(FileExistsError):
+            sidecar.mkdir()
+        if not trust.is_own(sidecar):
+            sidecar = userdirs.state() / "build" / sidecar.stem
+            sidecar.mkdir(parents=True, exist_ok=True)
+        kept = sidecar / "build-failed.log"
         if self.log.exists():
-            shutil.copyfile(self.log, kept)
+            paths.replace_file(kept, self.log.read_bytes())
         return kept
 
 
@@ -202,9 +208,12 @@ def open_workspace(
     link = enter(register, directory)
     usual = tempfile.tempdir
     while True:
-        directory.mkdir(exist_ok=True)
-        lock = os.open(
-            directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+        # another user may have made it, or a link in its place
+        trust.require_own(directory, "the workspace")
+        lock = trust.open_own(
+            directory, os.O_RDONLY | os.O_DIRECTORY, "the workspace"
         )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -264,19 +273,32 @@ def _take_down(directory: pathlib.Path) -> list[str]:
 
     :returns: as :func:`leftovers.remove` does.
     """
-    if directory.lstat().st_uid != os.geteuid():
-        raise errors.UsageError(
-            f"{directory} belongs to another user",
-            hint="remove it, or give another --output-dir",
-        )
     later: list[str] = []
-    for name in _LINKS:
-        link = directory / name
-        if link.is_symlink():
-            place = pathlib.Path(os.readlink(link))
-            if place.name.startswith(_PREFIX) and place.exists():
-                later += leftovers.remove(place)
+    for place in _linked(directory):
+        if place.name.startswith(_PREFIX) and trust.is_own(place):
+            later += leftovers.remove(place)
     return later + leftovers.remove(directory)
+
+
+def _linked(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Return what the links of a workspace lead to.
+
+    They are read from the directory that was checked, whatever stands in its
+    place meanwhile.
+
+    :raises UsageError: another user can have made it.
+    """
+    found = []
+    descriptor = trust.open_own(
+        directory, os.O_RDONLY | os.O_DIRECTORY, "the workspace"
+    )
+    try:
+        for name in _LINKS:
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(name, dir_fd=descriptor))
+    finally:
+        os.close(descriptor)
+    return [pathlib.Path(place) for place in found]
 
 
 def _named_plainly(

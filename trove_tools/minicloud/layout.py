@@ -19,6 +19,7 @@ import pathlib
 import tempfile
 
 from trove_tools import errors
+from trove_tools import trust
 
 #: Characters that an SQLite URL or the services' ini files, which replace
 #: ``$name`` and ``%(name)s`` more than once, cannot carry in a path.
@@ -94,6 +95,8 @@ def existing(directory: pathlib.Path) -> Layout:
             f"there is no minicloud in {layout.root}",
             hint=f"make one with: tools/minicloud start {directory}",
         )
+    # what is in there decides which processes are ended, and what is run
+    trust.require_own(layout.root, "the minicloud in")
     return layout
 
 
@@ -122,6 +125,7 @@ def new_or_existing(directory: pathlib.Path) -> Layout:
         ) from exc
     except OSError as exc:
         raise _unusable(root, exc) from exc
+    trust.require_own(root, "the minicloud in")
     foreign = [path for path in _entries(root) if not _is_ours(path)]
     if foreign and not layout.state.is_file():
         raise errors.UsageError(

@@ -10,6 +10,8 @@ import pathlib
 from trove_tools import console
 from trove_tools import described
 from trove_tools import manifest
+from trove_tools import paths
+from trove_tools import trust
 from trove_tools.report import chart
 from trove_tools.report import facts
 from trove_tools.report import rooms
@@ -30,13 +32,10 @@ def write(image: pathlib.Path) -> pathlib.Path | None:
     """
     made = manifest.read(image)
     file = path(image)
-    if made is None or not os.access(file.parent, os.W_OK):
+    writable = trust.is_own(file.parent) and os.access(file.parent, os.W_OK)
+    if made is None or not writable:
         return None
-    text = render(image, made)
-    # two may verify one image at a time
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.rename(file)
+    paths.replace_file(file, render(image, made))
     return file
 
 

@@ -25,7 +25,9 @@ import typing
 
 from trove_tools import errors
 from trove_tools import hostload
+from trove_tools import paths
 from trove_tools import process
+from trove_tools import trust
 from trove_tools import untrusted
 from trove_tools import userdirs
 
@@ -198,7 +200,7 @@ def _key() -> dict[str, typing.Any]:
 def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
     # whatever is wrong with a cache, the remedy is to ask again
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = untrusted.read_json(cache)
+        known = untrusted.read_json(cache) if trust.is_own(cache) else {}
         if known["key"] == key:
             return Kvm(bool(known["usable"]), str(known["reason"]))
     return None
@@ -211,6 +213,4 @@ def _remember(
     # without a cache the next run asks again, which is no harm
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_name(f".{cache.name}.{os.getpid()}")
-        partial.write_text(text)
-        partial.rename(cache)
+        paths.replace_file(cache, text)

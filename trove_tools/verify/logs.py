@@ -14,13 +14,14 @@ import shutil
 import tempfile
 
 from trove_tools import manifest
+from trove_tools import trust
 from trove_tools import userdirs
 
 
 def directory(image: pathlib.Path) -> pathlib.Path:
     """Return where the logs of an image belong."""
     beside, in_state = _places(image)
-    if beside.parent.is_dir() and os.access(beside.parent, os.W_OK):
+    if trust.is_own(beside.parent) and os.access(beside.parent, os.W_OK):
         return beside
     return in_state
 
@@ -64,5 +65,7 @@ def keep(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
 def forget(image: pathlib.Path) -> None:
     """Remove the logs of an earlier failure."""
     for place in _places(image):
-        with contextlib.suppress(OSError):
-            shutil.rmtree(place)
+        # another user can have made a link in the place of the directory
+        if trust.is_own(place.parent):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(place)

@@ -14,6 +14,8 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import paths
+from trove_tools import trust
 from trove_tools import verified
 from trove_tools.catalog import model
 from trove_tools.verify import report
@@ -81,11 +83,8 @@ def write(
         "asked": asked.as_dict(),
     }
     file = verified.path(image)
-    if file.parent.is_dir() and os.access(file.parent, os.W_OK):
-        # two may verify one image at a time
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
-        partial.write_text(json.dumps(data, indent=2) + "\n")
-        partial.rename(file)
+    if trust.is_own(file.parent) and os.access(file.parent, os.W_OK):
+        paths.replace_file(file, json.dumps(data, indent=2) + "\n")
     return data
 
 
