@@ -9,8 +9,12 @@ same root gives the same bill.
 
 import collections.abc
 import datetime
+import functools
+import json
 import pathlib
+import re
 import typing
+import urllib.parse
 import uuid
 
 from trove_tools import errors
@@ -20,15 +24,12 @@ from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package as _package
 
-if typing.TYPE_CHECKING:
-    from cyclonedx.model import bom as _bom
-    from cyclonedx.model import component as _component
-
 #: Properties of ours; https://github.com/CycloneDX/cyclonedx-property-taxonomy
 SIZE = "trove-tools:installed-size"
 SOURCE = "trove-tools:source-package"
 NAMES = "trove-tools:names"
 
+_DIGESTS = {"sha256": "SHA-256", "sha512": "SHA-512"}
 _SPACE = uuid.UUID("6f1c1f0e-4d2b-5a69-9d0e-0d1f6c5b7a31")
 
 
@@ -45,10 +46,7 @@ def write(
     :param found: what is in the image.
     :param made: what the image is.
     """
-    from cyclonedx.output import json as output
-
-    bill = _bill(found, made)
-    file.write_text(output.JsonV1Dot6(bill).output_as_string(indent=1) + "\n")
+    file.write_text(json.dumps(_bill(found, made), indent=1) + "\n")
 
 
 def read(
@@ -91,55 +89,67 @@ def read(
 
 def _bill(
     found: _contents.Contents, made: manifest.Manifest
-) -> "_bom.Bom":
-    from cyclonedx import model
-    from cyclonedx.model import bom
-    from cyclonedx.model import component
-    from cyclonedx.model import tool
-
+) -> dict[str, typing.Any]:
     parts = _Parts(made)
-    image = component.Component(
-        name=pathlib.Path(made.image["file"]).stem,
-        version=made.build_id,
-        type=component.ComponentType.OPERATING_SYSTEM,
-        bom_ref="image",
-        description="guest image for OpenStack Trove: "
-        + ", ".join(f"{each.name} {each.version}" for each in made.datastores),
-        hashes=[
-            model.HashType(alg=algorithm, content=made.image[name])
-            for name, algorithm in (
-                ("sha256", model.HashAlgorithm.SHA_256),
-                ("sha512", model.HashAlgorithm.SHA_512),
-            )
-            if name in made.image
-        ],
-    )
-    tools = [
-        component.Component(
-            name=name, version=version,
-            type=component.ComponentType.APPLICATION,
-        )
-        for name, version in sorted(made.tools.items())
-    ]  # fmt: skip
-    every = [
+    components = [
         *(parts.debian(each) for each in found.packages),
         *(parts.python(each) for each in found.python),
         *(parts.container(each) for each in found.containers),
     ]
-    bill = bom.Bom(
-        serial_number=uuid.uuid5(_SPACE, made.image.get("sha256", "")),
-        components=every,
-        metadata=bom.BomMetaData(
-            component=image,
-            tools=tool.ToolRepository(components=tools),
-            timestamp=datetime.datetime.fromisoformat(made.created),
-        ),
-    )
-    bill.register_dependency(image, every)
-    for each in every:
-        if each.components:
-            bill.register_dependency(each, each.components)
-    return bill
+    components.sort(key=_reference)
+    every = [*components, *(p for c in components for p in _parts_of(c))]
+    image = {
+        "type": "operating-system",
+        "bom-ref": "image",
+        "name": pathlib.Path(made.image["file"]).stem,
+        "version": made.build_id,
+        "description": "guest image for OpenStack Trove: "
+        + ", ".join(f"{each.name} {each.version}" for each in made.datastores),
+        "hashes": [
+            {"alg": algorithm, "content": made.image[name]}
+            for name, algorithm in _DIGESTS.items()
+            if name in made.image
+        ],
+    }
+    tools = [
+        {"type": "application", "name": name, "version": version}
+        for name, version in sorted(made.tools.items())
+    ]
+    serial = uuid.uuid5(_SPACE, made.image.get("sha256", ""))
+    created = datetime.datetime.fromisoformat(made.created)
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": serial.urn,
+        "version": 1,
+        "metadata": {
+            "timestamp": created.isoformat(),
+            **({"tools": {"components": tools}} if tools else {}),
+            "component": image,
+        },
+        "components": components,
+        "dependencies": [
+            _dependency("image", components),
+            *(_dependency(_reference(c), _parts_of(c)) for c in every),
+        ],
+    }
+
+
+def _reference(component: dict[str, typing.Any]) -> str:
+    return str(component["bom-ref"])
+
+
+def _parts_of(
+    component: dict[str, typing.Any],
+) -> collections.abc.Sequence[dict[str, typing.Any]]:
+    return component.get("components") or ()
+
+
+def _dependency(
+    reference: str, parts: collections.abc.Iterable[dict[str, typing.Any]]
+) -> dict[str, typing.Any]:
+    return {"ref": reference, "dependsOn": sorted(map(_reference, parts))}
 
 
 class _Parts:
@@ -153,89 +163,100 @@ class _Parts:
 
     def debian(
         self, found: _package.Package, where: str = ""
-    ) -> "_component.Component":
-        from packageurl import PackageURL
-
-        return self._component(
-            found,
-            PackageURL(
-                "deb", self._distribution, found.name, found.version,
-                {"arch": found.arch, "distro": self._distro},
-            ),
-            where,
-        )  # fmt: skip
-
-    def python(self, found: _package.Package) -> "_component.Component":
-        from packageurl import PackageURL
-
-        return self._component(
-            found, PackageURL("pypi", None, found.name, found.version)
+    ) -> dict[str, typing.Any]:
+        name = f"{self._distribution}/{found.name.lower()}"
+        purl = _purl(
+            "deb", name, found.version, arch=found.arch, distro=self._distro
         )
+        return _library(found, purl, where)
 
-    def container(self, found: docker.Container) -> "_component.Component":
-        from cyclonedx import model
-        from cyclonedx.model import component
-        from packageurl import PackageURL
+    def python(self, found: _package.Package) -> dict[str, typing.Any]:
+        name = found.name.lower().replace("_", "-")
+        return _library(found, _purl("pypi", name, found.version))
 
-        name, _, tag = found.names[0].rpartition(":")
-        namespace, _, name = name.rpartition("/")
-        return component.Component(
-            type=component.ComponentType.CONTAINER,
-            name=found.names[0].rpartition(":")[0],
-            version=tag,
-            bom_ref=found.id,
-            purl=PackageURL(
-                "oci", None, name, found.id,
-                {"tag": tag, "arch": self._arch,
-                 "repository_url": f"{namespace}/{name}" if namespace
-                 else ""},
+    def container(self, found: docker.Container) -> dict[str, typing.Any]:
+        repository, _, tag = found.names[0].rpartition(":")
+        name = repository.rpartition("/")[2]
+        properties = [(SIZE, str(found.size))]
+        properties += [(NAMES, each) for each in found.names]
+        return {
+            "type": "container",
+            "bom-ref": found.id,
+            "name": repository,
+            "version": tag,
+            "purl": _purl(
+                "oci", name.lower(), found.id, arch=self._arch,
+                repository_url=repository if name != repository else "",
+                tag=tag,
             ),
-            hashes=[
-                model.HashType(
-                    alg=model.HashAlgorithm.SHA_256,
-                    content=found.id.partition(":")[2],
-                )
+            "hashes": [
+                {"alg": "SHA-256", "content": found.id.partition(":")[2]}
             ],
-            properties=[
-                model.Property(name=SIZE, value=str(found.size)),
-                *(
-                    model.Property(name=NAMES, value=each)
-                    for each in found.names
-                ),
-            ],
-            components=[
+            "properties": _named(properties),
+            "components": [
                 self.debian(each, found.id) for each in found.packages
             ],
-        )  # fmt: skip
+        }  # fmt: skip
 
-    def _component(
-        self, found: _package.Package, purl: typing.Any, where: str = ""
-    ) -> "_component.Component":
-        from cyclonedx import model
-        from cyclonedx import spdx
-        from cyclonedx.model import component
-        from cyclonedx.model import license as _license
 
-        properties = {SOURCE: found.source, SIZE: str(found.size or "")}
-        return component.Component(
-            type=component.ComponentType.LIBRARY,
-            name=found.name,
-            version=found.version,
-            purl=purl,
-            # the same package may be in several containers as well
-            bom_ref=f"{where}/{purl}" if where else str(purl),
-            licenses=[
-                _license.DisjunctiveLicense(id=each)
-                if spdx.is_supported_id(each)
-                else _license.DisjunctiveLicense(name=each)
-                for each in found.licences
-            ],
-            properties=[
-                model.Property(name=name, value=value)
-                for name, value in properties.items()
-                if value
-            ],
-        )
+def _library(
+    found: _package.Package, purl: str, where: str = ""
+) -> dict[str, typing.Any]:
+    # the same package may be in several containers as well
+    component: dict[str, typing.Any] = {
+        "type": "library",
+        "bom-ref": f"{where}/{purl}" if where else purl,
+        "name": found.name,
+        "version": found.version,
+        "purl": purl,
+    }
+    if found.licences:
+        component["licenses"] = [
+            {"license": {"id" if _is_spdx(each) else "name": each}}
+            for each in found.licences
+        ]
+    properties = [(SIZE, str(found.size or "")), (SOURCE, found.source)]
+    if any(value for _, value in properties):
+        component["properties"] = _named(properties)
+    return component
+
+
+def _named(
+    properties: collections.abc.Iterable[tuple[str, str]],
+) -> list[dict[str, str]]:
+    return [
+        {"name": name, "value": value} for name, value in properties if value
+    ]
+
+
+def _purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
+    """Return a package URL.
+
+    :param qualifiers: in the order of their names; empty ones are left out.
+    """
+    told = "&".join(
+        f"{key}={_quoted(value)}" for key, value in qualifiers.items() if value
+    )
+    address = f"pkg:{kind}/{_quoted(name)}@{_quoted(version)}"
+    return f"{address}?{told}" if told else address
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="/:")
+
+
+@functools.cache
+def _is_spdx(licence: str) -> bool:
+    """Tell whether a licence is written as SPDX identifies it."""
+    # packaging reads whole expressions; only these identifiers have a plus
+    if re.search(r"^LicenseRef-|\s|\(|(?<!GPL-\d\.\d)\+$", licence):
+        return False
+    from packaging import licenses
+
+    try:
+        return licenses.canonicalize_license_expression(licence) == licence
+    except licenses.InvalidLicenseExpression:
+        return False
 
 
 def _packages(
@@ -252,7 +273,6 @@ def _packages(
 
 def _from(component: dict[str, typing.Any]) -> _package.Package:
     properties = _properties(component)
-    # urllib.parse costs less than packageurl, and this is all that is asked
     _, _, arch = component["purl"].partition("arch=")
     return _package.Package(
         name=_text(component["name"]),
