@@ -24,7 +24,7 @@ _BLOCK = 65536
 _MOST = 1 << 20
 # pymysql's own errors, as opposed to those that a server sends
 _MYSQL_CLIENT = 2000
-_POSTGRESQL_STARTING = "57P03"
+_POSTGRESQL_STARTING = "FATAL: the database system is "
 
 
 class NoAnswerError(Exception):
@@ -133,30 +133,28 @@ def _mysql(health: model.Health, target: Target, patience: float) -> str:
 
 
 def _postgresql(health: model.Health, target: Target, patience: float) -> str:
-    import pg8000.dbapi
+    import psycopg2
+
+    from trove_tools.verify import postgresql
 
     try:
-        with contextlib.closing(
-            pg8000.dbapi.connect(
-                host=target.address,
-                port=target.port,
-                user=target.user,
-                password=target.password,
-                database="postgres",
-                timeout=patience,
-            )
-        ) as connection:
-            cursor = connection.cursor()
-            cursor.execute(target.fill(health.query))
-            return _rows(cursor.fetchall())
-    except pg8000.dbapi.InterfaceError as exc:
-        raise NoAnswerError(str(exc)) from exc
-    except pg8000.dbapi.DatabaseError as exc:
-        facts = exc.args[0] if exc.args else {}
-        code = facts.get("C") if isinstance(facts, dict) else None
-        if code is None or code == _POSTGRESQL_STARTING:
-            raise NoAnswerError(str(exc)) from exc
-        raise RefusedError(f"refused: {facts.get('M')} ({code})") from exc
+        rows = postgresql.execute(
+            [(target.fill(health.query), None)],
+            patience,
+            host=target.address,
+            port=target.port,
+            user=target.user,
+            password=target.password,
+            dbname="postgres",
+        )
+    except psycopg2.Error as exc:
+        message = " ".join(str(exc).split())
+        # an error of a connection has no code, only the server's message
+        starting = _POSTGRESQL_STARTING in message
+        if exc.pgcode or ("FATAL: " in message and not starting):
+            raise RefusedError(f"refused: {message}") from exc
+        raise NoAnswerError(message) from exc
+    return _rows(rows)
 
 
 def _tcp(health: model.Health, target: Target, patience: float) -> str:

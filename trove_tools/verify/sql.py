@@ -34,58 +34,59 @@ class Account:
     patience: float = ATTEMPT
 
 
-def _connect(account: Account) -> typing.Any:
+def _execute(
+    account: Account, *statements: tuple[str, tuple[str, ...] | None]
+) -> collections.abc.Sequence[typing.Any]:
+    """Run statements as the user, and return the rows of the last one."""
+    server = {
+        "host": "127.0.0.1",
+        "port": account.port,
+        "user": account.user,
+        "password": account.password,
+    }
     if account.protocol == "postgresql":
-        import pg8000.dbapi
+        from trove_tools.verify import postgresql
 
-        return pg8000.dbapi.connect(
-            host="127.0.0.1",
-            port=account.port,
-            user=account.user,
-            password=account.password,
-            database=account.database,
-            timeout=account.patience,
+        return postgresql.execute(
+            statements, account.patience, dbname=account.database, **server
         )
     import pymysql
 
-    return pymysql.connect(
-        host="127.0.0.1",
-        port=account.port,
-        user=account.user,
-        password=account.password,
-        database=account.database,
-        connect_timeout=round(account.patience),
-        read_timeout=account.patience,
-        write_timeout=account.patience,
-    )
+    with contextlib.closing(
+        pymysql.connect(
+            **server,
+            database=account.database,
+            connect_timeout=round(account.patience),
+            read_timeout=account.patience,
+            write_timeout=account.patience,
+            autocommit=True,
+        )
+    ) as connection:
+        cursor = connection.cursor()
+        for statement, values in statements:
+            cursor.execute(statement, values)
+        return cursor.fetchall()
 
 
 def write(account: Account, word: str) -> None:
     """Make a table and put a word into it; may be done again."""
-    with contextlib.closing(_connect(account)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))"
-        )
-        cursor.execute(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
-        connection.commit()
+    _execute(
+        account,
+        (f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))", None),
+        (f"INSERT INTO {_TABLE} VALUES (%s)", (word,)),  # noqa: S608
+    )
 
 
 def read(account: Account) -> str:
     """Return the word."""
-    with contextlib.closing(_connect(account)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT word FROM {_TABLE}")  # noqa: S608
-        rows = cursor.fetchall()
+    rows = _execute(account, (f"SELECT word FROM {_TABLE}", None))  # noqa: S608
     return str(rows[0][0]) if rows else ""
 
 
 def version(account: Account) -> str:
     """Return what the server says it is."""
-    with contextlib.closing(_connect(account)) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SELECT VERSION()")
-        words = str(cursor.fetchone()[0]).split()
+    ((said,),) = _execute(account, ("SELECT VERSION()", None))
+    words = str(said).split()
     # PostgreSQL's begins with its name and goes on about compilers
     return " ".join(words[: 2 if account.protocol == "postgresql" else 1])
 
@@ -109,8 +110,4 @@ def patiently(
 
 
 def _said(exc: Exception) -> str:
-    said = exc.args[0] if exc.args else ""
-    if isinstance(said, dict):
-        # a server's message, as pg8000 has it
-        return f"{said.get('M', said)}"
     return " ".join(f"{type(exc).__name__}: {exc}".split())

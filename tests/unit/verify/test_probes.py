@@ -141,7 +141,24 @@ class PostgresqlTest(ServerTest):
             self.health("postgresql"),
             self.refuse(b"28000", b"no pg_hba.conf entry"),
         )
-        self.assertIn("no pg_hba.conf entry (28000)", str(error))
+        self.assertIn("no pg_hba.conf entry", str(error))
+
+    def test_a_server_that_falls_silent(self) -> None:
+        def talk(connection: socket.socket) -> None:
+            connection.recv(1024)
+            connection.sendall(b"N")
+            # until the client has given up
+            while connection.recv(1024):
+                pass
+
+        error = self.assertRaises(
+            probes.NoAnswerError,
+            probes.ask,
+            self.health("postgresql"),
+            self.serve(talk),
+            0.2,
+        )
+        self.assertIn("timed out", str(error))
 
 
 class TcpTest(ServerTest):
