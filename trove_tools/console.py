@@ -14,22 +14,18 @@ import shlex
 import shutil
 import sys
 import textwrap
-import threading
-import time
 import typing
 
 from trove_tools import credentials
 from trove_tools import errors
+from trove_tools import progress
 from trove_tools import results
 from trove_tools import table
 from trove_tools import untrusted
 
 Row = collections.abc.Mapping[str, typing.Any]
 
-# seconds after which a state that has not changed is printed again, and from
-# one look to the next
-_SILENCE = 60.0
-_BEAT = 1.0
+Progress = progress.Progress
 
 
 class Console:
@@ -44,7 +40,7 @@ class Console:
     ) -> None:
         self.quiet = quiet
         self.stream = stream or sys.stderr
-        # rich draws nothing on a terminal that cannot move its cursor
+        # nothing can be drawn again where the cursor cannot move
         self.interactive = self.stream.isatty() and os.environ.get(
             "TERM", "dumb"
         ) not in ("dumb", "unknown")
@@ -107,8 +103,10 @@ class Console:
                 yield begin(title, total)
         else:
             # steps are told by their states; only a transfer needs numbers
-            lines = _Lines(self, title, total if unit == "bytes" else None)
-            with _repeated(lines):
+            lines = progress.Lines(
+                self.say, title, total if unit == "bytes" else None
+            )
+            with lines.repeated():
                 yield lines
 
     @contextlib.contextmanager
@@ -125,7 +123,7 @@ class Console:
             with self._bars("", named=True) as begin:
                 yield lambda title: begin(title, None)
         else:
-            yield lambda title: _Lines(self, title, None)
+            yield lambda title: progress.Lines(self.say, title, None)
 
     @contextlib.contextmanager
     def _bars(
@@ -137,195 +135,24 @@ class Console:
 
         :param named: the lines of finished states begin with the title.
         """
-        from rich import console
-        from rich import progress
-        from rich import text as _text
+        bars = progress.Bars(self.stream, _one_line)
 
-        out = console.Console(file=self.stream)
-        bars: list[_Bar] = []
-        with progress.Progress(
-            *_columns(out.width, unit),
-            console=out, transient=True, expand=True,
-        ) as shown:  # fmt: skip
+        def begin(title: str, total: int | None) -> Progress:
+            return bars.add(
+                progress.Bar(self.say, title, total, unit, named)
+            )
 
-            def above(text: str) -> None:
-                line = _text.Text.from_ansi(text)
-                out.print(line, soft_wrap=True)
-
-            def begin(title: str, total: int | None) -> Progress:
-                bars.append(_Bar(self, title, total, shown, named))
-                return bars[-1]
-
-            self._print = above
-            try:
+        self._print = bars.above
+        try:
+            with bars.drawn():
                 yield begin
-            finally:
-                for bar in bars:
-                    bar.end()
-                self._print = self._plain
-
-
-class Progress:
-    """The progress of one piece of work; this one shows nothing."""
-
-    def state(self, text: str) -> None:
-        """Say what is going on now."""
-
-    def advance(self, amount: int = 1) -> None:
-        """Count finished work."""
-
-
-class _Lines(Progress):
-    """Progress for logs and pipes: a line for each new state or 10 %."""
-
-    def __init__(
-        self, console: Console, title: str, total: int | None
-    ) -> None:
-        self._console = console
-        self._title = title
-        self._total = total
-        self._done = 0
-        self._shown = 0
-        self._state = ""
-        self._begin = self._said = time.monotonic()
-
-    def state(self, text: str) -> None:
-        if text != self._state:
-            self._state = text
-            self._say(text)
-
-    def repeat(self) -> None:
-        """Print a state again that lasts for long."""
-        if self._state and time.monotonic() - self._said > _SILENCE:
-            self._say(self._state)
-
-    def advance(self, amount: int = 1) -> None:
-        self._done += amount
-        if self._total:
-            percent = 100 * self._done // self._total
-            if percent >= self._shown + 10:
-                self._shown = percent - percent % 10
-                self._say(f"{self._shown} %{self._pace()}")
-
-    def _pace(self) -> str:
-        """Say how fast it goes, and for how long; not when it is done."""
-        seconds = time.monotonic() - self._begin
-        if not self._total or not seconds or self._done >= self._total:
-            return ""
-        pace = self._done / seconds
-        left = (self._total - self._done) / pace
-        return f", {pace / 2**20:.0f} MiB/s, {left:.0f} s left"
-
-    def _say(self, text: str) -> None:
-        self._said = time.monotonic()
-        seconds = self._said - self._begin
-        self._console.say(_state_line(self._title, seconds, text))
-
-
-@contextlib.contextmanager
-def _repeated(lines: _Lines) -> collections.abc.Iterator[None]:
-    """Show now and then, as long as this lasts, that the work still runs."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        while not ended.wait(_BEAT):
-            lines.repeat()
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-class _Bar(Progress):
-    """Progress on a terminal: a bar, and a line for each finished state."""
-
-    def __init__(
-        self,
-        console: Console,
-        title: str,
-        total: int | None,
-        shown: typing.Any,
-        named: bool,
-    ) -> None:
-        self._console = console
-        title = _one_line(title)
-        self._title = title if named else ""
-        self._shown = shown
-        self._task = shown.add_task(title, total=total, state="")
-        self._state = ""
-        self._begin = self._since = time.monotonic()
-
-    def state(self, text: str) -> None:
-        if text != self._state:
-            self.end()
-            self._state = text
-            self._since = time.monotonic()
-            self._shown.update(self._task, state=_one_line(text))
-
-    def advance(self, amount: int = 1) -> None:
-        self._shown.advance(self._task, amount)
-
-    def end(self) -> None:
-        """Print the line of the state, which is over."""
-        if self._state:
-            seconds = self._since - self._begin
-            self._console.say(_state_line(self._title, seconds, self._state))
-        self._state = ""
+        finally:
+            self._print = self._plain
 
 
 def _one_line(text: str) -> str:
     """Return a text that a bar can show beside itself."""
     return credentials.hide(untrusted.printable(text)).replace("\n", " ")
-
-
-def _state_line(title: str, seconds: float, state: str) -> str:
-    return f"{title}{': ' * bool(title)}[{seconds:4.0f} s] {state}"
-
-
-def _columns(width: int, unit: str) -> list[typing.Any]:
-    """Return what a bar's line shows, for rich.
-
-    The elapsed time and the state come first; the title, the least new,
-    gets the room that is left.
-
-    :param width: of the terminal, columns.
-    """
-    from rich import progress
-    from rich import table as _table
-    from rich import text
-
-    class Elapsed(progress.ProgressColumn):
-        def render(self, task: progress.Task) -> text.Text:
-            return text.Text(f"[{task.elapsed or 0:4.0f} s]")
-
-    def words(template: str, **room: typing.Any) -> progress.TextColumn:
-        return progress.TextColumn(
-            template,
-            markup=False,
-            table_column=_table.Column(
-                no_wrap=True, overflow="ellipsis", **room
-            ),
-        )
-
-    bar = min(20, width // 5)
-    transfer: list[typing.Any] = []
-    if unit == "bytes":
-        transfer = [
-            progress.DownloadColumn(binary_units=True),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
-        ]
-    return [
-        Elapsed(),
-        words("{task.fields[state]}", max_width=max(8, width - bar - 13)),
-        progress.BarColumn(bar_width=bar),
-        *transfer,
-        words("{task.description}", ratio=1),
-    ]
 
 
 def size(number: int) -> str:

@@ -9,6 +9,7 @@ becomes a table of its own.
 import collections.abc
 import itertools
 import textwrap
+import unicodedata
 
 #: Blanks before the first column, and between two.
 _MARGIN, _GAP = 1, 3
@@ -108,9 +109,23 @@ def _width(cell: str) -> int:
     """Return how many columns of a terminal a cell's text takes."""
     if cell.isascii() and "\n" not in cell:
         return len(cell)
-    from rich import cells
+    return max(sum(map(_columns, line)) for line in cell.split("\n"))
 
-    return max(map(cells.cell_len, cell.split("\n")))
+
+def _columns(character: str) -> int:
+    """Return how many columns a character takes."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
+        return 0
+    return 1 + (unicodedata.east_asian_width(character) in "WF")
+
+
+def cut(line: str, width: int) -> str:
+    """Return a line that is no wider than this, by an ellipsis if need be."""
+    if _width(line) <= width:
+        return line
+    while line and _width(line) >= width:
+        line = line[:-1]
+    return f"{line}…"
 
 
 def _least(cell: str) -> int:

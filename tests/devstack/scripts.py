@@ -25,6 +25,7 @@ _FILES = (
     "setup.cfg",
     "setup.py",
     "test-requirements.txt",
+    "unlisted-requirements.txt",
     "doc/requirements.txt",
 )
 

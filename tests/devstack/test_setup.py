@@ -171,7 +171,8 @@ class EnvironmentTest(scripts.ScriptCase):
     def test_installed_again_after_a_change(self) -> None:
         self.set_up()
         for name, again in (("requirements.txt", "-e"), ("setup.cfg", "-e"),
-                            ("test-requirements.txt", "-r")):  # fmt: skip
+                            ("test-requirements.txt", "-r"),
+                            ("unlisted-requirements.txt", "-r")):  # fmt: skip
             with (self.checkout / name).open("a") as file:
                 file.write("# changed\n")
             done = self.run_lib(

@@ -29,7 +29,6 @@ _HEAVY = (
     "openstack.image.v2._proxy",
     "openstack.database.v1._proxy",
     "openstack.identity.v3._proxy",
-    "rich.table",
     "tenacity",
     "trove_tools.cloud.load",
     "trove_tools.cloud.activate",

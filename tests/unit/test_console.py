@@ -11,6 +11,7 @@ import fixtures
 from tests import base
 from trove_tools import console
 from trove_tools import errors
+from trove_tools import progress as _progress
 from trove_tools import results
 
 DATA = {
@@ -136,8 +137,8 @@ class ConsoleTest(base.TestCase):
         self.assertRegex(lines[-1], r"send: \[ +0 s\] 100 %")
 
     def test_a_state_that_stays_is_said_again_now_and_then(self) -> None:
-        self.patch_object(console, "_SILENCE", 0.2)
-        self.patch_object(console, "_BEAT", 0.05)
+        self.patch_object(_progress, "_SILENCE", 0.2)
+        self.patch_object(_progress, "_BEAT", 0.05)
         stream = io.StringIO()
         with console.Console(stream=stream).progress("boot") as progress:
             time.sleep(0.3)

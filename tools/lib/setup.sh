@@ -251,13 +251,14 @@ setup_project() {
 
 # setup_tests: what the tests need besides.
 setup_tests() {
-    local file=$ROOT/test-requirements.txt
-    if up_to_date "$VENV" tests "$file"; then
+    local files=("$ROOT/test-requirements.txt"
+        "$ROOT/unlisted-requirements.txt")
+    if up_to_date "$VENV" tests "${files[@]}"; then
         return
     fi
     say "installing the tests' requirements into .venv"
-    pip_install "$VENV" -r "$file"
-    mark_up_to_date "$VENV" tests "$file"
+    pip_install "$VENV" -r "${files[0]}" -r "${files[1]}"
+    mark_up_to_date "$VENV" tests "${files[@]}"
 }
 
 # setup_lint: the linters, which cannot live beside the project.

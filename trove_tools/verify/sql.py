@@ -36,9 +36,9 @@ class Account:
 
 def _execute(
     account: Account, *statements: tuple[str, tuple[str, ...] | None]
-) -> collections.abc.Sequence[typing.Any]:
+) -> collections.abc.Sequence[tuple[typing.Any, ...]]:
     """Run statements as the user, and return the rows of the last one."""
-    server = {
+    server: dict[str, typing.Any] = {
         "host": "127.0.0.1",
         "port": account.port,
         "user": account.user,
@@ -65,7 +65,7 @@ def _execute(
         cursor = connection.cursor()
         for statement, values in statements:
             cursor.execute(statement, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def write(account: Account, word: str) -> None:
