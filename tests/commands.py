@@ -14,12 +14,16 @@ from tests import base
 
 #: The module behind each command.
 MODULES = {
-    "activate-trove-image": "activate",
-    "load-trove-image": "load",
-    "minicloud": "minicloud",
-    "trove-devstack": "devstack",
-    "trove-image-builder": "builder",
+    "activate-trove-image": "trove_tools.cmd.activate",
+    "gate-jobs": "gate.command",
+    "load-trove-image": "trove_tools.cmd.load",
+    "minicloud": "minicloud.command",
+    "trove-devstack": "trove_tools.cmd.devstack",
+    "trove-image-builder": "trove_tools.cmd.builder",
 }
+#: Where the modules are that are no part of the package.
+TOOLS = base.ROOT / "tools" / "lib"
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -63,7 +67,7 @@ def command_line(name: str, *args: str | os.PathLike[str]) -> list[str]:
     """Return the line that runs a command of ours with this Python."""
     module = MODULES[name]
     code = (
-        f"import sys; from trove_tools.cmd import {module};"
-        f" sys.exit({module}.main())"
+        f"import sys; sys.path.insert(1, {str(TOOLS)!r});"
+        f" import {module} as command; sys.exit(command.main())"
     )
     return [sys.executable, "-c", code, *map(os.fspath, args)]

@@ -37,8 +37,9 @@ _PROGRAMS = {
     "trove-devstack", "trove-image-builder", "trove-move-data", "trovestack",
 }  # fmt: skip
 
-#: Those tools that are a module.
+#: Those tools that are a module, and where that is.
 _MODULES = {"gate-jobs": "gate", "minicloud": "minicloud"}
+_RUN = base.ROOT / "tools" / "lib" / "run.py"
 
 _DIRECTIVE = re.compile(r"( *)\.\. (\S+)::(?: +(\S+))?$")
 _MARK = re.compile(r" *\.\. (not )?run: *(.*)$")
@@ -335,7 +336,7 @@ def _tools(place: pathlib.Path) -> None:
             file.symlink_to(entry)
         else:
             # the tool itself wants the virtual environment of a checkout
-            run = f'exec {sys.executable} -m trove_tools.cmd.{module} "$@"'
+            run = f'exec {sys.executable} {_RUN} {module} "$@"'
             file.write_text(f"#!/bin/sh\n{run}\n")
             file.chmod(0o755)
 

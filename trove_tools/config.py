@@ -26,19 +26,6 @@ FILES = (
     pathlib.Path("~/.config/trove-tools/trove-tools.conf"),
 )
 
-#: What a minicloud runs.
-SERVICES = ("keystone", "glance", "trove")
-
-
-def _port(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in SERVICES:
-        raise ValueError(errors.nearest(name, SERVICES, "services"))
-    if not number.isdecimal() or not 0 < int(number) < 65536:
-        raise ValueError("a port is a number from 1 to 65535")
-    return name, int(number)
-
-
 _TABLE: tuple[Topic | Option, ...] = (
     Topic("guest", "the guest system and the guest agent"),
     Option("guest", "system", "guest system, as `list --long` names them",
@@ -204,15 +191,6 @@ _TABLE: tuple[Topic | Option, ...] = (
            metavar="MIB"),
     Option("cpus", "verify", "processors of the guest", int, 2,
            metavar="N"),
-    Topic("minicloud", "a cloud of one's own"),
-    Option("venv", "minicloud",
-           "virtual environment of the services; made when it is not there"
-           " (default: one in ~/.cache/trove-tools that all your miniclouds"
-           " share)", options.path,
-           variables=("TROVE_TOOLS_MINICLOUD_VENV",), metavar="DIR"),
-    Option("port", "minicloud",
-           "port of keystone, glance or trove (default: a free one, the same"
-           " at each start)", _port, many=True, metavar="SERVICE=NUMBER"),
     Topic("image", "which image is loaded, and as what"),
     Option("from_build", "load",
            "load the newest image of this version in --output-dir",

@@ -11,12 +11,12 @@ from trove_tools import results
 
 #: The programs, and the module that parses for each.
 PROGRAMS = {
-    "trove-image-builder": "builder",
-    "load-trove-image": "load",
-    "activate-trove-image": "activate",
-    "trove-devstack": "devstack",
-    "tools/minicloud": "minicloud",
-    "tools/gate-jobs": "gate",
+    "trove-image-builder": "trove_tools.cmd.builder",
+    "load-trove-image": "trove_tools.cmd.load",
+    "activate-trove-image": "trove_tools.cmd.activate",
+    "trove-devstack": "trove_tools.cmd.devstack",
+    "tools/minicloud": "minicloud.command",
+    "tools/gate-jobs": "gate.command",
 }
 
 #: Groups of options that have a section of their own, and its heading.
@@ -30,9 +30,7 @@ _BY_NAME = {option.name: option for option in config.OPTIONS}
 
 def parser(program: str) -> argparse.ArgumentParser:
     """Return the parser of one of :data:`PROGRAMS`."""
-    module = importlib.import_module(
-        f"trove_tools.cmd.{PROGRAMS[program]}"
-    )
+    module = importlib.import_module(PROGRAMS[program])
     make = getattr(module, "parser", None) or module._parser
     made: argparse.ArgumentParser = make()
     return made

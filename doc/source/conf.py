@@ -5,7 +5,8 @@ import pathlib
 import sys
 
 # the reference is made from the code of this checkout
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+_TOP = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(_TOP), str(_TOP / "tools" / "lib")]
 
 extensions = ["openstackdocstheme", "doc.ext.generated"]
 

@@ -26,11 +26,11 @@ import fixtures
 from testtools import content
 import yaml
 
+from minicloud import layout
+from minicloud import state
 from tests import base
 from tests import commands
 from tests.functional import forked
-from trove_tools.minicloud import layout
-from trove_tools.minicloud import state
 
 ADMIN = "minicloud"
 DEMO = "minicloud-demo"

@@ -84,7 +84,7 @@ def start(
     :param first: what its process does before the command.
     """
     command = commands.MODULES[name]
-    module = importlib.import_module(f"trove_tools.cmd.{command}")
+    module = importlib.import_module(command)
     for heavy in _HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(heavy)

@@ -23,13 +23,13 @@ import urllib.request
 import fasteners
 import yaml
 
+from minicloud import conffiles
+from minicloud import databases
+from minicloud import layout as layouts
+from minicloud import ports
+from minicloud import services
+from minicloud import state as states
 from tests.functional import base
-from trove_tools.minicloud import conffiles
-from trove_tools.minicloud import databases
-from trove_tools.minicloud import layout as layouts
-from trove_tools.minicloud import ports
-from trove_tools.minicloud import services
-from trove_tools.minicloud import state as states
 
 _REQUIREMENTS = pathlib.Path(__file__).with_name("nova-requirements.txt")
 

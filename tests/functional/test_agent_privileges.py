@@ -10,10 +10,10 @@ import collections.abc
 import pathlib
 import re
 
+from minicloud import layout
+from minicloud import state
 from tests import base as tests_base
 from tests.functional import base
-from trove_tools.minicloud import layout
-from trove_tools.minicloud import state
 
 _SUDOERS = (
     pathlib.Path(tests_base.ROOT)

@@ -6,16 +6,16 @@ Those that need a cloud are run by tests/functional/test_documentation.py.
 
 import ddt
 
+from gate import command as gate
+from gate import rules
+from minicloud import command as minicloud
 from tests import base
 from tests import documentation
 from trove_tools import errors
 from trove_tools.cmd import activate
 from trove_tools.cmd import builder
 from trove_tools.cmd import devstack
-from trove_tools.cmd import gate
 from trove_tools.cmd import load
-from trove_tools.cmd import minicloud
-from trove_tools.gate import rules
 
 PAGES = [str(page.relative_to(base.ROOT)) for page in documentation.pages()]
 

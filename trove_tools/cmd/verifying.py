@@ -189,7 +189,7 @@ def _look(
             image, asked.questions, options=basic, screen=screen,
             known=known, sha256=sha256,
         )  # fmt: skip
-    from trove_tools.minicloud import venv
+    from trove_tools.verify import venv
 
     wanted = agent.Options(
         basic,

@@ -14,7 +14,7 @@ import typing
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.devstack import tempest
-from trove_tools.minicloud import layout
+from trove_tools.host import files
 
 #: Services by their types, as tempest calls them.
 _SERVICES = {
@@ -90,7 +90,7 @@ def write(
         "\n".join([f"[{section}]", *lines, ""])
         for section, lines in sections.items()
     )
-    layout.write_private(path, text)
+    files.write_text(path, text, mode=0o600)
 
 
 def _v3(url: str) -> str:

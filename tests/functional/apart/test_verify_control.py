@@ -13,11 +13,11 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools.minicloud import venv
 from trove_tools.verify import broker
 from trove_tools.verify import children
 from trove_tools.verify import control
 from trove_tools.verify import guest_configuration
+from trove_tools.verify import venv
 
 GUEST = pathlib.Path(__file__).with_name("played_guest.py")
 

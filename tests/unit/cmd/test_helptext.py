@@ -5,6 +5,8 @@ import collections.abc
 import re
 import shlex
 
+from gate import command as gate
+from minicloud import command as minicloud
 from tests import base
 from trove_tools import config
 from trove_tools import errors
@@ -12,10 +14,8 @@ from trove_tools.cmd import activate
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
 from trove_tools.cmd import devstack
-from trove_tools.cmd import gate
 from trove_tools.cmd import helptext
 from trove_tools.cmd import load
-from trove_tools.cmd import minicloud
 
 TOPS = (
     activate.parser,

@@ -90,7 +90,7 @@ class RefusalCase(base.TestCase):
         """Run a command line that must fail; return what it said."""
         name, *words = shlex.split(line)
         module: typing.Any = importlib.import_module(
-            f"trove_tools.cmd.{commands.MODULES[name]}"
+            commands.MODULES[name]
         )
         out, err = self.capture()
         found = module.main(words)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import stat
+
+from tests import base
+from trove_tools.host import files
+
+
+class FilesTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.temp_dir() / "file"
+        self.addCleanup(os.umask, os.umask(0o022))
+
+    def mode(self) -> int:
+        return stat.S_IMODE(self.path.stat().st_mode)
+
+    def test_mode(self) -> None:
+        files.write_text(self.path, "é\n")
+        self.assertEqual(("é\n", 0o644), (self.path.read_text(), self.mode()))
+        files.write_text(self.path, "b", mode=0o600)
+        self.assertEqual(("b", 0o600), (self.path.read_text(), self.mode()))
+
+    def test_nothing_of_a_failure_is_left(self) -> None:
+        files.write_text(self.path, "old")
+
+        def fail() -> None:
+            with files.replaced(self.path) as stream:
+                stream.write(b"half of")
+                raise KeyboardInterrupt
+
+        self.assertRaises(KeyboardInterrupt, fail)
+        self.assertEqual("old", self.path.read_text())
+        self.assertEqual([self.path], list(self.path.parent.iterdir()))
+
+    def test_no_directory(self) -> None:
+        self.assertRaises(
+            FileNotFoundError, files.write_text, self.path / "x", ""
+        )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/minicloud: a small real cloud in a directory."""
+
+import argparse
+import collections.abc
+import dataclasses
+import os
+import pathlib
+import shlex
+import sys
+import time
+
+from trove_tools import config
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import options
+from trove_tools import results
+from trove_tools.cmd import common
+
+_CLOUDS = ("minicloud", "minicloud-demo")
+
+_DESCRIPTION = """\
+Run a real keystone, glance and trove-api on loopback, with all they have
+in one directory: to try the commands, to write tests, to look around.
+
+The cloud `minicloud` of DIR/clouds.yaml is an administrator's, the cloud
+`minicloud-demo` an ordinary user's.  There is no compute service, so no
+database can be created."""
+
+SERVICES = ("keystone", "glance", "trove")
+
+
+def _port(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in SERVICES:
+        raise ValueError(errors.nearest(name, SERVICES, "services"))
+    if not number.isdecimal() or not 0 < int(number) < 65536:
+        raise ValueError("a port is a number from 1 to 65535")
+    return name, int(number)
+
+
+_START = [
+    options.Option(
+        "venv", "minicloud",
+        "virtual environment of the services; made when it is not there"
+        " (default: one in ~/.cache/trove-tools that all your miniclouds"
+        " share)", options.path,
+        variables=("TROVE_TOOLS_MINICLOUD_VENV",), metavar="DIR",
+    ),
+    options.Option(
+        "port", "minicloud",
+        "port of keystone, glance or trove (default: a free one, the same"
+        " at each start)", _port, many=True, metavar="SERVICE=NUMBER",
+    ),
+]  # fmt: skip
+
+_STATUSES = {
+    **common.statuses(
+        0, 1, 2, 3, 4, 130, failed="failed (status: not all services run)"
+    ),
+    errors.EXIT_CLOUD: "a service gave a wrong answer",
+}
+
+#: what each subcommand does, and command lines to begin with
+_COMMANDS = {
+    "start": (
+        "bring the cloud up",
+        "start /tmp/cloud", "start /tmp/cloud --port keystone=35357",
+    ),
+    "stop": (
+        "end the cloud; its data stays",
+        "stop /tmp/cloud", "stop /tmp/cloud glance",
+    ),
+    "status": (
+        "show the services and how they are",
+        "status /tmp/cloud", "status /tmp/cloud --format json",
+    ),
+    "env": (
+        "print shell lines that make clients use the cloud",
+        "env /tmp/cloud", "env /tmp/cloud --cloud minicloud-demo",
+    ),
+}  # fmt: skip
+
+
+def _parser() -> common.Parser:
+    parser = common.Parser(
+        prog="minicloud",
+        description=_DESCRIPTION,
+        examples=(
+            "tools/minicloud start /tmp/cloud",
+            'eval "$(tools/minicloud env /tmp/cloud)"',
+            "openstack image list",
+            "tools/minicloud stop /tmp/cloud && rm -r /tmp/cloud",
+        ),
+        statuses=_STATUSES,
+    )
+    subcommands = parser.subcommands(_COMMANDS, _declared, "tools/")
+    for name, sub in subcommands.items():
+        sub.add_argument(
+            "directory", type=pathlib.Path, metavar="DIR",
+            help="the cloud's directory",
+        )  # fmt: skip
+        if name == "stop":
+            sub.add_argument(
+                "service", nargs="*", metavar="SERVICE",
+                help="end only keystone, glance or trove; `start` brings"
+                " back what is not there",
+            )  # fmt: skip
+        elif name == "env":
+            sub.add_argument(
+                "--cloud", choices=_CLOUDS, default=_CLOUDS[0],
+                help="whose credentials (default: %(default)s)",
+            )  # fmt: skip
+    return parser
+
+
+def _declared(command: str = "") -> list[options.Option]:
+    ours = ("config_file", "format", "quiet", "debug")
+    declared = [one for one in config.group("common") if one.name in ours]
+    return declared + (_START if command == "start" else [])
+
+
+def _run(
+    values: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    command = {
+        "start": _start,
+        "stop": _stop,
+        "status": _status,
+        "env": _env,
+    }[flags.command]
+    return command(values, flags, screen)
+
+
+def _start(
+    values: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    from minicloud import layout as layouts
+    from minicloud import lifecycle
+
+    begin = time.monotonic()
+    layout = layouts.new_or_existing(flags.directory)
+    with screen.progress("minicloud") as progress:
+        started = lifecycle.start(
+            layout, progress.state, venv=values.venv, wanted=dict(values.port)
+        )
+    seconds = time.monotonic() - begin
+    if started:
+        screen.say(f"the minicloud in {layout.root} runs ({seconds:.0f} s)")
+        screen.say(f'use it:  eval "$({_again("env", flags)})"')
+        screen.say(f"end it:  {_again('stop', flags)}")
+    else:
+        screen.say(f"the minicloud in {layout.root} is already running")
+    return errors.EXIT_OK
+
+
+def _again(command: str, flags: argparse.Namespace) -> str:
+    return f"tools/minicloud {command} {shlex.quote(str(flags.directory))}"
+
+
+def _stop(
+    values: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    from minicloud import layout as layouts
+    from minicloud import lifecycle
+
+    for name in flags.service:
+        if name not in SERVICES:
+            raise errors.UsageError(
+                f"there is no service {name}",
+                hint=errors.nearest(name, SERVICES, "services"),
+            )
+    layout = layouts.existing(flags.directory)
+    ended = lifecycle.stop(layout, screen.say, flags.service)
+    if ended:
+        screen.say(f"stopped: {', '.join(ended)}")
+    else:
+        screen.say(f"nothing of this runs in {layout.root}")
+    return errors.EXIT_OK
+
+
+def _status(
+    values: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    from minicloud import layout as layouts
+    from minicloud import lifecycle
+
+    found = lifecycle.status(layouts.existing(flags.directory))
+    rows = [dataclasses.asdict(one) for one in found]
+    console.emit(rows, values.format, result=results.SERVICES)
+    good = all(one.state == "running" for one in found)
+    return errors.EXIT_OK if good else errors.EXIT_FAILED
+
+
+def _env(
+    values: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    from minicloud import layout as layouts
+
+    layout = layouts.existing(flags.directory)
+    if not layout.clouds.exists():
+        raise errors.TroveToolsError(
+            f"the minicloud in {layout.root} was never ready",
+            hint=f"start it with: {_again('start', flags)}",
+        )
+    chosen = {
+        "OS_CLIENT_CONFIG_FILE": str(layout.clouds),
+        "OS_CLOUD": flags.cloud,
+        "TROVE_TOOLS_MINICLOUD": str(layout.root),
+    }
+    # credentials of another cloud would win over OS_CLOUD in some clients
+    others = sorted(
+        name for name in os.environ
+        if name.startswith("OS_") and name not in chosen
+    )  # fmt: skip
+    for name in others:
+        if shlex.quote(name) == name:
+            print(f"unset {name}")
+    for name, value in chosen.items():
+        quoted = value.replace("'", "'\\''")
+        print(f"export {name}='{quoted}'")
+    return errors.EXIT_OK
+
+
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :returns: its exit status.
+    """
+    return common.main(
+        _parser(), _run, lambda flags: _declared(flags.command), argv
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

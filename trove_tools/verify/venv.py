@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual environment with the services.
+
+It is made once and serves every minicloud of this user.  Its name holds a
+digest of the pinned versions, so another set of versions gets another
+environment.  A small file inside says whether it is complete: an install
+that was interrupted is done again, and a directory that this module did
+not make is never touched.
+"""
+
+import collections.abc
+import contextlib
+import hashlib
+import json
+import pathlib
+import shutil
+import sys
+
+import fasteners
+
+from trove_tools import errors
+from trove_tools import process
+from trove_tools import userdirs
+
+REQUIREMENTS = pathlib.Path(__file__).with_name("venv-requirements.txt")
+
+_MARK = "trove-tools-minicloud.json"
+_TIMEOUT = 1800.0
+
+Report = collections.abc.Callable[[str], None]
+
+
+def digest() -> str:
+    """Return what tells one set of versions from another."""
+    content = REQUIREMENTS.read_bytes()
+    python = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
+    return hashlib.sha256(python + b"\0" + content).hexdigest()[:12]
+
+
+def default_path() -> pathlib.Path:
+    """Return where the environment is when the user names no place."""
+    return userdirs.cache() / f"minicloud-venv-{digest()}"
+
+
+def ensure(path: pathlib.Path, report: Report) -> None:
+    """Make sure that the services are installed.
+
+    Several processes may call this at once: one installs, the others wait.
+
+    :param path: where the environment is or will be.
+    :param report: told when something slow begins.
+    :raises UsageError: the place cannot be used.
+    :raises MissingToolError: Python's venv module is not complete.
+    :raises CommandError: the installation failed.
+    """
+    if _is_complete(path):
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(path.name + ".lock"), report):
+            if not _is_complete(path):
+                _install(path, report)
+    except OSError as exc:
+        raise errors.UsageError(
+            f"the services cannot be installed into {path}:"
+            f" {exc.strerror or exc}",
+            hint="name another directory with --venv",
+        ) from exc
+
+
+@contextlib.contextmanager
+def _locked(
+    path: pathlib.Path, report: Report
+) -> collections.abc.Iterator[None]:
+    lock = fasteners.InterProcessLock(path)
+    if not lock.acquire(blocking=False):
+        report("waiting for another command that installs the services")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _mark(path: pathlib.Path) -> dict[str, object] | None:
+    try:
+        values = json.loads((path / _MARK).read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _is_complete(path: pathlib.Path) -> bool:
+    # its python is a link to the one that made it, which may have gone
+    works = (path / "bin/python").exists()
+    return works and _mark(path) == {"digest": digest(), "complete": True}
+
+
+def _write_mark(path: pathlib.Path, complete: bool) -> None:
+    values = {"digest": digest(), "complete": complete}
+    temporary = path / f"{_MARK}.new"
+    temporary.write_text(json.dumps(values) + "\n")
+    temporary.replace(path / _MARK)
+
+
+def _install(path: pathlib.Path, report: Report) -> None:
+    if path.exists() and any(path.iterdir()):
+        if not (path / _MARK).exists():
+            raise errors.UsageError(
+                f"{path} is not empty and was not made by this tool",
+                hint="name an empty or a new directory with --venv",
+            )
+        report(f"an unfinished or older installation is redone: {path}")
+        _clear(path)
+    path.mkdir(exist_ok=True)
+    _write_mark(path, complete=False)
+    report(f"installing keystone, glance and trove into {path} (once)")
+    made = process.run(
+        [sys.executable, "-m", "venv", path], check=False, timeout=_TIMEOUT
+    )
+    if made.status != 0:
+        if "ensurepip" in made.stdout + made.stderr:
+            raise errors.MissingToolError(
+                "this Python cannot make virtual environments",
+                hint="install with: sudo apt-get install python3-venv",
+            )
+        raise process.failure(
+            [sys.executable, "-m", "venv", path],
+            made.status,
+            made.stderr or made.stdout,
+        )
+    try:
+        process.run(
+            [path / "bin/python", "-m", "pip", "install",
+             "--quiet", "--disable-pip-version-check", "--no-input",
+             "--requirement", REQUIREMENTS],
+            env={"PYTHONPATH": "", "PYTHONHOME": ""},
+            timeout=_TIMEOUT,
+        )  # fmt: skip
+    except errors.CommandError as exc:
+        exc.hint = (
+            "is a package index reached? `pip config list` shows the"
+            " settings in use; the next start tries again"
+        )
+        raise
+    _write_mark(path, complete=True)
+
+
+def _clear(path: pathlib.Path) -> None:
+    # the mark goes last: without it the directory would look foreign
+    for entry in path.iterdir():
+        if entry.name == _MARK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
