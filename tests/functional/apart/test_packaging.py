@@ -11,7 +11,6 @@ import sys
 import typing
 
 from tests import base
-from trove_tools.manual import write
 
 
 class PackagingTest(base.TestCase):
@@ -58,13 +57,14 @@ class PackagingTest(base.TestCase):
             # it takes a second to import
             self.assertNotIn("pkg_resources", wrapper)
         # the manual and the completions are those of these parsers
-        written = self.temp_dir()
-        for file in write.write(written):
-            name = file.relative_to(written)
-            if name.parent != write.MAN:
-                # a page has the day on which it was made
-                installed = kept / "venv/share" / name
-                self.assertEqual(file.read_text(), installed.read_text())
+        for name, text in command.texts().items():
+            installed = kept / "venv/share" / name
+            self.assertEqual(text, installed.read_text())
+        # and nothing is there that only a checkout can use
+        (top,) = (kept / "venv/lib").glob("python3*/site-packages/trove_tools")
+        for name in ("gate", "manual", "minicloud"):
+            self.assertFalse((top / name).exists())
+            self.assertFalse(top.with_name(name).exists())
 
     def test_the_plugin_is_found_by_diskimage_builder(self) -> None:
         found: typing.Any = self.run_program(

@@ -3,16 +3,14 @@
 
 import argparse
 import collections.abc
-import os
 import re
 import textwrap
-import time
 
+from manual import commands
 from trove_tools import config
 from trove_tools import options
 from trove_tools.cmd import common
 from trove_tools.cmd import helptext
-from trove_tools.manual import commands
 
 _SITE = "https://docs.openstack.org/trove/latest/"
 #: Longer lines are hard to read in a page's source.
@@ -22,14 +20,12 @@ _WIDTH = 78
 def page(parser: common.Parser, others: collections.abc.Iterable[str]) -> str:
     """Return the manual page of a command.
 
-    The date is that of ``SOURCE_DATE_EPOCH``, else today's.
-
     :param others: the names of the commands it refers to.
     """
     subcommands = helptext.commands(parser)
     every = [parser, *subcommands.values()]
     lines = [
-        f'.TH {_text(parser.prog).upper()} 1 {_date()} "trove\\-tools"',
+        f'.TH {_text(parser.prog).upper()} 1 "" "trove\\-tools"',
         ".SH NAME",
         _filled(f"{_text(parser.prog)} \\- {_summary(parser)}"),
         ".SH SYNOPSIS",
@@ -58,11 +54,6 @@ def page(parser: common.Parser, others: collections.abc.Iterable[str]) -> str:
     references = [f".BR {_text(other, True)} (1)," for other in others]
     lines += [".SH SEE ALSO", *references, f".UR {_SITE}", "Trove", ".UE"]
     return "\n".join(lines) + "\n"
-
-
-def _date() -> str:
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 def _text(text: str, literal: bool = False) -> str:

@@ -4,22 +4,24 @@
 import shutil
 import subprocess
 
+from manual import command
+from manual import commands
+from manual import page
 from tests import base
 from trove_tools import config
 from trove_tools.cmd import common
 from trove_tools.cmd import helptext
-from trove_tools.manual import commands
-from trove_tools.manual import page
-from trove_tools.manual import write
 
 
 class PageTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.share = self.temp_dir()
-        self.set_env(SOURCE_DATE_EPOCH="1769817600")
-        write.write(self.share)
-        self.pages = sorted((self.share / write.MAN).iterdir())
+        for path, text in command.texts().items():
+            file = self.share / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        self.pages = sorted((self.share / command.MAN).iterdir())
 
     def shown(self, name: str) -> str:
         """Return a page as a reader sees it."""
@@ -27,7 +29,7 @@ class PageTest(base.TestCase):
             self.skipTest("mandoc is not installed")
         done = subprocess.run(
             ["mandoc", "-Tutf8", "-O", "width=200",
-             self.share / write.MAN / f"{name}.1"],
+             self.share / command.MAN / f"{name}.1"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         # a letter, a backspace and the letter again is how bold is printed
@@ -45,7 +47,13 @@ class PageTest(base.TestCase):
             ["mandoc", "-Tlint", "-Wstyle", *self.pages],
             capture_output=True, text=True,
         )  # fmt: skip
-        self.assertEqual("", done.stdout + done.stderr)
+        found = [
+            line
+            for line in (done.stdout + done.stderr).splitlines()
+            # a page that is committed is not of the day on which it is made
+            if "missing date" not in line
+        ]
+        self.assertEqual([], found)
 
     def test_man_finds_nothing(self) -> None:
         if shutil.which("man") is None:
@@ -76,16 +84,12 @@ class PageTest(base.TestCase):
         self.assertIn("130 interrupted", text)
         self.assertIn("trove-image-builder diff [OPTION]... IMAGE IMAGE", text)
 
-    def test_date_is_that_of_the_source(self) -> None:
-        first = self.pages[0].read_text().splitlines()[0]
-        self.assertIn(" 2026-01-31 ", first)
-
     def test_text_that_roff_would_obey(self) -> None:
         parser = common.Parser(
             prog="x", description=r"It's \fBnot .so. --a `b`",
             notes=".nf\n\n'br", statuses={0: "done"},
         )  # fmt: skip
-        (self.share / write.MAN / "x.1").write_text(page.page(parser, ()))
+        (self.share / command.MAN / "x.1").write_text(page.page(parser, ()))
         text = self.shown("x")
         self.assertIn(r"It's \fBnot .so. --a `b`", text)
         self.assertIn(".nf", text)

@@ -11,10 +11,10 @@ import pathlib
 import re
 import shlex
 
+from manual import commands
 from trove_tools import config
 from trove_tools.cmd import common
 from trove_tools.cmd import helptext
-from trove_tools.manual import commands
 
 _PLACE = pathlib.Path(__file__).parent
 _LICENCE = "# SPDX-License-Identifier: Apache-2.0\n"
