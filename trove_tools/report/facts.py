@@ -10,7 +10,8 @@ from trove_tools import credentials
 from trove_tools import manifest
 from trove_tools import verified
 from trove_tools.inspection import contents
-from trove_tools.report import template
+
+Pairs = list[tuple[str, str]]
 
 
 def seconds(number: float) -> str:
@@ -30,22 +31,20 @@ def date(text: str) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def status(record: dict[str, typing.Any] | None) -> template.Html:
+def status(record: dict[str, typing.Any] | None) -> dict[str, str]:
     """Return in a word whether the image was verified."""
     if record is None:
-        return template.part("status", kind="unknown", text="not verified")
+        return {"kind": "unknown", "text": "not verified"}
     level, tier = record.get("level"), record.get("tier", "vm")
     if record.get("ok") is True:
-        text = f"verified: {level} ({tier})"
-        return template.part("status", kind="good", text=text)
-    text = f"failed: {level} ({tier})"
-    return template.part("status", kind="bad", text=text)
+        return {"kind": "good", "text": f"verified: {level} ({tier})"}
+    return {"kind": "bad", "text": f"failed: {level} ({tier})"}
 
 
-def tiles(
+def numbers(
     made: manifest.Manifest, found: contents.Contents | None
-) -> template.Html:
-    """Return the numbers that matter most."""
+) -> list[tuple[str, str, str]]:
+    """Return the numbers that matter most: name, value and note."""
     shown = [("image file", console.size(made.image["size"]),
               made.image["format"])]  # fmt: skip
     if found is not None:
@@ -67,56 +66,19 @@ def tiles(
              f"{cached} of {len(layers)} layers from the cache" if layers
              else "nothing from a cache")
         )  # fmt: skip
-    return template.parts(
-        "fact",
-        (
-            {"name": name, "value": value, "note": note}
-            for name, value, note in shown
-        ),
-    )
+    return shown
 
 
-def datastores(made: manifest.Manifest) -> template.Html:
-    """Return a row for each datastore that the image serves."""
-    return template.parts(
-        "datastore",
-        (
-            {
-                "name": each.name,
-                "version": each.version,
-                "installed": each.installed,
-                "runtime": each.runtime,
-                "manager": each.manager or "none in this series",
-                "ram": each.min_ram,
-                "disk": each.min_disk,
-            }
-            for each in made.datastores
-        ),
-    )
-
-
-def checks(record: dict[str, typing.Any] | None) -> template.Html:
-    """Return what verify found, or that nobody has asked it."""
+def checks(
+    record: dict[str, typing.Any] | None,
+) -> dict[str, typing.Any] | None:
+    """Return what verify found; nothing if the image was not verified."""
     if record is None:
-        return template.part("not-verified")
-    found = record.get("checks", [])
-    longest = max((_took(each) for each in found), default=0) or 1
-    rows = template.parts(
-        "check",
-        (
-            {
-                "kind": "good" if each["ok"] else "bad",
-                "result": "ok" if each["ok"] else "failed",
-                "name": each["name"],
-                "detail": each.get("detail") or "",
-                "log": template.part("log", text="\n".join(each["log"]))
-                if each.get("log") else "",
-                "seconds": seconds(_took(each)),
-                "share": f"{100 * _took(each) / longest:.2f}",
-            }
-            for each in found
-        ),
-    )  # fmt: skip
+        return None
+    rows = [
+        {**each, "seconds": float(each.get("seconds", 0))}
+        for each in record.get("checks", [])
+    ]
     note = f"level {record.get('level')}, in " + (
         "a virtual machine" if record.get("tier", "vm") == "vm"
         else "namespaces of the host"
@@ -127,15 +89,11 @@ def checks(record: dict[str, typing.Any] | None) -> template.Html:
         note += f", {seconds(record['seconds'])}"
     if record.get("unchecked"):
         note += f"; not checked: {record['unchecked']}"
-    return template.part("checks", note=note, rows=rows)
+    longest = max((each["seconds"] for each in rows), default=0.0)
+    return {"note": note, "rows": rows, "longest": longest}
 
 
-def _took(check: dict[str, typing.Any]) -> float:
-    """Return the seconds that a check of a record took."""
-    return float(check.get("seconds", 0))
-
-
-def inputs(made: manifest.Manifest) -> template.Html:
+def inputs(made: manifest.Manifest) -> Pairs:
     """Return what the image was made from, and the digests of it all."""
     agent = made.agent
     shown: list[tuple[str, str]] = [
@@ -159,54 +117,41 @@ def inputs(made: manifest.Manifest) -> template.Html:
         for datastore in made.datastores
         for container in datastore.containers
     ]  # fmt: skip
-    return template.part(
-        "inputs",
-        inputs=_pairs(shown),
-        layers=template.join(_layer(each, made) for each in _layers(made)),
-    )
+    return _pairs(shown)
 
 
-def _layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
-    found: list[dict[str, typing.Any]] = made.plan.get("layers", [])
-    return found
-
-
-def _layer(
-    layer: dict[str, typing.Any], made: manifest.Manifest
-) -> template.Html:
-    """Return one layer's digest, and what that is the digest of."""
+def layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
+    """Return each layer's digest, and what that is the digest of."""
     known = {each["digest"]: each for each in made.layers}
-    report = known.get(layer["digest"], {})
-    notes = ["from the cache" if report.get("cached") else "made for this"]
-    if report.get("created"):
-        notes.append(f"of {date(report['created'])}")
-    if report.get("size"):
-        notes.append(f"{console.size(report['size'])} in the cache")
-    return template.part(
-        "layer",
-        name=layer["name"],
-        digest=layer["digest"],
-        note=", ".join(notes),
-        inputs=_pairs(
-            (name, str(value))
-            for name, value in (
-                *layer["environment"].items(), *layer["inputs"].items()
-            )
-        ),
-    )  # fmt: skip
+    return [
+        {
+            "name": layer["name"],
+            "digest": layer["digest"],
+            "note": _note(known.get(layer["digest"], {})),
+            "inputs": _pairs(
+                [*layer["environment"].items(), *layer["inputs"].items()]
+            ),
+        }
+        for layer in made.plan.get("layers", [])
+    ]
+
+
+def _note(entry: dict[str, typing.Any]) -> str:
+    """Return what is known of a layer's entry in the cache."""
+    notes = ["from the cache" if entry.get("cached") else "made for this"]
+    if entry.get("created"):
+        notes.append(f"of {date(entry['created'])}")
+    if entry.get("size"):
+        notes.append(f"{console.size(entry['size'])} in the cache")
+    return ", ".join(notes)
 
 
 def _pairs(
-    shown: collections.abc.Iterable[tuple[str, str]],
-) -> template.Html:
-    return template.parts(
-        "input",
-        (
-            {"name": name, "value": credentials.hide(value)}
-            for name, value in shown
-            if value
-        ),
-    )
+    shown: collections.abc.Iterable[tuple[str, typing.Any]],
+) -> Pairs:
+    return [
+        (name, credentials.hide(str(value))) for name, value in shown if value
+    ]
 
 
 def record(
