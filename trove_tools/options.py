@@ -74,7 +74,7 @@ def path(text: str) -> pathlib.Path:
 class Topic:
     """What some options are about.
 
-    :param name: the word that ``--help`` takes.
+    :param name: a word for it.
     :param summary: a few words about it.
     """
 
@@ -98,7 +98,6 @@ class Option:
         environment and in the file, commas or blanks stand between.
     :param short: the flag's one-letter form.
     :param metavar: what stands for the value in the help text.
-    :param everyday: a short help text shows it.
     :param topic: what it is about.
     """
 
@@ -112,7 +111,6 @@ class Option:
     many: bool = False
     short: str | None = None
     metavar: str | None = None
-    everyday: bool = False
     topic: Topic | None = None
 
     @property
@@ -173,12 +171,19 @@ def add(
     parser: argparse.ArgumentParser,
     declared: collections.abc.Iterable[Option],
 ) -> None:
-    """Add options to a command's parser.
+    """Add options to a command's parser, in a group for each topic.
 
     Flags that are absent leave nothing in the namespace, so that
     :func:`resolve` can tell "not given" from any value.
     """
+    groups: dict[Topic, argparse._ArgumentGroup] = {}
     for option in declared:
+        group: argparse._ActionsContainer = parser
+        if topic := option.topic:
+            if topic not in groups:
+                title = f"{topic.name} ({topic.summary})"
+                groups[topic] = parser.add_argument_group(title)
+            group = groups[topic]
         names = [option.short] if option.short else []
         settings: dict[str, typing.Any] = {
             "dest": option.name,
@@ -194,7 +199,7 @@ def add(
             settings["metavar"] = option.metavar or _metavar(option)
             if option.many:
                 settings["action"] = "append"
-        parser.add_argument(*names, option.flag, **settings)
+        group.add_argument(*names, option.flag, **settings)
 
 
 def _metavar(option: Option) -> str:
@@ -208,6 +213,8 @@ def _help(option: Option) -> str:
     if option.default not in (None, False, [], ()):
         default = "yes" if option.default is True else option.default
         text += f" (default: {default})"
+    if option.variables:
+        text += f" [{', '.join(option.variables)}]"
     return text.replace("%", "%%")
 
 

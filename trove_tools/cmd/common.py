@@ -16,27 +16,32 @@ from trove_tools import liveness
 from trove_tools import options
 from trove_tools import streams
 
+_VARIABLES = f"""\
+An option that is not given is looked for in the environment, as
+{options.PREFIX}NAME in capital letters and as the names in brackets, then in
+trove-tools.conf."""
 
-class _Help(argparse.Action):
-    """``--help``, ``--help TOPIC`` and ``--help all``."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: typing.Any,
-        option_string: str | None = None,
-    ) -> None:
-        # who wants no help need not wait for it
-        from trove_tools.cmd import helptext
+def synopsis(action: argparse.Action) -> str:
+    """Return how an argument is written in a usage line."""
+    if isinstance(action, argparse._SubParsersAction):
+        return f"{action.metavar} ..."
+    name = str(action.metavar or "|".join(action.choices or [action.dest]))
+    return {"?": f"[{name}]", "*": f"[{name}]...", "+": f"{name}..."}.get(
+        str(action.nargs), name
+    )
 
-        assert isinstance(parser, Parser)
-        print(helptext.text(parser, values), end="", flush=True)
-        parser.exit()
+
+def _filled(text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(
+        text, 78, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help fits a screen, and that knows mistyped words.
+    """A parser that explains itself with examples, and mistyped words.
 
     :param examples: command lines to begin with.
     :param notes: what else is to be said about the command.
@@ -55,20 +60,11 @@ class Parser(argparse.ArgumentParser):
         self.examples = tuple(examples)
         self.notes = notes
         self.statuses = dict(statuses or {})
-        with_help = kwargs.pop("add_help", True)
         # an abbreviated flag changes its meaning when a new one is added
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(
-            add_help=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **kwargs,
+            formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
         )
-        if with_help:
-            self.add_argument(
-                "-h", "--help", action=_Help, nargs="?", metavar="TOPIC",
-                default=argparse.SUPPRESS,
-                help="show this, the options of a topic, or all",
-            )  # fmt: skip
 
     def subcommands(
         self,
@@ -101,9 +97,24 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return what ``--help`` prints."""
-        from trove_tools.cmd import helptext
+        taken = map(
+            synopsis, (a for a in self._actions if not a.option_strings)
+        )
+        self.usage = " ".join([self.prog, "[OPTION]...", *taken])
+        paragraphs = (self.description or "").split("\n\n")
+        self.description = "\n\n".join(map(_filled, paragraphs))
+        self.epilog = "\n\n".join(filter(None, self._closing()))
+        return super().format_help()
 
-        return helptext.text(self, None)
+    def _closing(self) -> collections.abc.Iterator[str]:
+        """Yield what stands below the options."""
+        if self.examples:
+            yield "examples:\n  " + "\n  ".join(self.examples)
+        yield self.notes.strip()
+        yield _VARIABLES
+        if self.statuses:
+            words = (f"{status} {of}" for status, of in self.statuses.items())
+            yield _filled(f"exit status: {', '.join(words)}")
 
     def parse_known_args(  # type: ignore[override]
         self,

@@ -13,7 +13,6 @@ from trove_tools import options
 from trove_tools.cmd import activate
 from trove_tools.cmd import builder
 from trove_tools.cmd import common
-from trove_tools.cmd import helptext
 from trove_tools.cmd import load
 
 #: What is known at a shell's prompt of values that are no files.
@@ -48,10 +47,6 @@ def value(parser: common.Parser, action: argparse.Action) -> Value:
     """Return what completes the value of an option or an argument."""
     if action.option_strings and action.nargs == 0:
         return Value("flag")
-    if "--help" in action.option_strings:
-        topics = [each.name for each in helptext.topics(parser)]
-        names = [*helptext.commands(parser), *topics, helptext.ALL]
-        return Value("words", tuple(names))
     option = config.BY_NAME.get(action.dest) if action.option_strings else None
     choices = option.choices if option else tuple(action.choices or ())
     if choices:
@@ -72,11 +67,46 @@ def option_actions(
     parser: common.Parser,
 ) -> collections.abc.Iterator[argparse.Action]:
     """Yield a command's options in the order of its help."""
-    yield from helptext.own(parser)
-    for listed in helptext.topics(parser).values():
+    yield from own(parser)
+    for listed in topics(parser).values():
         yield from listed
 
 
 def explained(parser: common.Parser, action: argparse.Action) -> str:
     """Return the help of an option in plain words."""
     return (action.help or "") % {**vars(action), "prog": parser.prog}
+
+
+def subcommands(parser: common.Parser) -> dict[str, common.Parser]:
+    """Return the parsers of a command's subcommands, by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def arguments(parser: common.Parser) -> list[argparse.Action]:
+    """Return what a command takes besides options."""
+    return [each for each in parser._actions if not each.option_strings]
+
+
+def topics(
+    parser: common.Parser,
+) -> dict[options.Topic, list[argparse.Action]]:
+    """Return a command's options from the table, by topic."""
+    found: dict[options.Topic, list[argparse.Action]] = {}
+    for action in parser._actions:
+        option = config.BY_NAME.get(action.dest)
+        if option and option.topic and action.option_strings:
+            found.setdefault(option.topic, []).append(action)
+    return found
+
+
+def own(parser: common.Parser) -> list[argparse.Action]:
+    """Return a command's options that are not in the table."""
+    listed = [action for each in topics(parser).values() for action in each]
+    return [
+        action
+        for action in parser._actions
+        if action.option_strings and action not in listed
+    ]

@@ -14,7 +14,6 @@ import shlex
 from manual import commands
 from trove_tools import config
 from trove_tools.cmd import common
-from trove_tools.cmd import helptext
 
 _PLACE = pathlib.Path(__file__).parent
 _LICENCE = "# SPDX-License-Identifier: Apache-2.0\n"
@@ -33,7 +32,7 @@ _ZSH = {
 def bash(parser: common.Parser) -> str:
     """Return the script of a command for bash."""
     table = _bash_table(parser)
-    for each in helptext.commands(parser).values():
+    for each in commands.subcommands(parser).values():
         table |= _bash_table(each)
     lines = [
         f"_TROVE_TOOLS[{shlex.quote(key)}]={shlex.quote(words)}\n"
@@ -59,10 +58,10 @@ def _bash_table(parser: common.Parser) -> dict[str, str]:
             flags.append(flag)
             if action.nargs != 0:
                 table[f"{parser.prog} {flag}"] = _bash_value(parser, action)
-    names = list(helptext.commands(parser))
+    names = list(commands.subcommands(parser))
     if names:
         table[f"{parser.prog} @"] = " ".join(["command", *names])
-    for action in helptext.arguments(parser):
+    for action in commands.arguments(parser):
         if not names:
             table[f"{parser.prog} @"] = _bash_value(parser, action)
     return {parser.prog: " ".join(flags), **table}
@@ -75,7 +74,7 @@ def _bash_value(parser: common.Parser, action: argparse.Action) -> str:
 
 def zsh(parser: common.Parser) -> str:
     """Return the script of a command for zsh."""
-    names = helptext.commands(parser)
+    names = commands.subcommands(parser)
     engine = (_PLACE / "completion.zsh").read_text()
     lines = [f"#compdef {parser.prog}\n{_LICENCE}{_MADE}"]
     lines.append(engine.removeprefix(_LICENCE))
@@ -120,7 +119,7 @@ def _first(parser: common.Parser) -> str:
 
 def _zsh_specs(parser: common.Parser) -> list[str]:
     specs = _zsh_options(parser)
-    for action in helptext.arguments(parser):
+    for action in commands.arguments(parser):
         number = "*" if action.nargs in ("*", "+") else ""
         name = _zsh_escaped(str(action.metavar or action.dest))
         specs.append(

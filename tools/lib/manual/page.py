@@ -10,7 +10,6 @@ from manual import commands
 from trove_tools import config
 from trove_tools import options
 from trove_tools.cmd import common
-from trove_tools.cmd import helptext
 
 _SITE = "https://docs.openstack.org/trove/latest/"
 #: Longer lines are hard to read in a page's source.
@@ -22,7 +21,7 @@ def page(parser: common.Parser, others: collections.abc.Iterable[str]) -> str:
 
     :param others: the names of the commands it refers to.
     """
-    subcommands = helptext.commands(parser)
+    subcommands = commands.subcommands(parser)
     every = [parser, *subcommands.values()]
     lines = [
         f'.TH {_text(parser.prog).upper()} 1 "" "trove\\-tools"',
@@ -98,7 +97,7 @@ def _term(term: str) -> list[str]:
 
 
 def _synopsis(parser: common.Parser) -> str:
-    taken = " ".join(map(helptext.synopsis, helptext.arguments(parser)))
+    taken = " ".join(map(common.synopsis, commands.arguments(parser)))
     words = " ".join(f"\\fB{_text(w, True)}\\fR" for w in parser.prog.split())
     return f"{words} [\\fIOPTION\\fR]... {_text(taken, True)}".rstrip()
 
@@ -106,7 +105,7 @@ def _synopsis(parser: common.Parser) -> str:
 def _command(parser: common.Parser) -> list[str]:
     flags = [
         f"\\fB{_text(action.option_strings[-1], True)}\\fR"
-        for listed in helptext.topics(parser).values()
+        for listed in commands.topics(parser).values()
         for action in listed
     ]
     name = parser.prog.split()[-1]
@@ -122,13 +121,13 @@ def _options(parsers: collections.abc.Iterable[common.Parser]) -> list[str]:
     """Explain each option of the parsers once, by topic."""
     topics: dict[options.Topic | None, dict[str, list[str]]] = {None: {}}
     for parser in parsers:
-        for action in helptext.own(parser):
+        for action in commands.own(parser):
             topics[None].setdefault(action.dest, _option(parser, action))
-        for about, actions in helptext.topics(parser).items():
+        for about, actions in commands.topics(parser).items():
             found = topics.setdefault(about, {})
             for action in actions:
                 found.setdefault(action.dest, _option(parser, action))
-        for action in helptext.arguments(parser):
+        for action in commands.arguments(parser):
             if action.help and action.metavar != "COMMAND":
                 topics[None].setdefault(action.dest, _option(parser, action))
     lines = [".SH OPTIONS"]
@@ -162,7 +161,7 @@ def _environment(
     known = {
         action.dest: config.BY_NAME[action.dest]
         for parser in parsers
-        for actions in helptext.topics(parser).values()
+        for actions in commands.topics(parser).values()
         for action in actions
     }
     lines = [

@@ -10,7 +10,6 @@ from manual import page
 from tests import base
 from trove_tools import config
 from trove_tools.cmd import common
-from trove_tools.cmd import helptext
 
 
 class PageTest(base.TestCase):
@@ -69,7 +68,7 @@ class PageTest(base.TestCase):
     def test_every_option_is_explained(self) -> None:
         for parser in commands.parsers():
             text = " ".join(self.shown(parser.prog).split())
-            for each in (parser, *helptext.commands(parser).values()):
+            for each in (parser, *commands.subcommands(parser).values()):
                 for action in commands.option_actions(each):
                     self.assertIn(action.option_strings[-1], text)
                     said = commands.explained(each, action)
