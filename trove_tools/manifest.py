@@ -10,7 +10,6 @@ import collections.abc
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import typing
 
@@ -18,6 +17,7 @@ from trove_tools import errors
 from trove_tools import untrusted
 from trove_tools.catalog import approved
 from trove_tools.catalog import problems
+from trove_tools.host import files
 
 VERSION = 1
 SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
@@ -201,13 +201,7 @@ def write(manifest: Manifest, file: pathlib.Path) -> None:
 
     :param file: where to; its directory exists.
     """
-    partial = file.with_name(f".{file.name}.partial")
-    with open(partial, "w") as stream:
-        json.dump(manifest.as_dict(), stream, indent=2)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(file)
+    files.write(file, json.dumps(manifest.as_dict(), indent=2) + "\n")
 
 
 def digests(

@@ -5,11 +5,8 @@ Every command refuses the same mistake with the same words and the same exit
 status, before it begins anything.
 """
 
-import contextlib
 import errno
-import os
 import pathlib
-import secrets
 import stat
 import tempfile
 
@@ -121,39 +118,6 @@ def make_directory(directory: pathlib.Path, flag: str) -> pathlib.Path:
     except OSError as exc:
         raise _not_writable(directory, flag, exc) from exc
     return directory.resolve()
-
-
-def replace_file(path: pathlib.Path, content: str | bytes) -> None:
-    """Write a file, wholly or not at all.
-
-    No link is followed, neither in its place nor in that of its directory:
-    another user may have made one there for root.
-
-    :param content: text is written in UTF-8.
-    :raises OSError: it cannot be written, or the directory is a link.
-    """
-    if isinstance(content, str):
-        content = content.encode()
-    directory = os.open(
-        path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    )
-    # two processes may write the same file at a time
-    partial = f".{path.name}.{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        file = os.open(partial, flags, 0o644, dir_fd=directory)
-        try:
-            with open(file, "wb") as stream:
-                stream.write(content)
-            os.replace(
-                partial, path.name, src_dir_fd=directory, dst_dir_fd=directory
-            )
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial, dir_fd=directory)
-            raise
-    finally:
-        os.close(directory)
 
 
 def _not_writable(

@@ -8,6 +8,7 @@ import pathlib
 from trove_tools import errors
 from trove_tools import paths
 from trove_tools import untrusted
+from trove_tools.host import files
 
 VERSION = 1
 
@@ -46,7 +47,7 @@ def write(
         "containers": dict(sorted({**known, **found}.items())),
     }
     try:
-        paths.replace_file(file, json.dumps(data, indent=2) + "\n")
+        files.write(file, json.dumps(data, indent=2) + "\n")
     except OSError as exc:
         raise errors.UsageError(
             f"--lock {file} cannot be written: {exc.strerror}"

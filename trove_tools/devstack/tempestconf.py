@@ -90,7 +90,7 @@ def write(
         "\n".join([f"[{section}]", *lines, ""])
         for section, lines in sections.items()
     )
-    files.write_text(path, text, mode=0o600)
+    files.write(path.parent.resolve() / path.name, text, mode=0o600)
 
 
 def _v3(url: str) -> str:

@@ -8,38 +8,60 @@ import pathlib
 import secrets
 import typing
 
-#: What a new file may be used for, less what the umask takes away.
-_USUAL = 0o666
+#: Of a new file, less what the umask takes away.
+_MODE = 0o644
 
 
-def write_text(path: pathlib.Path, text: str, mode: int = _USUAL) -> None:
-    """Write a file; whoever reads it sees the old text or the new one.
+def write(
+    path: pathlib.Path, content: str | bytes, mode: int = _MODE
+) -> None:
+    """Write a file; whoever reads it sees the old content or the new one.
 
+    No link is followed, neither in its place nor in that of its directory:
+    another user may have made one there for root.
+
+    :param content: text is written in UTF-8.
     :param mode: of the file, as open(2) takes it.
-    :raises OSError: it cannot be written; the old file is as it was.
+    :raises OSError: it cannot be written, or the directory is a link.
     """
+    if isinstance(content, str):
+        content = content.encode()
     with replaced(path, mode) as stream:
-        stream.write(text.encode())
+        stream.write(content)
+        stream.flush()
+        # a crash must not leave an empty file where the old one was
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager
 def replaced(
-    path: pathlib.Path, mode: int = _USUAL
+    path: pathlib.Path, mode: int = _MODE
 ) -> collections.abc.Iterator[typing.BinaryIO]:
     """Open a file whose content takes the place of another one at the end.
 
-    Nothing changes if the block ends with an exception.
+    Nothing changes if the block ends with an exception.  Links are followed
+    as little as by :func:`write`.
 
     :param mode: of the file, as open(2) takes it.
-    :raises OSError: it cannot be written.
+    :raises OSError: it cannot be written, or the directory is a link.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    directory = os.open(
+        path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    )
+    # two processes may write the same file at a time
+    partial = f".{path.name}.{secrets.token_hex(8)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, mode)
     try:
-        with open(descriptor, "wb") as stream:
-            yield stream
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        file = os.open(partial, flags, mode, dir_fd=directory)
+        try:
+            with open(file, "wb") as stream:
+                yield stream
+            os.replace(
+                partial, path.name, src_dir_fd=directory, dst_dir_fd=directory
+            )
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial, dir_fd=directory)
+            raise
+    finally:
+        os.close(directory)

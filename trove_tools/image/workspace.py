@@ -26,6 +26,7 @@ from trove_tools import paths
 from trove_tools import process
 from trove_tools import trust
 from trove_tools import userdirs
+from trove_tools.host import files
 from trove_tools.image import leftovers
 
 #: What diskimage-builder calls the image, whatever its name will be.
@@ -117,7 +118,7 @@ class Workspace:
             sidecar.mkdir(parents=True, exist_ok=True)
         kept = sidecar / "build-failed.log"
         if self.log.exists():
-            paths.replace_file(kept, self.log.read_bytes())
+            files.write(kept, self.log.read_bytes())
         return kept
 
 

@@ -39,7 +39,7 @@ def write(image: pathlib.Path) -> pathlib.Path | None:
     writable = trust.is_own(file.parent) and os.access(file.parent, os.W_OK)
     if made is None or not writable:
         return None
-    files.write_text(file, render(image, made))
+    files.write(file, render(image, made))
     return file
 
 

@@ -25,11 +25,11 @@ import typing
 
 from trove_tools import errors
 from trove_tools import hostload
-from trove_tools import paths
 from trove_tools import process
 from trove_tools import trust
 from trove_tools import untrusted
 from trove_tools import userdirs
+from trove_tools.host import files
 
 DEVICE = pathlib.Path("/dev/kvm")
 SYSTEM = "qemu-system-x86_64"
@@ -213,4 +213,4 @@ def _remember(
     # without a cache the next run asks again, which is no harm
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        paths.replace_file(cache, text)
+        files.write(cache, text)

@@ -14,10 +14,10 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
-from trove_tools import paths
 from trove_tools import trust
 from trove_tools import verified
 from trove_tools.catalog import model
+from trove_tools.host import files
 from trove_tools.verify import report
 
 
@@ -84,7 +84,7 @@ def write(
     }
     file = verified.path(image)
     if trust.is_own(file.parent) and os.access(file.parent, os.W_OK):
-        paths.replace_file(file, json.dumps(data, indent=2) + "\n")
+        files.write(file, json.dumps(data, indent=2) + "\n")
     return data
 
 

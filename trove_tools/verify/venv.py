@@ -21,6 +21,7 @@ import fasteners
 from trove_tools import errors
 from trove_tools import process
 from trove_tools import userdirs
+from trove_tools.host import files
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("venv-requirements.txt")
 
@@ -98,9 +99,7 @@ def _is_complete(path: pathlib.Path) -> bool:
 
 def _write_mark(path: pathlib.Path, complete: bool) -> None:
     values = {"digest": digest(), "complete": complete}
-    temporary = path / f"{_MARK}.new"
-    temporary.write_text(json.dumps(values) + "\n")
-    temporary.replace(path / _MARK)
+    files.write(path / _MARK, json.dumps(values) + "\n")
 
 
 def _install(path: pathlib.Path, report: Report) -> None:

@@ -17,13 +17,13 @@ class FilesTest(base.TestCase):
         return stat.S_IMODE(self.path.stat().st_mode)
 
     def test_mode(self) -> None:
-        files.write_text(self.path, "é\n")
+        files.write(self.path, "é\n")
         self.assertEqual(("é\n", 0o644), (self.path.read_text(), self.mode()))
-        files.write_text(self.path, "b", mode=0o600)
+        files.write(self.path, "b", mode=0o600)
         self.assertEqual(("b", 0o600), (self.path.read_text(), self.mode()))
 
     def test_nothing_of_a_failure_is_left(self) -> None:
-        files.write_text(self.path, "old")
+        files.write(self.path, "old")
 
         def fail() -> None:
             with files.replaced(self.path) as stream:
@@ -36,5 +36,5 @@ class FilesTest(base.TestCase):
 
     def test_no_directory(self) -> None:
         self.assertRaises(
-            FileNotFoundError, files.write_text, self.path / "x", ""
+            FileNotFoundError, files.write, self.path / "x", ""
         )
