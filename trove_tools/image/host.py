@@ -10,6 +10,7 @@ from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import paths
 from trove_tools import process
+from trove_tools.host import architecture
 
 _GIB = 1024**3
 
@@ -25,7 +26,6 @@ FILESYSTEMS = pathlib.Path("/proc/filesystems")
 #: Where the kernel tells what runs programs of other machines.
 BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def require_tools(purpose: str, arch: str = "amd64") -> None:
@@ -38,7 +38,7 @@ def require_tools(purpose: str, arch: str = "amd64") -> None:
 
 
 def _tools(purpose: str, arch: str) -> list[str]:
-    emulator = _MACHINES.get(arch, arch)
+    emulator = architecture.KERNEL_NAMES.get(arch, arch)
     return [
         tool.name
         for tool in hosttools.TOOLS.values()
@@ -76,7 +76,7 @@ def require_arch(arch: str) -> None:
 
     :raises MissingToolError: they do not.
     """
-    machine = _MACHINES.get(arch, arch)
+    machine = architecture.KERNEL_NAMES.get(arch, arch)
     if os.uname().machine == machine:
         return
     require_tools("foreign")

@@ -18,7 +18,6 @@ from trove_tools import errors
 from trove_tools import process
 from trove_tools.catalog import native
 
-_RPM_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
 _RPM_MAGIC = b"\xed\xab\xee\xdb"
 _AR_MAGIC = b"!<arch>\n"
 

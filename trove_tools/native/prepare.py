@@ -13,6 +13,7 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools.host import architecture
 from trove_tools.native import apt
 from trove_tools.native import fetch
 from trove_tools.native import keyring
@@ -271,7 +272,7 @@ def _yum(
     """Write yum's source; what its index says, yum itself checks."""
     repository = native.repository
     assert repository is not None
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}[native.arch]
+    machine = architecture.KERNEL_NAMES[native.arch]
     signed = True
     for url in _urls(repository.base, repository.paths):
         index = url.replace("$basearch", machine) + "/repodata/repomd.xml"
