@@ -20,7 +20,6 @@ import time
 import urllib.error
 import urllib.request
 
-import fasteners
 import yaml
 
 from minicloud import conffiles
@@ -30,6 +29,7 @@ from minicloud import ports
 from minicloud import services
 from minicloud import state as states
 from tests.functional import base
+from trove_tools.host import locks
 
 _REQUIREMENTS = pathlib.Path(__file__).with_name("nova-requirements.txt")
 
@@ -40,7 +40,7 @@ def install(venv: pathlib.Path) -> None:
     """Install nova beside the services that it shares libraries with."""
     mark = venv / "trove-tools-tests-nova.txt"
     wanted = _REQUIREMENTS.read_text()
-    with fasteners.InterProcessLock(f"{venv}.lock"):
+    with locks.locked(venv.with_name(f"{venv.name}.lock")):
         if mark.exists() and mark.read_text() == wanted:
             return
         subprocess.run(

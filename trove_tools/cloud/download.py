@@ -7,20 +7,19 @@ again fetches nothing.
 
 import collections.abc
 import hashlib
-import os
 import pathlib
 import re
 import typing
 import urllib.parse
 
-import fasteners
-
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import trust
+from trove_tools import userdirs
 from trove_tools.cloud import failures
 from trove_tools.cloud import retrying
+from trove_tools.host import locks
 
 _BLOCK = 1024 * 1024
 
@@ -37,8 +36,7 @@ def is_url(word: str) -> bool:
 
 def directory() -> pathlib.Path:
     """Return where fetched images are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(cache).expanduser() / "trove-tools" / "images"
+    return userdirs.cache() / "images"
 
 
 def fetch(
@@ -68,7 +66,7 @@ def fetch(
     for place in (file.parent, directory().resolve()):
         trust.require_own_place(place, "the cache of images")
     # two loads at a time fetch it once
-    with fasteners.InterProcessLock(file.parent / ".lock"):
+    with locks.locked(file.parent / ".lock"):
         # what is in the cache by name may have become something else
         if not _is_whole(file, wanted):
             partial = file.with_name(f".{file.name}.partial")

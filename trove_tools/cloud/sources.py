@@ -19,11 +19,11 @@ from trove_tools.catalog import loader
 from trove_tools.cloud import glance
 from trove_tools.cloud import sending
 from trove_tools.cloud import trove
+from trove_tools.host import architecture
 
 _GIB = 1024**3
 
 #: Glance's and libosinfo's words for what Debian calls amd64 and arm64.
-_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 _OPEN = ("public", "community")
 
@@ -282,7 +282,7 @@ def _target(
 
 
 def _architecture(arch: str) -> str:
-    return _ARCHITECTURES.get(arch, arch)
+    return architecture.KERNEL_NAMES.get(arch, arch)
 
 
 def _source(

@@ -9,19 +9,17 @@ not make is never touched.
 """
 
 import collections.abc
-import contextlib
 import hashlib
 import json
 import pathlib
 import shutil
 import sys
 
-import fasteners
-
 from trove_tools import errors
 from trove_tools import process
 from trove_tools import userdirs
 from trove_tools.host import files
+from trove_tools.host import locks
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("venv-requirements.txt")
 
@@ -58,7 +56,12 @@ def ensure(path: pathlib.Path, report: Report) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(path.name + ".lock"), report):
+        with locks.locked(
+            path.with_name(path.name + ".lock"),
+            lambda: report(
+                "waiting for another command that installs the services"
+            ),
+        ):
             if not _is_complete(path):
                 _install(path, report)
     except OSError as exc:
@@ -67,20 +70,6 @@ def ensure(path: pathlib.Path, report: Report) -> None:
             f" {exc.strerror or exc}",
             hint="name another directory with --venv",
         ) from exc
-
-
-@contextlib.contextmanager
-def _locked(
-    path: pathlib.Path, report: Report
-) -> collections.abc.Iterator[None]:
-    lock = fasteners.InterProcessLock(path)
-    if not lock.acquire(blocking=False):
-        report("waiting for another command that installs the services")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _mark(path: pathlib.Path) -> dict[str, object] | None:

@@ -15,8 +15,6 @@ import pathlib
 import threading
 import time
 
-import fasteners
-
 from minicloud import conffiles
 from minicloud import databases
 from minicloud import http
@@ -30,6 +28,7 @@ from trove_tools import errors
 from trove_tools import hostload
 from trove_tools import liveness
 from trove_tools import process
+from trove_tools.host import locks
 from trove_tools.verify import venv as venvs
 
 _READY = 120.0
@@ -88,18 +87,13 @@ def _process(
     return known if known and liveness.alive(known) else None
 
 
-@contextlib.contextmanager
 def _alone(
     layout: layouts.Layout, report: Report
-) -> collections.abc.Iterator[None]:
-    lock = fasteners.InterProcessLock(layout.lock)
-    if not lock.acquire(blocking=False):
-        report("waiting for another start or stop of this cloud")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+) -> contextlib.AbstractContextManager[None]:
+    return locks.locked(
+        layout.lock,
+        lambda: report("waiting for another start or stop of this cloud"),
+    )
 
 
 def stop(
