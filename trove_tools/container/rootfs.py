@@ -10,6 +10,7 @@ import pathlib
 import tarfile
 
 from trove_tools import causes
+from trove_tools import deb822
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.container import recipes
@@ -145,12 +146,7 @@ def installed(root: pathlib.Path) -> dict[str, str]:
         stream = archive.extractfile("./var/lib/dpkg/status")
         assert stream is not None
         text = stream.read().decode()
-    found = {}
-    for stanza in text.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in stanza.splitlines()
-            if ": " in line and not line.startswith(" ")
-        )
-        if fields.get("Status", "").endswith(" installed"):
-            found[fields["Package"]] = fields["Version"]
-    return found
+    return {
+        fields["package"]: fields["version"]
+        for fields in deb822.installed(text)
+    }

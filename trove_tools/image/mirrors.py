@@ -13,6 +13,7 @@ import pathlib
 import re
 
 from trove_tools import credentials
+from trove_tools import deb822
 from trove_tools import hosttools
 
 
@@ -112,17 +113,7 @@ def _lines(text: str) -> collections.abc.Iterator[Source]:
 
 
 def _deb822(text: str) -> collections.abc.Iterator[Source]:
-    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
-    for stanza in re.split(r"\n\s*\n", text):
-        fields: dict[str, str] = {}
-        name = ""
-        for line in stanza.splitlines():
-            if line[:1].isspace():
-                fields[name] = fields.get(name, "") + " " + line.strip()
-            elif ":" in line:
-                name, _, value = line.partition(":")
-                name = name.strip().lower()
-                fields[name] = value.strip()
+    for fields in deb822.paragraphs(text):
         if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
             continue
         if "deb" not in fields.get("types", "").split():

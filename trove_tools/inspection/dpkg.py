@@ -6,10 +6,10 @@ each package's copyright file, where that is machine-readable:
 https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 """
 
-import collections.abc
 import pathlib
 import re
 
+from trove_tools import deb822
 from trove_tools import untrusted
 from trove_tools.inspection import package
 from trove_tools.inspection import reading
@@ -41,27 +41,11 @@ def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
                 * untrusted.parse_number(fields.get("installed-size", "")),
                 licences=_licences(root, fields["package"]),
             )
-            for fields in parse(reading.text(root / _STATUS, _LARGEST))
+            for fields in deb822.installed(
+                reading.text(root / _STATUS, _LARGEST)
+            )
         )
     )
-
-
-def parse(status: str) -> collections.abc.Iterator[dict[str, str]]:
-    """Yield the fields of each installed package in dpkg's status file.
-
-    :returns: values of one line, by the field's name in small letters.
-    """
-    for stanza in status.split("\n\n"):
-        fields = {}
-        for line in stanza.splitlines():
-            name, colon, value = line.partition(":")
-            if colon and not line[0].isspace():
-                fields[name.lower()] = value.strip()
-        if (
-            fields.get("status", "").endswith(" installed")
-            and fields.keys() >= {"package", "version"}
-        ):  # fmt: skip
-            yield fields
 
 
 def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pathlib
 import re
 import typing
 
+from trove_tools import deb822
 from trove_tools.inspection import docker
 from trove_tools.inspection import logins
 from trove_tools.inspection import provenance
@@ -152,13 +153,9 @@ def apt_sources(root: pathlib.Path) -> Findings:
             ):
                 yield _unsigned(root, file)
     for file in apt.glob("sources.list.d/*.sources"):
-        text = reading.text(file).lower()
-        text = re.sub(r"(?m)^#.*\n?", "", text)
-        for stanza in re.split(r"\n\s*\n", text):
-            if "types:" in stanza and (
-                "signed-by:" not in stanza
-                or re.search(r"(?m)^trusted:\s*yes", stanza)
-            ):
+        for fields in deb822.paragraphs(reading.text(file)):
+            trusted = fields.get("trusted", "").lower().startswith("yes")
+            if "types" in fields and ("signed-by" not in fields or trusted):
                 yield _unsigned(root, file)
     for file in (apt / "apt.conf", *apt.glob("apt.conf.d/*")):
         text = reading.text(file)

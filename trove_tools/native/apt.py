@@ -16,6 +16,7 @@ import lzma
 import re
 import zlib
 
+from trove_tools import deb822
 from trove_tools import errors
 from trove_tools.native import fetch
 from trove_tools.native import keyring
@@ -75,13 +76,13 @@ def read(
         package
         for component in components
         for stanza in release.index(component, arch)
-        if stanza.get("Package") in names
+        if stanza.get("package") in names
         for package in [_package(stanza, url)]
     ]
     return Repository(
         url,
-        release.fields.get("Origin", ""),
-        release.fields.get("Label", ""),
+        release.fields.get("origin", ""),
+        release.fields.get("label", ""),
         tuple(packages),
     )
 
@@ -122,12 +123,12 @@ class _Release:
     """What a Release file says."""
 
     def __init__(self, text: str, place: str) -> None:
-        (self.fields, *_) = (*_stanzas(text), {})
+        (self.fields, *_) = (*deb822.paragraphs(text), {})
         self._place = place
 
     def require_current(self) -> None:
         """Refuse what its maker calls out of date: perhaps a replay."""
-        until = self.fields.get("Valid-Until")
+        until = self.fields.get("valid-until")
         if until is None:
             return
         moment = email.utils.parsedate_to_datetime(until)
@@ -148,7 +149,7 @@ class _Release:
             name: digest
             for digest, _, name in (
                 line.split()
-                for line in self.fields.get("SHA256", "").splitlines()
+                for line in self.fields.get("sha256", "").splitlines()
                 if line.strip()
             )
         }
@@ -177,35 +178,21 @@ class _Release:
             content = lzma.decompress(content)
         elif ending == ".gz":
             content = zlib.decompress(content, wbits=31)
-        yield from _stanzas(content.decode(errors="replace"))
-
-
-def _stanzas(text: str) -> collections.abc.Iterator[dict[str, str]]:
-    for block in re.split(r"\n\s*\n", text.strip()):
-        fields: dict[str, str] = {}
-        name = ""
-        for line in block.splitlines():
-            if line[:1].isspace():
-                fields[name] = f"{fields.get(name, '')}\n{line.strip()}"
-            else:
-                name, _, value = line.partition(":")
-                fields[name] = value.strip()
-        if fields:
-            yield fields
+        yield from deb822.paragraphs(content.decode(errors="replace"))
 
 
 def _package(stanza: dict[str, str], url: str) -> Package:
     try:
-        name, version = stanza["Package"], stanza["Version"]
-        architecture = stanza["Architecture"]
+        name, version = stanza["package"], stanza["version"]
+        architecture = stanza["architecture"]
         quoted = version.replace(":", "%3a")
         return Package(
             name,
             version,
-            f"{url}/{stanza['Filename']}",
+            f"{url}/{stanza['filename']}",
             f"{name}_{quoted}_{architecture}.deb",
-            stanza["SHA256"],
-            int(stanza["Size"]),
+            stanza["sha256"],
+            int(stanza["size"]),
         )
     except (KeyError, ValueError) as exc:
         raise errors.BuildError(

@@ -14,6 +14,7 @@ import tarfile
 import typing
 import zlib
 
+from trove_tools import deb822
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.catalog import native
@@ -126,15 +127,10 @@ def _archive(
 
 
 def _deb(file: pathlib.Path) -> Package:
-    control = _control(file)
-    fields = dict(
-        line.split(": ", 1)
-        for line in control.splitlines()
-        if ": " in line and not line[:1].isspace()
-    )
+    fields, *_ = (*deb822.paragraphs(_control(file)), {})
     try:
         return Package(
-            fields["Package"], fields["Version"], fields["Architecture"]
+            fields["package"], fields["version"], fields["architecture"]
         )
     except KeyError as exc:
         raise UnreadableError(f"its control file has no {exc}") from exc
