@@ -11,6 +11,21 @@ from trove_tools.catalog import native as _native
 CONTAINER, NATIVE = "container", "native"
 
 
+def split_name(word: str) -> tuple[str, str]:
+    """Split ``DATASTORE[:VERSION]`` into its parts.
+
+    :returns: the version is empty where none is named.
+    :raises UsageError: a part is missing.
+    """
+    name, colon, version = word.partition(":")
+    if not name or (colon and not version):
+        raise errors.UsageError(
+            f"{word!r} names no datastore version",
+            hint="write DATASTORE or DATASTORE:VERSION, as mariadb:11.8",
+        )
+    return name, version
+
+
 @dataclasses.dataclass(frozen=True)
 class Series:
     """The Trove series that this tree serves.

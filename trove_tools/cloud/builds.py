@@ -5,6 +5,7 @@ import pathlib
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools.catalog import model
 
 
 def newest(directory: pathlib.Path, name: str) -> pathlib.Path:
@@ -14,7 +15,7 @@ def newest(directory: pathlib.Path, name: str) -> pathlib.Path:
     :param name: ``DATASTORE`` or ``DATASTORE:VERSION``.
     :raises UsageError: there is none.
     """
-    datastore, _, version = name.partition(":")
+    datastore, version = model.split_name(name)
     found: list[tuple[str, pathlib.Path]] = []
     held = set()
     for file in directory.glob("*.d/manifest.json"):

@@ -53,12 +53,11 @@ def _prepare(
     flags: argparse.Namespace,
     screen: console.Console,
 ) -> clouds.Work:
-    name, colon, version = flags.datastore.partition(":")
-    if colon and not (name and version):
-        raise errors.UsageError(
-            f"{flags.datastore!r} names no datastore version",
-            hint="write DATASTORE or DATASTORE:VERSION, as mariadb:11.8",
-        )
+    from trove_tools.catalog import model
+
+    name = version = ""
+    if flags.datastore:
+        name, version = model.split_name(flags.datastore)
     if settings.list and settings.rollback:
         raise errors.UsageError(
             "--list changes nothing, and --rollback does",

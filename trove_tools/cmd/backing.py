@@ -27,7 +27,7 @@ def make(
     :param word: ``DATASTORE[:VERSION]``.
     :returns: the command's exit status.
     """
-    name, _, version = word.partition(":")
+    name, version = model.split_name(word)
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
     how = backup.recipe(datastore, version)

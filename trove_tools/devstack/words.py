@@ -37,7 +37,7 @@ def parse(
     """
     choices = []
     for word in " ".join(words).replace(",", " ").split():
-        name, _, version = word.partition(":")
+        name, version = model.split_name(word)
         datastore = catalog.datastore(name)
         choice = Choice(datastore, datastore.version(version or None).version)
         if choice not in choices:

@@ -77,7 +77,7 @@ def _choice(
     catalog: model.Catalog,
     guest: model.Guest | None,
 ) -> Choice:
-    name, _, version = word.partition(":")
+    name, version = model.split_name(word)
     datastore = catalog.datastore(name)
     runtime = datastore.runtime(settings.runtime)
     return Choice(
