@@ -31,8 +31,7 @@ _BY_NAME = {option.name: option for option in config.OPTIONS}
 def parser(program: str) -> argparse.ArgumentParser:
     """Return the parser of one of :data:`PROGRAMS`."""
     module = importlib.import_module(PROGRAMS[program])
-    make = getattr(module, "parser", None) or module._parser
-    made: argparse.ArgumentParser = make()
+    made: argparse.ArgumentParser = module.parser()
     return made
 
 

@@ -23,7 +23,7 @@ PARSERS = {
     "activate-trove-image": activate.parser,
     "gate-jobs": gate.parser,
     "load-trove-image": load.parser,
-    "minicloud": minicloud._parser,
+    "minicloud": minicloud.parser,
     "trove-devstack": devstack.parser,
     "trove-image-builder": builder.parser,
 }

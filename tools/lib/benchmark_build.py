@@ -207,7 +207,7 @@ class Benchmark:
         flags = builder.parser().parse_args(
             ["plan", store, "--agent", str(self.agent)]
         )
-        declared = config.group(*builder.GROUPS["plan"])
+        declared = builder.PROGRAM.command("plan").declared()
         settings = config.settings(declared, flags)
         return plan.make(request.make([store], settings, loader.load()))
 

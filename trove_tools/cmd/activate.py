@@ -42,12 +42,6 @@ _LISTED = (
 )
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "datastore", metavar="DATASTORE[:VERSION]", nargs="?", default=""
-    )
-
-
 def _prepare(
     settings: options.Settings,
     flags: argparse.Namespace,
@@ -96,7 +90,7 @@ def _prepare(
     return clouds.Work(done, results.ACTIVATE, _COLUMNS)
 
 
-COMMAND = clouds.Command(
+PROGRAM = common.Program(
     name="activate-trove-image",
     description="Make a registered datastore version active and its"
     " datastore's default, if there is an image to start it from.",
@@ -105,10 +99,23 @@ COMMAND = clouds.Command(
         0, 1, 2, 3, 4, 130, failed="there is no older image to return to"
     ),
     notes=_NOTES,
-    groups=("activate",),
-    arguments=_arguments,
-    prepare=_prepare,
+    commands=(
+        common.Command(
+            "",
+            "",
+            clouds.runner(_prepare),
+            groups=(*clouds.GROUPS, "activate"),
+            arguments=(
+                common.argument(
+                    "datastore",
+                    metavar="DATASTORE[:VERSION]",
+                    nargs="?",
+                    default="",
+                ),
+            ),
+        ),
+    ),
 )
 
-main = COMMAND.main
-parser = COMMAND.parser
+main = PROGRAM.main
+parser = PROGRAM.parser

@@ -10,7 +10,6 @@ import sys
 import typing
 
 from trove_tools import checked
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
@@ -24,122 +23,10 @@ if typing.TYPE_CHECKING:
 #: Of this command and of every program that it starts.
 UMASK = 0o022
 
-_STATUSES = common.statuses(0, 1, 2, 3, 130)
-
 _BUILD = (
     "common", "arch", "system", "plan", "name", "lock", "place", "cache",
     "age", "fresh", "force", "jobs", "all", "after", "verify",
 )  # fmt: skip
-
-#: the groups of options that each subcommand takes
-GROUPS = {
-    "list": ("common", "long"),
-    "show": ("common",),
-    # the same command line, to be tried before it is built
-    "plan": (*_BUILD, "long"),
-    "build": _BUILD,
-    "verify": ("common", "arch", "datastore", "verify", "force"),
-    "backup-container": ("common", "arch", "system", "place"),
-    "inspect": ("common",),
-    "diff": ("common", "compare"),
-    "cache": ("common", "cache", "age"),
-    "doctor": ("common", "place", "cache", "age", "doctor"),
-}  # fmt: skip
-
-
-_IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
-
-#: what each subcommand does, and command lines to begin with
-_COMMANDS = {
-    "list": (
-        "list datastores, versions and guest systems",
-        "list", "list mariadb --long", "list --format json",
-    ),
-    "show": (
-        "show all that is known of a datastore",
-        "show mariadb", "show mongodb --format json",
-    ),
-    "plan": (
-        "print what a build with the same options would do",
-        "plan mariadb", "plan mariadb:10.11 --guest debian-12 --format json",
-    ),
-    "build": (
-        "build an image",
-        "build mariadb --output-dir /var/lib/images",
-        "build mariadb postgresql --together --verify",
-    ),
-    "verify": (
-        "boot an image and see that it serves Trove",
-        f"verify {_IMAGE}", "verify --level boot mariadb.qcow2",
-    ),
-    "backup-container": (
-        "make the container that takes backups",
-        "backup-container mariadb",
-        "backup-container postgresql:17 --output-dir /var/lib",
-    ),
-    "inspect": (
-        "tell what is in an image, and what must not be",
-        f"inspect {_IMAGE}", "inspect mariadb.qcow2 --format json",
-    ),
-    "diff": (
-        "tell how the contents of two images differ",
-        "diff old.qcow2 new.qcow2", "diff --files old.qcow2 new.qcow2",
-    ),
-    "cache": (
-        "list, prune or verify the layers that builds share",
-        "cache list", "cache prune --cache-size 10",
-    ),
-    "doctor": ("tell what this host lacks", "doctor", "doctor --clean"),
-}  # fmt: skip
-
-
-def parser() -> common.Parser:
-    """Return the command's parser."""
-    top = common.Parser(
-        prog="trove-image-builder",
-        description="Build and verify guest images for OpenStack Trove.",
-        examples=(
-            "trove-image-builder list",
-            "trove-image-builder build mariadb --output-dir /var/lib/images",
-            f"trove-image-builder verify {_IMAGE}",
-        ),
-        statuses=_STATUSES,
-    )
-    subcommands = top.subcommands(
-        _COMMANDS, lambda name: config.group(*GROUPS[name])
-    )
-    for name, sub in subcommands.items():
-        if name == "list":
-            sub.add_argument("datastores", metavar="DATASTORE", nargs="*")
-        elif name == "show":
-            sub.add_argument("datastore", metavar="DATASTORE")
-        elif name == "backup-container":
-            sub.add_argument("datastore", metavar="DATASTORE[:VERSION]")
-        elif name in ("plan", "build"):
-            sub.add_argument(
-                "datastores",
-                metavar="DATASTORE[:VERSION]",
-                nargs="*",
-            )
-        elif name in ("verify", "inspect"):
-            sub.add_argument("image", metavar="IMAGE", type=pathlib.Path)
-        elif name == "diff":
-            sub.add_argument("old", metavar="IMAGE", type=pathlib.Path)
-            sub.add_argument("new", metavar="IMAGE", type=pathlib.Path)
-        elif name == "cache":
-            sub.add_argument("action", choices=("list", "prune", "verify"))
-    return top
-
-
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    :returns: its exit status.
-    """
-    # the modes of all that goes into an image, and of what others read, are
-    # the same whoever builds; what is secret is given a mode of its own
-    os.umask(UMASK)
-    return common.main_of_commands(parser(), GROUPS, globals(), argv)
 
 
 def _list(
@@ -350,6 +237,154 @@ def _accelerator() -> typing.Any:
     return checked.Finding(
         "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
     )
+
+_IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
+_WORD = "DATASTORE[:VERSION]"
+_WORDS = common.argument("datastores", metavar=_WORD, nargs="*")
+_FILE = common.argument("image", metavar="IMAGE", type=pathlib.Path)
+
+PROGRAM = common.Program(
+    name="trove-image-builder",
+    description="Build and verify guest images for OpenStack Trove.",
+    examples=(
+        "trove-image-builder list",
+        "trove-image-builder build mariadb --output-dir /var/lib/images",
+        f"trove-image-builder verify {_IMAGE}",
+    ),
+    statuses=common.statuses(0, 1, 2, 3, 130),
+    commands=(
+        common.Command(
+            "list",
+            "list datastores, versions and guest systems",
+            _list,
+            groups=("common", "long"),
+            arguments=(
+                common.argument("datastores", metavar="DATASTORE", nargs="*"),
+            ),
+            examples=(
+                "list", "list mariadb --long", "list --format json",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "show",
+            "show all that is known of a datastore",
+            _show,
+            groups=("common",),
+            arguments=(common.argument("datastore", metavar="DATASTORE"),),
+            examples=("show mariadb", "show mongodb --format json"),
+            with_catalog=True,
+        ),
+        common.Command(
+            "plan",
+            "print what a build with the same options would do",
+            _plan,
+            # the same command line, to be tried before it is built
+            groups=(*_BUILD, "long"),
+            arguments=(_WORDS,),
+            examples=(
+                "plan mariadb",
+                "plan mariadb:10.11 --guest debian-12 --format json",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "build",
+            "build an image",
+            _build,
+            groups=_BUILD,
+            arguments=(_WORDS,),
+            examples=(
+                "build mariadb --output-dir /var/lib/images",
+                "build mariadb postgresql --together --verify",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "verify",
+            "boot an image and see that it serves Trove",
+            _verify,
+            groups=("common", "arch", "datastore", "verify", "force"),
+            arguments=(_FILE,),
+            examples=(
+                f"verify {_IMAGE}", "verify --level boot mariadb.qcow2",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "backup-container",
+            "make the container that takes backups",
+            _backup_container,
+            groups=("common", "arch", "system", "place"),
+            arguments=(common.argument("datastore", metavar=_WORD),),
+            examples=(
+                "backup-container mariadb",
+                "backup-container postgresql:17 --output-dir /var/lib",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "inspect",
+            "tell what is in an image, and what must not be",
+            _inspect,
+            groups=("common",),
+            arguments=(_FILE,),
+            examples=(
+                f"inspect {_IMAGE}", "inspect mariadb.qcow2 --format json",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "diff",
+            "tell how the contents of two images differ",
+            _diff,
+            groups=("common", "compare"),
+            arguments=(
+                common.argument("old", metavar="IMAGE", type=pathlib.Path),
+                common.argument("new", metavar="IMAGE", type=pathlib.Path),
+            ),
+            examples=(
+                "diff old.qcow2 new.qcow2",
+                "diff --files old.qcow2 new.qcow2",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "cache",
+            "list, prune or verify the layers that builds share",
+            _cache,
+            groups=("common", "cache", "age"),
+            arguments=(
+                common.argument(
+                    "action", choices=("list", "prune", "verify")
+                ),
+            ),
+            examples=("cache list", "cache prune --cache-size 10"),
+            with_catalog=True,
+        ),
+        common.Command(
+            "doctor",
+            "tell what this host lacks",
+            _doctor,
+            groups=("common", "place", "cache", "age", "doctor"),
+            examples=("doctor", "doctor --clean"),
+            with_catalog=True,
+        ),
+    ),
+)  # fmt: skip
+
+parser = PROGRAM.parser
+
+
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :returns: its exit status.
+    """
+    # the modes of all that goes into an image, and of what others read, are
+    # the same whoever builds; what is secret is given a mode of its own
+    os.umask(UMASK)
+    return PROGRAM.main(argv)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import typing
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
@@ -20,72 +19,27 @@ if typing.TYPE_CHECKING:
 Rows = list[dict[str, typing.Any]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A command that logs in to a cloud, does its work, and prints rows.
+#: The groups of options of every command that changes a cloud.
+GROUPS = ("common", "change", "cloud")
 
-    :param name: of the command.
-    :param description: one sentence.
-    :param examples: command lines to begin with.
-    :param statuses: what its exit statuses mean.
-    :param groups: the options that it takes, beside those of every one.
-    :param arguments: adds what it takes besides options.
-    :param prepare: finds out what there is to do, before the login;
-        returns what does it.
-    :param further: single options of other groups.
-    :param notes: what else is to be said about it.
+Prepare = collections.abc.Callable[
+    [options.Settings, argparse.Namespace, console.Console], "Work"
+]
+
+
+def runner(prepare: Prepare) -> common.Run:
+    """Return what runs a command that works with a cloud.
+
+    :param prepare: finds out what there is to do, before the login; returns
+        what does it.
     """
 
-    name: str
-    description: str
-    examples: tuple[str, ...]
-    statuses: dict[int, str]
-    groups: tuple[str, ...]
-    arguments: collections.abc.Callable[[argparse.ArgumentParser], None]
-    prepare: collections.abc.Callable[
-        [options.Settings, argparse.Namespace, console.Console], "Work"
-    ]
-    further: tuple[str, ...] = ()
-    notes: str = ""
-
-    def parser(self) -> common.Parser:
-        """Return its parser."""
-        top = common.Parser(
-            prog=self.name,
-            description=self.description,
-            examples=self.examples,
-            notes=self.notes,
-            statuses=self.statuses,
-        )
-        self.arguments(top)
-        options.add(top, self.declared())
-        return top
-
-    def declared(self) -> list[options.Option]:
-        """Return the options that it takes."""
-        declared = config.group("common", *self.groups, "change", "cloud")
-        return [
-            option
-            for option in config.OPTIONS
-            if option in declared or option.name in self.further
-        ]
-
-    def main(self, argv: collections.abc.Sequence[str] | None = None) -> int:
-        """Run it.
-
-        :returns: its exit status.
-        """
-        return common.main(
-            self.parser(), self._run, lambda flags: self.declared(), argv
-        )
-
-    def _run(
-        self,
+    def run(
         settings: options.Settings,
         flags: argparse.Namespace,
         screen: console.Console,
     ) -> int:
-        work = self.prepare(settings, flags, screen)
+        work = prepare(settings, flags, screen)
         # --help must not wait for openstacksdk
         from trove_tools.cloud import connection
 
@@ -104,6 +58,8 @@ class Command:
                 screen.say("nothing would be changed")
         work.emit(done, settings.format)
         return errors.EXIT_OK
+
+    return run
 
 
 def _call(change: "connection.Change", form: str) -> dict[str, typing.Any]:

@@ -66,35 +66,6 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
         )
 
-    def subcommands(
-        self,
-        commands: collections.abc.Mapping[str, collections.abc.Sequence[str]],
-        declared: collections.abc.Callable[[str], list[options.Option]],
-        place: str = "",
-    ) -> dict[str, "Parser"]:
-        """Give the command subcommands, one of which it wants.
-
-        :param commands: by name, what each does, and then command lines to
-            begin with, without the command's own name.
-        :param declared: returns the options of one.
-        :param place: what stands before the command's name in examples.
-        :returns: their parsers.
-        """
-        known = self.add_subparsers(
-            dest="command", required=True, metavar="COMMAND"
-        )
-        found = {}
-        for name, (summary, *examples) in commands.items():
-            found[name] = known.add_parser(
-                name,
-                help=summary,
-                description=summary,
-                examples=[f"{place}{self.prog} {line}" for line in examples],
-                statuses=self.statuses,
-            )
-            options.add(found[name], declared(name))
-        return found
-
     def format_help(self) -> str:
         """Return what ``--help`` prints."""
         taken = map(
@@ -210,70 +181,145 @@ def _traceback() -> None:
     traceback.print_exc()
 
 
-def main_of_commands(
-    parser: argparse.ArgumentParser,
-    groups: collections.abc.Mapping[str, tuple[str, ...]],
-    functions: collections.abc.Mapping[str, typing.Any],
-    argv: collections.abc.Sequence[str] | None = None,
-) -> int:
-    """Be the main of a program that has commands of its own.
+Run = collections.abc.Callable[..., int]
 
-    :param parser: says in ``command`` which of them is meant.
-    :param groups: the groups of options that each takes.
-    :param functions: has each as ``_NAME``, which takes settings, flags,
-        screen and catalog, and returns an exit status.
-    :param argv: as for :func:`main`.
-    :returns: an exit status.
+
+def argument(
+    *names: str, **settings: typing.Any
+) -> collections.abc.Callable[[argparse.ArgumentParser], object]:
+    """Return what adds an argument, as argparse takes it, to a parser."""
+    return lambda parser: parser.add_argument(*names, **settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command of a program.
+
+    :param name: empty where the program has no other.
+    :param summary: what it does.
+    :param run: takes settings, flags and screen, and returns an exit status.
+    :param groups: the groups of options that it takes.
+    :param further: single options of other groups.
+    :param own: options that no other program knows.
+    :param arguments: each adds something that is no option of the table.
+    :param examples: command lines to begin with, without the program's name.
+    :param with_catalog: ``run`` takes the catalog, too.
     """
 
-    def run(
-        settings: options.Settings,
-        flags: argparse.Namespace,
-        screen: console.Console,
-    ) -> int:
+    name: str
+    summary: str
+    run: Run
+    groups: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    own: tuple[options.Option, ...] = ()
+    arguments: tuple[
+        collections.abc.Callable[[argparse.ArgumentParser], object], ...
+    ] = ()
+    examples: tuple[str, ...] = ()
+    with_catalog: bool = False
+
+    def declared(self) -> list[options.Option]:
+        """Return the options that it takes."""
+        return [
+            option
+            for option in (*config.OPTIONS, *self.own)
+            if option.group in self.groups
+            or option.name in self.further
+            or option in self.own
+        ]
+
+    def fill(self, parser: argparse.ArgumentParser) -> None:
+        """Add what it takes to its parser."""
+        for add in self.arguments:
+            add(parser)
+        options.add(parser, self.declared())
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A program, with one command or several.
+
+    :param name: of the program.
+    :param description: what it is for.
+    :param commands: what it does.
+    :param examples: command lines to begin with.
+    :param notes: what else is to be said about it.
+    :param statuses: what its exit statuses mean.
+    :param directory: what stands before its name in its commands' examples.
+    """
+
+    name: str
+    description: str
+    commands: tuple[Command, ...]
+    examples: tuple[str, ...]
+    statuses: collections.abc.Mapping[int, str]
+    notes: str = ""
+    directory: str = ""
+
+    def command(self, name: str = "") -> Command:
+        """Return one of its commands."""
+        (found,) = (each for each in self.commands if each.name == name)
+        return found
+
+    def parser(
+        self, words: collections.abc.Container[str] | None = None
+    ) -> Parser:
+        """Return its parser.
+
+        :param words: of the command line, which alone is to be parsed: a
+            command that is not among them needs no options.
+        """
+        top = Parser(
+            prog=self.name,
+            description=self.description,
+            examples=self.examples,
+            notes=self.notes,
+            statuses=self.statuses,
+        )
+        if not self.commands[0].name:
+            self.commands[0].fill(top)
+            return top
+        known = top.add_subparsers(
+            dest="command", required=True, metavar="COMMAND"
+        )
+        for command in self.commands:
+            place = f"{self.directory}{self.name}"
+            sub = known.add_parser(
+                command.name,
+                help=command.summary,
+                description=command.summary,
+                examples=[f"{place} {line}" for line in command.examples],
+                statuses=self.statuses,
+            )
+            if words is None or command.name in words:
+                command.fill(sub)
+        return top
+
+    def main(self, argv: collections.abc.Sequence[str] | None = None) -> int:
+        """Parse, run, and turn whatever happens into an exit status.
+
+        :param argv: the command line without the program's name.
+        :returns: an exit status.
+        """
+        # also before anything that may print
+        streams.open_missing()
+        words = list(sys.argv[1:] if argv is None else argv)
+        manner = Manner(console.Console(), "--debug" in words)
+        return exit_status(lambda: self._run(words, manner), manner)
+
+    def _run(self, words: list[str], manner: "Manner") -> int:
+        flags = self.parser(words).parse_args(words)
+        command = self.command(getattr(flags, "command", ""))
+        settings = config.settings(command.declared(), flags)
+        manner.debug = settings.debug
+        manner.screen = screen = console.Console(quiet=settings.quiet)
+        if not command.with_catalog:
+            return command.run(settings, flags, screen)
         # --help must not wait for a YAML parser
         from trove_tools.catalog import loader
 
         catalog = loader.load(settings.catalog)
-        command = flags.command.replace("-", "_")
-        done: int = functions[f"_{command}"](settings, flags, screen, catalog)
-        return done
-
-    return main(
-        parser, run, lambda flags: config.group(*groups[flags.command]), argv
-    )
-
-
-def main(
-    parser: argparse.ArgumentParser,
-    run: collections.abc.Callable[
-        [options.Settings, argparse.Namespace, console.Console], int
-    ],
-    declared: collections.abc.Callable[
-        [argparse.Namespace], list[options.Option]
-    ],
-    argv: collections.abc.Sequence[str] | None = None,
-) -> int:
-    """Parse, run, and turn whatever happens into an exit status.
-
-    :param parser: the command's parser.
-    :param run: does the work; returns an exit status.
-    :param declared: the options that take part, given the command line.
-    :param argv: the command line without the program's name.
-    :returns: an exit status as DESIGN documents them.
-    """
-    streams.open_missing()
-    words = list(sys.argv[1:] if argv is None else argv)
-    manner = Manner(console.Console(), "--debug" in words)
-
-    def work() -> int:
-        flags = parser.parse_args(words)
-        values = config.settings(declared(flags), flags)
-        manner.debug = values.debug
-        manner.screen = console.Console(quiet=values.quiet)
-        return run(values, flags, manner.screen)
-
-    return exit_status(work, manner)
+        return command.run(settings, flags, screen, catalog)
 
 
 @dataclasses.dataclass
@@ -302,16 +348,6 @@ def exit_status(
     streams.open_missing()
     _unwind_on_signals()
     liveness.follow()
-    try:
-        return _exit_status(work, manner)
-    finally:
-        streams.settle(sys.stdout)
-        streams.settle(sys.stderr)
-
-
-def _exit_status(
-    work: collections.abc.Callable[[], int], manner: Manner
-) -> int:
     try:
         status = work()
         # a full disk must be noticed while it can still be reported
@@ -344,3 +380,6 @@ def _exit_status(
             )
         )
         return errors.EXIT_FAILED
+    finally:
+        streams.settle(sys.stdout)
+        streams.settle(sys.stderr)

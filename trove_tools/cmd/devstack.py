@@ -8,7 +8,6 @@ import pathlib
 import sys
 import typing
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
@@ -24,99 +23,6 @@ _NOTES = """
 `settings`, `tempest` and `images` print words for a shell's `read`, a line
 each; the others take --format.
 """
-
-_STATUSES = common.statuses(0, 1, 2, 4, 130, failed="a check failed")
-
-#: what each subcommand does, and command lines to begin with
-_COMMANDS = {
-    "settings": (
-        "print what Trove's configuration says of datastores",
-        "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
-    ),
-    "validate": (
-        "check values that later phases take, without a cloud",
-        "validate --quota instances=30",
-        "validate --quota cores=60 -- --keep 3",
-    ),
-    "images": (
-        "print what to do with images that were built",
-        "images built.json", "images built.json >steps",
-    ),
-    "prepare": (
-        "make the flavors of Trove's tests, and raise quotas",
-        "prepare --os-cloud devstack-admin --quota instances=30",
-        "prepare --os-cloud devstack-admin --user-cloud devstack",
-    ),
-    "check": (
-        "see that a user of the cloud can have the datastores",
-        "check --os-cloud devstack mysql",
-        "check --os-cloud devstack mariadb:11.8 --format json",
-    ),
-    "tempest": (
-        "print the settings of trove-tempest-plugin for a cloud",
-        "tempest --os-cloud devstack-admin >tempest.settings",
-        "tempest --os-cloud devstack-admin --tempest-conf tempest.conf",
-    ),
-}  # fmt: skip
-
-_GROUPS = {
-    "settings": ("common", "settings"),
-    "validate": ("common", "quota"),
-    "images": ("common",),
-    "prepare": ("common", "prepare", "quota", "cloud"),
-    "check": ("common", "cloud"),
-    "tempest": ("common", "tempest", "cloud"),
-}
-
-_WORDS = "DATASTORE[:VERSION]"
-
-
-def parser() -> common.Parser:
-    """Return the command's parser."""
-    top = common.Parser(
-        prog="trove-devstack",
-        description="Make a cloud ready for Trove's tests: what the devstack"
-        " plugin does, one command a phase.",
-        examples=(
-            "trove-devstack prepare --os-cloud devstack-admin",
-            "trove-devstack check --os-cloud devstack mysql",
-        ),
-        notes=_NOTES,
-        statuses=_STATUSES,
-    )
-    subcommands = top.subcommands(
-        _COMMANDS, lambda name: config.group(*_GROUPS[name])
-    )
-    for name, sub in subcommands.items():
-        if name == "images":
-            sub.add_argument(
-                "built",
-                metavar="FILE",
-                type=pathlib.Path,
-                help="what trove-image-builder build --format json printed",
-            )
-        elif name == "validate":
-            sub.add_argument(
-                "load_options",
-                metavar="OPTION",
-                nargs="*",
-                help="after --: an option for load-trove-image",
-            )
-        elif name != "prepare":
-            sub.add_argument(
-                "datastores",
-                metavar=_WORDS,
-                nargs="*" if name == "tempest" else "+",
-            )
-    return top
-
-
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    :returns: its exit status.
-    """
-    return common.main_of_commands(parser(), _GROUPS, globals(), argv)
 
 
 def _lines(rows: collections.abc.Iterable[tuple[str, ...]]) -> int:
@@ -264,3 +170,110 @@ def _tempest(
         ) from exc
     screen.say(f"tempest's configuration is in {path}")
     return errors.EXIT_OK
+
+_DATASTORES = "DATASTORE[:VERSION]"
+
+PROGRAM = common.Program(
+    name="trove-devstack",
+    description="Make a cloud ready for Trove's tests: what the devstack"
+    " plugin does, one command a phase.",
+    examples=(
+        "trove-devstack prepare --os-cloud devstack-admin",
+        "trove-devstack check --os-cloud devstack mysql",
+    ),
+    notes=_NOTES,
+    statuses=common.statuses(0, 1, 2, 4, 130, failed="a check failed"),
+    commands=(
+        common.Command(
+            "settings",
+            "print what Trove's configuration says of datastores",
+            _settings,
+            groups=("common", "settings"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="+"),
+            ),
+            examples=(
+                "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "validate",
+            "check values that later phases take, without a cloud",
+            _validate,
+            groups=("common", "quota"),
+            arguments=(
+                common.argument(
+                    "load_options", metavar="OPTION", nargs="*",
+                    help="after --: an option for load-trove-image",
+                ),
+            ),
+            examples=(
+                "validate --quota instances=30",
+                "validate --quota cores=60 -- --keep 3",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "images",
+            "print what to do with images that were built",
+            _images,
+            groups=("common",),
+            arguments=(
+                common.argument(
+                    "built", metavar="FILE", type=pathlib.Path,
+                    help="what trove-image-builder build --format json"
+                    " printed",
+                ),
+            ),
+            examples=("images built.json", "images built.json >steps"),
+            with_catalog=True,
+        ),
+        common.Command(
+            "prepare",
+            "make the flavors of Trove's tests, and raise quotas",
+            _prepare,
+            groups=("common", "prepare", "quota", "cloud"),
+            examples=(
+                "prepare --os-cloud devstack-admin --quota instances=30",
+                "prepare --os-cloud devstack-admin --user-cloud devstack",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "check",
+            "see that a user of the cloud can have the datastores",
+            _check,
+            groups=("common", "cloud"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="+"),
+            ),
+            examples=(
+                "check --os-cloud devstack mysql",
+                "check --os-cloud devstack mariadb:11.8 --format json",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "tempest",
+            "print the settings of trove-tempest-plugin for a cloud",
+            _tempest,
+            groups=("common", "tempest", "cloud"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="*"),
+            ),
+            examples=(
+                "tempest --os-cloud devstack-admin >tempest.settings",
+                "tempest --os-cloud devstack-admin --tempest-conf"
+                " tempest.conf",
+            ),
+            with_catalog=True,
+        ),
+    ),
+)  # fmt: skip
+
+main = PROGRAM.main
+parser = PROGRAM.parser
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -39,16 +39,6 @@ _COLUMNS = (
 )
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "images",
-        metavar="IMAGE",
-        nargs="*",
-        help="image file, or its URL; the manifest beside a file says what"
-        " it is",
-    )
-
-
 def _prepare(
     settings: options.Settings,
     flags: argparse.Namespace,
@@ -96,7 +86,7 @@ def _prepare(
     return clouds.Work(do, results.LOAD, _COLUMNS)
 
 
-COMMAND = clouds.Command(
+PROGRAM = common.Program(
     name="load-trove-image",
     description="Load guest images into Glance and register their"
     " datastores in Trove.",
@@ -105,11 +95,25 @@ COMMAND = clouds.Command(
         0, 1, 2, 3, 4, 130, failed="the image is not usable"
     ),
     notes=_NOTES,
-    groups=("arch", "datastore", "load"),
-    further=("output_dir", "name"),
-    arguments=_arguments,
-    prepare=_prepare,
+    commands=(
+        common.Command(
+            "",
+            "",
+            clouds.runner(_prepare),
+            groups=(*clouds.GROUPS, "arch", "datastore", "load"),
+            further=("output_dir", "name"),
+            arguments=(
+                common.argument(
+                    "images",
+                    metavar="IMAGE",
+                    nargs="*",
+                    help="image file, or its URL; the manifest beside a file"
+                    " says what it is",
+                ),
+            ),
+        ),
+    ),
 )
 
-main = COMMAND.main
-parser = COMMAND.parser
+main = PROGRAM.main
+parser = PROGRAM.parser

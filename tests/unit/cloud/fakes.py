@@ -43,7 +43,7 @@ _FIELDS = (
 
 def settings(**given: typing.Any) -> options.Settings:
     """Return the options of ``load-trove-image``, some of them given."""
-    declared = load.COMMAND.declared()
+    declared = load.PROGRAM.command().declared()
     return config.settings(declared, argparse.Namespace(**given))
 
 

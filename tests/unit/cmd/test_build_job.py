@@ -125,7 +125,7 @@ class PlanTest(base.TestCase):
         words = line.format(dir=self.place).split()
         flags = builder.parser().parse_args(["build", *words])
         settings = config.settings(
-            config.group(*builder.GROUPS["build"]), flags
+            builder.PROGRAM.command("build").declared(), flags
         )
         made = plan.make(
             request.make(
@@ -135,7 +135,7 @@ class PlanTest(base.TestCase):
         return made, settings
 
     def test_every_option_has_a_line(self) -> None:
-        declared = config.group(*builder.GROUPS["build"])
+        declared = builder.PROGRAM.command("build").declared()
         self.assertEqual(
             sorted(option.name for option in declared), sorted(_LINES)
         )

@@ -13,6 +13,7 @@ from trove_tools import manifest
 from trove_tools import process
 from trove_tools.catalog import loader
 from trove_tools.cmd import builder
+from trove_tools.cmd import catalogue
 from trove_tools.cmd import common
 from trove_tools.image import host
 from trove_tools.verify import disks
@@ -212,7 +213,7 @@ class RefusalTest(CommandCase):
         self.assertIn("--work-dir", said)
 
     def test_a_defect_of_ours_is_called_so(self) -> None:
-        self.patch_object(builder, "_list", lambda *words: 1 / 0)
+        self.patch_object(catalogue, "list_datastores", lambda *words: 1 / 0)
         status, _, err = self.call("list")
         self.assertEqual(errors.EXIT_FAILED, status)
         self.assertIn("--debug", err)
@@ -222,7 +223,7 @@ class RefusalTest(CommandCase):
         def interrupt(*words: object) -> None:
             raise KeyboardInterrupt
 
-        self.patch_object(builder, "_list", interrupt)
+        self.patch_object(catalogue, "list_datastores", interrupt)
         status, _, err = self.call("list")
         self.assertEqual(errors.EXIT_INTERRUPTED, status)
         self.assertIn("interrupted", err)

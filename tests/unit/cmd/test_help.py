@@ -23,7 +23,7 @@ TOPS = (
     devstack.parser,
     gate.parser,
     load.parser,
-    minicloud._parser,
+    minicloud.parser,
 )
 
 

@@ -2,12 +2,10 @@
 """tools/gate-jobs: which Zuul jobs a change runs, and why."""
 
 import argparse
-import collections.abc
 import pathlib
 import sys
 import typing
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
@@ -28,15 +26,8 @@ _EXAMPLES = (
 )
 
 
-def parser() -> common.Parser:
-    """Return the command line's parser."""
-    result = common.Parser(
-        prog="gate-jobs",
-        description=_DESCRIPTION,
-        examples=_EXAMPLES,
-        statuses=common.statuses(0, 1, 2, 130),
-    )
-    what = result.add_mutually_exclusive_group(required=True)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--changed", metavar="FILE", nargs="+",
         help="files that a change touches, from the tree's top",
@@ -45,17 +36,10 @@ def parser() -> common.Parser:
         "--write", action="store_true",
         help="bring zuul.d and the documentation's table up to date",
     )  # fmt: skip
-    result.add_argument(
+    parser.add_argument(
         "--pipeline", choices=("check", "gate"), default="check",
         help="Zuul's pipeline (default: %(default)s)",
     )  # fmt: skip
-    options.add(result, _declared())
-    return result
-
-
-def _declared() -> list[options.Option]:
-    ours = ("config_file", "format", "quiet", "debug")
-    return [one for one in config.group("common") if one.name in ours]
 
 
 def _run(
@@ -131,13 +115,24 @@ def _relative(name: str) -> str:
     return path.as_posix()
 
 
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
+PROGRAM = common.Program(
+    name="gate-jobs",
+    description=_DESCRIPTION,
+    examples=_EXAMPLES,
+    statuses=common.statuses(0, 1, 2, 130),
+    commands=(
+        common.Command(
+            "",
+            "",
+            _run,
+            further=("config_file", "format", "quiet", "debug"),
+            arguments=(_add_arguments,),
+        ),
+    ),
+)
 
-    :returns: its exit status.
-    """
-    return common.main(parser(), _run, lambda flags: _declared(), argv)
-
+main = PROGRAM.main
+parser = PROGRAM.parser
 
 if __name__ == "__main__":
     sys.exit(main())

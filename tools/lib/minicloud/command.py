@@ -2,7 +2,6 @@
 """tools/minicloud: a small real cloud in a directory."""
 
 import argparse
-import collections.abc
 import dataclasses
 import os
 import pathlib
@@ -10,7 +9,6 @@ import shlex
 import sys
 import time
 
-from trove_tools import config
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
@@ -39,7 +37,7 @@ def _port(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
-_START = [
+_START = (
     options.Option(
         "venv", "minicloud",
         "virtual environment of the services; made when it is not there"
@@ -52,7 +50,7 @@ _START = [
         "port of keystone, glance or trove (default: a free one, the same"
         " at each start)", _port, many=True, metavar="SERVICE=NUMBER",
     ),
-]  # fmt: skip
+)  # fmt: skip
 
 _STATUSES = {
     **common.statuses(
@@ -60,78 +58,6 @@ _STATUSES = {
     ),
     errors.EXIT_CLOUD: "a service gave a wrong answer",
 }
-
-#: what each subcommand does, and command lines to begin with
-_COMMANDS = {
-    "start": (
-        "bring the cloud up",
-        "start /tmp/cloud", "start /tmp/cloud --port keystone=35357",
-    ),
-    "stop": (
-        "end the cloud; its data stays",
-        "stop /tmp/cloud", "stop /tmp/cloud glance",
-    ),
-    "status": (
-        "show the services and how they are",
-        "status /tmp/cloud", "status /tmp/cloud --format json",
-    ),
-    "env": (
-        "print shell lines that make clients use the cloud",
-        "env /tmp/cloud", "env /tmp/cloud --cloud minicloud-demo",
-    ),
-}  # fmt: skip
-
-
-def _parser() -> common.Parser:
-    parser = common.Parser(
-        prog="minicloud",
-        description=_DESCRIPTION,
-        examples=(
-            "tools/minicloud start /tmp/cloud",
-            'eval "$(tools/minicloud env /tmp/cloud)"',
-            "openstack image list",
-            "tools/minicloud stop /tmp/cloud && rm -r /tmp/cloud",
-        ),
-        statuses=_STATUSES,
-    )
-    subcommands = parser.subcommands(_COMMANDS, _declared, "tools/")
-    for name, sub in subcommands.items():
-        sub.add_argument(
-            "directory", type=pathlib.Path, metavar="DIR",
-            help="the cloud's directory",
-        )  # fmt: skip
-        if name == "stop":
-            sub.add_argument(
-                "service", nargs="*", metavar="SERVICE",
-                help="end only keystone, glance or trove; `start` brings"
-                " back what is not there",
-            )  # fmt: skip
-        elif name == "env":
-            sub.add_argument(
-                "--cloud", choices=_CLOUDS, default=_CLOUDS[0],
-                help="whose credentials (default: %(default)s)",
-            )  # fmt: skip
-    return parser
-
-
-def _declared(command: str = "") -> list[options.Option]:
-    ours = ("config_file", "format", "quiet", "debug")
-    declared = [one for one in config.group("common") if one.name in ours]
-    return declared + (_START if command == "start" else [])
-
-
-def _run(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
-    command = {
-        "start": _start,
-        "stop": _stop,
-        "status": _status,
-        "env": _env,
-    }[flags.command]
-    return command(values, flags, screen)
 
 
 def _start(
@@ -231,16 +157,78 @@ def _env(
         print(f"export {name}='{quoted}'")
     return errors.EXIT_OK
 
+_COMMON = ("config_file", "format", "quiet", "debug")
+_DIRECTORY = common.argument(
+    "directory", type=pathlib.Path, metavar="DIR", help="the cloud's directory"
+)
 
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
-    """Run the command.
+PROGRAM = common.Program(
+    name="minicloud",
+    directory="tools/",
+    description=_DESCRIPTION,
+    examples=(
+        "tools/minicloud start /tmp/cloud",
+        'eval "$(tools/minicloud env /tmp/cloud)"',
+        "openstack image list",
+        "tools/minicloud stop /tmp/cloud && rm -r /tmp/cloud",
+    ),
+    statuses=_STATUSES,
+    commands=(
+        common.Command(
+            "start",
+            "bring the cloud up",
+            _start,
+            further=_COMMON,
+            own=_START,
+            arguments=(_DIRECTORY,),
+            examples=(
+                "start /tmp/cloud", "start /tmp/cloud --port keystone=35357",
+            ),
+        ),
+        common.Command(
+            "stop",
+            "end the cloud; its data stays",
+            _stop,
+            further=_COMMON,
+            arguments=(
+                _DIRECTORY,
+                common.argument(
+                    "service", nargs="*", metavar="SERVICE",
+                    help="end only keystone, glance or trove; `start` brings"
+                    " back what is not there",
+                ),
+            ),
+            examples=("stop /tmp/cloud", "stop /tmp/cloud glance"),
+        ),
+        common.Command(
+            "status",
+            "show the services and how they are",
+            _status,
+            further=_COMMON,
+            arguments=(_DIRECTORY,),
+            examples=("status /tmp/cloud", "status /tmp/cloud --format json"),
+        ),
+        common.Command(
+            "env",
+            "print shell lines that make clients use the cloud",
+            _env,
+            further=_COMMON,
+            arguments=(
+                _DIRECTORY,
+                common.argument(
+                    "--cloud", choices=_CLOUDS, default=_CLOUDS[0],
+                    help="whose credentials (default: %(default)s)",
+                ),
+            ),
+            examples=(
+                "env /tmp/cloud", "env /tmp/cloud --cloud minicloud-demo",
+            ),
+        ),
+    ),
+)  # fmt: skip
 
-    :returns: its exit status.
-    """
-    return common.main(
-        _parser(), _run, lambda flags: _declared(flags.command), argv
-    )
-
+main = PROGRAM.main
+parser = PROGRAM.parser
 
 if __name__ == "__main__":
     sys.exit(main())
