@@ -29,7 +29,8 @@ def _systems() -> rst.Lines:
 def _defects() -> rst.Lines:
     rows = [["line of a log", "cause", "remedy"]]
     for each in defects.DEFECTS:
-        rows.append([f"``{each.pattern}``", each.cause, each.remedy])
+        line = f"``{each.pattern}``" if each.pattern else "none; by its facts"
+        rows.append([line, each.cause, each.remedy])
     return rst.table(rows, "38 31 31")
 
 

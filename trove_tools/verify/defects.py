@@ -24,6 +24,7 @@ class Defect:
     :param hopeless: no database will come up: there is no use in waiting.
     :param detail: the cause in words that name what the guest's facts name.
     :param hides: defects whose signs it explains as well.
+    :param exposes: it helps an attacker, and explains no failure.
     """
 
     name: str
@@ -34,9 +35,14 @@ class Defect:
     hopeless: bool = False
     detail: collections.abc.Callable[[Facts], str] | None = None
     hides: tuple[str, ...] = ()
+    exposes: bool = False
 
     def __str__(self) -> str:
         return f"{self.cause}; remedy: {self.remedy}"
+
+
+# the SSH server, and the clients of DHCP (IPv4, IPv6)
+_LISTENERS = frozenset({"tcp/22", "udp/68", "udp/546"})
 
 
 def _seconds(text: str) -> float:
@@ -77,6 +83,19 @@ def _what_is_missing(facts: Facts) -> str:
         " the image does not have"
         f" {', '.join(facts['volume_programs_missing'])}"
     )
+
+
+def unexpected_listeners(facts: Facts) -> list[str]:
+    """Return what a guest listens to without a reason.
+
+    :param facts: with ``ports``, those of its datastores.
+    """
+    allowed = _LISTENERS | {f"tcp/{port}" for port in facts.get("ports", ())}
+    return [
+        each
+        for each in facts.get("listeners", ())
+        if each.split()[0] not in allowed
+    ]
 
 
 #: The more specific ones first.
@@ -155,6 +174,41 @@ DEFECTS = (
         "make the directory /etc/docker in the image",
         r"No such file or directory: '/etc/docker/",
         lambda facts: not facts["etc_docker"],
+    ),
+    Defect(
+        "listeners",
+        "something in the guest can be reached from its network besides the"
+        " SSH server and the datastore",
+        "remove or mask what starts it, or bind it to loopback",
+        fact=lambda facts: bool(unexpected_listeners(facts)),
+        detail=lambda facts: (
+            "the guest can be reached at"
+            f" {', '.join(unexpected_listeners(facts))}, besides the SSH"
+            " server and the datastore"
+        ),
+        exposes=True,
+    ),
+    Defect(
+        "exposed",
+        "any user of the guest can read the agent's secrets, the message"
+        " broker's password among them",
+        "let only root and the agent's group enter /etc/trove (mode 0750)",
+        fact=lambda facts: bool(facts.get("exposed")),
+        detail=lambda facts: (
+            "any user of the guest can read the agent's secrets, the message"
+            f" broker's password among them, in {', '.join(facts['exposed'])}"
+        ),
+        exposes=True,
+    ),
+    Defect(
+        "core-dumps",
+        "a process that dies leaves its memory in a file (core dump), with"
+        " passwords and tenants' data",
+        "let /etc/sysctl.d pipe them to /bin/false (kernel.core_pattern)",
+        fact=lambda facts: (
+            facts.get("core_pattern", "") not in ("", "|/bin/false")
+        ),
+        exposes=True,
     ),
     Defect(
         "locale",
@@ -282,9 +336,14 @@ def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
     return found
 
 
+def causes_by_facts(facts: Facts | None) -> list[Defect]:
+    """Return the defects by a guest's facts that explain a failure."""
+    return [each for each in by_facts(facts) if not each.exposes]
+
+
 def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
     """Return the causes, and the lines of the logs that show them."""
-    found = {each.name: each for each in by_facts(facts)}
+    found = {each.name: each for each in causes_by_facts(facts)}
     lines = []
     for each, line in by_logs(logs):
         found.setdefault(each.name, each)

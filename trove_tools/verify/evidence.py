@@ -42,6 +42,10 @@ _FRAME = re.compile(
 )
 #: Seconds that a program gets; whoever asks knows how slow the guest is.
 PATIENCE = 20.0
+# of the agent's configuration, and where a file with them may come to be
+_SECRETS = ("transport_url", "instance_rpc_encr_key")
+_SECRET_PLACES = ("/etc", "/opt/trove-guestagent", "/run", "/var/lib/cloud",
+                  "/var/lib/trove", "/var/log")  # fmt: skip
 _UNIT_PLACES = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -51,12 +55,12 @@ _UNIT_PLACES = (
 )
 
 
-def output(*argv: str) -> list[str]:
-    """Return the last lines that a program prints."""
+def output(*argv: str, said: str = "") -> list[str]:
+    """Return the last lines that a program prints; ``said`` is its input."""
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=said.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=PATIENCE,
@@ -232,6 +236,48 @@ def try_file_system(kind: str) -> str:
     return ""
 
 
+def listeners(lines: typing.Iterable[str]) -> list[str]:
+    """Return what a guest listens to on its network, loopback left out.
+
+    :param lines: what ``ss -H -ltunp`` prints.
+    :returns: protocol, port and program, such as ``tcp/22 sshd``.
+    """
+    found = set()
+    for line in lines:
+        protocol, *words = line.split() or [""]
+        if protocol not in ("tcp", "udp"):
+            continue
+        address, _, port = words[3].rpartition(":")
+        if address.startswith(("127.", "[::1]", "[::ffff:127.")):
+            continue
+        program = re.search(r'\(\("([^"]*)"', line)
+        name = program[1] if program else ""
+        found.add(f"{protocol}/{port} {name}".strip())
+    return sorted(found)
+
+
+def exposed(settings: dict[str, dict[str, str]]) -> list[str]:
+    """Return the files in which any user can read the agent's secrets."""
+    secrets = [each[n] for each in settings.values() for n in _SECRETS
+               if each.get(n)]  # fmt: skip
+    if not secrets:
+        return []
+    return output(
+        "runuser", "--user", "nobody", "--", "grep", "--recursive",
+        "--no-messages", "--devices=skip", "--files-with-matches",
+        "--fixed-strings", "--file=-", *_SECRET_PLACES,
+        said="\n".join(secrets),
+    )  # fmt: skip
+
+
+def core_pattern() -> str:
+    """Return what becomes of a core dump, if the kernel is the guest's."""
+    booted = os.path.isdir("/run/systemd/system")
+    if not booted or os.path.exists("/run/systemd/container"):
+        return ""
+    return read("/proc/sys/kernel/core_pattern").strip()
+
+
 def facts() -> dict[str, typing.Any]:
     """Return what is known to matter to the agent."""
     unit = unit_settings()
@@ -251,6 +297,9 @@ def facts() -> dict[str, typing.Any]:
         "after": " ".join(unit.get("After", [])).split(),
         "start_limit": (unit.get("StartLimitIntervalSec") or [""])[-1],
         "restart_sec": (unit.get("RestartSec") or [""])[-1],
+        "exposed": exposed(settings),
+        "core_pattern": core_pattern(),
+        "listeners": listeners(output("ss", "-H", "-ltunp")),
     }
 
 
@@ -298,13 +347,8 @@ def pieces(what: str) -> typing.Iterator[dict[str, typing.Any]]:
     """
     if what == "file-systems":
         for kind, programs in VOLUME_PROGRAMS.items():
-            missing = [
-                program
-                for program in programs
-                if not shutil.which(program, path=PATH)
-            ]
             # a file system that the image leaves out breaks nothing
-            if not missing:
+            if all(shutil.which(program, path=PATH) for program in programs):
                 yield {"file-systems": {kind: try_file_system(kind)}}
     else:
         yield {"facts": facts()}

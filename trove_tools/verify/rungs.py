@@ -207,7 +207,8 @@ class Climb:
             return
         # once: a guest that is asked all the time gets no work done
         self._looked = True
-        known = defects.by_facts(self._guest.evidence(False).get("facts"))
+        facts = self._guest.evidence(False).get("facts")
+        known = defects.causes_by_facts(facts)
         if known:
             raise report.CheckError(
                 "the guest agent does not answer:"
@@ -220,6 +221,7 @@ class Climb:
             facts = self._guest.evidence(False).get("facts")
             if facts is None:
                 raise report.CheckError("the guest does not tell its facts")
+            facts["ports"] = [self._datastore.port]
             known = defects.by_facts(facts)
             if known:
                 raise report.CheckError(

@@ -22,6 +22,9 @@ GOOD: dict[str, typing.Any] = {
     "after": ["cloud-config.service", "docker.service"],
     "start_limit": "0",
     "restart_sec": "5",
+    "listeners": ["tcp/22 sshd", "udp/68 systemd-network"],
+    "exposed": [],
+    "core_pattern": "|/bin/false",
 }
 
 _LINES = {
@@ -129,6 +132,10 @@ class DefectsTest(base.TestCase):
         ("order", {"start_limit": "", "restart_sec": ""}),
         ("order", {"start_limit": "10s", "restart_sec": "100ms"}),
         ("etc-docker", {"etc_docker": False}),
+        ("listeners", {"listeners": ["tcp/22 sshd", "tcp/111 rpcbind"]}),
+        ("listeners", {"listeners": ["tcp/3306"], "ports": [5432]}),
+        ("exposed", {"exposed": ["/etc/trove/conf.d/guest_info.conf"]}),
+        ("core-dumps", {"core_pattern": "core"}),
     )
     @ddt.unpack
     def test_a_fact_tells(
@@ -144,6 +151,9 @@ class DefectsTest(base.TestCase):
         {"apparmor": False, "apparmor_parser": False},
         {"start_limit": "", "restart_sec": "5s"},
         {"start_limit": "", "restart_sec": "1min"},
+        {"listeners": ["tcp/22", "tcp/3306 docker-proxy"], "ports": [3306]},
+        # in a container the kernel is the host's
+        {"core_pattern": ""},
     )
     def test_a_fact_that_does_no_harm(
         self, changes: dict[str, typing.Any]
@@ -172,6 +182,16 @@ class DefectsTest(base.TestCase):
         (found,) = defects.by_facts(facts)
         for word in ("999", "`mysql`", "`systemd-network`"):
             self.assertIn(word, found.cause)
+
+    def test_what_listens(self) -> None:
+        facts = {**GOOD, "listeners": ["tcp/22 sshd", "udp/5353 avahi-daemon"]}
+        (found,) = defects.by_facts(facts)
+        self.assertIn("at udp/5353 avahi-daemon, besides", found.cause)
+
+    def test_what_explains_no_failure(self) -> None:
+        facts = {**GOOD, "listeners": ["tcp/111"], "exposed": ["/x"]}
+        self.assertEqual(2, len(defects.by_facts(facts)))
+        self.assertEqual(([], []), defects.explain(facts, {}))
 
     def test_sudo_is_not_blamed_for_a_program_that_is_missing(self) -> None:
         facts = {

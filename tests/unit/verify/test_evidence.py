@@ -2,6 +2,7 @@
 """What a guest finds out about itself."""
 
 import json
+import os
 
 from tests import base
 from trove_tools.verify import evidence
@@ -49,6 +50,51 @@ class UnitTest(base.TestCase):
         self.write(f"usr/lib/systemd/system/{unit}", "User=package\n")
         self.write(f"etc/systemd/system/{unit}", "User=admin\n")
         self.assertEqual(["admin"], self.settings()["User"])
+
+
+class ListenersTest(base.TestCase):
+    def test_what_the_network_reaches(self) -> None:
+        # of a guest of Debian 13
+        lines = """\
+udp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:* users:(("systemd-resolve",pid=5))
+udp UNCONN 0 0 10.0.2.15%ens3:68 0.0.0.0:* users:(("systemd-network",pid=3))
+udp UNCONN 0 0 [::1]:323 [::]:* users:(("chronyd",pid=9))
+udp UNCONN 0 0 [fe80::5]%ens3:546 [::]:* users:(("systemd-network",pid=3))
+tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=7))
+tcp LISTEN 0 128 [::]:22 [::]:* users:(("sshd",pid=7))
+tcp LISTEN 0 50 [::ffff:127.0.0.1]:7000 *:* users:(("java",pid=8))
+tcp LISTEN 0 50 *:9100 *:*
+p_raw UNCONN 0 0 *:ens3 * users:(("tcpdump",pid=1))
+
+""".splitlines()
+        self.assertEqual(
+            ["tcp/22 sshd", "tcp/9100", "udp/546 systemd-network",
+             "udp/68 systemd-network"],
+            evidence.listeners(lines),
+        )  # fmt: skip
+
+
+class ExposedTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("only root can be somebody else")
+        self.place = self.temp_dir()
+        for each in (self.place, *self.place.parents):
+            if not each.stat().st_mode & 0o001:
+                each.chmod(0o755)
+        (self.place / "a").write_text("x\nurl = rabbit://u:w@h/\n")
+        (self.place / "closed").mkdir(mode=0o750)
+        (self.place / "closed/b").write_text("rabbit://u:w@h/")
+        os.mkfifo(self.place / "fifo")
+        self.patch_object(evidence, "_SECRET_PLACES", (str(self.place),))
+
+    def test_what_anybody_reads(self) -> None:
+        settings = {"DEFAULT": {"transport_url": "rabbit://u:w@h/"}, "x": {}}
+        self.assertEqual([f"{self.place}/a"], evidence.exposed(settings))
+
+    def test_without_secrets(self) -> None:
+        self.assertEqual([], evidence.exposed({"DEFAULT": {}}))
 
 
 class ConfigurationTest(base.TestCase):
