@@ -85,6 +85,7 @@ def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
         in.
     """
     layers = docker.layers(root)
+    inside = [f"{each.relative_to(root)}/" for each in layers]
     origin = provenance.Provenance([root, *layers])
     found = [
         *identity(root),
@@ -102,24 +103,27 @@ def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
         ]
     for file in reading.walk(root):
         if file.is_regular:
-            found += _in_file(root, layers, file, origin, dev)
+            found += _in_file(root, inside, file, origin, dev)
     return sorted(set(found))
 
 
 def _in_file(
     root: pathlib.Path,
-    layers: collections.abc.Collection[pathlib.Path],
+    layers: collections.abc.Collection[str],
     file: reading.File,
     origin: provenance.Provenance,
     dev: bool,
 ) -> Findings:
-    """Find what is in one file that no package brings."""
+    """Find what is in one file that no package brings.
+
+    :param layers: the roots of containers' layers, as files' names begin.
+    """
+    if file.status.st_size == 0:
+        return
     path = f"/{file.name}"
-    layer = next(
-        (each for each in layers if file.path.is_relative_to(each)), root
-    )
-    inner = dataclasses.replace(file, name=str(file.path.relative_to(layer)))
-    if file.status.st_size == 0 or origin.is_published(inner):
+    layer = next((each for each in layers if file.name.startswith(each)), "")
+    inner = dataclasses.replace(file, name=file.name.removeprefix(layer))
+    if origin.is_published(inner):
         return
     yield from map(Finding._make, logins.by_set_uid(file))
     yield from map(Finding._make, logins.by_key(root, file, dev))

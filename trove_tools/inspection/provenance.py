@@ -7,7 +7,8 @@ secret of whoever built the image.  All other files are read whole.
 dpkg keeps an MD5 sum of each file of a package, and of each configuration
 file as the package brings it (dpkg-query(1), deb-md5sums(5)).  A Python
 distribution keeps a record with digests, of which only the modules count
-here: a distribution may come from a checkout, with whatever lay in it:
+here, compiled ones among them: a distribution may come from a checkout, with
+whatever lay in it:
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
@@ -21,8 +22,8 @@ import re
 
 from trove_tools.inspection import reading
 
-#: The directories of Python packages: Debian's, and those of environments.
-LIBRARIES = frozenset({"site-packages", "dist-packages"})
+# the directories of Python packages: Debian's, and those of environments
+_LIBRARY = re.compile(r".*/(?:site|dist)-packages(?=/)", re.DOTALL)
 
 _DPKG = "var/lib/dpkg"
 # a record names each file of a distribution: a large one has 1 MB; the
@@ -32,6 +33,9 @@ _SUM = re.compile(r"^(?P<sum>[0-9a-f]{32})  (?P<path>\S.*)$", re.MULTILINE)
 _CONFIGURATION = re.compile(
     r"^ /(?P<path>\S+) (?P<sum>[0-9a-f]{32})", re.MULTILINE
 )
+
+# with the libraries that a wheel brings for its modules
+_MODULE = re.compile(r"\.(?:py|so[.\d]*)$")
 
 # PEP 552: magic number, flags, then either time and size, or a digest, of
 # the module's source
@@ -51,6 +55,8 @@ class Provenance:
         """
         self._sums: dict[str, set[str]] = collections.defaultdict(set)
         self._records: dict[pathlib.Path, dict[str, str]] = {}
+        # of modules: each is asked for again for what was compiled of it
+        self._known: dict[pathlib.Path, bool] = {}
         for root in roots:
             for file in (root / _DPKG / "info").glob("*.md5sums"):
                 self._add(_SUM, file)
@@ -62,9 +68,16 @@ class Provenance:
 
     def is_published(self, file: reading.File) -> bool:
         """Tell whether a regular file is a package's own, unchanged."""
-        if file.path.suffix == ".pyc":
+        if file.name.endswith(".pyc"):
             return self._is_compiled(file)
-        if file.path.suffix == ".py" and self._is_recorded(file.path):
+        if not file.name.endswith(".py"):
+            return self._is_of_package(file)
+        if file.path not in self._known:
+            self._known[file.path] = self._is_of_package(file)
+        return self._known[file.path]
+
+    def _is_of_package(self, file: reading.File) -> bool:
+        if _MODULE.search(file.name) and self._is_recorded(file.path):
             return True
         sums = self._sums.get(_merged(file.name))
         return sums is not None and (
@@ -120,9 +133,8 @@ class Provenance:
 
 def library(path: pathlib.Path) -> pathlib.Path | None:
     """Return the directory of Python packages that a file lies in."""
-    return next(
-        (place for place in path.parents if place.name in LIBRARIES), None
-    )
+    match = _LIBRARY.match(str(path))
+    return pathlib.Path(match[0]) if match else None
 
 
 def _merged(path: str) -> str:

@@ -55,12 +55,14 @@ class File:
 
 def walk(root: pathlib.Path) -> collections.abc.Iterator[File]:
     """Yield all files below a directory, links among them, in order."""
+    beginning = len(os.path.join(root, ""))
     for directory, below, names in os.walk(root):
         below.sort()
         for name in sorted(names):
-            path = pathlib.Path(directory, name)
+            path = os.path.join(directory, name)
             try:
-                yield File(path, str(path.relative_to(root)), path.lstat())
+                status = os.lstat(path)
+                yield File(pathlib.Path(path), path[beginning:], status)
             except OSError:
                 # a damaged file system: what has no status has no content
                 continue
@@ -92,10 +94,11 @@ def text(path: pathlib.Path, largest: int = SMALL) -> str:
 
 def digest(path: pathlib.Path, algorithm: str) -> bytes:
     """Return the digest of a regular file."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(
-            stream, lambda: hashlib.new(algorithm, usedforsecurity=False)
-        ).digest()
+    made = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb", buffering=0) as stream:
+        while piece := stream.read(SMALL):
+            made.update(piece)
+    return made.digest()
 
 
 def chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:

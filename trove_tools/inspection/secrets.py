@@ -181,9 +181,11 @@ _PLACES = (
     ),
 )
 #: Where only packages write: what they ship is no configuration, and what they
-#: make of it names settings, not their values.
+#: make of it names settings, not their values; and Docker's list of the files
+#: of a layer.
 _OF_PACKAGES = re.compile(
     r"usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/"
+    r"|var/lib/docker/image/overlay2/layerdb/"
     r"|var/cache/debconf/templates\.dat"
 )
 #: Accounts are judged as a whole, by :mod:`trove_tools.inspection.logins`.
