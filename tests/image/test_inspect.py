@@ -5,6 +5,7 @@ The images are small real disks: a partition table and an ext4 root.
 """
 
 import pathlib
+import re
 import typing
 
 from cyclonedx import schema
@@ -30,6 +31,7 @@ from trove_tools.image import plan
 from trove_tools.image import preflight
 from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
+from trove_tools.inspection import mounted
 
 KEY = (
     "-----BEGIN RSA PRIVATE KEY-----\n"
@@ -239,6 +241,33 @@ class BuiltImageTest(base.TestCase):
                 self.assertEqual(each["digest"], ids[tuple(each["names"])])
         for each in found["containers"]:
             self.assertIn("libc6", [one["name"] for one in each["packages"]])
+
+    def test_closed(self) -> None:
+        for image in (self.image(), self.container_image()):
+            with mounted.root_of(image) as root:
+                group = int(
+                    re.search(
+                        r"^trove-agent:[^:]*:(\d+):",
+                        (root / "etc/group").read_text(),
+                        re.MULTILINE,
+                    )[1]
+                )
+                for name in ("etc/trove", "etc/trove/conf.d"):
+                    status = (root / name).stat()
+                    self.assertEqual(
+                        (0o750, 0, group),
+                        (status.st_mode & 0o7777, status.st_uid,
+                         status.st_gid),
+                    )  # fmt: skip
+                settings = (root / "etc/sysctl.d/60-trove-guest.conf")
+                self.assertIn(
+                    "\nkernel.core_pattern = |/bin/false\n",
+                    settings.read_text(),
+                )
+                # uv's, which anybody may write to
+                self.assertFalse(
+                    (root / "opt/trove-guest-agent/.lock").exists()
+                )
 
     def test_bill_of_materials_is_valid(self) -> None:
         validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)

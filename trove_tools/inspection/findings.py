@@ -10,10 +10,12 @@ import collections.abc
 import dataclasses
 import pathlib
 import re
+import stat
 import typing
 
 from trove_tools import deb822
 from trove_tools.inspection import docker
+from trove_tools.inspection import listeners
 from trove_tools.inspection import logins
 from trove_tools.inspection import provenance
 from trove_tools.inspection import reading
@@ -41,6 +43,7 @@ KINDS = (
     "certificates of the build",
     "credentials",
     "host key",
+    "listener",
     "login",
     "machine id",
     "network card",
@@ -49,6 +52,7 @@ KINDS = (
     "proxy of the build",
     "random seed",
     "unsigned packages",
+    "writable file",
 )
 
 #: What must be different in every guest, as patterns of paths.
@@ -91,6 +95,7 @@ def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
         *identity(root),
         *apt_sources(root),
         *build_network(root),
+        *map(Finding._make, listeners.find(root)),
         *map(Finding._make, logins.by_sshd(root)),
         *map(Finding._make, logins.by_cloud_init(root)),
         *map(Finding._make, logins.by_sudo(root)),
@@ -118,9 +123,13 @@ def _in_file(
 
     :param layers: the roots of containers' layers, as files' names begin.
     """
+    path = f"/{file.name}"
+    if file.status.st_mode & stat.S_IWOTH:
+        yield Finding(
+            "writable file", path, "any user of the guest can change it"
+        )
     if file.status.st_size == 0:
         return
-    path = f"/{file.name}"
     layer = next((each for each in layers if file.name.startswith(each)), "")
     inner = dataclasses.replace(file, name=file.name.removeprefix(layer))
     if origin.is_published(inner):
