@@ -9,13 +9,13 @@ import subprocess
 
 import ddt
 
+from minicloud import lifecycle
 from tests import base
 from trove_tools import config
 from trove_tools import results
 from trove_tools.catalog import model
 from trove_tools.image import plan
 from trove_tools.inspection import contents
-from trove_tools.minicloud import lifecycle
 from trove_tools.verify import report
 
 VALUES = (
