@@ -131,7 +131,7 @@ def run(
             input=input or "",
             timeout=timeout,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
         )
     except FileNotFoundError as exc:
