@@ -53,6 +53,8 @@ _NAMED = re.compile(
 
 #: What differs from run to run, and what stands for it in comparisons.
 _VOLATILE = (
+    # of a key of SSH
+    (re.compile(r"\bSHA256:[\w+/]{43}"), "FINGERPRINT"),
     (_NAMED, "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.]+Z?)?"), "DATE"),
     (re.compile(r"[\d,.]+ ?([KMGT]i?B|bytes)\b(/s)?"), "SIZE"),
@@ -255,11 +257,11 @@ def words(block: Block) -> collections.abc.Iterator[list[str]]:
             command: list[str] = []
             before = ""
             for word in [*lexer, ";"]:
-                if word[0] in ";&|":
+                if word and word[0] in ";&|":
                     if command:
                         yield command
                     command = []
-                elif ">" not in (word[0], before[:1]):
+                elif ">" not in (word[:1], before[:1]):
                     command.append(word)
                 before = word
 

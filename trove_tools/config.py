@@ -154,6 +154,14 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("clean", "doctor",
            "take down what killed builds have left: mounts, loop devices,"
            " processes, directories", options.boolean, False),
+    Topic("signing", "who vouches for an image"),
+    Option("sign_key", "sign",
+           "sign what is written of an image with this private key of SSH, or"
+           " with the one that ssh-agent has to this public one", options.path,
+           metavar="KEYFILE"),
+    Option("trusted_key", "trust",
+           "refuse an image whose manifest is signed with none of these public"
+           " keys of SSH", options.path, many=True, metavar="KEYFILE.pub"),
     Topic("looking", "how an image is looked at"),
     Option("files", "compare",
            "compare every file of the two images instead",

@@ -7,6 +7,7 @@ the image itself.
 
 import pathlib
 
+from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import sbom
 from trove_tools.inspection import contents
@@ -30,10 +31,19 @@ def told(
     """Return what the files beside an image say, of whatever image.
 
     :returns: nothing, unless both are there.
-    :raises ImageError: the bill of materials is broken.
+    :raises ImageError: the bill of materials is broken, or another than the
+        manifest names.
     """
-    if made.contents is None or not sbom.path(image).exists():
+    bill = sbom.path(image)
+    if made.contents is None or not bill.exists():
         return None
+    if made.sbom is not None and made.sbom["sha256"] != _sha256(bill):
+        raise errors.ImageError(
+            f"{bill} is not the bill of materials that the manifest names: it"
+            " was changed after the build",
+            hint="copy the image and its .d directory again, or build it"
+            " again",
+        )
     packages, agent, containers = sbom.read(image)
     return contents.Contents(
         system=made.contents["system"],
@@ -50,7 +60,10 @@ def is_of(made: manifest.Manifest, image: pathlib.Path) -> bool:
     try:
         if image.stat().st_size != made.image["size"]:
             return False
-        found = manifest.digests(image, ("sha256",))
+        return _sha256(image) == made.image.get("sha256")
     except OSError:
         return False
-    return found["sha256"] == made.image.get("sha256")
+
+
+def _sha256(file: pathlib.Path) -> str:
+    return manifest.digests(file, ("sha256",))["sha256"]

@@ -24,8 +24,8 @@ class Tool:
     :param name: the program.
     :param purpose: what it is needed for: ``build``, ``efi`` (to build for
         UEFI), ``foreign`` (for another architecture), ``verify``,
-        ``packages`` (to make containers of packages) or ``containers`` (to
-        get them from elsewhere).
+        ``packages`` (to make containers of packages), ``containers`` (to
+        get them from elsewhere) or ``sign``.
     :param debian: Debian's and Ubuntu's package.
     :param fedora: the package of Fedora and its family.
     """
@@ -78,6 +78,8 @@ TOOLS = {
         Tool(
             "rabbitmq-server", "verify", "rabbitmq-server", "rabbitmq-server"
         ),
+        # ssh and ssh-add come along, not a server
+        Tool("ssh-keygen", "sign", "openssh-client", "openssh"),
         Tool("epmd", "verify", "rabbitmq-server", "erlang-erts"),
     )
 }

@@ -17,7 +17,9 @@ from trove_tools import errors
 from trove_tools import untrusted
 from trove_tools.catalog import approved
 from trove_tools.catalog import problems
-from trove_tools.host import files
+
+if typing.TYPE_CHECKING:
+    from trove_tools import signature
 
 VERSION = 1
 SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
@@ -68,6 +70,7 @@ class Manifest:
         already), created and size (bytes) of each.
     :param contents: what is in the image, but for what the bill of
         materials has: system, directories and configuration.
+    :param sbom: file and sha256 of the bill of materials.
     """
 
     build_id: str
@@ -85,6 +88,7 @@ class Manifest:
     timeline: tuple[dict[str, typing.Any], ...] = ()
     layers: tuple[dict[str, typing.Any], ...] = ()
     contents: dict[str, typing.Any] | None = None
+    sbom: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it as it is written."""
@@ -108,23 +112,39 @@ def path(image: pathlib.Path) -> pathlib.Path:
     return sidecar(image) / "manifest.json"
 
 
-def read(image: pathlib.Path) -> Manifest | None:
+def read(
+    image: pathlib.Path, trusted: "signature.TrustedKeys | None" = None
+) -> Manifest | None:
     """Read the manifest beside an image.
 
+    :param trusted: who must have signed it; anybody if not given.
     :returns: nothing where there is none.
-    :raises ImageError: it cannot be understood.
+    :raises ImageError: it cannot be understood, or is not signed by a key
+        that is trusted; with such keys, there must be one.
     """
     file = path(image)
-    return load(file) if file.exists() else None
+    if file.exists():
+        return load(file, trusted)
+    if trusted is not None:
+        raise trusted.refusal(f"{image} is not signed: there is no {file}")
+    return None
 
 
-def load(file: pathlib.Path) -> Manifest:
+def load(
+    file: pathlib.Path, trusted: "signature.TrustedKeys | None" = None
+) -> Manifest:
     """Read a manifest.
 
-    :raises ImageError: it cannot be understood.
+    :param trusted: as for :func:`read`.
+    :raises ImageError: it cannot be understood, or is not signed by a key
+        that is trusted.
     """
+    from trove_tools import signature
+
     try:
         text = untrusted.read_bytes(file)
+        if trusted is not None:
+            trusted.require(file, text, signature.MANIFEST)
         data = untrusted.decode_json(text)
     except (OSError, ValueError) as exc:
         raise errors.ImageError(
@@ -196,12 +216,48 @@ def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
     return {name: data[name] for name in names if name in data}
 
 
-def write(manifest: Manifest, file: pathlib.Path) -> None:
+def write(
+    manifest: Manifest,
+    file: pathlib.Path,
+    key: "signature.SigningKey | None" = None,
+) -> None:
     """Write a manifest, complete or not at all.
 
     :param file: where to; its directory exists.
+    :param key: what signs it.
+    :raises UsageError: the key cannot sign.
     """
-    files.write(file, json.dumps(manifest.as_dict(), indent=2) + "\n")
+    from trove_tools import signature
+
+    text = json.dumps(manifest.as_dict(), indent=2) + "\n"
+    signature.write(file, text, signature.MANIFEST, key)
+
+
+def require_digests(
+    made: Manifest,
+    image: pathlib.Path,
+    found: collections.abc.Mapping[str, str],
+) -> None:
+    """Make sure that an image has the digests that its manifest names.
+
+    :param found: the file's, by name, such as ``sha256``.
+    :raises ImageError: it has others, or the manifest names none.
+    """
+    named = {name: made.image.get(name) for name in found}
+    if not any(named.values()):
+        raise errors.ImageError(
+            f"{path(image)} names no digest of the image",
+            hint="build the image again, or remove the manifest and name the"
+            " datastore on the command line",
+        )
+    for name, wanted in named.items():
+        if wanted and found[name] != wanted:
+            raise errors.ImageError(
+                f"{image} is not the image that its manifest describes: its"
+                f" {name} is {found[name]}, the manifest says {wanted}",
+                hint="the file was damaged or changed after the build: copy"
+                " the image and its .d directory again, or build it again",
+            )
 
 
 def digests(

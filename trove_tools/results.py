@@ -68,7 +68,7 @@ _FINDING = ("check", "ok", "found", "remedy")
 BUILD = Result(
     "BUILT",
     ("image", "guest", "result", "error", "verified", "built", "size",
-     "sha256", "seconds", "log", "manifest", "report"),
+     "sha256", "seconds", "log", "manifest", "report", "signed_by"),
     many=True,
 )  # fmt: skip
 VERIFY = Result(

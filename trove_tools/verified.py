@@ -11,6 +11,7 @@ import pathlib
 import typing
 
 from trove_tools import manifest
+from trove_tools import signature
 from trove_tools import untrusted
 
 # bytes: a failed one holds the last lines of logs
@@ -58,15 +59,24 @@ def path(image: pathlib.Path) -> pathlib.Path:
     return manifest.sidecar(image) / "verify.json"
 
 
-def load(image: pathlib.Path, sha256: str) -> dict[str, typing.Any] | None:
+def load(
+    image: pathlib.Path,
+    sha256: str,
+    trusted: signature.TrustedKeys | None = None,
+) -> dict[str, typing.Any] | None:
     """Return the record of an image as it is written.
 
     :param sha256: of the image as it is now.
+    :param trusted: who must have signed it; anybody if not given.
     :returns: nothing where there is none, or none of this content, or where
         it does not have the shape that verify writes.
+    :raises ImageError: it is not signed by a key that is trusted.
     """
     try:
-        record = untrusted.read_json(path(image), _LARGEST)
+        text = untrusted.read_bytes(path(image), _LARGEST)
+        if trusted is not None:
+            trusted.require(path(image), text, signature.RECORD)
+        record = untrusted.decode_json(text)
     except (OSError, ValueError):
         return None
     if not _is_record(record) or record["sha256"] != sha256:
@@ -108,13 +118,19 @@ def _is_small(value: typing.Any) -> bool:
     return not isinstance(value, int | float) or 0 <= value <= _LONGEST
 
 
-def read(image: pathlib.Path, sha256: str) -> Verified | None:
+def read(
+    image: pathlib.Path,
+    sha256: str,
+    trusted: signature.TrustedKeys | None = None,
+) -> Verified | None:
     """Return what the record of an image says.
 
     :param sha256: of the image as it is now.
+    :param trusted: as for :func:`load`.
     :returns: nothing where there is none, or none of this content.
+    :raises ImageError: it is not signed by a key that is trusted.
     """
-    record = load(image, sha256)
+    record = load(image, sha256, trusted)
     if record is None:
         return None
     return Verified(

@@ -12,10 +12,13 @@ import time
 import typing
 
 from tests import commands
+from tests import signing
 from tests.functional import base
 from tests.functional import clouds
 from tests.unit.cloud import images
 from trove_tools import manifest
+from trove_tools import signature
+from trove_tools import verified
 
 MIB = 1024**2
 
@@ -476,3 +479,123 @@ class RefusedTest(clouds.TestCase):
         row = self.loaded(path)
         self.assertEqual(("sent", "created"),
                          (row["upload"], row["registration"]))  # fmt: skip
+
+
+class SignedTest(clouds.TestCase):
+    """With --trusted-key, nothing else than what is signed gets in."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        signing.need(self)
+        keys = self.temp_dir()
+        self.key, self.newer, self.strange = (
+            signing.make_key(keys / name) for name in ("key", "newer", "other")
+        )
+        self.path = self.image_file()
+
+    def sign(self, key: pathlib.Path) -> None:
+        """Sign the manifest, and write a record that is signed as well."""
+        file = manifest.path(self.path)
+        signing.sign(file, key, signature.MANIFEST)
+        sha256 = manifest.digests(self.path, ["sha256"])["sha256"]
+        record = {"sha256": sha256, "level": "agent", "ok": True}
+        verified.path(self.path).write_text(json.dumps(record))
+        signing.sign_record(self.path, key)
+
+    def trusting(self, *keys: pathlib.Path) -> list[str]:
+        return [f"--trusted-key={signing.public(key)}" for key in keys]
+
+    def refused(
+        self, *words: str, args: collections.abc.Sequence[str] = ()
+    ) -> None:
+        """Make sure that the image is refused before anything is sent."""
+        outcome = self.load(self.path, *self.trusting(self.key), *args)
+        self.assert_refused(outcome, 1, *words)
+        self.assertEqual([], self.images())
+        self.assertEqual([], self.versions())
+
+    def test_signed(self) -> None:
+        self.sign(self.key)
+        row = self.loaded(
+            self.path, "--require-verified", *self.trusting(self.key)
+        )
+        self.assertEqual("agent (vm)", row["verified"])
+
+    def test_not_signed(self) -> None:
+        self.refused("manifest.json is not signed", "--sign-key")
+
+    def test_no_manifest(self) -> None:
+        manifest.path(self.path).unlink()
+        self.refused(
+            "is not signed: there is no", "manifest.json",
+            args=["--datastore", self.datastore, "--version", "1.0"],
+        )  # fmt: skip
+
+    def test_tampered_with(self) -> None:
+        self.sign(self.key)
+        file = manifest.path(self.path)
+        text = file.read_text()
+        file.write_text(text.replace('"min_ram": 1024', '"min_ram": 1025'))
+        self.refused("manifest.json is not what was signed", "SHA256:")
+        file.write_text(text)
+        with open(self.path, "r+b") as stream:
+            stream.seek(-1, 2)
+            stream.write(b"x")
+        self.refused("is not the image that its manifest describes")
+
+    def test_another_key(self) -> None:
+        self.sign(self.strange)
+        self.refused("signed with the key SHA256:", "not trusted here")
+
+    def test_a_record_that_is_not_signed(self) -> None:
+        self.sign(self.key)
+        signature.path(verified.path(self.path)).unlink()
+        self.refused("verify.json is not signed", args=["--require-verified"])
+        row = self.loaded(self.path, *self.trusting(self.key))
+        self.assertEqual("no", row["verified"])
+
+    def test_the_manifest_of_another_image(self) -> None:
+        self.sign(self.key)
+        first, self.path = self.path, self.image_file()
+        manifest.sidecar(self.path).rename(self.files / "gone")
+        manifest.sidecar(first).rename(manifest.sidecar(self.path))
+        self.refused(str(self.path))
+
+    def test_another_name(self) -> None:
+        self.sign(self.key)
+        renamed = self.path.with_name(f"{self.datastore}-renamed.qcow2")
+        manifest.sidecar(self.path).rename(manifest.sidecar(renamed))
+        self.path.rename(renamed)
+        self.loaded(renamed, *self.trusting(self.key))
+
+    def test_rotated_keys(self) -> None:
+        """While both are trusted, images of the old and of the new load."""
+        both = self.trusting(self.key, self.newer)
+        for key in (self.key, self.newer):
+            self.path = self.image_file()
+            self.sign(key)
+            self.loaded(self.path, *both)
+        self.assertEqual(2, len(self.images()))
+        self.sign(self.newer)
+        outcome = self.load(self.path, *self.trusting(self.key))
+        self.assert_refused(outcome, 1, "not trusted here")
+
+    def test_keys_of_the_configuration(self) -> None:
+        names = ",".join(
+            str(signing.public(key)) for key in (self.key, self.newer)
+        )
+        conf = self.files / "conf"
+        conf.write_text(f"[DEFAULT]\ntrusted_key = {names}\n")
+        for given in (
+            {"TROVE_TOOLS_TRUSTED_KEY": names},
+            {"TROVE_TOOLS_CONFIG_FILE": str(conf)},
+        ):
+            outcome = self.load(self.path, **given)
+            self.assert_refused(outcome, 1, "manifest.json is not signed")
+        self.assertEqual([], self.images())
+
+    def test_a_key_that_others_can_write(self) -> None:
+        self.sign(self.key)
+        signing.public(self.key).chmod(0o666)
+        outcome = self.load(self.path, *self.trusting(self.key))
+        self.assert_refused(outcome, 2, "other users may write to it")

@@ -127,23 +127,6 @@ class Content:
                 hint="load it again when nothing writes to it any more",
             )
 
-    def check_digest(self, name: str, found: str, wanted: str) -> None:
-        """Make sure that the file has the digest that its manifest names.
-
-        :param name: of the digest, such as ``sha256``.
-        :param found: that of the file.
-        :param wanted: the manifest's.
-        :raises ImageError: it has another.
-        """
-        if found != wanted:
-            raise errors.ImageError(
-                f"{self.file.path} is not the image that its manifest"
-                f" describes: its {name} is {found}, the manifest says"
-                f" {wanted}",
-                hint="the file was damaged or changed after the build: copy"
-                " the image and its .d directory again, or build it again",
-            )
-
 
 @dataclasses.dataclass(frozen=True)
 class Way:

@@ -14,6 +14,7 @@ from trove_tools import errors
 from trove_tools import imagefile
 from trove_tools import manifest
 from trove_tools import options
+from trove_tools import signature
 from trove_tools import verified
 from trove_tools.catalog import loader
 from trove_tools.cloud import glance
@@ -75,16 +76,18 @@ def prepare(
 
     :param paths: the files.
     :param urls: where some of them came from.
-    :param settings: the options of the group ``load``, and ``catalog`` and
-        ``arch``.
+    :param settings: the options of the groups ``load`` and ``trust``, and
+        ``catalog`` and ``arch``.
     :raises UsageError: a file is absent, or it is not said what it is.
-    :raises ImageError: a file is no image, or not whole.
+    :raises ImageError: a file is no image, or not whole, or not signed by a
+        key that is trusted.
     """
     _check_options(paths, settings, urls or {})
+    trusted = signature.read_trusted_keys(settings.trusted_key)
     found = []
     for path in paths:
         file = imagefile.inspect(path)
-        made = manifest.read(path)
+        made = manifest.read(path, trusted)
         if made is None:
             facts = _from_options(path, settings)
         else:
@@ -105,7 +108,10 @@ def prepare(
     # reading gigabytes comes last, after all that can be said at once
     return [
         _source(
-            _content(file, made, (urls or {}).get(file.path)), facts, settings
+            _content(file, made, (urls or {}).get(file.path)),
+            facts,
+            settings,
+            trusted,
         )
         for file, made, facts in found
     ]
@@ -167,18 +173,9 @@ def _content(
     :raises ImageError: the file has other digests than its manifest.
     """
     sums = manifest.digests(file.path)
-    content = sending.Content(file, sums["sha256"], sums["sha512"], url)
     if made is not None:
-        named = {name: made.image.get(name) for name in sums}
-        if not any(named.values()):
-            raise errors.ImageError(
-                f"{manifest.path(file.path)} names no digest of the image",
-                hint="build the image again, or remove the manifest and name"
-                " the datastore on the command line",
-            )
-        for name, wanted in named.items():
-            content.check_digest(name, sums[name], wanted or sums[name])
-    return content
+        manifest.require_digests(made, file.path, sums)
+    return sending.Content(file, sums["sha256"], sums["sha512"], url)
 
 
 def _from_manifest(
@@ -286,9 +283,18 @@ def _architecture(arch: str) -> str:
 
 
 def _source(
-    content: sending.Content, facts: Facts, settings: options.Settings
+    content: sending.Content,
+    facts: Facts,
+    settings: options.Settings,
+    trusted: signature.TrustedKeys | None,
 ) -> Source:
-    proof = verified.read(content.file.path, content.sha256)
+    proof = None
+    try:
+        proof = verified.read(content.file.path, content.sha256, trusted)
+    except errors.ImageError:
+        # what nobody vouches for says nothing of the image
+        if settings.require_verified:
+            raise
     if settings.require_verified:
         _require_verified(content.file.path, proof)
     disk = -(-content.file.virtual_size // _GIB)

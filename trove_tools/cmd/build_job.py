@@ -12,6 +12,7 @@ import sys
 import typing
 
 from trove_tools import options
+from trove_tools import signature
 from trove_tools.catalog import loader
 from trove_tools.cmd import caching
 from trove_tools.cmd import common
@@ -78,6 +79,7 @@ def main() -> int:
             cache=caching.open_cache(settings),
             force=settings.force,
             screen=screen,
+            key=signature.open_signing_key(settings.sign_key),
         )
         screen.result(result.as_dict())
         return 0

@@ -25,7 +25,7 @@ UMASK = 0o022
 
 _BUILD = (
     "common", "arch", "system", "plan", "name", "lock", "place", "cache",
-    "age", "fresh", "force", "jobs", "all", "after", "verify",
+    "age", "fresh", "force", "jobs", "all", "after", "verify", "sign",
 )  # fmt: skip
 
 
@@ -158,9 +158,16 @@ def _inspect(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
+    from trove_tools import signature
     from trove_tools.cmd import inspecting
 
-    return inspecting.inspect(flags.image, settings.format, screen, catalog)
+    return inspecting.inspect(
+        flags.image,
+        settings.format,
+        screen,
+        catalog,
+        signature.read_trusted_keys(settings.trusted_key),
+    )
 
 
 def _diff(
@@ -200,6 +207,7 @@ def _doctor(
         caching.clean(settings, screen)
     findings = [
         *host.tools(),
+        *_signing(settings),
         *host.privileges(),
         *proxies.findings(),
         *host.space(
@@ -222,6 +230,30 @@ def _doctor(
         if all(finding.ok for finding in findings)
         else errors.EXIT_MISSING
     )
+
+
+def _signing(
+    settings: options.Settings,
+) -> collections.abc.Iterator[checked.Finding]:
+    """Look at the keys that are configured, and at what they need."""
+    from trove_tools import signature
+    from trove_tools.image import host
+
+    if settings.sign_key is None and not settings.trusted_key:
+        return
+    (tool,) = host.tools_for("sign", "to sign and to check signatures")
+    yield tool
+    try:
+        if settings.sign_key and tool.ok:
+            key = signature.open_signing_key(settings.sign_key)
+            assert key is not None
+            yield checked.Finding("--sign-key", True, key.public.fingerprint)
+        trusted = signature.read_trusted_keys(settings.trusted_key)
+    except errors.UsageError as exc:
+        yield checked.Finding("keys", False, exc.message, exc.hint or "")
+        return
+    for public in trusted.keys if trusted else ():
+        yield checked.Finding("--trusted-key", True, public.fingerprint)
 
 
 def _accelerator() -> typing.Any:
@@ -304,7 +336,10 @@ PROGRAM = common.Program(
             "verify",
             "boot an image and see that it serves Trove",
             _verify,
-            groups=("common", "arch", "datastore", "verify", "force"),
+            groups=(
+                "common", "arch", "datastore", "verify", "force", "sign",
+                "trust",
+            ),  # fmt: skip
             arguments=(_FILE,),
             examples=(
                 f"verify {_IMAGE}", "verify --level boot mariadb.qcow2",
@@ -327,7 +362,7 @@ PROGRAM = common.Program(
             "inspect",
             "tell what is in an image, and what must not be",
             _inspect,
-            groups=("common",),
+            groups=("common", "trust"),
             arguments=(_FILE,),
             examples=(
                 f"inspect {_IMAGE}", "inspect mariadb.qcow2 --format json",
@@ -366,7 +401,9 @@ PROGRAM = common.Program(
             "doctor",
             "tell what this host lacks",
             _doctor,
-            groups=("common", "place", "cache", "age", "doctor"),
+            groups=(
+                "common", "place", "cache", "age", "doctor", "sign", "trust",
+            ),  # fmt: skip
             examples=("doctor", "doctor --clean"),
             with_catalog=True,
         ),

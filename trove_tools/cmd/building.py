@@ -11,6 +11,7 @@ from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
 from trove_tools import results
+from trove_tools import signature
 from trove_tools.catalog import model
 from trove_tools.cmd import build_job
 from trove_tools.cmd import caching
@@ -45,15 +46,16 @@ def build(
         verified.
     """
     _require_for_later(plans, settings)
+    key = signature.open_signing_key(settings.sign_key)
     cache = caching.open_cache(settings, fresh=settings.fresh)
-    outcomes = _build_in_parallel(plans, settings, cache, screen)
+    outcomes = _build_in_parallel(plans, settings, cache, screen, key)
     rows = []
     for plan in plans:
         try:
             result = _build_one(
-                plan, settings, cache, screen, outcomes.get(plan.name)
+                plan, settings, cache, screen, outcomes.get(plan.name), key
             )
-            rows.append(_row(plan, result, settings, screen, catalog))
+            rows.append(_row(plan, result, settings, screen, catalog, key))
         except errors.TroveToolsError as exc:
             if len(plans) == 1:
                 raise
@@ -92,6 +94,7 @@ def _build_one(
     cache: _cache.Cache,
     screen: console.Console,
     outcome: jobs.Outcome | None,
+    key: signature.SigningKey | None,
 ) -> _build.Result:
     """Build an image, unless a child process has built it.
 
@@ -106,6 +109,7 @@ def _build_one(
             cache=cache,
             force=_forced(settings),
             screen=screen,
+            key=key,
         )
     for text in outcome.warnings:
         screen.warn(f"{plan.name}: {text}")
@@ -127,6 +131,7 @@ def _row(
     settings: options.Settings,
     screen: console.Console,
     catalog: model.Catalog,
+    key: signature.SigningKey | None,
 ) -> Row:
     """Do what follows a build, and return what is printed about it."""
     if not result.built:
@@ -134,10 +139,14 @@ def _row(
     if settings.lock:
         lock.write(settings.lock, result.pinned())
     row: Row = {**result.as_dict(), "guest": _guest(plan), "result": "ok"}
+    if key is not None:
+        row["signed_by"] = key.public.fingerprint
     if settings.verify:
         from trove_tools.cmd import verifying
 
-        found, _ = verifying.examine(result.image, settings, screen, catalog)
+        found, _ = verifying.examine(
+            result.image, settings, screen, catalog, key=key
+        )
         row["verified"] = "ok" if found["ok"] else "FAILED"
         if not found["ok"]:
             wrong = next(c for c in found["checks"] if not c["ok"])
@@ -157,6 +166,7 @@ def _build_in_parallel(
     settings: options.Settings,
     cache: _cache.Cache,
     screen: console.Console,
+    key: signature.SigningKey | None,
 ) -> dict[str, jobs.Outcome]:
     """Build the images that are not current, several at a time.
 
@@ -171,7 +181,7 @@ def _build_in_parallel(
         plan.name: plan
         for plan in plans
         if _forced(settings)
-        or _build.current(plan, settings.output_dir) is None
+        or _build.current(plan, settings.output_dir, key) is None
     }
     limit = min(settings.jobs or jobs.default(), len(wanted))
     if limit < 2:

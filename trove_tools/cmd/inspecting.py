@@ -10,6 +10,7 @@ from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
 from trove_tools import results
+from trove_tools import signature
 from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.inspection import contents
@@ -26,19 +27,25 @@ def inspect(
     form: str,
     screen: console.Console,
     catalog: model.Catalog,
+    trusted: signature.TrustedKeys | None = None,
 ) -> int:
     """Tell what is in an image, and what must not be.
 
     The manifest is asked for two things only: whether this is a development
     image, which a key may let in, and what its builder has allowed.
 
+    :param trusted: who must have signed the manifest; anybody if not given.
     :returns: the command's exit status.
     :raises UsageError: there is no such file.
-    :raises ImageError: something is in it that must not be.
+    :raises ImageError: something is in it that must not be, or its manifest
+        is not signed by a key that is trusted, or is another image's.
     """
     _require_files(image)
     host.require_root(_READING)
-    known = manifest.read(image)
+    known = manifest.read(image, trusted)
+    if known is not None and trusted is not None:
+        sums = manifest.digests(image, ("sha256",))
+        manifest.require_digests(known, image, sums)
     found = _inspect.inspect(
         image,
         dev=known is not None and known.dev,

@@ -100,7 +100,9 @@ PROGRAM = common.Program(
             "",
             "",
             clouds.runner(_prepare),
-            groups=(*clouds.GROUPS, "arch", "datastore", "load"),
+            groups=(
+                *clouds.GROUPS, "arch", "datastore", "load", "trust",
+            ),  # fmt: skip
             further=("output_dir", "name"),
             arguments=(
                 common.argument(

@@ -13,6 +13,7 @@ from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
 from trove_tools import results
+from trove_tools import signature
 from trove_tools.cmd import caching
 from trove_tools.image import build as _build
 from trove_tools.image import cache as _cache
@@ -43,12 +44,13 @@ def print_plans(
     """
     if settings.format == "table":
         cache = _open_cache(settings)
+        key = signature.open_signing_key(settings.sign_key)
         for number, plan in enumerate(plans):
             if number:
                 print()
             data = plan.as_dict()
             if not settings.long:
-                data = summary(plan, cache, settings.output_dir)
+                data = summary(plan, cache, settings.output_dir, key)
             console.emit(data, "table")
         return
     found = [{**plan.as_dict(), "file": plan.file} for plan in plans]
@@ -68,11 +70,15 @@ def _open_cache(settings: options.Settings) -> _cache.Cache | None:
 
 
 def summary(
-    plan: _plan.Plan, cache: _cache.Cache | None, output: pathlib.Path
+    plan: _plan.Plan,
+    cache: _cache.Cache | None,
+    output: pathlib.Path,
+    key: signature.SigningKey | None = None,
 ) -> dict[str, typing.Any]:
     """Return what a person wants to know of a plan, by what it is.
 
     :param output: the directory of the images.
+    :param key: what signs the image.
     """
     below = list(plan.layers[:-1])
     missing = below
@@ -98,7 +104,7 @@ def summary(
             **plan.output
         ),
         "file": _size(plan, earlier),
-        "time": _time(plan, cache, output, missing, earlier),
+        "time": _time(plan, cache, output, missing, earlier, key),
         "more": "digests, elements and environment: --long",
     }
 
@@ -231,9 +237,10 @@ def _time(
     output: pathlib.Path,
     missing: collections.abc.Iterable[_layers.Layer],
     earlier: collections.abc.Sequence[manifest.Manifest],
+    key: signature.SigningKey | None,
 ) -> str:
     """Return how long a build will take, and how that is known."""
-    if _build.current(plan, output) is not None:
+    if _build.current(plan, output, key) is not None:
         return f"none: {output / plan.file} is current"
     last = plan.layers[-1].name
     known = {

@@ -12,6 +12,7 @@ from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
 from trove_tools import results
+from trove_tools import signature
 from trove_tools import untrusted
 from trove_tools import verified
 from trove_tools.catalog import model
@@ -39,7 +40,13 @@ def verify(
     :returns: the command's exit status.
     """
     found, result = examine(
-        flags.image, settings, screen, catalog, settings.datastore
+        flags.image,
+        settings,
+        screen,
+        catalog,
+        settings.datastore,
+        key=signature.open_signing_key(settings.sign_key),
+        trusted=signature.read_trusted_keys(settings.trusted_key),
     )
     _print(found, settings.format)
     if result is not None:
@@ -53,19 +60,28 @@ def examine(
     screen: console.Console,
     catalog: model.Catalog,
     datastore: str | None = None,
+    key: signature.SigningKey | None = None,
+    trusted: signature.TrustedKeys | None = None,
 ) -> tuple[dict[str, typing.Any], report.Report | None]:
     """Look at an image, unless that has been done already.
 
     :param datastore: only this one; where there is no manifest, what the
         image is for.
+    :param key: what signs the record.
+    :param trusted: who must have signed the manifest and, where there is no
+        key, a record that is believed; anybody if not given.
     :returns: what is found, now or when it was looked at before; and the
         report of now.
-    :raises UsageError: nothing tells what to ask it.
-    :raises ImageError: the file is no image.
+    :raises UsageError: nothing tells what to ask it, or there is no place
+        for a record that is to be signed.
+    :raises ImageError: the file is no image, or its manifest is not signed
+        by a key that is trusted, or is another image's.
     :raises MissingToolError: this host cannot boot it.
     """
-    known = manifest.read(image)
+    known = manifest.read(image, trusted)
     disks.require_file(image, known)
+    if key is not None:
+        record.require_place(image)
     level = levels.choose(known, settings.level, settings.tier)
     if known is None and datastore is None and level != levels.BOOT:
         # before asking what it is for: is it an image?
@@ -81,8 +97,15 @@ def examine(
     asked = record.Asked(
         level, settings.tier, questions, _deployment(settings, level)
     )
-    sha256 = manifest.digests(image, ("sha256",))["sha256"]
-    found = None if settings.force else record.recall(image, sha256, asked)
+    sums = manifest.digests(image, ("sha256",))
+    sha256 = sums["sha256"]
+    if known is not None and trusted is not None:
+        manifest.require_digests(known, image, sums)
+    found = None
+    if not settings.force:
+        # a record that is believed is one that this command would write
+        believed = key.trusted if key else trusted
+        found = record.recall(image, sha256, asked, believed)
     if found is not None:
         screen.say(
             f"{image} is as it was when it was verified; see"
@@ -90,7 +113,7 @@ def examine(
         )
         return found, None
     result = _look(image, sha256, known, asked, settings, screen)
-    written = record.write(result, image, sha256, asked)
+    written = record.write(result, image, sha256, asked, key)
     page.write(image)
     return written, result
 

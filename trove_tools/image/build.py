@@ -14,6 +14,7 @@ from trove_tools import manifest
 from trove_tools import paths
 from trove_tools import process
 from trove_tools import sbom
+from trove_tools import signature
 from trove_tools import trust
 from trove_tools.image import cache as _cache
 from trove_tools.image import describe
@@ -73,15 +74,19 @@ class Result:
 
 
 def current(
-    plan: _plan.Plan, output: pathlib.Path
+    plan: _plan.Plan,
+    output: pathlib.Path,
+    key: signature.SigningKey | None = None,
 ) -> manifest.Manifest | None:
     """Return the manifest of the image that this plan would build again.
 
+    :param key: what signs it: only what was built is signed, so an image
+        that this key has not signed is not current.
     :returns: nothing, when there is no image, or one of another plan.
     """
     image = output / plan.file
     try:
-        found = manifest.read(image)
+        found = manifest.read(image, key.trusted if key else None)
     except (errors.ImageError, OSError):
         # such as a path that is too long, which is reported when it is used
         return None
@@ -104,6 +109,7 @@ def build(
     cache: _cache.Cache,
     force: bool,
     screen: console.Console,
+    key: signature.SigningKey | None = None,
 ) -> Result:
     """Build an image, unless it is there already.
 
@@ -111,15 +117,21 @@ def build(
     :param work: where diskimage-builder works, if not there too.
     :param cache: where layers come from, and go to.
     :param force: build even if it is there.
+    :param key: what signs the manifest.
     :raises MissingToolError: the host lacks something.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: it could not be built; nothing is left of it but
         the log.
     """
     begin = time.monotonic()
-    if not force and current(plan, output) is not None:
+    if not force and current(plan, output, key) is not None:
         seconds = time.monotonic() - begin
         return read_result(output / plan.file, seconds, built=False)
+    if key is not None and current(plan, output) is not None:
+        screen.say(
+            f"{output / plan.file} is not signed with the key"
+            f" {key.public.fingerprint}: it is built again"
+        )
     workspace.take_down_dead(cache.workspaces, screen.warn)
     upkeep.abandoned(cache, screen.warn)
     missing = require(plan, output, work, cache)
@@ -139,8 +151,13 @@ def build(
             where = f"the whole log is in {kept}"
             exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
             raise
-        manifest.write(made, manifest.path(space.image))
-        sbom.write(found, made, sbom.path(space.image))
+        bill = sbom.path(space.image)
+        sbom.write(found, made, bill)
+        made = dataclasses.replace(
+            made,
+            sbom={"file": bill.name, **manifest.digests(bill, ("sha256",))},
+        )
+        manifest.write(made, manifest.path(space.image), key)
         page.write(space.image)
         image = space.publish(output)
     return read_result(image, time.monotonic() - begin)

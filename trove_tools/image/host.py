@@ -175,23 +175,33 @@ def require_space(
 
 def tools(arch: str = "amd64") -> list[checked.Finding]:
     """Look for every program that building and verifying need."""
+    return [
+        *tools_for("build", "to build", arch),
+        *tools_for("packages", "to make containers of packages", arch),
+        *tools_for("containers", "to get containers from elsewhere", arch),
+        *tools_for("verify", "to verify", arch),
+    ]
+
+
+def tools_for(
+    purpose: str, words: str, arch: str = "amd64"
+) -> list[checked.Finding]:
+    """Look for the programs for a purpose.
+
+    :param purpose: as for :func:`require_tools`.
+    :param words: the purpose, in words.
+    """
     findings = []
-    for purpose, words in (
-        ("build", "to build"),
-        ("packages", "to make containers of packages"),
-        ("containers", "to get containers from elsewhere"),
-        ("verify", "to verify"),
-    ):
-        for name in _tools(purpose, arch):
-            found = process.find(name)
-            findings.append(
-                checked.Finding(
-                    f"{name} ({words})",
-                    found is not None,
-                    found or "not found",
-                    hosttools.install_command([name]) or "",
-                )
+    for name in _tools(purpose, arch):
+        found = process.find(name)
+        findings.append(
+            checked.Finding(
+                f"{name} ({words})",
+                found is not None,
+                found or "not found",
+                hosttools.install_command([name]) or "",
             )
+        )
     return findings
 
 

@@ -14,10 +14,10 @@ import typing
 
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import signature
 from trove_tools import trust
 from trove_tools import verified
 from trove_tools.catalog import model
-from trove_tools.host import files
 from trove_tools.verify import report
 
 
@@ -48,16 +48,23 @@ class Asked:
 
 
 def recall(
-    image: pathlib.Path, sha256: str, asked: Asked
+    image: pathlib.Path,
+    sha256: str,
+    asked: Asked,
+    trusted: signature.TrustedKeys | None = None,
 ) -> dict[str, typing.Any] | None:
     """Return what was found when this was verified before.
 
     :param sha256: of the image as it is now.
     :param asked: what would be asked now.
+    :param trusted: who must have signed it; anybody if not given.
     :returns: nothing, unless the same image answered the same questions
         well.
     """
-    found = verified.load(image, sha256)
+    try:
+        found = verified.load(image, sha256, trusted)
+    except errors.ImageError:
+        return None
     same = (
         found is not None
         and found.get("ok") is True
@@ -68,24 +75,49 @@ def recall(
 
 
 def write(
-    found: report.Report, image: pathlib.Path, sha256: str, asked: Asked
+    found: report.Report,
+    image: pathlib.Path,
+    sha256: str,
+    asked: Asked,
+    key: signature.SigningKey | None = None,
 ) -> dict[str, typing.Any]:
     """Write down what was found.
 
     An image without a sidecar, or one that this user may not write to, can
     be verified all the same: then nothing is kept.
 
+    :param key: what signs it; see :func:`require_place`.
     :returns: what is written.
+    :raises UsageError: the key cannot sign.
     """
     data = {
         **found.as_dict(),
         "sha256": sha256,
         "asked": asked.as_dict(),
     }
-    file = verified.path(image)
-    if trust.is_own(file.parent) and os.access(file.parent, os.W_OK):
-        files.write(file, json.dumps(data, indent=2) + "\n")
+    if _has_place(image):
+        text = json.dumps(data, indent=2) + "\n"
+        signature.write(verified.path(image), text, signature.RECORD, key)
     return data
+
+
+def require_place(image: pathlib.Path) -> None:
+    """Make sure that a record, which is to be signed, can be kept.
+
+    :raises UsageError: it cannot.
+    """
+    if not _has_place(image):
+        raise errors.UsageError(
+            "there is nothing to sign: the record of the verification cannot"
+            f" be written into {verified.path(image).parent}",
+            hint="make that directory, or let this user write to it; or leave"
+            " out --sign-key",
+        )
+
+
+def _has_place(image: pathlib.Path) -> bool:
+    directory = verified.path(image).parent
+    return trust.is_own(directory) and os.access(directory, os.W_OK)
 
 
 def questions(

@@ -6,10 +6,12 @@ import pathlib
 import typing
 
 from tests import base
+from tests import signing
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools import errors
 from trove_tools import manifest
+from trove_tools import signature
 from trove_tools import verified
 from trove_tools.cloud import sources
 from trove_tools.cloud import trove
@@ -306,3 +308,97 @@ class PrepareTest(base.TestCase):
         bad = self.path.with_name("bad.qcow2")
         bad.write_bytes(b"bad")
         self.assertRaises(errors.ImageError, self.prepare, self.path, bad)
+
+
+class SignedTest(base.TestCase):
+    """With --trusted-key, only what a trusted key has signed is loaded."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        signing.need(self)
+        self.place = self.temp_dir()
+        self.key = signing.make_key(self.place / "key")
+        self.path = self.image("trove-mariadb")
+
+    def image(self, name: str) -> pathlib.Path:
+        """Return an image file, unlike others, with a signed manifest."""
+        path = self.place / f"{name}.qcow2"
+        path.write_bytes(images.qcow2() + name.encode())
+        made = images.describe(path)
+        record = {"sha256": made.image["sha256"], "level": "agent", "ok": True}
+        verified.path(path).write_text(json.dumps(record))
+        signing.sign(manifest.path(path), self.key, signature.MANIFEST)
+        return path
+
+    def prepare(self, *keys: pathlib.Path, **given: typing.Any) -> str:
+        """Return what Glance is told of the verification."""
+        trusted = [signing.public(key) for key in keys or (self.key,)]
+        (source,) = sources.prepare(
+            (self.path,), fakes.settings(trusted_key=trusted, **given)
+        )
+        return str(source.description.fields["trove_tools_verified"])
+
+    def refused(self, *words: str, **given: typing.Any) -> None:
+        error = self.assertRaises(errors.ImageError, self.prepare, **given)
+        self.assertTrue(error.hint)
+        for word in words:
+            self.assertIn(word, error.message)
+
+    def test_signed(self) -> None:
+        self.assertEqual("no", self.prepare())
+        signing.sign_record(self.path, self.key)
+        self.assertEqual("agent (vm)", self.prepare(require_verified=True))
+
+    def test_a_record_that_is_not_signed(self) -> None:
+        self.refused(
+            "verify.json is not signed", "verify.json.sig",
+            require_verified=True,
+        )  # fmt: skip
+
+    def test_a_record_of_another_key(self) -> None:
+        other = signing.make_key(self.place / "other")
+        signing.sign_record(self.path, other)
+        self.refused("SHA256:", "not trusted here", require_verified=True)
+        self.assertEqual(
+            "agent (vm)", self.prepare(self.key, other, require_verified=True)
+        )
+
+    def test_a_manifest_as_a_record(self) -> None:
+        """One signature does not pass for the other."""
+        record = verified.path(self.path)
+        signing.sign(record, self.key, signature.MANIFEST)
+        self.refused(
+            "trove-image-manifest", "trove-image-record",
+            require_verified=True,
+        )  # fmt: skip
+        made = manifest.path(self.path)
+        signing.sign(made, self.key, signature.RECORD)
+        self.refused("trove-image-manifest", "trove-image-record")
+
+    def test_not_signed(self) -> None:
+        signature.path(manifest.path(self.path)).unlink()
+        self.refused("manifest.json is not signed", "manifest.json.sig")
+
+    def test_no_manifest(self) -> None:
+        manifest.path(self.path).unlink()
+        self.refused(
+            "is not signed: there is no", datastore="mariadb", version="1"
+        )
+
+    def test_a_manifest_that_was_changed(self) -> None:
+        file = manifest.path(self.path)
+        file.write_text(file.read_text().replace("11.8", "11.9"))
+        self.refused("manifest.json is not what was signed", "SHA256:")
+
+    def test_the_manifest_of_another_image(self) -> None:
+        other = manifest.sidecar(self.image("trove-mysqldb"))
+        manifest.sidecar(self.path).rename(self.place / "gone")
+        other.rename(manifest.sidecar(self.path))
+        self.refused("is not the image that its manifest describes")
+
+    def test_another_name(self) -> None:
+        renamed = self.place / "new.qcow2"
+        manifest.sidecar(self.path).rename(manifest.sidecar(renamed))
+        self.path.rename(renamed)
+        self.path = renamed
+        self.prepare()

@@ -70,6 +70,7 @@ _LINES = {
     "all": "mariadb --all",
     "together": "mariadb --together",
     "verify": "mariadb --verify",
+    "sign_key": "mariadb --sign-key {dir}/key",
     "force": "mariadb --force",
     "fresh": "mariadb --fresh",
     "refresh_packages": "mariadb --refresh-packages",

@@ -3,10 +3,12 @@
 
 import dataclasses
 import json
+import typing
 
 import ddt
 
 from tests import base
+from tests import signing
 from tests.unit.verify import samples
 from trove_tools import errors
 from trove_tools import manifest
@@ -258,7 +260,7 @@ class VerifyTest(CommandCase):
         made = dataclasses.replace(
             samples.manifest(), series={"trove": "25"}, datastores=(entry,)
         )
-        self.patch_object(manifest, "read", lambda image: made)
+        self.patch_object(manifest, "read", lambda *_: made)
         said = self.refused(errors.EXIT_FAILED, "verify", str(image))
         self.assertIn("was built for Trove 25", said)
         self.assertIn("hint: use the release of its series", said)
@@ -274,6 +276,36 @@ class DoctorTest(CommandCase):
         self.assertFalse(rows["qemu-img (to build)"]["ok"])
         self.assertIn("qemu-utils", rows["qemu-img (to build)"]["remedy"])
         self.assertIn("what runs a guest", rows)
+
+    def keys(self, *words: str) -> dict[str, dict[str, typing.Any]]:
+        """Return what doctor finds of keys, and their program."""
+        status, out, _ = self.call("doctor", "-f", "json", *words)
+        rows = {row["check"]: row for row in json.loads(out)}
+        return {name: row for name, row in rows.items() if "key" in name}
+
+    def test_keys(self) -> None:
+        signing.need(self)
+        self.assertEqual({}, self.keys())
+        key = signing.make_key(self.temp_dir() / "key")
+        public = signing.public(key)
+        found = self.keys("--sign-key", str(key), "--trusted-key", str(public))
+        self.assertEqual([True] * 3, [row["ok"] for row in found.values()])
+        self.assertRegex(found["--sign-key"]["found"], "^SHA256:")
+        self.assertEqual(
+            found["--sign-key"]["found"], found["--trusted-key"]["found"]
+        )
+        key.chmod(0o644)
+        found = self.keys("--sign-key", str(key))
+        self.assertFalse(found["keys"]["ok"])
+        self.assertIn("chmod 600", found["keys"]["remedy"])
+
+    def test_no_tool_for_keys(self) -> None:
+        self.set_env(PATH=str(self.temp_dir()))
+        self.patch_object(process, "_SYSTEM_PLACES", ())
+        found = self.keys("--sign-key", "/nowhere")
+        (row,) = found.values()
+        self.assertFalse(row["ok"])
+        self.assertIn("openssh", row["remedy"])
 
     def test_space_is_added_up_by_file_system(self) -> None:
         place = self.temp_dir()

@@ -45,7 +45,7 @@ class BuildingTest(base.TestCase):
         return Result(pathlib.Path(f"/out/{made.name}.qcow2"))
 
     def examine(
-        self, image: pathlib.Path, *_: typing.Any
+        self, image: pathlib.Path, *_: typing.Any, **__: typing.Any
     ) -> tuple[dict[str, typing.Any], None]:
         ok = image.stem != self.silent
         check = {"name": "mariadb", "ok": ok, "detail": "no answer"}

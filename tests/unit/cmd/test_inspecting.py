@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """inspect and diff, but for the looking into images itself."""
 
+import dataclasses
 import json
 import pathlib
 
+from tests import signing
 from tests.unit import test_sbom
 from tests.unit.cloud import images
 from tests.unit.cmd import test_builder
 from trove_tools import errors
+from trove_tools import manifest
 from trove_tools import sbom
+from trove_tools import signature
 from trove_tools.image import host
 from trove_tools.inspection import contents
 from trove_tools.inspection import files
@@ -110,6 +114,21 @@ class DiffTest(test_builder.CommandCase):
             ],
         )  # fmt: skip
 
+    def test_another_bill_than_the_manifest_names(self) -> None:
+        bill = sbom.path(self.new)
+        made = manifest.read(self.new)
+        assert made is not None
+        named = {"file": bill.name, **manifest.digests(bill, ["sha256"])}
+        manifest.write(
+            dataclasses.replace(made, sbom=named), manifest.path(self.new)
+        )
+        self.diff()
+        bill.write_text(bill.read_text().replace("bash", "dash"))
+        said = self.refused(
+            errors.EXIT_FAILED, "diff", str(self.old), str(self.new)
+        )
+        self.assertIn(f"{bill} is not the bill of materials", said)
+
     def test_no_image(self) -> None:
         said = self.refused(
             errors.EXIT_USAGE, "diff", str(self.old), "/nowhere.qcow2"
@@ -143,3 +162,27 @@ class InspectTest(test_builder.CommandCase):
         self.assertEqual(errors.EXIT_FAILED, status)
         self.assertIn("/etc/ssh/key", out)
         self.assertIn("1 things are in", err)
+
+    def test_signed(self) -> None:
+        """What a manifest allows counts if a trusted key has signed it."""
+        signing.need(self)
+        self.patch_object(host, "require_root", lambda why: None)
+        self.patch_object(
+            inspect, "inspect",
+            lambda image, dev, allow: inspect.Inspection(
+                (), (), test_sbom.FOUND
+            ),
+        )  # fmt: skip
+        place = self.temp_dir()
+        key = signing.make_key(place / "key")
+        image = place / "x.qcow2"
+        image.write_text("x")
+        images.describe(image)
+        words = ["inspect", str(image), "--trusted-key", f"{key}.pub"]
+        said = self.refused(errors.EXIT_FAILED, *words)
+        self.assertIn("manifest.json is not signed", said)
+        signing.sign(manifest.path(image), key, signature.MANIFEST)
+        self.assertEqual(0, self.call(*words)[0])
+        image.write_text("y")
+        said = self.refused(errors.EXIT_FAILED, *words)
+        self.assertIn("is not the image that its manifest describes", said)

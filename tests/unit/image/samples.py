@@ -18,7 +18,9 @@ from trove_tools.image import request
 
 def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
-    declared = config.group("arch", "system", "plan", "name", "place")
+    declared = config.group(
+        "arch", "system", "plan", "name", "place", "sign"
+    )
     values = {
         option.name: [] if option.many else option.default
         for option in declared
