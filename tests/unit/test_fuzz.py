@@ -2,20 +2,26 @@
 """Parsers of untrusted data, given data that nobody has thought of.
 
 The invariant of each test: the parser returns something or raises a
-``TroveToolsError``, within the time limit of a test.  The examples are the
-same in each run: a change that is tested does not fail because of another.
+``TroveToolsError``, in bounded time and memory.  The examples are the same in
+each run: a change that is tested does not fail because of another.
 """
 
 import collections.abc
+import contextlib
 import copy
 import dataclasses
 import json
 import os
 import pathlib
+import re
+import resource
+import signal
+import sys
 import typing
 
 import hypothesis
 from hypothesis import strategies
+import testtools
 
 from tests import base
 from tests.unit import test_configfile
@@ -97,6 +103,48 @@ def plain(data: typing.Any) -> typing.Any:
     return json.loads(json.dumps(data))
 
 
+#: What one example may take: seconds of a processor's time, and bytes.
+#: Hardly any takes a tenth; what grows faster than its input takes more.
+SECONDS = 10
+MEMORY = 512 * 1024 * 1024
+
+
+class TooMuchError(Exception):
+    """An example has taken too much time."""
+
+
+@contextlib.contextmanager
+def bounded() -> collections.abc.Iterator[None]:
+    """Raise an error where something takes too much time or memory."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TooMuchError(f"it takes more than {SECONDS} s")
+
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    before = signal.signal(signal.SIGPROF, stop)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        signal.signal(signal.SIGPROF, before)
+
+
+class BoundsTest(base.TestCase):
+    def test_both_are_noticed(self) -> None:
+        with testtools.ExpectedException(MemoryError), bounded():
+            bytes(2 * MEMORY)
+        self.patch_object(sys.modules[__name__], "SECONDS", 0.1)
+        with testtools.ExpectedException(TooMuchError), bounded():
+            re.search("(a*)*b", "a" * 64)
+        # what follows has its own limits
+        bytes(2 * MEMORY)
+
+
 class FuzzCase(base.TestCase):
     def tolerate(
         self,
@@ -105,7 +153,8 @@ class FuzzCase(base.TestCase):
     ) -> typing.Any:
         """Call a parser, which may refuse what it gets."""
         try:
-            return function(*args)
+            with bounded():
+                return function(*args)
         except errors.TroveToolsError as exc:
             f"{exc.message}{exc.hint}".encode()
             return None
