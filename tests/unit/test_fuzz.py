@@ -379,9 +379,35 @@ PIECES = (
     '{"Repositories": ', '{"auths": ', "ID=", "x,sha256=,", "2020-99-99",
 )  # fmt: skip
 
+#: More of them, for files that hold one of them many times.
+REPEATED = (
+    "\n", "=", "\"", "{", "\0", "&a [*a]", "root::0:0::/root:/bin/sh\n",
+    "Include /etc/ssh/*\n", "@includedir /etc/sudoers.d\n", "\n ",
+    " \n", "\t", "a", "-", "//", "proxy", "proxy//", "password=",
+    "password='", "token: ", "Files:\n", "\n\nFiles:", "License: a and ",
+    "chpasswd:\n", "://a:b", "x://", "machine a ", "mysql ", "export ",
+    '"kty"', '"kty" "k":"aaaaaaaaaaaaaaaa" ', "LS0tLS1CRUdJTi",
+    "AKIA", "$6$", "deb ", "a\\\n",
+    "PuTTY-User-Key-File-2: ", "authorization: ", "AllowUnauthenticated ",
+)  # fmt: skip
+#: Bytes; what takes the square of it takes too much.
+LONG = 64 * 1024
+LONG_FILES = (
+    "usr/share/doc/x/copyright", "etc/apt/apt.conf.d/x", "etc/profile",
+    "boot/grub/grub.cfg", "root/.bash_history", "opt/x.txt",
+)  # fmt: skip
+#: What a file must begin with to be parsed.
+HEADS = {
+    "usr/share/doc/x/copyright": b"Format: https://x/copyright-format/1.0/\n",
+    "var/lib/dpkg/status":
+        b"Package: x\nVersion: 1\nStatus: install ok installed\n\n",
+}  # fmt: skip
+
 
 class RootTest(FuzzCase):
     """The root of a hostile image; links out of it are the kernel's work."""
+
+    timeout = 240
 
     def setUp(self) -> None:
         super().setUp()
@@ -431,6 +457,38 @@ class RootTest(FuzzCase):
     def test_files(self, files: dict[str, tuple[bytes, int]]) -> None:
         for name, (content, kind) in files.items():
             self.put(name, content, kind)
+        self.tolerate(self.inspect)
+
+    def test_one_piece_many_times(self) -> None:
+        """What costs more than its length: every line, word or bracket."""
+        self.patch_object(sys.modules[__name__], "SECONDS", 5)
+        for piece in REPEATED:
+            content = piece.encode()
+            content *= LONG // len(content) + 1
+            for name in (*PARSED, *LONG_FILES):
+                head = HEADS.get(name, b"")
+                self.put(name, head + content[:LONG], 3)
+            self.tolerate(self.inspect)
+
+    def test_files_that_include_one_another(self) -> None:
+        every = b"Include /etc/ssh/sshd_config.d/*\n" * 9
+        self.put("usr/sbin/sshd", b"x", 3)
+        self.put("etc/ssh/sshd_config", every, 3)
+        sudo = b"@includedir /etc/sudoers.d\n" * 9
+        self.put("etc/sudoers", sudo, 3)
+        for number in range(9):
+            self.put(f"etc/ssh/sshd_config.d/{number}", every, 3)
+            self.put(f"etc/sudoers.d/{number}", sudo, 3)
+        self.tolerate(self.inspect)
+
+    def test_names_with_a_null_character(self) -> None:
+        self.put("usr/sbin/sshd", b"x", 3)
+        self.put("etc/ssh/sshd_config", b"Include /e\0tc/x /etc/\0\n", 3)
+        self.put("etc/sudoers", b"@include /e\0tc\n@includedir /\0/x\n", 3)
+        self.put(
+            "var/lib/dpkg/status",
+            b"Package: x\0\nVersion: 1\nStatus: install ok installed\n", 3,
+        )
         self.tolerate(self.inspect)
 
     @hypothesis.settings(few, max_examples=40)

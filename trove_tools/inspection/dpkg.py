@@ -18,10 +18,8 @@ _STATUS = "var/lib/dpkg/status"
 # that of a desktop with everything has 10 MB
 _LARGEST = 64 * 1024 * 1024
 _MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
-# a stanza that begins so is about files; others explain licences
-_OF_FILES = re.compile(r"(?:\A|\n\n+)Files:.*?(?=\n\n|\Z)", re.DOTALL)
 _LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
-_BETWEEN = re.compile(r",?\s+(?:and/or|and|or)\s+|,\s*")
+_BETWEEN = re.compile(r",? (?:and/or|and|or) |, ?")
 
 
 def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
@@ -57,8 +55,10 @@ def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
         return ()
     found = {
         word.strip()
-        for stanza in _OF_FILES.findall(text)
+        for stanza in re.split(r"\n\n+", text)
+        # others explain licences
+        if stanza.startswith("Files:")
         for line in _LICENCE.findall(stanza)
-        for word in _BETWEEN.split(line)
+        for word in _BETWEEN.split(" ".join(line.split()))
     }
     return tuple(sorted(found - {""}))

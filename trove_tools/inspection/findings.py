@@ -75,9 +75,8 @@ _PROXY_FILES = (
     "profile.d/*", "wgetrc", "gitconfig", "pip.conf", "yum.conf",
     "dnf/dnf.conf", "docker/daemon.json", "systemd/system.conf.d/*",
 )  # fmt: skip
-_LOOPBACK_PROXY = re.compile(
-    r"^\s*[^#/\s].*proxy.*//([^/@\s]*@)?(127\.|localhost|\[::1\])",
-    re.IGNORECASE | re.MULTILINE,
+_ON_LOOPBACK = re.compile(
+    r"//([^/@\s]*@)?(127\.|localhost|\[::1\])", re.IGNORECASE
 )
 
 
@@ -173,7 +172,7 @@ def apt_sources(root: pathlib.Path) -> Findings:
     for file in (apt / "apt.conf", *apt.glob("apt.conf.d/*")):
         text = reading.text(file)
         if re.search(
-            r"(?im)^[^#/]*(AllowUnauthenticated|AllowInsecureRepositories)"
+            r"(?im)^[^#/\n]*(AllowUnauthenticated|AllowInsecureRepositories)"
             r"\W+(true|yes|1)\b",
             text,
         ):
@@ -198,8 +197,7 @@ def build_network(root: pathlib.Path) -> Findings:
     """
     for pattern in _PROXY_FILES:
         for file in sorted((root / "etc").glob(pattern)):
-            text = reading.text(file)
-            if _LOOPBACK_PROXY.search(text):
+            if any(map(_names_loopback_proxy, _lines(file))):
                 yield Finding(
                     "proxy of the build",
                     _seen(root, file),
@@ -211,6 +209,16 @@ def build_network(root: pathlib.Path) -> Findings:
             _seen(root, place),
             "what the build trusted, which guests need not",
         )
+
+
+def _names_loopback_proxy(line: str) -> bool:
+    line = line.strip()
+    name = line.lower().find("proxy")
+    return (
+        name != -1
+        and not line.startswith(("#", "/"))
+        and _ON_LOOPBACK.search(line, name) is not None
+    )
 
 
 def _unsigned(root: pathlib.Path, file: pathlib.Path) -> Finding:

@@ -21,6 +21,9 @@ from trove_tools.inspection import reading
 
 PASSWORD, LOGIN = "password", "login"
 
+# libyaml limits how deep a text is nested, and takes a tenth of the time
+_Loader: typing.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 #: kind, path and what, as findings have them
 Logins = collections.abc.Iterator[tuple[str, str, str]]
 
@@ -30,7 +33,6 @@ AGENT = "trove-agent"
 #: Fields of shadow(5) that no password can match.
 _LOCKED = re.compile(r"[*!]")
 _SSHD = "etc/ssh/sshd_config"
-_INCLUDES = 16
 # sudo asks them for a password, and no account has one
 _SUDO_ASKS = {"root", "%sudo", "%wheel", "%admin"}
 _SUDO_LISTS = re.compile(r"(?:Cmnd|Cmd|Host|User|Runas)_Alias\b|Defaults\b")
@@ -167,7 +169,7 @@ def by_sshd(root: pathlib.Path) -> Logins:
         return
     found: dict[str, tuple[str, str]] = {}
     in_match: list[tuple[str, str, str]] = []
-    _read_sshd(root, _SSHD, found, in_match, 0)
+    _read_sshd(root, _SSHD, found, in_match, set())
     settings = [
         (name, *found.get(name, (setting.default, _SSHD)))
         for name, setting in _SETTINGS.items()
@@ -186,20 +188,25 @@ def _read_sshd(
     name: str,
     found: dict[str, tuple[str, str]],
     in_match: list[tuple[str, str, str]],
-    depth: int,
+    read: set[str],
 ) -> None:
     """Read what sshd reads: the first value of each setting counts.
 
     Whom a Match block is for is not worked out: each may count.
+
+    :param read: the files that were read: a second time changes nothing.
     """
+    if name in read:
+        return
+    read.add(name)
     matching = False
     for line in reading.text(root / name).splitlines():
         keyword, value = _sshd_words(line)
-        if keyword == "include" and depth < _INCLUDES:
+        if keyword == "include":
             for word in value.split():
                 pattern = word if word.startswith("/") else f"/etc/ssh/{word}"
                 for path in _matching(root, pattern):
-                    _read_sshd(root, path, found, in_match, depth + 1)
+                    _read_sshd(root, path, found, in_match, read)
         elif keyword == "match":
             matching = value.lower() != "all"
         elif keyword in _SETTINGS:
@@ -223,7 +230,8 @@ def _matching(root: pathlib.Path, pattern: str) -> list[str]:
     directory, _, name = pattern.strip("/").rpartition("/")
     try:
         names = sorted(path.name for path in (root / directory).iterdir())
-    except OSError:
+    except (OSError, ValueError):
+        # such as a path with a null character
         return []
     return [f"{directory}/{each}" for each in fnmatch.filter(names, name)]
 
@@ -272,7 +280,7 @@ def _cloud_settings(
         *_matching(root, f"/{directory}/cloud.cfg.d/*.cfg"),
     ):
         try:
-            settings = yaml.safe_load(reading.text(root / path))
+            settings = yaml.load(reading.text(root / path), _Loader)  # noqa: S506
         except (yaml.YAMLError, ValueError, RecursionError):
             continue
         if isinstance(settings, dict):
@@ -282,7 +290,7 @@ def _cloud_settings(
 def by_sudo(root: pathlib.Path) -> Logins:
     """Find whom sudo lets become root without a password."""
     guest = guest_user(root)
-    for name in _sudoers(root, "etc/sudoers", 0):
+    for name in _sudoers(root, "etc/sudoers", set()):
         text = reading.text(root / name).replace("\\\n", " ")
         for line in text.splitlines():
             line = re.sub(r"(?:^|\s)#(?!\d).*", "", line).strip()
@@ -291,7 +299,9 @@ def by_sudo(root: pathlib.Path) -> Logins:
             if "=" not in line or _SUDO_LISTS.match(line):
                 continue
             who, _, what = line.partition("=")
-            for user in who.rsplit(maxsplit=1)[0].split(","):
+            # the host is the last word
+            users = who.rsplit(maxsplit=1)[:1]
+            for user in ",".join(users).split(","):
                 user = user.strip()
                 if user in _SUDO_ASKS and "NOPASSWD" not in what:
                     continue
@@ -303,12 +313,16 @@ def by_sudo(root: pathlib.Path) -> Logins:
 
 
 def _sudoers(
-    root: pathlib.Path, name: str, depth: int
+    root: pathlib.Path, name: str, read: set[str]
 ) -> collections.abc.Iterator[str]:
-    """Yield the files that sudo reads; sudoers(5)."""
-    yield name
-    if depth == _INCLUDES:
+    """Yield the files that sudo reads, each once; sudoers(5).
+
+    :param read: those that were read before.
+    """
+    if name in read:
         return
+    read.add(name)
+    yield name
     for line in reading.text(root / name).splitlines():
         match = re.match(r"\s*[@#](include(?:dir)?)\s+\"?([^\s\"]+)", line)
         if not match:
@@ -317,9 +331,9 @@ def _sudoers(
             path = match[2]
             if not path.startswith("/"):
                 path = f"/etc/{path}"
-            yield from _sudoers(root, path.strip("/"), depth + 1)
+            yield from _sudoers(root, path.strip("/"), read)
             continue
         for path in _matching(root, f"{match[2].rstrip('/')}/*"):
             base = path.rpartition("/")[2]
             if "." not in base and not base.endswith("~"):
-                yield from _sudoers(root, path, depth + 1)
+                yield from _sudoers(root, path, read)

@@ -80,7 +80,8 @@ def content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
         if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
             return None
         return path.read_bytes()
-    except OSError:
+    except (OSError, ValueError):
+        # no path has a null character
         return None
 
 

@@ -59,7 +59,7 @@ _ANYWHERE = (
     _Pattern(
         KEY, "a private key of PuTTY",
         (b"PuTTY-User-Key-File-",),
-        re.compile(rb"PuTTY-User-Key-File-\d: [^\0]{0,8000}?Private-Lines: "),
+        re.compile(rb"(?m)^Private-Lines: ?\d"),
     ),
     _Pattern(
         KEY, "a private key of age",
@@ -70,8 +70,10 @@ _ANYWHERE = (
         KEY, "a private JSON web key",
         (b'"kty"',),
         re.compile(
-            rb'"kty"[^{}]{0,4000}"(?:d|k)"\s*:\s*"[\w-]{16,}"'
-            rb'|"(?:d|k)"\s*:\s*"[\w-]{16,}"[^{}]{0,4000}"kty"'
+            # from one name to the next of its kind, so that no part of a
+            # text is searched again for each name before it
+            rb'"kty"(?:(?!"kty")[^{}]){0,4000}"[dk]"\s*:\s*"[\w-]{16,}"'
+            rb'|"[dk]"\s*:\s*"[\w-]{16,}"(?:(?!"[dk]"\s*:)[^{}]){0,4000}"kty"'
         ),
     ),
     _Pattern(
@@ -164,8 +166,10 @@ _IN_TEXT = (
     (_HASH, "the hash of a password"),
     (_ON_COMMAND_LINE, "a password on a command line"),
 )
-_GRUB_PASSWORD = re.compile(rb"(?m)^\s*password(?:_pbkdf2)?\s+\S+\s+\S")
-_CHPASSWD = re.compile(rb"(?m)^\s*chpasswd\s*:\s*(?!null|\{\})")
+_GRUB_PASSWORD = re.compile(
+    rb"(?m)^[ \t]*password(?:_pbkdf2)?[ \t]+\S+[ \t]+\S"
+)
+_CHPASSWD = re.compile(rb"(?m)^[ \t]*chpasswd[ \t]*:\s*+(?!null|\{\})")
 
 #: Files that hold nothing but secrets, whatever their content looks like.
 _NAMES = re.compile(

@@ -76,7 +76,8 @@ def checks(
     if record is None:
         return None
     rows = [
-        {**each, "seconds": float(each.get("seconds", 0))}
+        {"detail": "", "log": [], **each,
+         "seconds": float(each.get("seconds", 0))}
         for each in record.get("checks", [])
     ]
     note = f"level {record.get('level')}, in " + (
