@@ -46,6 +46,10 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("guest_user", "plan", "the guest's user, without a password",
            variables=("DIB_TROVE_GUEST_USER", "GUEST_USERNAME"),
            metavar="NAME"),
+    Option("unattended_upgrades", "plan",
+           "guests install the distribution's security updates by themselves,"
+           " but for the datastore and Docker; Debian and Ubuntu only",
+           options.boolean, default=False),
     Option("dev", "plan",
            "for development: let in who has the private part of this public"
            " key; such an image is never made public", options.path,

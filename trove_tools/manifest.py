@@ -63,6 +63,7 @@ class Manifest:
     :param dev: made for development: never to be made public.
     :param guest_ca: the authorities that guests trust besides the guest
         system's: subject, sha256 and expires of each.
+    :param unattended_upgrades: guests install security updates by themselves.
     :param plan: the plan it was built from, as plain data.
     :param timeline: the parts of the build; see
         :class:`trove_tools.image.timeline.Span`.
@@ -82,6 +83,7 @@ class Manifest:
     datastores: tuple[Datastore, ...]
     dev: bool = False
     guest_ca: tuple[dict[str, str], ...] = ()
+    unattended_upgrades: bool = False
     plan: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     plan_digest: str = ""
     tools: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -98,8 +98,8 @@ SHOW = Result(
 PLAN = Result(
     "PLANNED",
     ("name", "file", "digest", "datastores", "guest", "series", "agent",
-     "layers", "elements_path", "output", "dev", "guest_ca", "allow",
-     "unread"),
+     "layers", "elements_path", "output", "dev", "guest_ca",
+     "unattended_upgrades", "allow", "unread"),
     many=True,
 )  # fmt: skip
 CACHE = {

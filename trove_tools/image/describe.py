@@ -62,6 +62,7 @@ def describe(
         datastores=tuple(_datastores(plan, space, facts)),
         dev=plan.dev,
         guest_ca=plan.guest_ca,
+        unattended_upgrades=plan.unattended_upgrades,
         plan=plan.as_dict(),
         plan_digest=plan.digest(),
         tools={

@@ -21,6 +21,8 @@ GUEST, AGENT, VENV = (
 DEV = "trove-dev"
 #: Lets guests trust further authorities.
 GUEST_CA = "trove-guest-ca"
+#: Lets guests install security updates by themselves.
+UPGRADES = "trove-unattended-upgrades"
 #: Begins a layer on the one below, and ends one without a disk.
 ROOT, END = "trove-layer-root", "trove-layer-end"
 #: The last word in every layer, and in the image.
@@ -32,7 +34,7 @@ NETWORK = "trove-build-network"
 #: Elements that no catalog names.
 ALWAYS = (
     GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK,
-    GUEST_CA, *FINISH,
+    GUEST_CA, UPGRADES, *FINISH,
 )  # fmt: skip
 
 _VARIABLE = re.compile(r"\bDIB_\w+")

@@ -204,6 +204,7 @@ def _own_elements(
             _elements.AGENT,
             *((_elements.DEV,) if request.dev_key else ()),
             *((_elements.GUEST_CA,) if request.guest_ca.files else ()),
+            *((_elements.UPGRADES,) if request.unattended_upgrades else ()),
         ),
     }
 

@@ -27,6 +27,7 @@ class Plan:
     :param output: format, compression, partition_table, disk_size (GiB).
     :param guest_ca: the authorities that guests are to trust besides the
         guest system's: subject, sha256 (the fingerprint) and expires.
+    :param unattended_upgrades: guests install security updates by themselves.
     :param dev: for development: lets in who has a key.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
     :param unread: the user's ``DIB_*`` variables that nothing in it reads.
@@ -42,6 +43,7 @@ class Plan:
     output: dict[str, typing.Any]
     dev: bool = False
     guest_ca: tuple[dict[str, str], ...] = ()
+    unattended_upgrades: bool = False
     allow: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -140,6 +142,7 @@ def make(request: _request.Request) -> Plan:
         },
         dev=bool(request.dev_key),
         guest_ca=request.guest_ca.as_dicts(),
+        unattended_upgrades=request.unattended_upgrades,
         allow=request.allow,
         unread=_layers.unread(_undecided(request, environment), layers),
     )

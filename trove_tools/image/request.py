@@ -43,6 +43,8 @@ class Request:
     :param library: all elements that may take part.
     :param refresh_packages: whether packages of cached layers are upgraded.
     :param guest_ca: the authorities that guests are to trust.
+    :param unattended_upgrades: whether guests install security updates by
+        themselves.
     :param disk_size: GiB; the catalog's minimum when not given.
     :param snapshot: the date of the packages, as an address has it.
     :param epoch: seconds since 1970 that no file is newer than.
@@ -75,6 +77,7 @@ class Request:
     name: str | None
     refresh_packages: bool = False
     guest_ca: guestca.GuestCA = guestca.GuestCA()
+    unattended_upgrades: bool = False
     snapshot: str = ""
     epoch: int | None = None
     core_variables: frozenset[str] = frozenset()
@@ -92,6 +95,13 @@ def make(
         together.
     """
     chosen, guest = _choices.choose(words, settings, catalog)
+    if settings.unattended_upgrades and guest.family != "debian":
+        raise errors.UsageError(
+            f"--unattended-upgrades: guests of {guest.name} have no apt, which"
+            " that is made for",
+            hint="leave it out and renew images instead, or choose a guest"
+            " system of Debian or Ubuntu with --guest",
+        )
     table = _partition_table(settings)
     size = _disk_size(settings.disk_size, chosen, table)
     places = elements.path(settings.elements_path)
@@ -130,6 +140,7 @@ def make(
         core_variables=elements.variables_of_core(),
         name=_name(getattr(settings, "name", None)),
         guest_ca=guestca.read(settings.guest_ca),
+        unattended_upgrades=settings.unattended_upgrades,
         refresh_packages=getattr(settings, "refresh_packages", False),
     )
 

@@ -59,6 +59,7 @@ _LINES = {
     "security_mirror": "mariadb --security-mirror http://mirror.example/sec",
     "ca_certificate": "mariadb --ca-certificate {dir}/authority.pem",
     "guest_ca": "mariadb --guest-ca {dir}/authority.pem",
+    "unattended_upgrades": "mariadb --unattended-upgrades",
     "snapshot": "mariadb --snapshot 2026-01-31",
     "source_date_epoch": "mariadb --source-date-epoch 1700000000",
     "image_format": "mariadb --image-format raw",

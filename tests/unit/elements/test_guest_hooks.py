@@ -177,3 +177,51 @@ class XfsTest(ScriptCase):
             (0, "-m crc=1 /dev/vdb"),
             self.call("mkfs.xfs", "-m", "crc=1", "/dev/vdb"),
         )
+
+
+class UpgradesTest(ScriptCase):
+    """What guests that install security updates leave as it is."""
+
+    def configure(self) -> str:
+        element = ELEMENTS / "trove-unattended-upgrades"
+        script = element / "post-install.d/65-trove-unattended-upgrades"
+        (self.root / "etc/apt/apt.conf.d").mkdir(parents=True)
+        services = self.root / "usr/share/trove/datastores/redis/services"
+        services.parent.mkdir(parents=True)
+        services.write_text("redis-server\ntrove-own\n")
+        self.fake_program(
+            "dpkg-query",
+            'case "$*" in'
+            " *redis-server.service) echo redis-server: /lib/x ;;"
+            " *docker.service) echo docker.io: /lib/x ;;"
+            " *--search*) exit 1 ;;"
+            " *' ${Package}'*)"
+            " printf '%s\\n' 'redis redis-server' 'redis redis-tools'"
+            " 'docker.io docker.io' 'openssl libssl3' 'redis libredis++1' ;;"
+            " *) printf 'docker.io\\nredis\\n' ;; esac",
+        )
+        self.fake_program("systemctl", "exit 0")
+        self.fake_program("apt-config", "exit 0")
+        text = script.read_text()
+        for place in ("/etc/apt", "/usr/share/trove"):
+            text = text.replace(place, f"{self.root}{place}")
+        copy = self.temp_dir() / script.name
+        copy.write_text(text)
+        done = subprocess.run(
+            ["bash", copy], capture_output=True, text=True
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        (file,) = (self.root / "etc/apt/apt.conf.d").iterdir()
+        return file.read_text()
+
+    def test_the_datastore_and_docker_stay(self) -> None:
+        text = self.configure()
+        _, _, kept = text.partition("Package-Blacklist {")
+        kept, _, _ = kept.partition("};")
+        self.assertEqual(
+            [r'"docker\.io$";', r'"libredis\+\+1$";', '"redis-server$";',
+             '"redis-tools$";'],
+            sorted(kept.split()),
+        )  # fmt: skip
+        self.assertIn("codename=${distro_codename}-security", text)
+        self.assertIn('Automatic-Reboot "false"', text)

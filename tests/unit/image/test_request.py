@@ -35,6 +35,23 @@ class RequestTest(base.TestCase):
         self.assertEqual("pypi", made.agent.source)
         self.assertEqual(choice.datastore.min_disk, made.disk_size)
 
+    def test_unattended_upgrades(self) -> None:
+        self.assertFalse(self.make("mariadb").unattended_upgrades)
+        made = self.make("redis", unattended_upgrades=True)
+        self.assertTrue(made.unattended_upgrades)
+        planned = plan.make(made)
+        self.assertTrue(planned.as_dict()["unattended_upgrades"])
+        self.assertIn("trove-unattended-upgrades", planned.layers[-1].elements)
+        error = self.assertRaises(
+            errors.UsageError,
+            self.make,
+            "redis",
+            guest="rocky-9",
+            unattended_upgrades=True,
+            unsupported=True,
+        )
+        self.assertIn("guests of rocky-9 have no apt", error.message)
+
     def test_native_needs_no_container(self) -> None:
         (choice,) = self.make("mariadb", runtime="native").choices
         self.assertEqual("native", choice.runtime.name)
