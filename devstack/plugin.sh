@@ -226,10 +226,9 @@ function build_trove_guest_images {
     state=$(_trove_tools_state)
     mapfile -t options <"$state/build-options"
     _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
-    # exec keeps the number, which `unstack` needs to end a build
-    bash -c 'echo $$ >"$0" && exec "$@"' "$state/build.pid" \
-        "$(get_python_exec_prefix)/trove-image-builder" build --format json \
-        "${options[@]}" "${datastores[@]}" \
+    # `unstack` ends the build that this file names
+    "$(get_python_exec_prefix)/trove-image-builder" build --format json \
+        --pid-file "$state/build.pid" "${options[@]}" "${datastores[@]}" \
         >"$state/built.json" 2>"$state/build.log" || status=$?
     rm -f "$state/build.pid"
     cat "$state/build.log" >&2

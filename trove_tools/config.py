@@ -146,6 +146,9 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("jobs", "jobs",
            "images that are built at a time (default: by processors and"
            " memory)", int, metavar="N"),
+    Option("pid_file", "jobs",
+           "file that has the number of this process while it builds",
+           options.path, metavar="FILE"),
     Option("work_dir", "place", "directory for the build's own files",
            options.path, variables=("TMP_DIR",), metavar="DIR"),
     Option("cache_dir", "cache",

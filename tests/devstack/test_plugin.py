@@ -50,7 +50,8 @@ class PhasesTest(stack.StackCase):
              ["trove-devstack", "validate", *quotas, "--"],
              ["trove-image-builder", "plan", "--format", "json", *options],
              ["async_runfunc", "build_trove_guest_images"],
-             ["trove-image-builder", "build", "--format", "json", *options],
+             ["trove-image-builder", "build", "--format", "json",
+              "--pid-file", f"{dest}/data/trove-tools/build.pid", *options],
              ["xtrace", "kept"],
              ["phase", "stack", "install"],
              ["xtrace", "kept"],
@@ -96,8 +97,11 @@ class PhasesTest(stack.StackCase):
         options = kept.read_text().splitlines()
         (build,) = ran.builds()
         self.assertEqual(
-            ["build", "--format", "json", *options, "mysql"], build
-        )
+            ["build", "--format", "json",
+             "--pid-file", str(kept.with_name("build.pid")),
+             *options, "mysql"],
+            build,
+        )  # fmt: skip
         self.assertIn("/my keys/id.pub", options)
         self.assertEqual(["--partition-table", "gpt"], options[-2:])
 

@@ -3,6 +3,7 @@
 
 import argparse
 import collections.abc
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -123,9 +124,34 @@ def _build(
     from trove_tools.cmd import building
     from trove_tools.network import session
 
-    with session.open_session(settings.ca_certificate):
+    with (
+        _pid_file(settings.pid_file),
+        session.open_session(settings.ca_certificate),
+    ):
         plans = _plans(settings, flags, screen, catalog)
         return building.build(plans, settings, screen, catalog)
+
+
+@contextlib.contextmanager
+def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
+    """Have the number of this process in a file as long as this lasts."""
+    if path is None:
+        yield
+        return
+    from trove_tools.host import files
+
+    path = path.parent.resolve() / path.name
+    try:
+        files.write(path, f"{os.getpid()}\n")
+    except OSError as exc:
+        raise errors.UsageError(
+            f"--pid-file {path} cannot be written: {exc.strerror}",
+            hint="name a file in a directory that you may write to",
+        ) from exc
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _verify(

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import typing
 
 import ddt
@@ -15,6 +16,7 @@ from trove_tools import manifest
 from trove_tools import process
 from trove_tools.catalog import loader
 from trove_tools.cmd import builder
+from trove_tools.cmd import building
 from trove_tools.cmd import catalogue
 from trove_tools.cmd import common
 from trove_tools.image import host
@@ -312,3 +314,29 @@ class DoctorTest(CommandCase):
         (finding,) = host.space(place / "out", place, place / "cache")
         total = host.WORK_SPACE + host.OUTPUT_SPACE + host.CACHE_SPACE
         self.assertIn(f"{total} GiB needed", finding.found)
+
+
+class PidFileTest(CommandCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = self.temp_dir() / "build.pid"
+
+    def test_as_long_as_the_build(self) -> None:
+        def build(*words: object) -> int:
+            self.assertEqual(f"{os.getpid()}\n", self.file.read_text())
+            return 0
+
+        self.patch_object(builder, "_plans", lambda *words: [])
+        self.patch_object(building, "build", build)
+        status, _, err = self.call(
+            "build", "mariadb", "--pid-file", str(self.file)
+        )
+        self.assertEqual((0, ""), (status, err))
+        self.assertFalse(self.file.exists())
+
+    def test_no_such_directory(self) -> None:
+        said = self.refused(
+            errors.EXIT_USAGE,
+            "build", "mariadb", "--pid-file", str(self.file / "x"),
+        )  # fmt: skip
+        self.assertIn("--pid-file", said)
