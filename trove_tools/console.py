@@ -180,6 +180,7 @@ def emit(
         order; all, when not given.  JSON and shell always have all.
     :param result: which result it is: the shell's format needs it.
     """
+    data = credentials.hide_all(data)
     if form == "json":
         print(json.dumps(data, indent=2, default=str))
     elif form == "shell":

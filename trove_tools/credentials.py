@@ -1,41 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps credentials in addresses out of what a build writes down.
+"""Keeps the credentials in addresses out of all that is written and shown.
 
-The plan, and with it the manifest, the log and an image's apt sources, name
-the places that things came from.
+An address may hold a secret in two places: before the host (``USER:PASSWORD@``
+or ``TOKEN@``) and in the query (``?token=...``, ``?X-Amz-Signature=...``).
+Nobody can tell from a query whether it is secret, so none is kept.
 """
 
 import re
+import typing
 
 from trove_tools import errors
 
-# user information as in RFC 3986, section 3.2.1; a name alone may be a token
-_PASSWORD = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
-_ANY = re.compile(r"://[^/\s@]*@")
-# up to the last @ before a path; "git@" is how everybody writes an address
-_SHOWN = re.compile(r"(?<=://)(?!git@)[^/\s?#]+@")
+# RFC 3986, sections 3.2.1 and 3.4.  A password may hold an @, and by mistake a
+# slash; "git@" is how everybody writes an address.
+_BEFORE_HOST = re.compile(
+    r"(?<=://)(?!git@)"
+    r"(?:[^/\s?#\"'<>]+@|[^/\s?#\"'<>@:]*:(?!\d*/)[^\s\"'<>@]*@)"
+)
+_QUERY = re.compile(r"(://[^\s?\"'<>`]*)\?[^\s\"'<>`]*[^\s\"'<>`.,:;)\]]")
+# the account of ssh is no secret
+_REFUSED = re.compile(r"(?:https?|ftp)://[^/\s?#]*@|://[^/\s?#@:]*:[^/\s@]*@")
+
+#: Addresses with credentials in the content of a file.
+PASSWORD_IN_FILE = re.compile(
+    rb"\w://[^/\s:@\"'<>]*:(?![$%{<*])[^/\s@\"'<>]+@"
+)
+TOKEN_IN_FILE = re.compile(rb"\w://[A-Za-z0-9_.-]{20,}@")
 
 
 def hide(text: str) -> str:
-    """Return a text with an ellipsis for each credential in an address."""
-    return _SHOWN.sub("…@", text) if "://" in text else text
+    """Return a text whose addresses have neither credentials nor a query."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(r"\1", _BEFORE_HOST.sub("", text))
+
+
+def hide_all(data: typing.Any) -> typing.Any:
+    """Return plain data with :func:`hide` applied to each text in it."""
+    if isinstance(data, str):
+        return hide(data)
+    if isinstance(data, dict):
+        return {hide_all(name): hide_all(each) for name, each in data.items()}
+    if isinstance(data, list | tuple):
+        return [hide_all(each) for each in data]
+    return data
 
 
 def refuse(
-    address: str | None, what: str, hint: str, *, account: bool = False
+    address: str | None, what: str, hint: str, *, query: bool = False
 ) -> None:
-    """Make sure that there are no credentials in an address.
+    """Make sure that an address holds no credentials.
+
+    Programs that get such an address show it to all users of this host, on
+    their command lines.  The account of ssh alone is allowed.
 
     :param what: whose address it is: an option or a variable.
     :param hint: how to do without.
-    :param account: whether the name of an account alone may be there, as git
-        has it.
-    :raises UsageError: there are some; they are not shown.
+    :param query: whether the address may have a query: no program gets it on
+        its command line.
+    :raises UsageError: there are credentials; they are not shown.
     """
-    pattern = _PASSWORD if account else _ANY
-    if address and pattern.search(address):
-        raise errors.UsageError(
-            f"{what}: there are credentials in the URL, and they would stay"
-            " in the build's log and the image's manifest",
-            hint=hint,
-        )
+    if not address:
+        return
+    if _REFUSED.search(address):
+        found = "there are credentials in the URL"
+    elif not query and _QUERY.search(address):
+        found = "there is a query in the URL, which may hold a token"
+    else:
+        return
+    raise errors.UsageError(
+        f"{what}: {found}, and other users of this host could read it on"
+        " command lines",
+        hint=hint,
+    )

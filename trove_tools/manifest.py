@@ -13,6 +13,7 @@ import json
 import pathlib
 import typing
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import untrusted
 from trove_tools.catalog import approved
@@ -231,7 +232,8 @@ def write(
     """
     from trove_tools import signature
 
-    text = json.dumps(manifest.as_dict(), indent=2) + "\n"
+    data = credentials.hide_all(manifest.as_dict())
+    text = json.dumps(data, indent=2) + "\n"
     signature.write(file, text, signature.MANIFEST, key)
 
 

@@ -17,6 +17,7 @@ import typing
 import urllib.parse
 import uuid
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import untrusted
@@ -46,7 +47,8 @@ def write(
     :param found: what is in the image.
     :param made: what the image is.
     """
-    file.write_text(json.dumps(_bill(found, made), indent=1) + "\n")
+    data = credentials.hide_all(_bill(found, made))
+    file.write_text(json.dumps(data, indent=1) + "\n")
 
 
 def read(

@@ -102,8 +102,8 @@ class HostileConsoleTest(base.TestCase):
             )
         )
         self.assertEqual(
-            "error: GET https://…@host/x, git://git@host/y\n"
-            "hint: http://…@host?a=b@c\n",
+            "error: GET https://host/x, git://git@host/y\n"
+            "hint: http://host\n",
             stream.getvalue(),
         )
 

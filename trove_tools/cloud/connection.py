@@ -17,11 +17,11 @@ import logging
 import typing
 import warnings
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import options
 from trove_tools.cloud import failures
 from trove_tools.cloud import projects
-from trove_tools.cloud import proxies
 from trove_tools.cloud import region
 from trove_tools.cloud import retrying
 
@@ -233,7 +233,7 @@ def log_in(
     from openstack import connection
 
     chosen = region.choose(settings)
-    auth_url = proxies.without_credentials(
+    auth_url = credentials.hide(
         str(chosen.config.get("auth", {}).get("auth_url", ""))
     )
     identity = dataclasses.replace(_IDENTITY, url=auth_url)

@@ -14,6 +14,7 @@ import socket
 import typing
 import urllib.parse
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools.cloud import proxies
 
@@ -93,7 +94,7 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     from openstack import exceptions as sdk
     import requests
 
-    name = f"{peer.title} at {proxies.without_credentials(peer.url)}"
+    name = f"{peer.title} at {credentials.hide(peer.url)}"
     try:
         yield
     except ksa.HTTPClientError as exc:
@@ -278,7 +279,7 @@ def _through(proxy: proxies.Proxy, peer: Peer) -> str:
 
 
 def _text(exc: BaseException) -> str:
-    return proxies.without_credentials(" ".join(str(exc).split()))
+    return credentials.hide(" ".join(str(exc).split()))
 
 
 def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:

@@ -8,11 +8,9 @@ them in lower or upper case.
 
 import dataclasses
 import os
-import re
 import urllib.parse
 
-# user information as in RFC 3986, section 3.2.1
-_CREDENTIALS = re.compile(r"://[^/\s@]*@")
+from trove_tools import credentials
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +26,6 @@ class Proxy:
 
     def __str__(self) -> str:
         return f"the proxy {self.address} (from {self.variable})"
-
-
-def without_credentials(text: str) -> str:
-    """Return a text without the user and the password in its URLs."""
-    return _CREDENTIALS.sub("://", text)
 
 
 def used_for(url: str) -> Proxy | None:
@@ -58,5 +51,5 @@ def used_for(url: str) -> Proxy | None:
     for variable, value in os.environ.items():
         wanted = (f"{scheme}_proxy", "all_proxy")
         if variable.lower() in wanted and value == address:
-            return Proxy(without_credentials(shown), variable)
-    return Proxy(without_credentials(shown), "this host's configuration")
+            return Proxy(credentials.hide(shown), variable)
+    return Proxy(credentials.hide(shown), "this host's configuration")

@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 
 from trove_tools import console
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import options
 from trove_tools import paths
@@ -44,7 +45,12 @@ def make(
     host.require_tools("packages")
     host.require_root("making a container of packages")
     paths.make_directory(output, "--output-dir")
-    mirror = mirrors.of_host(guest.distribution)
+    chosen = mirrors.choose(
+        settings.mirror, settings.security_mirror, guest.distribution
+    )
+    credentials.refuse(
+        settings.constraints, "--constraints", "leave it out", query=True
+    )
     image = f"db-backup-{datastore.name}:{version}"
     file = output / f"trove-backup-{datastore.name}-{version}.tar"
     with (
@@ -69,8 +75,8 @@ def make(
             how,
             file,
             pathlib.Path(directory),
-            mirror=settings.mirror or mirror.archive,
-            security=settings.security_mirror or mirror.security,
+            mirror=chosen.archive,
+            security=chosen.security,
             say=progress.state,
         )
     console.emit(

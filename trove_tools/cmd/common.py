@@ -11,6 +11,7 @@ import typing
 
 from trove_tools import config
 from trove_tools import console
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import liveness
 from trove_tools import options
@@ -178,7 +179,7 @@ def _unwind_on_signals() -> None:
 def _traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
 
 
 Run = collections.abc.Callable[..., int]
@@ -371,7 +372,8 @@ def exit_status(
         return errors.EXIT_FAILED
     except Exception as exc:
         if manner.debug:
-            raise
+            _traceback()
+            return errors.EXIT_FAILED
         manner.screen.error(
             errors.TroveToolsError(
                 f"unexpected {type(exc).__name__}: {exc}",

@@ -5,10 +5,10 @@ import collections.abc
 import importlib.util
 import os
 import pathlib
-import re
 import typing
 
 from trove_tools import console
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
@@ -193,7 +193,7 @@ def addresses(
         if each.found != "none"
     }
     return [
-        f"{re.sub('://[^/@ ]*@', '://', address)}  ({purpose})"
+        f"{credentials.hide(address)}  ({purpose})"
         for purpose, address in {**found, **proxied}.items()
         if address and not address.startswith("/")
     ]

@@ -198,23 +198,24 @@ def _requirements(
 ) -> pathlib.Path:
     """Install what the program requires, for the container's Python."""
     place = directory / "lib"
-    limits: list[process.Argument] = []
-    if wanted.constraints:
-        limits = ["--constraint", wanted.constraints]
     _pip(
         "install", "--target", place, "--only-binary=:all:", "--no-compile",
         "--implementation=cp", f"--python-version={python}",
         *(f"--platform={one}" for one in _PLATFORMS[wanted.guest["arch"]]),
-        *limits, "--requirement", requirements,
+        "--requirement", requirements,
+        # an address may hold a token, which ps would show
+        **({"PIP_CONSTRAINT": wanted.constraints} if wanted.constraints
+           else {}),
     )  # fmt: skip
     return place
 
 
-def _pip(*argv: process.Argument) -> None:
+def _pip(*argv: process.Argument, **variables: str) -> None:
     try:
         process.run(
             [sys.executable, "-m", "pip", "--disable-pip-version-check",
              "--quiet", *argv],
+            env=variables,
             timeout=_TIMEOUT,
         )  # fmt: skip
     except errors.CommandError as exc:

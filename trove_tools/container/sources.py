@@ -11,6 +11,7 @@ import hashlib
 import pathlib
 import typing
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
@@ -134,12 +135,12 @@ def make(
             digest=_recipe_digest(container.recipe),
         )
     if kind == "registry":
-        if mirror and "@" in mirror:
-            raise errors.UsageError(
-                "--registry-mirror: there are credentials in the address, and"
-                " they would stay in the image's manifest",
-                hint="leave them out, and log in with `skopeo login`",
-            )
+        credentials.refuse(
+            # it may have no scheme
+            mirror and f"https://{mirror.rpartition('://')[2]}",
+            "--registry-mirror",
+            "leave them out, and log in with `skopeo login`",
+        )
         reference = f"{container.image}:{version}"
         if locked is not None and reference not in locked:
             raise errors.UsageError(

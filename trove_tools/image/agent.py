@@ -93,13 +93,15 @@ def parse(
     :param series: what to take when nothing was given.
     :raises UsageError: it names nothing that exists.
     """
-    for flag, url in (("--agent", text), ("--constraints", constraints)):
+    for flag, url, query in (
+        ("--agent", text, False), ("--constraints", constraints, True),
+    ):  # fmt: skip
         credentials.refuse(
             url,
             flag,
             "leave it out, and let git's credential helper or ~/.netrc of the"
             " building user supply it",
-            account=True,
+            query=query,
         )
     return dataclasses.replace(
         _source(text or series.requirement, series),

@@ -29,6 +29,7 @@ from trove_tools.image import ramdisk
 from trove_tools.image import stack
 from trove_tools.image import timeline as _timeline
 from trove_tools.image import upkeep
+from trove_tools.image import variables
 from trove_tools.image import workspace
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import inspect
@@ -230,7 +231,7 @@ def _make(
     downloads = cache.downloads
     if plan.downloads:
         downloads = space.plain(pathlib.Path(plan.downloads).absolute())
-    space.stem.parent.mkdir()
+    space.stem.parent.mkdir(0o700)
     with screen.progress(plan.name, steps) as shown:
         progress = lanes.Lanes(shown)
         timeline = _timeline.Timeline()
@@ -245,6 +246,7 @@ def _make(
             downloads=downloads,
             containers=space.containers,
             natives=space.natives,
+            clean=variables.Filter(plan.secrets()),
         )
         below = stack.Stack(plan.layers, cache, run, plan.guest, progress)
         last = plan.layers[-1]
@@ -274,6 +276,10 @@ def _found_out(space: workspace.Workspace) -> None:
     made = space.stem.with_name(f"{space.stem.name}.d")
     for each in made.iterdir():
         process.run(["mv", each, space.sidecar])
+    # diskimage-builder's variables with all their values; the manifest has
+    # those that may be recorded
+    told = space.sidecar / "dib-manifests" / "dib_environment"
+    told.unlink(missing_ok=True)
 
 
 def _finish(

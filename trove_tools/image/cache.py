@@ -23,6 +23,7 @@ import tempfile
 import time
 import typing
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import trust
@@ -234,7 +235,8 @@ class Cache:
         )
         file = place / _RECORD
         with open(file, "w") as stream:
-            json.dump(dataclasses.asdict(record), stream, indent=2)
+            content = credentials.hide_all(dataclasses.asdict(record))
+            json.dump(content, stream, indent=2)
             stream.flush()
             os.fsync(stream.fileno())
         final = self.layers / record.digest

@@ -85,33 +85,32 @@ def prepare(
     :raises BuildError: one cannot be had, or is of another version.
     """
     prepared = []
-    with open(run.log, "a") as log:
-        for entry in entries:
-            container = sources.Container(**entry)
-            run.progress.state(f"container of {container.datastore}")
-            made = _prepare.prepare(
-                container,
-                run.containers,
-                guest=guest,
-                mirror=mirror,
-                security=security,
-                log=log.write,
-                epoch=epoch,
-                is_snapshot=is_snapshot,
+    for entry in entries:
+        container = sources.Container(**entry)
+        run.progress.state(f"container of {container.datastore}")
+        made = _prepare.prepare(
+            container,
+            run.containers,
+            guest=guest,
+            mirror=mirror,
+            security=security,
+            log=run.write_log,
+            epoch=epoch,
+            is_snapshot=is_snapshot,
+        )
+        for server in container.packages[:1]:
+            packages.of_version(
+                {server: made.installed},
+                server,
+                container.version,
+                mirror or "the mirror",
             )
-            for server in container.packages[:1]:
-                packages.of_version(
-                    {server: made.installed},
-                    server,
-                    container.version,
-                    mirror or "the mirror",
-                )
-            prepared.append(
-                {
-                    "datastore": container.datastore,
-                    "installed": made.installed,
-                    "container": made.as_dict(),
-                }
-            )
-            run.progress.advance()
+        prepared.append(
+            {
+                "datastore": container.datastore,
+                "installed": made.installed,
+                "container": made.as_dict(),
+            }
+        )
+        run.progress.advance()
     return prepared

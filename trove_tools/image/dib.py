@@ -8,6 +8,7 @@ why.
 """
 
 import collections
+import collections.abc
 import dataclasses
 import getpass
 import os
@@ -19,6 +20,7 @@ import sys
 
 from trove_tools import causes
 from trove_tools import console
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import process
 from trove_tools.image import below
@@ -169,6 +171,7 @@ class Run:
     :param downloads: where downloads are kept.
     :param containers: the directory with the containers' archives.
     :param natives: that with what the native datastores' elements read.
+    :param clean: returns a text without what must not be in the log.
     """
 
     arch: str
@@ -181,6 +184,12 @@ class Run:
     downloads: pathlib.Path
     containers: pathlib.Path
     natives: pathlib.Path
+    clean: collections.abc.Callable[[str], str] = credentials.hide
+
+    def write_log(self, text: str) -> None:
+        """Add to the log, without what must not be in it."""
+        with open(self.log, "a") as stream:
+            stream.write(self.clean(text))
 
     def command(
         self, layer: layers.Layer, stem: pathlib.Path, kind: str
@@ -250,7 +259,7 @@ class Run:
         :raises BuildError: it failed.
         """
         place = self.work / f"layer-{layer.name}"
-        place.mkdir()
+        place.mkdir(0o700)
         kept = place / "kept"
         # compressed while it is packed, with nothing written in between; a
         # little compression costs no time, as less is written
@@ -329,7 +338,7 @@ class Run:
         try:
             with open(self.log, "a") as stream, child.stdout:
                 for raw in child.stdout:
-                    line = raw.decode(errors="replace")
+                    line = self.clean(raw.decode(errors="replace"))
                     stream.write(line)
                     stream.flush()
                     follower.line(line)

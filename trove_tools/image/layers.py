@@ -14,8 +14,10 @@ import hashlib
 import json
 import typing
 
+from trove_tools import credentials
 from trove_tools.image import elements as _elements
 from trove_tools.image import request as _request
+from trove_tools.image import variables
 from trove_tools.native import sources as _native
 
 #: The layers' names in their order.
@@ -53,6 +55,8 @@ class Layer:
     :param inputs: versions and digests of what takes part.
     :param places: for variables that say where something lies: what decides
         about the layer instead, such as a digest of what lies there.
+    :param masked: for variables that may hold a secret: what is recorded
+        in place of the value, see :mod:`trove_tools.image.variables`.
     :param containers: what is put into the guest's image store.
     :param natives: what is installed in the guest's own system.
     :param parent: the digest of the layer below; empty for the first.
@@ -64,6 +68,7 @@ class Layer:
     environment: dict[str, str]
     inputs: dict[str, str]
     places: dict[str, str]
+    masked: dict[str, str] = dataclasses.field(default_factory=dict)
     containers: tuple[dict[str, typing.Any], ...] = ()
     natives: tuple[dict[str, typing.Any], ...] = ()
     parent: str = ""
@@ -83,7 +88,7 @@ class Layer:
 
         Not of where things lie: a checkout that was moved gives the same.
         """
-        content = {"format": _FORMAT, **dataclasses.asdict(self)}
+        content = {"format": _FORMAT, **self._recorded()}
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
             del container["path"]
@@ -98,7 +103,17 @@ class Layer:
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the layer as plain data, with its digest."""
-        return {**dataclasses.asdict(self), "digest": self.digest}
+        recorded = credentials.hide_all(self._recorded())
+        return {**recorded, "digest": self.digest}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the values of variables that are not recorded, by name."""
+        return {name: self.environment[name] for name in self.masked}
+
+    def _recorded(self) -> dict[str, typing.Any]:
+        data = dataclasses.asdict(self)
+        data["environment"].update(data.pop("masked"))
+        return data
 
 
 def chain(
@@ -165,6 +180,7 @@ def chain(
                     },
                 },
                 places=_places(request, values),
+                masked=variables.masked(values, request.key),
                 parent=made[-1].digest if made else "",
                 **(contents if name == "datastore" else {}),
             )

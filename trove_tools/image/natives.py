@@ -25,15 +25,14 @@ def prepare(
     """
     cache = run.downloads / "apt" / run.distribution
     servers = {}
-    with open(run.log, "a") as log:
-        for entry in entries:
-            native = sources.of_dict(entry)
-            run.progress.state(f"packages of {native.datastore}")
-            _prepare.prepare(
-                native, run.natives, cache=cache, mirror=mirror, log=log.write
-            )
-            file = run.natives / native.datastore / "server"
-            servers[native.datastore] = file.read_text().strip()
+    for entry in entries:
+        native = sources.of_dict(entry)
+        run.progress.state(f"packages of {native.datastore}")
+        _prepare.prepare(
+            native, run.natives, cache=cache, mirror=mirror, log=run.write_log
+        )
+        file = run.natives / native.datastore / "server"
+        servers[native.datastore] = file.read_text().strip()
     return servers
 
 

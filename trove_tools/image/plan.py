@@ -12,6 +12,7 @@ import json
 import typing
 
 from trove_tools import config
+from trove_tools import credentials
 from trove_tools.image import layers as _layers
 from trove_tools.image import request as _request
 
@@ -57,7 +58,15 @@ class Plan:
                 }
             )
         )
-        return {**plain, "digest": self.digest()}
+        return {**credentials.hide_all(plain), "digest": self.digest()}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the values of variables that are not recorded, by name."""
+        return {
+            name: value
+            for layer in self.layers
+            for name, value in layer.secrets().items()
+        }
 
     def digest(self) -> str:
         """Return the digest of all that decides the image's content.

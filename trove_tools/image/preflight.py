@@ -226,7 +226,6 @@ def _check_requirement(requirement: str, constraints: str) -> None:
     """
     if importlib.util.find_spec("pip") is None:
         return
-    limits = ["--constraint", constraints] if constraints else []
     try:
         process.run(
             [
@@ -234,8 +233,10 @@ def _check_requirement(requirement: str, constraints: str) -> None:
                 "--no-input", "--retries=1", f"--timeout={TIMEOUT / 4:.0f}",
                 "install", "--dry-run", "--quiet", "--no-deps",
                 "--ignore-installed", "--ignore-requires-python",
-                "--no-build-isolation", *limits, "--", requirement,
+                "--no-build-isolation", "--", requirement,
             ],
+            # an address may hold a token, which ps would show
+            env={"PIP_CONSTRAINT": constraints} if constraints else {},
             timeout=TIMEOUT * 2,
         )  # fmt: skip
     except errors.CommandError as exc:

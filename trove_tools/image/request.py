@@ -15,6 +15,7 @@ import re
 from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import options
+from trove_tools import userdirs
 from trove_tools.catalog import model
 from trove_tools.image import agent
 from trove_tools.image import choices as _choices
@@ -23,6 +24,7 @@ from trove_tools.image import elements
 from trove_tools.image import guestca
 from trove_tools.image import mirrors
 from trove_tools.image import snapshot
+from trove_tools.image import variables
 from trove_tools.inspection import findings
 
 # 32 bits, as in ext4's inodes without extra room, and in gzip
@@ -50,6 +52,7 @@ class Request:
     :param epoch: seconds since 1970 that no file is newer than.
     :param inherited: the ``DIB_*`` variables of our own environment.
     :param core_variables: those that diskimage-builder reads by itself.
+    :param key: the secret one of the cache, for digests of secrets.
     :param dev_key: the public key of who develops with the image, if it is
         for that.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
@@ -81,6 +84,7 @@ class Request:
     snapshot: str = ""
     epoch: int | None = None
     core_variables: frozenset[str] = frozenset()
+    key: bytes = b""
 
 
 def make(
@@ -138,6 +142,9 @@ def make(
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited=_inherited(),
         core_variables=elements.variables_of_core(),
+        key=variables.read_key(
+            getattr(settings, "cache_dir", None) or userdirs.cache()
+        ),
         name=_name(getattr(settings, "name", None)),
         guest_ca=guestca.read(settings.guest_ca),
         unattended_upgrades=settings.unattended_upgrades,
@@ -153,7 +160,9 @@ def _inherited() -> dict[str, str]:
         if name.startswith("DIB_")
     }
     for name, value in found.items():
-        credentials.refuse(value, name, "leave it out", account=True)
+        # diskimage-builder gives git and curl these on their command lines
+        fetched = name.startswith("DIB_REPOLOCATION_")
+        credentials.refuse(value, name, "leave it out", query=not fetched)
     return found
 
 

@@ -16,6 +16,7 @@ import lzma
 import re
 import typing
 
+from trove_tools import credentials
 from trove_tools.inspection import provenance
 from trove_tools.inspection import reading
 
@@ -137,8 +138,6 @@ _MACHINE = re.compile(
     rb"(?im)^[ \t]*(?:machine\s+\S+|default)(?:\s+\w+\s+\S+){0,4}?"
     rb"\s+password\s+\S"
 )
-_URL_PASSWORD = re.compile(rb"\w://[^/\s:@\"'<>]*:(?![$%{<*])[^/\s@\"'<>]+@")
-_URL_TOKEN = re.compile(rb"\w://[A-Za-z0-9_.-]{20,}@")
 _HEADER = re.compile(
     rb"(?i)authorization:\s*(?:basic|bearer|token)\s+(?![$%{<])\S{8}"
 )
@@ -153,8 +152,8 @@ _ON_COMMAND_LINE = re.compile(
     rb"\s(?:-p\S{4}|--password=\S|-u\s+\S+:\S)"
 )
 _IN_URLS = (
-    (_URL_PASSWORD, "a password in a URL"),
-    (_URL_TOKEN, "a token in a URL"),
+    (credentials.PASSWORD_IN_FILE, "a password in a URL"),
+    (credentials.TOKEN_IN_FILE, "a token in a URL"),
 )
 #: What passwords look like in the text of a configuration.
 _IN_TEXT = (

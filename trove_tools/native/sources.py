@@ -329,8 +329,9 @@ def _file(
     archive = wanted.archive.installer if wanted.archive else ""
     if fetch.is_url(location):
         credentials.refuse(
-            location, f"--package {name}", "fetch it, and name the file"
-        )
+            location, f"--package {name}", "fetch it, and name the file",
+            query=True,
+        )  # fmt: skip
         if not digest:
             raise errors.UsageError(
                 f"--package {location}: what a URL serves can be trusted only"

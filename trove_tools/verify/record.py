@@ -12,6 +12,7 @@ import os
 import pathlib
 import typing
 
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import signature
@@ -90,11 +91,13 @@ def write(
     :returns: what is written.
     :raises UsageError: the key cannot sign.
     """
-    data = {
-        **found.as_dict(),
-        "sha256": sha256,
-        "asked": asked.as_dict(),
-    }
+    data: dict[str, typing.Any] = credentials.hide_all(
+        {
+            **found.as_dict(),
+            "sha256": sha256,
+            "asked": asked.as_dict(),
+        }
+    )
     if _has_place(image):
         text = json.dumps(data, indent=2) + "\n"
         signature.write(verified.path(image), text, signature.RECORD, key)

@@ -24,7 +24,6 @@ class ParseTest(base.TestCase):
         ("trove==2.0", "pypi", "trove==2.0", ""),
         ("git+http://h/trove", "git", "http://h/trove", "stable/x"),
         ("git+http://h/trove@v1", "git", "http://h/trove", "v1"),
-        ("git+https://me@h/trove", "git", "https://me@h/trove", "stable/x"),
         ("git+ssh://me@h/t@refs/changes/1", "git", "ssh://me@h/t",
          "refs/changes/1"),
     )  # fmt: skip

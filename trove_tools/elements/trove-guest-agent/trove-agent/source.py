@@ -7,15 +7,8 @@ URL, the ref, the commit, and yes or no for uncommitted changes.
 
 import json
 import sys
-import urllib.parse
 
-
-def without_credentials(url: str) -> str:
-    """Return a URL without the user and password that it may carry."""
-    parts = urllib.parse.urlsplit(url)
-    if not parts.scheme:
-        return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+from trove_tools import credentials
 
 
 def main(
@@ -25,7 +18,7 @@ def main(
         json.dump(
             {
                 "source": source,
-                "url": without_credentials(url) or None,
+                "url": credentials.hide(url) or None,
                 "ref": ref or None,
                 "commit": commit or None,
                 "dirty": dirty == "yes",
