@@ -10,6 +10,7 @@ import collections.abc
 import re
 import typing
 
+from trove_tools import untrusted
 from trove_tools.catalog import model
 from trove_tools.cloud import glance
 
@@ -75,4 +76,8 @@ def _numbers(version: str) -> list[int]:
     # what follows the numbers, as .dev3+g1234, orders nothing here
     leading = re.match(r"[\d.]*", version)
     assert leading is not None
-    return [int(part) for part in leading[0].split(".") if part]
+    return [
+        untrusted.parse_number(part)
+        for part in leading[0].split(".")
+        if part
+    ]

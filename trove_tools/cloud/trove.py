@@ -15,6 +15,7 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools import untrusted
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
@@ -146,7 +147,10 @@ def order(record: Record) -> list[tuple[int, int | str]]:
     """Return what versions of one datastore are sorted by."""
     parts = re.findall(r"\d+|[^\W\d]+", record["name"])
     order: list[tuple[int, int | str]]
-    order = [(1, int(p)) if p.isdecimal() else (0, p) for p in parts]
+    order = [
+        (1, untrusted.parse_number(p)) if p.isdecimal() else (0, p)
+        for p in parts
+    ]
     # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
     return [*order, (1, -1)]
 

@@ -225,17 +225,28 @@ def _order(character: str) -> int:
     return ord(character) if character.isalpha() else ord(character) + 256
 
 
+def _magnitude(digits: str) -> tuple[int, str]:
+    """Return what natural numbers of any length are compared by."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
+
+
+def _beginning(pattern: str, *texts: str) -> list[str]:
+    return [match[0] for text in texts if (match := re.match(pattern, text))]
+
+
 def _compare_part(one: str, other: str) -> int:
     while one or other:
-        first, second = (re.match(r"\D*", text)[0] for text in (one, other))  # type: ignore[index]
+        first, second = _beginning("[^0-9]*", one, other)
         for index in range(max(len(first), len(second))):
-            a = _order(first[index]) if index < len(first) else 0
-            b = _order(second[index]) if index < len(second) else 0
-            if a != b:
-                return a - b
+            left = _order(first[index]) if index < len(first) else 0
+            right = _order(second[index]) if index < len(second) else 0
+            if left != right:
+                return left - right
         one, other = one[len(first) :], other[len(second) :]
-        first, second = (re.match(r"\d*", text)[0] for text in (one, other))  # type: ignore[index]
-        if difference := int(first or 0) - int(second or 0):
-            return difference
+        first, second = _beginning("[0-9]*", one, other)
+        a, b = _magnitude(first), _magnitude(second)
+        if a != b:
+            return 1 if a > b else -1
         one, other = one[len(first) :], other[len(second) :]
     return 0

@@ -8,7 +8,8 @@ import ssl
 import typing
 import urllib.parse
 
-from trove_tools.network import proxies
+from trove_tools import credentials
+from trove_tools import untrusted
 
 _TIMEOUT = 60.0
 _LONGEST = 1 << 16
@@ -38,7 +39,7 @@ def connect(
             near = context.wrap_socket(near, server_hostname=parts.hostname)
     except OSError as exc:
         raise RefusedError(
-            f"the proxy {proxies.show(proxy)} cannot be reached: {exc}"
+            f"the proxy {credentials.hide(proxy)} cannot be reached: {exc}"
         ) from exc
     try:
         if parts.scheme.startswith("socks"):
@@ -73,7 +74,7 @@ def refusal(proxy: str, status: int, reason: str = "") -> RefusedError:
     if status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         meaning = "it wants a user and a password, or others than it got"
     return RefusedError(
-        f"the proxy {proxies.show(proxy)} refuses: {status} {meaning}"
+        f"the proxy {credentials.hide(proxy)} refuses: {status} {meaning}"
     )
 
 
@@ -87,13 +88,13 @@ def _tunnel(near: socket.socket, proxy: str, host: str, port: int) -> None:
     # unbuffered: what follows is the server's
     with near.makefile("rb", buffering=0) as stream:
         first = _line(stream).split(None, 2)
-        if len(first) < 2 or not first[1].isdecimal():
+        status = untrusted.parse_number(first[1]) if len(first) > 1 else 0
+        if not status:
             raise RefusedError(
-                f"the proxy {proxies.show(proxy)} does not speak http"
+                f"the proxy {credentials.hide(proxy)} does not speak http"
             )
         while _line(stream):
             pass
-    status = int(first[1])
     if not 200 <= status < 300:
         raise refusal(proxy, status, " ".join(first[2:]))
 
@@ -115,12 +116,12 @@ def _socks(near: socket.socket, proxy: str, host: str, port: int) -> None:
         )  # fmt: skip
         if _exactly(near, 2)[1] != 0:
             raise RefusedError(
-                f"the proxy {proxies.show(proxy)} refuses the user or the"
+                f"the proxy {credentials.hide(proxy)} refuses the user or the"
                 " password"
             )
     elif method != 0:
         raise RefusedError(
-            f"the proxy {proxies.show(proxy)} refuses: no login"
+            f"the proxy {credentials.hide(proxy)} refuses: no login"
         )
     name = host.encode("idna")
     near.sendall(
@@ -130,7 +131,7 @@ def _socks(near: socket.socket, proxy: str, host: str, port: int) -> None:
     _, status, _, kind = _exactly(near, 4)
     if status != 0:
         raise RefusedError(
-            f"the proxy {proxies.show(proxy)} refuses: it does not reach"
+            f"the proxy {credentials.hide(proxy)} refuses: it does not reach"
             f" {host} (SOCKS reply {status})"
         )
     size = {1: 4, 4: 16}.get(kind) or _exactly(near, 1)[0]

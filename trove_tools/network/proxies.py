@@ -15,9 +15,11 @@ import re
 import urllib.parse
 
 from trove_tools import checked
+from trove_tools import credentials
 from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import process
+from trove_tools import untrusted
 from trove_tools.image import mirrors
 
 #: Addresses that no proxy is asked for: they mean this host, or the proxy's.
@@ -60,7 +62,7 @@ class Proxies:
 
         :raises BuildError: it is no address of a proxy.
         """
-        parts = urllib.parse.urlsplit(url)
+        parts = split(url)
         if self._is_excepted(parts):
             return ""
         # https has the options of http where it has none itself
@@ -80,7 +82,7 @@ class Proxies:
 
         :raises BuildError: it is no address of a proxy.
         """
-        parts = urllib.parse.urlsplit(url)
+        parts = split(url)
         if self._is_excepted(parts):
             return ""
         return _checked(self._of_environment((parts.scheme,)))
@@ -175,12 +177,6 @@ def parse_apt(dump: str) -> dict[str, str]:
     return options
 
 
-def show(proxy: str) -> str:
-    """Return a proxy's address without the user and the password in it."""
-    parts = urllib.parse.urlsplit(proxy)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
 def findings() -> list[checked.Finding]:
     """Tell which proxies a build uses; to have none is no fault."""
     known = of_host()
@@ -198,11 +194,27 @@ def findings() -> list[checked.Finding]:
                 f"proxy for {what}", False, exc.message, exc.hint or ""
             )
         else:
-            finding = checked.Finding(
-                f"proxy for {what}", True, show(proxy) if proxy else "none"
-            )
+            shown = credentials.hide(proxy) or "none"
+            finding = checked.Finding(f"proxy for {what}", True, shown)
         found.append(finding)
     return found
+
+
+def split(url: str) -> urllib.parse.SplitResult:
+    """Return the parts of an address, whose port can be asked for.
+
+    :param url: anything.
+    :raises BuildError: it has no such parts.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # ValueError for what is no port
+        _ = parts.port
+    except ValueError as exc:
+        raise errors.BuildError(
+            f"{credentials.hide(url)} is no address", hint="correct it"
+        ) from exc
+    return parts
 
 
 def _checked(proxy: str) -> str:
@@ -210,16 +222,14 @@ def _checked(proxy: str) -> str:
         return ""
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    parts = urllib.parse.urlsplit(proxy)
     try:
-        # ValueError for what is no port
+        parts = split(proxy)
         known = bool(parts.hostname) and parts.port != 0
-        known = known and parts.scheme in _SCHEMES
-    except ValueError:
+    except errors.BuildError:
         known = False
-    if not known:
+    if not known or parts.scheme not in _SCHEMES:
         raise errors.BuildError(
-            f"{show(proxy)} is no address of a proxy",
+            f"{credentials.hide(proxy)} is no address of a proxy",
             hint="correct it: http://HOST:PORT, https://HOST:PORT or"
             " socks5h://HOST:PORT, in apt's configuration (apt-config dump)"
             " or in http_proxy, https_proxy and all_proxy",
@@ -252,7 +262,7 @@ def _matches(word: str, host: str, port: int | None) -> bool:
             pass
     name, separator, number = word.rpartition(":")
     if separator and number.isdecimal():
-        if port != int(number):
+        if port != untrusted.parse_number(number):
             return False
         word = name
     word = word.strip("[]").removeprefix("*").strip(".")

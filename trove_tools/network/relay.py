@@ -23,7 +23,9 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools import untrusted
 from trove_tools.network import dial
+from trove_tools.network import proxies
 
 Choose = collections.abc.Callable[[str], str]
 
@@ -31,6 +33,7 @@ _IDLE = 300.0
 # seconds that closing it may take
 _POLL = 0.05
 _BLOCK = 1 << 16
+_LAST_PORT = 65535
 _CONNECTIONS = pathlib.Path("/proc/net/tcp")
 # below it are root and the accounts of services, such as apt's _apt
 _FIRST_USER = 1000
@@ -113,10 +116,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         host, _, port = self.path.rpartition(":")
         host = host.strip("[]")
         try:
-            if not port.isdecimal():
+            number = untrusted.parse_number(port)
+            if not 0 < number <= _LAST_PORT:
                 raise dial.RefusedError(f"no address: {self.path}")
             proxy = self.server.choose(f"https://{self.path}")
-            far = dial.connect(proxy, host, int(port), tunnel=True)
+            far = dial.connect(proxy, host, number, tunnel=True)
         except (OSError, errors.TroveToolsError) as exc:
             self._fail(self.path, exc)
             return
@@ -129,14 +133,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Pass a request on, and the answer back."""
-        parts = urllib.parse.urlsplit(self.path)
+        try:
+            parts = proxies.split(self.path)
+        except errors.BuildError as exc:
+            self._fail("", exc)
+            return
         if parts.scheme != "http" or not parts.hostname:
             self.send_error(400, "this is a proxy")
             return
-        if self.headers.get("Transfer-Encoding"):
+        told = self.headers.get("Content-Length") or "0"
+        length = untrusted.parse_number(told)
+        if self.headers.get("Transfer-Encoding") or (
+            not length and told.strip("0")
+        ):
             self.send_error(411)
             return
-        length = int(self.headers.get("Content-Length") or 0)
+        if length > untrusted.LARGEST:
+            self.send_error(413)
+            return
         body = self.rfile.read(length) if length else b""
         try:
             proxy = self.server.choose(self.path)

@@ -21,6 +21,7 @@ import typing
 from trove_tools import errors
 from trove_tools import hostload
 from trove_tools import process
+from trove_tools import untrusted
 from trove_tools.verify import broker
 from trove_tools.verify import children
 from trove_tools.verify import guest_configuration
@@ -288,7 +289,7 @@ def _guest(
         # an operator's guests have a processor of their own
         given = str(common.get(name, ""))
         common[name] = max(
-            place.patience, int(given) if given.isdecimal() else 0
+            place.patience, untrusted.parse_number(given)
         )
     # the journal leaves the guest even if nothing else does
     common["use_stderr"] = place.journal

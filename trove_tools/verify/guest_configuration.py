@@ -13,11 +13,14 @@ import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools import untrusted
 
 #: By section: values, of which an option that is given several times has a
 #: list.
 Sections = dict[str, dict[str, typing.Any]]
 
+#: Bytes; what a deployment tool writes has some thousand.
+_LARGEST = 1024 * 1024
 _RABBIT = "oslo_messaging_rabbit"
 _NOTIFICATIONS = "oslo_messaging_notifications"
 
@@ -78,11 +81,12 @@ def read(file: pathlib.Path) -> Sections:
     :raises UsageError: it cannot be read, or is no such file.
     """
     from oslo_config import cfg
+    from oslo_config import iniparser
 
     option = f"--guest-config {file}"
     try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
+        text = untrusted.read_bytes(file, _LARGEST).decode()
+    except (OSError, ValueError) as exc:
         raise errors.UsageError(
             f"{option}: cannot be read: {exc}",
             hint="name the file that trove.conf calls guest_config, usually"
@@ -96,7 +100,9 @@ def read(file: pathlib.Path) -> Sections:
         )
     found: dict[str, dict[str, list[str]]] = {}
     try:
-        cfg.ConfigParser(str(file), found).parse()
+        # of what was read: its own method reads a file of any size
+        parser = cfg.ConfigParser(str(file), found)
+        iniparser.BaseParser.parse(parser, text.splitlines(keepends=True))
     except (cfg.ConfigFileParseError, cfg.ParseError) as exc:
         raise errors.UsageError(
             f"{option}: not a configuration file: {exc}",

@@ -190,6 +190,13 @@ class HostTest(base.TestCase):
         self.assertFalse(others.ok)
         self.assertNotIn("secret", str((packages, others)))
 
+    def test_numbers_of_any_length(self) -> None:
+        many = "9" * 5000
+        known = proxies.Proxies(environment={"no_proxy": f"a:{many}"})
+        self.assertEqual("", known.for_others("http://a:1/"))
+        for choose in (known.for_packages, known.for_others):
+            self.assertRaises(errors.BuildError, choose, f"http://a:{many}/")
+
     def test_none(self) -> None:
         self.fake_program("apt-config", "echo 'Acquire::Retries \"3\";'")
         self.set_env(no_proxy="example.org")

@@ -15,7 +15,6 @@ from tests.standins import authority
 from tests.standins import proxy
 from tests.standins import repository
 from trove_tools.network import dial
-from trove_tools.network import proxies
 from trove_tools.network import relay
 
 _NAME = "mirror.invalid"
@@ -280,7 +279,24 @@ class DialTest(base.TestCase):
         )  # fmt: skip
         self.assertIn("does not speak http", str(error))
 
-    def test_shown(self) -> None:
-        self.assertEqual(
-            "http://proxy:1", proxies.show("http://me:secret@proxy:1")
-        )
+    def test_numbers_of_any_length(self) -> None:
+        made = relay.Relay(lambda url: "")
+        self.addCleanup(made.close)
+        host, _, port = made.url.removeprefix("http://").partition(":")
+        many = "9" * 5000
+        for request, status in (
+            (f"CONNECT a:{many}", 502),
+            ("CONNECT a:65536", 502),
+            (f"GET http://a:{many}/", 502),
+            ("GET http://[a/", 502),
+            (f"GET http://a/\r\nContent-Length: {many}", 411),
+            ("GET http://a/\r\nContent-Length: -1", 411),
+            ("GET http://a/\r\nContent-Length: 99999999999", 413),
+        ):
+            line, _, more = request.partition("\r\n")
+            with socket.create_connection((host, int(port)), 10) as near:
+                head = f"{line} HTTP/1.1\r\n{more}\r\n\r\n"
+                near.sendall(head.encode())
+                with near.makefile("rb") as stream:
+                    answer = stream.readline().decode()
+            self.assertIn(f" {status} ", answer, request[:40])

@@ -51,6 +51,14 @@ class ReadTest(base.TestCase):
         self.assertIn(said, error.message)
         self.assertTrue(error.hint)
 
+    def test_too_large(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError,
+            guest_configuration.read,
+            self.file("[DEFAULT]\n" + "#" * 1024 * 1024),
+        )
+        self.assertIn("larger than 1048576 bytes", error.message)
+
     def test_a_directory(self) -> None:
         error = self.assertRaises(
             errors.UsageError, guest_configuration.read, self.temp_dir()
