@@ -7,6 +7,7 @@ the image itself.
 
 import pathlib
 
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import sbom
@@ -37,7 +38,7 @@ def told(
     bill = sbom.path(image)
     if made.contents is None or not bill.exists():
         return None
-    if made.sbom is not None and made.sbom["sha256"] != _sha256(bill):
+    if made.sbom is not None and made.sbom["sha256"] != digests.sha256(bill):
         raise errors.ImageError(
             f"{bill} is not the bill of materials that the manifest names: it"
             " was changed after the build",
@@ -57,13 +58,4 @@ def told(
 
 def is_of(made: manifest.Manifest, image: pathlib.Path) -> bool:
     """Tell whether a manifest is that of an image, by its digest."""
-    try:
-        if image.stat().st_size != made.image["size"]:
-            return False
-        return _sha256(image) == made.image.get("sha256")
-    except OSError:
-        return False
-
-
-def _sha256(file: pathlib.Path) -> str:
-    return manifest.digests(file, ("sha256",))["sha256"]
+    return digests.is_same(image, made.image.get("sha256", ""))

@@ -13,9 +13,10 @@ import typing
 import urllib.parse
 
 from trove_tools import console
+from trove_tools import digests
 from trove_tools import errors
-from trove_tools import manifest
 from trove_tools import trust
+from trove_tools import untrusted
 from trove_tools import userdirs
 from trove_tools.cloud import failures
 from trove_tools.cloud import retrying
@@ -68,7 +69,7 @@ def fetch(
     # two loads at a time fetch it once
     with locks.locked(file.parent / ".lock"):
         # what is in the cache by name may have become something else
-        if not _is_whole(file, wanted):
+        if not (trust.is_own(file) and digests.is_same(file, wanted)):
             partial = file.with_name(f".{file.name}.partial")
             try:
                 retrying.persistently(
@@ -80,13 +81,6 @@ def fetch(
             finally:
                 partial.unlink(missing_ok=True)
     return file
-
-
-def _is_whole(file: pathlib.Path, sha256: str) -> bool:
-    return (
-        trust.is_own(file)
-        and manifest.digests(file, ["sha256"])["sha256"] == sha256
-    )
 
 
 def _fetch(
@@ -107,7 +101,8 @@ def _fetch(
                 "correct the URL",
                 answer.status_code,
             )
-        size = int(answer.headers.get("Content-Length", 0)) or None
+        told = answer.headers.get("Content-Length", "")
+        size = untrusted.parse_number(told) or None
         with (
             open(partial, "wb") as stream,
             screen.progress(
@@ -118,14 +113,15 @@ def _fetch(
                 total.update(block)
                 stream.write(block)
                 progress.advance(len(block))
-    found = total.hexdigest()
-    if found != sha256:
-        raise errors.ImageError(
-            f"{url} is not the image that was meant: its sha256 is {found},"
-            f" and {sha256} was given",
-            hint="is it another release, or a damaged copy? ask the"
-            " publisher for its digest",
-        )
+    digests.require(
+        url,
+        total.hexdigest(),
+        sha256,
+        "is it another release, or a damaged copy? ask the publisher for its"
+        " digest",
+        said="--sha256",
+        kind=errors.ImageError,
+    )
 
 
 def _blocks(answer: typing.Any) -> collections.abc.Iterator[bytes]:

@@ -8,6 +8,7 @@ import pathlib
 import typing
 
 from trove_tools import console
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import options
@@ -97,10 +98,9 @@ def examine(
     asked = record.Asked(
         level, settings.tier, questions, _deployment(settings, level)
     )
-    sums = manifest.digests(image, ("sha256",))
-    sha256 = sums["sha256"]
+    sha256 = digests.sha256(image)
     if known is not None and trusted is not None:
-        manifest.require_digests(known, image, sums)
+        manifest.require_digests(known, image, {"sha256": sha256})
     found = None
     if not settings.force:
         # a record that is believed is one that this command would write

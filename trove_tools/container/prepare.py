@@ -66,6 +66,9 @@ def prepare(
         image = skopeo.find(container, guest["arch"])
         log(f"{image.transport} is {image.digest}\n")
         skopeo.copy(container, image, file, guest["arch"])
+        # afterwards: it is the same as when the plan was made, so it was
+        # all the time in between
+        sources.require_unchanged(container)
         version = skopeo.version_in(image.config, container.variable)
         return Prepared(container, image.digest, file.stat().st_size, version)
     work = directory / container.datastore

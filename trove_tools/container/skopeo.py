@@ -14,6 +14,7 @@ import typing
 import urllib.parse
 
 from trove_tools import causes
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import process
 from trove_tools import untrusted
@@ -91,13 +92,14 @@ def find(container: sources.Container, arch: str) -> Image:
     raw = _inspect(container, transport, arch, "--raw")
     digest = _sha256(raw)
     if container.source == "registry":
-        if container.digest and digest != container.digest:
-            raise errors.BuildError(
-                f"{container.reference} is {digest}, not {container.digest}"
-                " as the lock file says",
-                hint="somebody changed what the tag names; if that is meant,"
-                " write the lock file anew with --lock",
-            )
+        digests.require(
+            container.reference,
+            digest,
+            container.digest,
+            "somebody changed what the tag names; if that is meant, write the"
+            " lock file anew with --lock",
+            said="the lock file",
+        )
         # what was looked at is what is copied, even if the tag moves now
         transport = f"{transport.rpartition(':')[0]}@{digest}"
     text = _inspect(container, transport, arch, "--config", "--raw")

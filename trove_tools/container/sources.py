@@ -12,8 +12,8 @@ import pathlib
 import typing
 
 from trove_tools import credentials
+from trove_tools import digests
 from trove_tools import errors
-from trove_tools import manifest
 from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.container import recipes
@@ -154,7 +154,7 @@ def make(
             digest=(locked or {}).get(reference, ""),
         )
     place = pathlib.Path(path).expanduser()
-    content = place / "index.json" if kind == "oci" else place
+    content = _content(place, kind)
     paths.require_file(
         content,
         f"--container-source {kind}:{path}: file",
@@ -171,8 +171,33 @@ def make(
     return Container(
         **common,
         path=str(place.resolve()),
-        digest="sha256:" + manifest.digests(content, ("sha256",))["sha256"],
+        digest=f"sha256:{digests.sha256(content)}",
     )
+
+
+def require_unchanged(container: Container) -> None:
+    """Make sure that an archive or an OCI layout is that of the plan.
+
+    In a layout the digest of each file stands in index.json or below it, and
+    skopeo compares it.
+
+    :raises BuildError: it was replaced.
+    """
+    if container.source not in ("archive", "oci"):
+        return
+    place = pathlib.Path(container.path)
+    digests.require(
+        container.path,
+        f"sha256:{digests.sha256(_content(place, container.source))}",
+        container.digest,
+        "build again when nobody writes to it any more",
+        said="the plan",
+    )
+
+
+def _content(place: pathlib.Path, kind: str) -> pathlib.Path:
+    """Return the file whose digest tells all that is in a place."""
+    return place / "index.json" if kind == "oci" else place
 
 
 def _others(datastore: model.Datastore, container: model.Container) -> str:

@@ -18,6 +18,11 @@ from trove_tools import process
 from trove_tools.catalog import model
 from trove_tools.image import elements
 
+#: The variables that name a checkout, and a file or URL of constraints.
+CHECKOUT, CONSTRAINTS = (
+    "DIB_TROVE_AGENT_CHECKOUT", "DIB_TROVE_AGENT_CONSTRAINTS",
+)  # fmt: skip
+
 _REQUIREMENT = re.compile(
     r"^trove\s*(\[[\w,]+\])?\s*([<>=!~].*)?$", re.IGNORECASE
 )
@@ -65,10 +70,10 @@ class Agent:
                 "DIB_TROVE_AGENT_GIT_URL": self.location,
                 "DIB_TROVE_AGENT_GIT_REF": self.ref,
             },
-            "checkout": {"DIB_TROVE_AGENT_CHECKOUT": self.location},
+            "checkout": {CHECKOUT: self.location},
         }[self.source]
         if self.constraints:
-            values["DIB_TROVE_AGENT_CONSTRAINTS"] = self.constraints
+            values[CONSTRAINTS] = self.constraints
         if self.dependencies:
             values["DIB_TROVE_AGENT_DEPENDENCIES"] = self.dependencies
         return values
@@ -77,9 +82,9 @@ class Agent:
         """Return what lies at the places that variables name."""
         values = {}
         if self.source == "checkout":
-            values["DIB_TROVE_AGENT_CHECKOUT"] = self.state
+            values[CHECKOUT] = self.state
         if self.constraints_digest:
-            values["DIB_TROVE_AGENT_CONSTRAINTS"] = self.constraints_digest
+            values[CONSTRAINTS] = self.constraints_digest
         return values
 
 
@@ -181,19 +186,8 @@ def _checkout(directory: pathlib.Path) -> Agent:
             f" there is none of {', '.join(_PACKAGES)}",
             hint="name a whole checkout of Trove",
         )
-    if (directory / ".git").exists():
-        try:
-            state = _state(directory)
-        except errors.CommandError as exc:
-            raise errors.UsageError(
-                f"--agent {directory}: git cannot read this checkout:"
-                f" {exc.output.strip() or exc.message}",
-                hint="make a commit in it, or clone it again",
-            ) from exc
-    else:
-        state = elements.digest(directory)
     return Agent(
-        "checkout", str(directory), state=state,
+        "checkout", str(directory), state=state(directory),
         dependencies=_requirements(directory / "requirements.txt"),
     )  # fmt: skip
 
@@ -212,8 +206,26 @@ def _requirements(file: pathlib.Path) -> str:
     return "\n".join(filter(None, words))
 
 
+def state(directory: pathlib.Path) -> str:
+    """Return what tells all that is in a checkout.
+
+    :returns: the commit, with a digest of what is not committed; without a
+        repository, a digest of all.
+    :raises UsageError: git cannot read it.
+    """
+    if not (directory / ".git").exists():
+        return elements.digest(directory)
+    try:
+        return _state(directory)
+    except errors.CommandError as exc:
+        raise errors.UsageError(
+            f"--agent {directory}: git cannot read this checkout:"
+            f" {exc.output.strip() or exc.message}",
+            hint="make a commit in it, or clone it again",
+        ) from exc
+
+
 def _state(directory: pathlib.Path) -> str:
-    """Return the commit, and a digest of what is not committed."""
     git = (
         "git", "-c", f"safe.directory={directory}", "-C", directory,
     )  # fmt: skip

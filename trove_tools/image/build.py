@@ -9,6 +9,7 @@ import time
 import typing
 
 from trove_tools import console
+from trove_tools import described
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import paths
@@ -94,12 +95,11 @@ def current(
     if found is None or found.plan_digest != plan.digest():
         return None
     # what another user can have written is no image of ours
-    described = manifest.path(image)
-    if not all(map(trust.is_own, (image, described.parent, described))):
+    record = manifest.path(image)
+    if not all(map(trust.is_own, (image, record.parent, record))):
         return None
-    if image.stat().st_size != found.image["size"]:
-        return None
-    return found
+    # what lies there by this name may be something else by now
+    return found if described.is_of(found, image) else None
 
 
 def build(

@@ -24,6 +24,7 @@ import time
 import typing
 
 from trove_tools import credentials
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import trust
@@ -169,7 +170,11 @@ class Cache:
         :returns: nothing where there is none, or none that can be used.
         """
         entry = self.read(digest)
-        if entry is None or self.is_stale(entry) or not is_whole(entry):
+        if (
+            entry is None
+            or self.is_stale(entry)
+            or not digests.is_same(entry.archive, entry.record.sha256)
+        ):
             return None
         os.utime(entry.directory / _RECORD)
         return entry
@@ -258,7 +263,7 @@ class Cache:
 
 
 def is_whole(entry: Entry) -> bool:
-    """Tell whether an entry's archive is as it was written."""
+    """Read an entry's archive, and tell whether it is as it was written."""
     try:
         if entry.archive.stat().st_size != entry.record.size:
             return False

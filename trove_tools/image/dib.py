@@ -26,6 +26,7 @@ from trove_tools import process
 from trove_tools.image import below
 from trove_tools.image import downloads as _downloads
 from trove_tools.image import elements
+from trove_tools.image import inputs
 from trove_tools.image import layers
 from trove_tools.image import ramdisk
 from trove_tools.image import timeline as _timeline
@@ -45,6 +46,9 @@ PHASES = {
     "finalise": "finalise",
     "cleanup": "clean up",
 }
+
+# those that read files of this host; later ones see the image's root alone
+_READING = ("root", "extra-data")
 
 # hooks that take long for a reason of their own
 _HOOKS = {
@@ -312,6 +316,7 @@ class Run:
             (*self.elements_path, elements.shipped()),
             self._below(layer),
         )
+        inputs.require_elements(layer, self._below(layer))
         with _downloads.own(self.downloads, self.distribution) as downloads:
             given = {**self.environment(layer, parent, downloads), **variables}
             self._run(layer, self.command(layer, stem, kind), given)
@@ -335,6 +340,7 @@ class Run:
         )
         assert child.stdout is not None
         status = 0
+        unread = True
         try:
             with open(self.log, "a") as stream, child.stdout:
                 for raw in child.stdout:
@@ -342,6 +348,9 @@ class Run:
                     stream.write(line)
                     stream.flush()
                     follower.line(line)
+                    if unread and follower.phase not in ("", *_READING):
+                        inputs.require_files(layer)
+                        unread = False
                     if follower.done:
                         break
                 else:

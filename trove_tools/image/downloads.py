@@ -6,19 +6,29 @@ apt that comes second does not wait: it fails.  So each run of
 diskimage-builder gets a directory of its own for them, with links to those
 that are there, and what it has fetched is kept in the end.  The rest of
 what is downloaded can be used by several at a time.
+
+apt takes a package that is there by its name and its size.  So the digest that
+a package had when apt had fetched it, and compared it with the signed index,
+is kept, and one that has another by now is removed: apt fetches it again.
 """
 
 import collections.abc
 import contextlib
+import json
 import os
 import pathlib
 import shutil
 
+from trove_tools import digests
 from trove_tools import process
+from trove_tools import trust
+from trove_tools import untrusted
+from trove_tools.host import files
 from trove_tools.image import leftovers
 
 _PREFIX = ".run-"
 _APT = "apt"
+_DIGESTS = ".sha256.json"
 
 
 @contextlib.contextmanager
@@ -37,6 +47,7 @@ def own(
     try:
         mine = place / _APT / distribution
         mine.mkdir(parents=True)
+        _note(archives, check=True)
         _link(archives, mine)
         for entry in shared.iterdir():
             if entry.name != _APT and not entry.name.startswith("."):
@@ -45,6 +56,7 @@ def own(
             yield place
         finally:
             _keep(mine.glob("*.deb"), archives)
+            _note(archives, check=False)
             _keep(place.iterdir(), shared)
     finally:
         try:
@@ -52,6 +64,40 @@ def own(
         except PermissionError:
             leftovers.remove(place)
         os.close(lock)
+
+
+def _note(archives: pathlib.Path, *, check: bool) -> None:
+    """Note the digests of new packages.
+
+    :param check: compare those that are known, and remove what has changed.
+    """
+    known = _noted(archives)
+    found = {}
+    for archive in archives.glob("*.deb"):
+        wanted = known.get(archive.name)
+        # another build may replace it at this moment
+        with contextlib.suppress(OSError):
+            if check or wanted is None:
+                digest = digests.sha256(archive)
+                if digest != (wanted or digest):
+                    archive.unlink()
+                    continue
+                wanted = digest
+            found[archive.name] = wanted
+    if found != known:
+        # without it, the next build notes them
+        with contextlib.suppress(OSError):
+            files.write(archives / _DIGESTS, json.dumps(found))
+
+
+def _noted(archives: pathlib.Path) -> dict[str, str]:
+    """Return the digests that packages had when they were fetched, by name."""
+    file = archives / _DIGESTS
+    try:
+        known = untrusted.read_json(file) if trust.is_own(file) else {}
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:

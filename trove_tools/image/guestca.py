@@ -27,7 +27,7 @@ class GuestCA:
         """Return what decides, in place of where the files lie."""
         if not self.files:
             return {}
-        return {VARIABLE: ":".join(each.sha256 for each in self.trusted)}
+        return {VARIABLE: digest(self)}
 
     def as_dicts(self) -> tuple[dict[str, str], ...]:
         """Return the authorities for a plan and a manifest."""
@@ -39,6 +39,11 @@ class GuestCA:
             }
             for each in self.trusted
         )
+
+
+def digest(known: GuestCA) -> str:
+    """Return the fingerprints of authorities, as one text."""
+    return ":".join(each.sha256 for each in known.trusted)
 
 
 def read(files: collections.abc.Iterable[pathlib.Path]) -> GuestCA:

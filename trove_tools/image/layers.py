@@ -82,6 +82,10 @@ class Layer:
             if name.startswith(_ELEMENT)
         )
 
+    def element(self, name: str) -> str:
+        """Return the digest of an element whose hooks run in the layer."""
+        return self.inputs[f"{_ELEMENT}{name}"]
+
     @property
     def digest(self) -> str:
         """The digest of all that decides what the layer holds.

@@ -12,6 +12,7 @@ import re
 import typing
 import urllib.parse
 
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools.host import architecture
 from trove_tools.native import apt
@@ -174,29 +175,24 @@ def _download(package: apt.Package, cache: pathlib.Path) -> None:
     """
     file = cache / package.file
     cache.mkdir(parents=True, exist_ok=True)
-    if file.is_file() and _sha256(file) == package.sha256:
+    if digests.is_same(file, package.sha256):
         return
     fetched = file.with_name(f".{file.name}.trove")
     try:
         found = fetch.save(
             package.url, fetched, f"package {package.name}", packages=True
         )
-        if found != package.sha256:
-            raise errors.BuildError(
-                f"{package.url} was tampered with: its sha256 is {found}, and"
-                f" the repository's signed index says {package.sha256}",
-                hint="nothing was installed; find out who changed it, or use"
-                " another mirror (--repository)",
-            )
+        digests.require(
+            package.url,
+            found,
+            package.sha256,
+            "nothing was installed; find out who changed it, or use another"
+            " mirror (--repository)",
+            said="the repository's signed index",
+        )
         fetched.rename(file)
     finally:
         fetched.unlink(missing_ok=True)
-
-
-def _sha256(file: pathlib.Path) -> str:
-    from trove_tools import manifest
-
-    return manifest.digests(file, ("sha256",))["sha256"]
 
 
 def _where(read: apt.Repository, mirror: str) -> str:

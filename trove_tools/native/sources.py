@@ -9,8 +9,8 @@ import typing
 import urllib.parse
 
 from trove_tools import credentials
+from trove_tools import digests
 from trove_tools import errors
-from trove_tools import manifest
 from trove_tools import options
 from trove_tools import paths
 from trove_tools.catalog import model
@@ -342,7 +342,7 @@ def _file(
         return File(location, digest, archive=archive)
     place = pathlib.Path(location).expanduser()
     paths.require_file(place, "--package", f"get it from {wanted.source}")
-    found = manifest.digests(place, ("sha256",))["sha256"]
+    found = digests.sha256(place)
     require_digest(location, found, digest)
     package = packagefile.require(
         place,
@@ -359,14 +359,17 @@ def _file(
 
 
 def require_digest(location: str, found: str, wanted: str) -> None:
-    """Make sure that a file is the one that was meant.
+    """Make sure that a package is the one that was meant.
 
     :param wanted: its sha256; anything will do when empty.
     :raises UsageError: it is another one.
     """
-    if wanted and found != wanted:
-        raise errors.UsageError(
-            f"{location} is not what --package-sha256 says: its sha256 is"
-            f" {found}",
-            hint="get the file again, and the digest from its vendor",
-        )
+    digests.require(
+        location,
+        found,
+        wanted,
+        "get the file again, and the digest from its vendor; build again if"
+        " it was replaced while the build ran",
+        said="--package-sha256, or else the plan,",
+        kind=errors.UsageError,
+    )

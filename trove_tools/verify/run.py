@@ -15,6 +15,7 @@ import tempfile
 import time
 
 from trove_tools import console
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools import process
@@ -145,7 +146,7 @@ def check_image(
         disk = disks.inspect(image, known)
         check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
         if known is not None:
-            sha256 = sha256 or manifest.digests(image, ("sha256",))["sha256"]
+            sha256 = sha256 or digests.sha256(image)
             if sha256 != known.image["sha256"]:
                 raise report.CheckError(
                     "not the image that its manifest describes:"

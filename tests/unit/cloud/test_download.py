@@ -62,7 +62,7 @@ class FetchTest(base.TestCase):
         self.wire.get(URL, content=DATA + b"x")
         error = self.refused()
         self.assertEqual(1, error.exit_status)
-        self.assertIn("not the image that was meant", error.message)
+        self.assertIn("is not what was meant", error.message)
 
     def test_what_passes_is_tried_again(self) -> None:
         self.wire.get(URL, [{"status_code": 503}, {"content": DATA}])

@@ -87,6 +87,18 @@ class MakeTest(base.TestCase):
         self.assertEqual(digests[0], digests[1])
         self.assertNotEqual(digests[0], digests[2])
 
+    def test_an_archive_that_was_replaced(self) -> None:
+        file = self.temp_dir() / "a.tar"
+        file.write_text("1")
+        made = self.make(source=f"archive:{file}")
+        sources.require_unchanged(made)
+        file.write_text("2")
+        error = self.assertRaises(
+            errors.BuildError, sources.require_unchanged, made
+        )
+        self.assertIn(made.digest, error.message)
+        self.assertIn("build again", error.hint or "")
+
     def test_colon_in_the_path_of_an_archive(self) -> None:
         file = self.temp_dir() / "a:1.tar"
         file.touch()

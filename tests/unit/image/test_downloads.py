@@ -42,7 +42,7 @@ class DownloadsTest(base.TestCase):
                 (place / "apt" / "debian" / "new.deb").write_text("new")
             (one / "apt" / "debian" / "half.part").write_text("n")
             (other / "more").mkdir()
-        names = {each.name for each in self.archives.iterdir()}
+        names = {each.name for each in self.archives.glob("[!.]*")}
         self.assertEqual({"old.deb", "new.deb"}, names)
         names = {each.name for each in self.shared.iterdir()}
         self.assertEqual({"apt", "pip", "more"}, names)
@@ -55,6 +55,22 @@ class DownloadsTest(base.TestCase):
             (place / "apt" / "debian" / "new.deb").write_text("new")
             raise ValueError
         self.assertTrue((self.archives / "new.deb").exists())
+
+    def test_a_package_that_was_changed_in_the_cache(self) -> None:
+        with downloads.own(self.shared, "debian") as place:
+            (place / "apt" / "debian" / "new.deb").write_text("new")
+        for name in ("old.deb", "new.deb"):
+            (self.archives / name).write_text("bad")
+            with downloads.own(self.shared, "debian") as place:
+                # apt would take it by its name and its size
+                self.assertFalse((place / "apt" / "debian" / name).exists())
+            self.assertFalse((self.archives / name).exists())
+
+    def test_odd_notes(self) -> None:
+        for text in ("", "[1]", '{"old.deb": 1}'):
+            (self.archives / ".sha256.json").write_text(text)
+            with downloads.own(self.shared, "debian"):
+                pass
 
     def test_what_killed_builds_have_left(self) -> None:
         dead = self.shared / ".run-dead"

@@ -78,7 +78,7 @@ class PackageTest(base.TestCase):
             "vertica", self.deb("vertica", "24.4.0-1"),
             package_sha256=["0" * 64],
         )  # fmt: skip
-        self.assertIn("is not what --package-sha256 says", said)
+        self.assertIn("is not what was meant", said)
 
     def test_no_digest_at_all(self) -> None:
         said = self.refused(

@@ -158,7 +158,7 @@ class RefusedTest(base.TestCase):
         self.publish(key)
         (package,) = self.www.glob("pool/**/*.deb")
         package.write_bytes(package.read_bytes() + b"x")
-        self.assertIn("was tampered with", self.refused(self.native(key)))
+        self.assertIn("is not what was meant", self.refused(self.native(key)))
         self.assertEqual([], list((self.place / "cache").iterdir()))
 
     def test_out_of_date(self) -> None:
