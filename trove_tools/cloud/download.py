@@ -20,6 +20,7 @@ from trove_tools import untrusted
 from trove_tools import userdirs
 from trove_tools.cloud import failures
 from trove_tools.cloud import retrying
+from trove_tools.host import files
 from trove_tools.host import locks
 
 _BLOCK = 1024 * 1024
@@ -70,21 +71,21 @@ def fetch(
     with locks.locked(file.parent / ".lock"):
         # what is in the cache by name may have become something else
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
-            partial = file.with_name(f".{file.name}.partial")
-            try:
+            with files.replaced(file) as stream:
                 retrying.persistently(
-                    lambda: _fetch(url, wanted, partial, screen),
+                    lambda: _fetch(url, wanted, stream, file.name, screen),
                     screen.say,
                     failures.may_pass_at_login,
                 )
-                partial.rename(file)
-            finally:
-                partial.unlink(missing_ok=True)
     return file
 
 
 def _fetch(
-    url: str, sha256: str, partial: pathlib.Path, screen: console.Console
+    url: str,
+    sha256: str,
+    stream: typing.BinaryIO,
+    name: str,
+    screen: console.Console,
 ) -> None:
     import requests
 
@@ -103,12 +104,10 @@ def _fetch(
             )
         told = answer.headers.get("Content-Length", "")
         size = untrusted.parse_number(told) or None
-        with (
-            open(partial, "wb") as stream,
-            screen.progress(
-                f"fetching {partial.name[1:-8]}", size, "bytes"
-            ) as progress,
-        ):
+        # what an attempt that broke off has left
+        stream.seek(0)
+        stream.truncate()
+        with screen.progress(f"fetching {name}", size, "bytes") as progress:
             for block in _blocks(answer):
                 total.update(block)
                 stream.write(block)

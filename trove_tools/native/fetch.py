@@ -8,6 +8,7 @@ import urllib.error
 
 from trove_tools import causes
 from trove_tools import errors
+from trove_tools.host import files
 from trove_tools.network import session
 
 _TIMEOUT = 60.0
@@ -55,15 +56,10 @@ def save(
     :raises BuildError: it cannot be had.
     """
     total = hashlib.sha256()
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        with open(partial, "wb") as stream:
-            for block in _blocks(location, what, packages):
-                total.update(block)
-                stream.write(block)
-        partial.rename(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.replaced(file) as stream:
+        for block in _blocks(location, what, packages):
+            total.update(block)
+            stream.write(block)
     return total.hexdigest()
 
 
