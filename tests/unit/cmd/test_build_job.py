@@ -77,6 +77,7 @@ _LINES = {
     "refresh_packages": "mariadb --refresh-packages",
     "max_age": "mariadb --max-age 2.5",
     "jobs": "mariadb --jobs 3",
+    "pid_file": "mariadb --pid-file {dir}/pid",
     "work_dir": "mariadb --work-dir {dir}",
     "cache_dir": "mariadb --cache-dir {dir}",
     "cache_size": "mariadb --cache-size 7",

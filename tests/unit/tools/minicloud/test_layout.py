@@ -65,7 +65,7 @@ class WritePrivateTest(base.TestCase):
         path = self.temp_dir() / "secret"
         path.write_text("old")
 
-        def fail(*args: object) -> None:
+        def fail(*args: object, **more: object) -> None:
             raise OSError("full")
 
         self.patch_object(os, "replace", fail)
