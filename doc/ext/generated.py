@@ -13,8 +13,8 @@ from doc.ext import commands
 from doc.ext import elements
 from doc.ext import rst
 from doc.ext import schemas
+from gate import tables
 from trove_tools.catalog import loader
-from trove_tools.catalog import tables
 from trove_tools.verify import defects
 
 

@@ -5,7 +5,6 @@ from tests import base
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import native
-from trove_tools.catalog import tables
 
 
 class GateTest(base.TestCase):
@@ -38,28 +37,3 @@ class GateTest(base.TestCase):
         self.assertEqual(
             ["mariadb", "postgresql"], gate.containers(self.catalog)
         )
-
-
-class TablesTest(base.TestCase):
-    def test_documentation_is_up_to_date(self) -> None:
-        catalog = loader.load()
-        for name in ("README.rst",):
-            file = base.ROOT / name
-            text = file.read_text()
-            self.assertIn(".. catalog table", text)
-            self.assertEqual(
-                tables.update(text, catalog), text,
-                f"run: python -m trove_tools.catalog.tables {name}",
-            )  # fmt: skip
-
-    def test_a_stale_table_is_replaced(self) -> None:
-        old = (
-            "before\n\n.. catalog table support begins\n\nold\n\n"
-            ".. catalog table ends\n\nafter\n"
-        )
-        new = tables.update(old, loader.load())
-        self.assertNotIn("old", new)
-        self.assertIn("couchdb", new)
-        self.assertTrue(new.startswith("before\n"))
-        self.assertTrue(new.endswith("\nafter\n"))
-        self.assertEqual(new, tables.update(new, loader.load()))

@@ -34,7 +34,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     what.add_argument(
         "--write", action="store_true",
-        help="bring zuul.d and the documentation's table up to date",
+        help="bring zuul.d and tables of the documentation up to date",
     )  # fmt: skip
     parser.add_argument(
         "--pipeline", choices=("check", "gate"), default="check",

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation's table of what typical changes run."""
+"""The files of documentation with tables that gate-jobs keeps."""
 
 import pathlib
 
 from gate import selection
+from gate import tables
 from trove_tools.catalog import model
-from trove_tools.catalog import tables
 
-PAGE = "doc/source/project/gate.rst"
+PAGES = ("README.rst", "doc/source/project/gate.rst")
 
 _ELEMENTS = "trove_tools/elements"
 _STORES = "trove_tools/catalog/datastores"
@@ -45,19 +45,23 @@ def changes(catalog: model.Catalog) -> tables.Rows:
 
 
 def update(text: str, catalog: model.Catalog) -> str:
-    """Return the page with its table as it should be."""
-    return tables.update(text, catalog, {"changes": changes})
+    """Return a page with its tables as they should be."""
+    return tables.update(
+        text, catalog, {**tables.TABLES, "changes": changes}
+    )
 
 
 def write(catalog: model.Catalog, top: pathlib.Path) -> list[str]:
-    """Bring the page of a tree up to date.
+    """Bring the pages of a tree up to date.
 
-    :returns: its name, when it was changed.
+    :returns: the names of those that were changed.
     """
-    file = top / PAGE
-    old = file.read_text()
-    new = update(old, catalog)
-    if new == old:
-        return []
-    file.write_text(new)
-    return [PAGE]
+    changed = []
+    for name in PAGES:
+        file = top / name
+        old = file.read_text()
+        new = update(old, catalog)
+        if new != old:
+            file.write_text(new)
+            changed.append(name)
+    return changed

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of the documentation that the catalog makes.
 
-``python -m trove_tools.catalog.tables FILE...`` brings them up to date, in
-each file between the two comments that name the table.  A test fails while
-one is not.
+Each stands in its file between two comments that name it.
 """
 
 import collections.abc
-import pathlib
 import re
-import sys
 
 from trove_tools import errors
 from trove_tools.catalog import gate
-from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 
@@ -114,14 +109,3 @@ def _simple_table(rows: Rows) -> str:
     head, *rest = rows
     lines = [border, line(head), border, *map(line, rest), border]
     return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Bring the tables of the files on the command line up to date."""
-    catalog = loader.load()
-    for file in map(pathlib.Path, sys.argv[1:]):
-        file.write_text(update(file.read_text(), catalog))
-
-
-if __name__ == "__main__":
-    main()
