@@ -131,9 +131,11 @@ _ASSIGNED = re.compile(
 _NO_VALUE = re.compile(
     rb"(?i)[$%<{(/*!\[\\|&>@=]|(?:true|false|yes|no|none|null|required|optional"
     rb"|sufficient|files|auto|prompt|default|enabled?|disabled?|required:"
-    rb"|string|str|int|bool)\b"
+    rb"|on|off|string|str|int|bool)\b"
 )
-_NO_SECRET_NAME = re.compile(rb"(?i)(?:file|path|type|ttl|length|min|max)$")
+_NO_SECRET_NAME = re.compile(
+    rb"(?i)(?:file|path|type|ttl|length|min|max|encryption|command)$"
+)
 _MACHINE = re.compile(
     rb"(?im)^[ \t]*(?:machine\s+\S+|default)(?:\s+\w+\s+\S+){0,4}?"
     rb"\s+password\s+\S"

@@ -335,6 +335,10 @@ HARMLESS = tuple(
         ("name services", "etc/nsswitch.conf",
          "passwd:         files systemd\ngroup: files\n"),
         ("an empty setting", "etc/x.conf", "password =\nuser = ann\n"),
+        ("settings of PostgreSQL", "etc/postgresql/17/main/postgresql.conf",
+         "#password_encryption = scram-sha-256\t# or md5\n"
+         "ssl_passphrase_command = 'cat /run/x'\n"
+         "#ssl_passphrase_command_supports_reload = off\n"),
         ("a reference", "etc/y.conf",
          "password = ${DB_PASSWORD}\nsecret_file = /run/secrets/x\n"),
         ("documentation of a library", f"{_VENV}/x-1.dist-info/METADATA",
