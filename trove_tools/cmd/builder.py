@@ -4,18 +4,14 @@
 import argparse
 import collections.abc
 import contextlib
-import dataclasses
 import os
 import pathlib
 import sys
 import typing
 
-from trove_tools import checked
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import options
-from trove_tools import results
-from trove_tools import userdirs
 from trove_tools.cmd import common
 
 if typing.TYPE_CHECKING:
@@ -225,76 +221,10 @@ def _doctor(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools.cmd import caching
-    from trove_tools.image import host
-    from trove_tools.network import proxies
+    from trove_tools.cmd import doctor
 
-    if settings.clean:
-        caching.clean(settings, screen)
-    findings = [
-        *host.tools(),
-        *_signing(settings),
-        *host.privileges(),
-        *proxies.findings(),
-        *host.space(
-            settings.output_dir,
-            settings.work_dir,
-            settings.cache_dir or userdirs.cache(),
-        ),
-        _accelerator(),
-    ]
-    rows = [dataclasses.asdict(finding) for finding in findings]
-    for row in rows:
-        if row["ok"]:
-            row["remedy"] = ""
-    columns = ["check", "ok", "found"]
-    if any(row["remedy"] for row in rows):
-        columns.append("remedy")
-    console.emit(rows, settings.format, columns, result=results.DOCTOR)
-    return (
-        errors.EXIT_OK
-        if all(finding.ok for finding in findings)
-        else errors.EXIT_MISSING
-    )
+    return doctor.run(settings, screen)
 
-
-def _signing(
-    settings: options.Settings,
-) -> collections.abc.Iterator[checked.Finding]:
-    """Look at the keys that are configured, and at what they need."""
-    from trove_tools import signature
-    from trove_tools.image import host
-
-    if settings.sign_key is None and not settings.trusted_key:
-        return
-    (tool,) = host.tools_for("sign", "to sign and to check signatures")
-    yield tool
-    try:
-        if settings.sign_key and tool.ok:
-            key = signature.open_signing_key(settings.sign_key)
-            assert key is not None
-            yield checked.Finding("--sign-key", True, key.public.fingerprint)
-        trusted = signature.read_trusted_keys(settings.trusted_key)
-    except errors.UsageError as exc:
-        yield checked.Finding("keys", False, exc.message, exc.hint or "")
-        return
-    for public in trusted.keys if trusted else ():
-        yield checked.Finding("--trusted-key", True, public.fingerprint)
-
-
-def _accelerator() -> typing.Any:
-    """Say what will run guests here; neither answer is a fault."""
-    from trove_tools.verify import accel
-
-    try:
-        chosen = accel.choose("auto")
-    except errors.MissingToolError as exc:
-        return checked.Finding(
-            "what runs a guest", False, exc.message, exc.hint or ""
-        )
-    return checked.Finding(
-        "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
-    )
 
 _IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
 _WORD = "DATASTORE[:VERSION]"
