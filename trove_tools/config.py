@@ -176,26 +176,26 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("level", "verify",
            "how far to look (default: the highest that it has)",
            choices=("boot", "datastore", "agent")),
-    Option("tier", "verify",
-           "a virtual machine, or namespaces of this host: quick, for the"
-           " level agent, without kernel, boot and cloud-init",
-           default="vm", choices=("vm", "namespace")),
+    Option("machine", "verify",
+           "what runs the guest: QEMU, a container of systemd-nspawn (needs"
+           " root), or both as this host needs them",
+           values.machine, default="auto",
+           choices=("auto", "qemu", "container"), former="tier"),
     Option("guest_config", "verify",
            "your cloud's own trove-guestagent.conf, for the level agent: the"
            " guest gets it, with verify's broker in it", options.path,
            metavar="FILE"),
     Option("user_data", "verify",
            "your cloud's user data of Trove's guests (MANAGER.cloudinit), for"
-           " the level agent in a virtual machine", options.path,
-           metavar="FILE"),
+           " the level agent", options.path, metavar="FILE"),
     Option("disk_bus", "verify",
            "what the guest's disks are on, as Nova's hw_disk_bus",
            default="virtio", choices=("virtio", "scsi")),
     Option("broker_port", "verify",
            "port on loopback for the level agent's message broker (default:"
            " a free one)", int, metavar="PORT"),
-    Option("accelerator", "verify", "what runs the guest", default="auto",
-           choices=("auto", "kvm", "tcg")),
+    Option("accelerator", "verify", "what runs QEMU's processors",
+           default="auto", choices=("auto", "kvm", "tcg")),
     Option("timeout", "verify",
            "seconds that each wait for the guest lasts at most, however much"
            " it gets on; a guest that shows nothing new is given up earlier",
@@ -229,8 +229,8 @@ _TABLE: tuple[Topic | Option, ...] = (
            "refuse an image of another series than the cloud's",
            options.boolean, False),
     Option("require_verified", "load",
-           "refuse an image that was not verified in a virtual machine, or"
-           " failed there", options.boolean, False),
+           "refuse an image that failed a check of verify, or of which one"
+           " was not made", options.boolean, False),
     Topic("loading", "what becomes of it in Glance and Trove"),
     Option("activate", "load",
            "also make the version active and the default",

@@ -82,6 +82,8 @@ class _Parser(iniparser.BaseParser):
         if option is None:
             self._wrong(self._line, _unknown(name, self._known))
             return
+        # it may have been called by a former name
+        name = option.name
         if not option.many and len(lines) > 1:
             self._wrong(
                 self._line,
@@ -126,10 +128,13 @@ def read(
         meant; names every line that is wrong.
     """
     by_name = {option.name: option for option in known}
+    former = {
+        option.former: option for option in by_name.values() if option.former
+    }
     entries: dict[str, Entry] = {}
     problems: list[str] = []
     for file in files:
-        parser = _Parser(file, by_name)
+        parser = _Parser(file, {**former, **by_name})
         try:
             parser.parse(_text(file).split("\n"))
         except iniparser.ParseError as exc:

@@ -76,6 +76,15 @@ TOOLS = {
         Tool("setpriv", "verify", "util-linux", "util-linux"),
         Tool("genisoimage", "verify", "genisoimage", "genisoimage"),
         Tool(
+            "systemd-nspawn",
+            "verify",
+            "systemd-container",
+            "systemd-container",
+        ),
+        Tool("ip", "verify", "iproute2", "iproute"),
+        Tool("nsenter", "verify", "util-linux", "util-linux-core"),
+        Tool("unshare", "verify", "util-linux", "util-linux-core"),
+        Tool(
             "rabbitmq-server", "verify", "rabbitmq-server", "rabbitmq-server"
         ),
         # ssh and ssh-add come along, not a server

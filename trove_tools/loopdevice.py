@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loop devices: which are there, and how they are given back.
+"""Loop devices: making them, which are there, and how they are given back.
 
-Giving one back needs root; run as a program, this module detaches the device
-that is named.
+Making one and giving one back need root; run as a program, this module
+detaches the device that is named.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -21,10 +22,55 @@ SYS_BLOCK = pathlib.Path("/sys/class/block")
 # linux/loop.h: struct loop_info64, of which the flags count here
 _GET_STATUS, _SET_STATUS = 0x4C05, 0x4C04
 _INFO_SIZE, _FLAGS_AT = 232, 52
-_PARTSCAN = 8
+_PARTSCAN, _AUTOCLEAR = 8, 4
+_CONTROL = "/dev/loop-control"
+_GET_FREE, _CONFIGURE, _SET_CAPACITY = 0x4C82, 0x4C0A, 0x4C07
+# struct loop_config: descriptor, block size, struct loop_info64, reserved
+_CONFIG = "=II QQQQQIIII64s64s32sQQ 64s"
+_MAJOR = 7
 
 # seconds that the kernel and udev may take to let a device go
 _PATIENCE = 2.0
+
+
+def attach(file: int, offset: int = 0, size: int = 0) -> tuple[int, str]:
+    """Make a loop device that goes away when nobody uses it any more.
+
+    :param file: descriptor of the file, open for reading and writing; may be
+        closed afterwards.
+    :param offset: where the device begins in the file, bytes.
+    :param size: of the device, bytes; 0 for all that follows.
+    :returns: its descriptor, which keeps it, and its path.
+    :raises OSError: there is none to be had.
+    """
+    with open(_CONTROL, "rb") as control:
+        while True:
+            number = fcntl.ioctl(control, _GET_FREE)
+            device = f"/dev/loop{number}"
+            # where no udev makes them
+            with contextlib.suppress(FileExistsError):
+                os.mknod(device, 0o60660, os.makedev(_MAJOR, number))
+            opened = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            config = struct.pack(
+                _CONFIG, file, 0, 0, 0, 0, offset, size, 0, 0, 0,
+                _AUTOCLEAR, b"", b"", b"", 0, 0, b"",
+            )  # fmt: skip
+            try:
+                fcntl.ioctl(opened, _CONFIGURE, config)
+                return opened, device
+            except OSError as exc:
+                os.close(opened)
+                # somebody else was quicker
+                if exc.errno != errno.EBUSY:
+                    raise
+
+
+def grow(device: int) -> None:
+    """Have a device see that its file has grown.
+
+    :param device: its descriptor.
+    """
+    fcntl.ioctl(device, _SET_CAPACITY)
 
 
 def below(directory: pathlib.Path) -> list[str]:

@@ -99,6 +99,7 @@ class Option:
     :param short: the flag's one-letter form.
     :param metavar: what stands for the value in the help text.
     :param topic: what it is about.
+    :param former: a name that it had; still taken everywhere, shown nowhere.
     """
 
     name: str
@@ -112,16 +113,23 @@ class Option:
     short: str | None = None
     metavar: str | None = None
     topic: Topic | None = None
+    former: str = ""
 
     @property
     def flag(self) -> str:
         """The long flag."""
-        return "--" + self.name.replace("_", "-")
+        return _flag(self.name)
 
     @property
     def environment(self) -> tuple[str, ...]:
         """All its environment variables, the strongest first."""
         return (PREFIX + self.name.upper(), *self.variables)
+
+    @property
+    def variables_read(self) -> tuple[str, ...]:
+        """All its environment variables, and the one of its former name."""
+        former = (PREFIX + self.former.upper(),) if self.former else ()
+        return (*self.environment, *former)
 
     def read(self, text: str, where: str) -> typing.Any:
         """Return the value that ``text`` stands for.
@@ -151,6 +159,25 @@ class Option:
                 hint=errors.nearest(text, self.choices, "values"),
             )
         return value
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def current_words(
+    words: collections.abc.Iterable[str],
+    declared: collections.abc.Iterable[Option],
+) -> list[str]:
+    """Return the words of a command line with today's flags in it."""
+    flags = {
+        _flag(option.former): option.flag
+        for option in declared
+        if option.former
+    }
+    split = [word.partition("=") for word in words]
+    return [flags.get(flag, flag) + rest + value
+            for flag, rest, value in split]  # fmt: skip
 
 
 def under_topics(
@@ -320,7 +347,7 @@ def resolve(
         if name in vars(flags):
             values[name], origins[name] = getattr(flags, name), option.flag
             continue
-        for variable in option.environment:
+        for variable in option.variables_read:
             if environ.get(variable):
                 values[name] = option.read(
                     environ[variable], f"environment variable {variable}"

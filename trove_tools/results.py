@@ -73,7 +73,7 @@ BUILD = Result(
 )  # fmt: skip
 VERIFY = Result(
     "VERIFIED",
-    ("image", "ok", "level", "tier", "accelerator", "unchecked", "seconds",
+    ("image", "ok", "level", "machines", "accelerator", "missing", "seconds",
      "build_id", "sha256", "checks", "facts", "console", "logs", "asked",
      "report_version"),
 )  # fmt: skip

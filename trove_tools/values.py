@@ -15,6 +15,11 @@ def interface(text: str) -> str:
     return text.removesuffix("URL")
 
 
+def machine(text: str) -> str:
+    """Read which machine verifies; once these were called tiers."""
+    return {"vm": "qemu", "namespace": "container"}.get(text, text)
+
+
 def label(text: str) -> str:
     """Read a tag of Glance's or a property's name."""
     if not text.strip() or not text.isprintable() or len(text) > 255:

@@ -25,10 +25,11 @@ _RECORD = {
     "sha256": str, "ok": bool, "level": str, "tier": str, "checks": list,
     "seconds": _NUMBER, "accelerator": _TEXT, "unchecked": _TEXT,
     "build_id": _TEXT, "logs": _TEXT, "image": _TEXT, "facts": dict,
+    "machines": list, "missing": dict, "report_version": _NUMBER,
 }  # fmt: skip
 _CHECK = {
     "name": str, "ok": bool, "seconds": _NUMBER, "detail": _TEXT,
-    "hint": _TEXT,
+    "hint": _TEXT, "machine": _TEXT, "proves": _TEXT,
 }  # fmt: skip
 _REQUIRED = {"sha256", "name", "ok"}
 
@@ -38,17 +39,21 @@ class Verified:
     """How an image was verified, and what came of it.
 
     :param level: ``boot``, ``datastore`` or ``agent``.
-    :param tier: ``vm``, or ``namespace``, which boots nothing.
+    :param machines: what ran its guests: ``qemu``, ``container``, or both.
     :param failed: the names of the checks that failed.
+    :param missing: the names of those that no machine made.
     """
 
     level: str
-    tier: str
+    machines: tuple[str, ...]
     ok: bool
     failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        what = f"{self.level} ({self.tier})"
+        what = f"{self.level} ({', '.join(self.machines)})"
+        if self.missing:
+            what += f" without {', '.join(self.missing)}"
         if self.ok:
             return what
         return f"{what} FAILED: {', '.join(self.failed) or 'not finished'}"
@@ -81,7 +86,20 @@ def load(
         return None
     if not _is_record(record) or record["sha256"] != sha256:
         return None
-    return record
+    return _of_today(record)
+
+
+def _of_today(record: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    """Return a record as it is written today, whenever it was written."""
+    if "machines" in record:
+        return record
+    emulated = record.get("tier", "vm") == "vm"
+    without = record.get("unchecked") or "the guest's kernel and its boot"
+    return {
+        **record,
+        "machines": ["qemu" if emulated else "namespaces"],
+        "missing": {} if emulated else {without: "it was not booted"},
+    }
 
 
 def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
@@ -92,9 +110,16 @@ def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
     if not _has_types(data, _RECORD):
         return False
     checks = data.get("checks", [])
-    return all(_has_types(check, _CHECK) for check in checks) and all(
-        untrusted.is_list_of(part.get(name) or [], str)
-        for part, name in [(data, "console"), *((c, "log") for c in checks)]
+    lists = [(data, "console"), (data, "machines")]
+    return (
+        all(_has_types(check, _CHECK) for check in checks)
+        and all(
+            untrusted.is_list_of(part.get(name) or [], str)
+            for part, name in [*lists, *((each, "log") for each in checks)]
+        )
+        and untrusted.is_list_of(
+            list(data.get("missing", {}).values()), str
+        )
     )
 
 
@@ -135,11 +160,12 @@ def read(
         return None
     return Verified(
         level=record.get("level", ""),
-        tier=record.get("tier", "vm"),
+        machines=tuple(record["machines"]),
         ok=record.get("ok") is True,
         failed=tuple(
             check["name"]
             for check in record.get("checks", [])
             if not check["ok"]
         ),
+        missing=tuple(record["missing"]),
     )

@@ -93,9 +93,11 @@ class RoleTest(base.TestCase):
                 "--cache-dir", os.fspath(place / "cache"),
                 "--elements-path", os.fspath(elements),
             ],
-            trove_image_verify_options=["--level", "boot", "--timeout", "2"],
+            trove_image_verify_options=[
+                "--level", "boot", "--machine", "qemu", "--timeout", "2",
+            ],
         )  # fmt: skip
         said = done.stdout + done.stderr
         self.assertEqual(2, done.returncode, said)
-        self.assertIn("failed boot: waiting for firmware", said)
+        self.assertIn("failed boot (qemu): waiting for firmware", said)
         self.assertGreater(image.stat().st_size, 0)

@@ -22,7 +22,8 @@ from tests.image import sectors
 from trove_tools import process
 from trove_tools.verify import accel
 from trove_tools.verify import disks
-from trove_tools.verify import qemu
+from trove_tools.verify import machine
+from trove_tools.verify import qemu_command
 
 
 class SmallCase(base.TestCase):
@@ -30,7 +31,7 @@ class SmallCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for tool in (disks.TOOL, *qemu.tools("amd64")):
+        for tool in (disks.TOOL, *qemu_command.tools("amd64")):
             if shutil.which(tool) is None:
                 self.skipTest(f"{tool} is not installed")
         self.place = self.temp_dir()
@@ -44,7 +45,10 @@ class SmallCase(base.TestCase):
     def arguments(
         self, image: pathlib.Path, *words: str
     ) -> list[str | os.PathLike[str]]:
-        return ["verify", image, "--datastore", "mariadb", *words]
+        return [
+            "verify", image, "--datastore", "mariadb", "--machine", "qemu",
+            *words,
+        ]  # fmt: skip
 
     def verify(self, image: pathlib.Path, *words: str) -> commands.Outcome:
         return image_base.builder(*self.arguments(image, *words))
@@ -77,7 +81,7 @@ class BrokenTest(SmallCase):
         process.run([disks.TOOL, "create", "-q", "-f", "qcow2", image, "1G"])
         begin = time.monotonic()
         said = self.fails(image)
-        self.assertIn("failed boot: the firmware found nothing", said)
+        self.assertIn("failed boot (qemu): the firmware found nothing", said)
         # the firmware's period may come after the guest was taken down
         self.assertIn("No bootable device", said)
         # the guest's ten minutes are not waited for
@@ -87,7 +91,7 @@ class BrokenTest(SmallCase):
         said = self.fails(
             self.guest(sectors.printing("Hello...")), "--timeout", "4"
         )
-        self.assertIn("failed boot: waiting for firmware and boot", said)
+        self.assertIn("failed boot (qemu): waiting for firmware", said)
         self.assertIn("did not end within 4 s (--timeout)", said)
         self.assertIn("Hello...", said)
 
@@ -128,7 +132,8 @@ class BrokenTest(SmallCase):
                 beside.mkdir()
             said = self.fails(image, "--quiet")
             self.assertIn(f"all logs are in {kept}\n", said)
-            console = (kept / qemu.CONSOLE).read_text(errors="replace")
+            log = kept / "qemu-1" / machine.CONSOLE
+            console = log.read_text(errors="replace")
             self.assertIn("grub rescue>", console)
             self.assertEqual([], self.left())
             self.assertEqual([], self.guests_here())
@@ -206,7 +211,7 @@ class LifeTest(SmallCase):
     def runs(self) -> bool:
         return any(
             b"Here I am" in log.read_bytes()
-            for log in self.scratch.glob(f"*/{qemu.CONSOLE}")
+            for log in self.scratch.glob(f"*/*/{machine.CONSOLE}")
         )
 
     def end(self, sign: signal.Signals) -> tuple[int, bytes]:

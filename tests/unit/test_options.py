@@ -15,6 +15,7 @@ DECLARED = [
     Option("colour", "x", "a colour", default="red", choices=("red", "blue")),
     Option("element", "x", "names", many=True),
     Option("loud", "x", "be loud", options.boolean, False, ("LOUD",)),
+    Option("machine", "x", "a machine", former="tier"),
 ]
 
 
@@ -35,6 +36,20 @@ class ResolveTest(base.TestCase):
             DECLARED, parser.parse_args(words), environ, files
         )
 
+    def test_a_former_name_is_taken_everywhere(self) -> None:
+        found = self.resolve(
+            *options.current_words(["--tier", "a"], DECLARED)
+        )
+        self.assertEqual("a", found.machine)
+        self.assertEqual(
+            ["--machine=a", "x"],
+            options.current_words(["--tier=a", "x"], DECLARED),
+        )
+        found = self.resolve(TROVE_TOOLS_TIER="b")
+        self.assertEqual("b", found.machine)
+        found = self.resolve(file="[DEFAULT]\ntier = c\n")
+        self.assertEqual("c", found.machine)
+
     def test_origin(self) -> None:
         found = self.resolve("--size", "3", file="[DEFAULT]\nelement = a",
                              LOUD="yes")  # fmt: skip
@@ -48,7 +63,8 @@ class ResolveTest(base.TestCase):
     def test_default(self) -> None:
         found = self.resolve()
         self.assertEqual(
-            {"size": 4, "colour": "red", "element": [], "loud": False},
+            {"size": 4, "colour": "red", "element": [], "loud": False,
+             "machine": None},
             found.as_dict(),
         )
 

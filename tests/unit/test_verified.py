@@ -36,8 +36,32 @@ class ReadTest(base.TestCase):
             {"sha256": "abc", "ok": True, "level": "agent", "tier": "vm"}
         )
         found = verified.read(self.image, "abc")
-        self.assertEqual(verified.Verified("agent", "vm", True), found)
-        self.assertEqual("agent (vm)", str(found))
+        # as it was written once
+        self.assertEqual(verified.Verified("agent", ("qemu",), True), found)
+        self.assertEqual("agent (qemu)", str(found))
+
+    def test_one_of_today(self) -> None:
+        self.write(
+            {"sha256": "abc", "ok": True, "level": "agent",
+             "machines": ["container"], "missing": {"boot": "no QEMU"}}
+        )  # fmt: skip
+        found = verified.read(self.image, "abc")
+        self.assertEqual("agent (container) without boot", str(found))
+
+    def test_a_damaged_one(self) -> None:
+        for damage in ({"machines": [1]}, {"missing": {"boot": 1}},
+                       {"machines": "qemu"}, {"missing": []}):  # fmt: skip
+            self.write({"sha256": "abc", "ok": True, **damage})
+            self.assertIsNone(verified.read(self.image, "abc"))
+
+    def test_one_that_booted_nothing(self) -> None:
+        self.write(
+            {"sha256": "abc", "ok": True, "level": "agent",
+             "tier": "namespace", "unchecked": "the kernel"}
+        )  # fmt: skip
+        found = verified.read(self.image, "abc")
+        assert found is not None
+        self.assertEqual(("the kernel",), found.missing)
 
     def test_a_failed_one(self) -> None:
         checks = [
@@ -49,6 +73,6 @@ class ReadTest(base.TestCase):
              "checks": checks}
         )  # fmt: skip
         self.assertEqual(
-            "agent (vm) FAILED: mariadb: prepare",
+            "agent (qemu) FAILED: mariadb: prepare",
             str(verified.read(self.image, "abc")),
         )

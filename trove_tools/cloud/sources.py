@@ -340,7 +340,7 @@ def _source(
 def _require_verified(
     path: pathlib.Path, proof: verified.Verified | None
 ) -> None:
-    """Make sure that an image was verified, as a cloud would use it.
+    """Make sure that an image passed every check of its level.
 
     :raises ImageError: it was not, or failed.
     """
@@ -348,8 +348,11 @@ def _require_verified(
         problem = "was not verified as it is now"
     elif not proof.ok:
         problem = f"failed its verification: {proof}"
-    elif proof.tier != "vm":
-        problem = f"was never booted: it was verified at {proof}"
+    elif proof.missing:
+        problem = (
+            "was not verified as a whole; no machine has looked at"
+            f" {', '.join(proof.missing)}"
+        )
     else:
         return
     raise errors.ImageError(

@@ -44,14 +44,17 @@ def evict(
 
 
 def clean(settings: options.Settings, screen: console.Console) -> None:
-    """Take down what builds that were killed have left.
+    """Take down what builds and verifies that were killed have left.
 
     What cannot be taken down is a warning.
     """
+    from trove_tools.verify import workspace as verify_workspace
+
     cache = open_cache(settings)
     removed = [
         *workspace.take_down_dead(cache.workspaces, screen.warn),
         *upkeep.abandoned(cache, screen.warn),
+        *verify_workspace.abandoned(screen.warn),
     ]
     for directory in removed:
         screen.say(f"taken down: {directory}")

@@ -93,7 +93,10 @@ class Parser(argparse.ArgumentParser):
         args: typing.Any = None,
         namespace: typing.Any = None,
     ) -> tuple[argparse.Namespace, list[str]]:
-        known, rest = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else args
+        known, rest = super().parse_known_args(
+            options.current_words(words, config.OPTIONS), namespace
+        )
         for word in rest:
             if word.startswith("-"):
                 flags = self._option_string_actions

@@ -14,7 +14,9 @@ from trove_tools import userdirs
 from trove_tools.cmd import caching
 from trove_tools.image import host
 from trove_tools.network import proxies
-from trove_tools.verify import accel
+from trove_tools.verify import levels
+from trove_tools.verify import machine
+from trove_tools.verify import machines
 
 
 def run(settings: options.Settings, screen: console.Console) -> int:
@@ -34,7 +36,7 @@ def run(settings: options.Settings, screen: console.Console) -> int:
             settings.work_dir,
             settings.cache_dir or userdirs.cache(),
         ),
-        _accelerator(),
+        _machines(),
     ]
     rows = [dataclasses.asdict(finding) for finding in findings]
     for row in rows:
@@ -72,14 +74,19 @@ def _signing(
         yield checked.Finding("--trusted-key", True, public.fingerprint)
 
 
-def _accelerator() -> checked.Finding:
-    """Say what will run guests here; neither answer is a fault."""
+def _machines() -> checked.Finding:
+    """Say what will run guests here; no machine at all is a fault."""
     try:
-        chosen = accel.choose("auto")
+        chosen = machines.choose(
+            machines.AUTO, machine.Settings(), levels.AGENT
+        )
     except errors.MissingToolError as exc:
         return checked.Finding(
             "what runs a guest", False, exc.message, exc.hint or ""
         )
+    words = [" and ".join(chosen.kinds)]
+    if chosen.accelerator:
+        words.append(f"QEMU with {chosen.accelerator.upper()}")
     return checked.Finding(
-        "what runs a guest", True, f"{chosen.name.upper()}: {chosen.reason}"
+        "what runs a guest", True, "; ".join([*words, *chosen.notes])
     )

@@ -3,6 +3,7 @@
 
 import argparse
 import collections.abc
+import dataclasses
 import hashlib
 import pathlib
 import typing
@@ -18,14 +19,14 @@ from trove_tools import untrusted
 from trove_tools import verified
 from trove_tools.catalog import model
 from trove_tools.report import page
-from trove_tools.verify import agentrun as agent
 from trove_tools.verify import disks
 from trove_tools.verify import guest_configuration
+from trove_tools.verify import ladder
 from trove_tools.verify import levels
-from trove_tools.verify import qemu
+from trove_tools.verify import machine
 from trove_tools.verify import record
 from trove_tools.verify import report
-from trove_tools.verify import run
+from trove_tools.verify import workspace
 
 Questions = collections.abc.Mapping[str, typing.Any]
 
@@ -83,7 +84,7 @@ def examine(
     disks.require_file(image, known)
     if key is not None:
         record.require_place(image)
-    level = levels.choose(known, settings.level, settings.tier)
+    level = levels.choose(known, settings.level)
     if known is None and datastore is None and level != levels.BOOT:
         # before asking what it is for: is it an image?
         disks.inspect(image)
@@ -96,7 +97,7 @@ def examine(
     elif level == levels.DATASTORE:
         questions = record.questions(catalog, known, datastore)
     asked = record.Asked(
-        level, settings.tier, questions, _deployment(settings, level)
+        level, settings.machine, questions, _deployment(settings, level)
     )
     sha256 = digests.sha256(image)
     if known is not None and trusted is not None:
@@ -121,8 +122,8 @@ def examine(
 def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
     """Return the options that say what a cloud gives its guests.
 
-    :raises UsageError: the level or the tier does not know one, or a file
-        cannot be read.
+    :raises UsageError: the level does not know one, or a file cannot be
+        read.
     """
     found: dict[str, str] = {}
     for name in ("guest_config", "user_data"):
@@ -138,15 +139,8 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
         if not file.is_file():
             raise errors.UsageError(f"{flag} {file}: there is no such file")
         found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    if settings.disk_bus != qemu.VIRTIO:
+    if settings.disk_bus != machine.VIRTIO:
         found["disk_bus"] = settings.disk_bus
-    for name in ("user_data", "disk_bus"):
-        if name in found and settings.tier == "namespace":
-            raise errors.UsageError(
-                f"--{name.replace('_', '-')} needs a virtual machine: --tier"
-                " namespace has no cloud-init and no disks",
-                hint="use --tier vm, or leave it out",
-            )
     return found
 
 
@@ -166,8 +160,8 @@ def _injected(
         configuration,
         _user_data(settings.user_data) if settings.user_data else "",
         ""
-        if settings.disk_bus == qemu.VIRTIO
-        else qemu.DEVICES[settings.disk_bus],
+        if settings.disk_bus == machine.VIRTIO
+        else machine.DEVICES[settings.disk_bus],
     )
 
 
@@ -199,39 +193,38 @@ def _look(
     settings: options.Settings,
     screen: console.Console,
 ) -> report.Report:
-    basic = run.Options(
-        accelerator=settings.accelerator,
-        timeout=settings.timeout,
-        memory=settings.memory,
-        cpus=settings.cpus,
-        arch=known.guest["arch"] if known else settings.arch,
-        disk_bus=settings.disk_bus,
+    request = ladder.Request(
+        level=asked.level,
+        machine=settings.machine,
+        settings=machine.Settings(
+            accelerator=settings.accelerator,
+            timeout=settings.timeout,
+            memory=settings.memory,
+            cpus=settings.cpus,
+            arch=known.guest["arch"] if known else settings.arch,
+            disk_bus=settings.disk_bus,
+        ),
+        broker_port=settings.broker_port,
     )
     if asked.level != levels.AGENT:
-        return run.verify(
-            image, asked.questions, options=basic, screen=screen,
-            known=known, sha256=sha256,
-        )  # fmt: skip
-    from trove_tools.verify import venv
+        request = dataclasses.replace(request, healths=asked.questions)
+    else:
+        from trove_tools.verify import venv
 
-    wanted = agent.Options(
-        basic,
-        venv.default_path(),
-        settings.tier,
-        settings.broker_port,
-        deployment=_injected(settings, screen),
-    )
+        request = dataclasses.replace(
+            request,
+            datastores=tuple(asked.questions.values()),
+            venv=venv.default_path(),
+            deployment=_injected(settings, screen),
+        )
     # what is missing is said before anything slow is done
-    agent.require(wanted)
-    with screen.progress("verify") as progress:
-        venv.ensure(wanted.venv, progress.state)
-    return agent.verify(
-        image,
-        list(asked.questions.values()),
-        options=wanted,
-        screen=screen,
-        known=known,
-        sha256=sha256,
+    ladder.require(request)
+    workspace.abandoned(screen.warn)
+    if request.venv is not None:
+        with screen.progress("verify") as progress:
+            venv.ensure(request.venv, progress.state)
+    return ladder.verify(
+        image, request, screen=screen, known=known, sha256=sha256
     )
 
 
@@ -243,4 +236,12 @@ def _print(found: dict[str, typing.Any], form: str) -> None:
         {**check, "result": "ok" if check["ok"] else "FAILED"}
         for check in found["checks"]
     ]
-    console.emit(rows, form, ("name", "result", "seconds", "detail"))
+    rows += [
+        {
+            "name": name, "machine": "", "result": "not checked",
+            "seconds": "", "detail": why,
+        }
+        for name, why in found["missing"].items()
+    ]  # fmt: skip
+    columns = ("name", "machine", "result", "seconds", "detail")
+    console.emit(rows, form, columns)

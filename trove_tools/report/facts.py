@@ -35,10 +35,10 @@ def status(record: dict[str, typing.Any] | None) -> dict[str, str]:
     """Return in a word whether the image was verified."""
     if record is None:
         return {"kind": "unknown", "text": "not verified"}
-    level, tier = record.get("level"), record.get("tier", "vm")
+    how = f"{record.get('level')} ({', '.join(record['machines'])})"
     if record.get("ok") is True:
-        return {"kind": "good", "text": f"verified: {level} ({tier})"}
-    return {"kind": "bad", "text": f"failed: {level} ({tier})"}
+        return {"kind": "good", "text": f"verified: {how}"}
+    return {"kind": "bad", "text": f"failed: {how}"}
 
 
 def numbers(
@@ -76,20 +76,19 @@ def checks(
     if record is None:
         return None
     rows = [
-        {"detail": "", "log": [], **each,
+        {"detail": "", "log": [], "machine": "", "proves": "", **each,
          "seconds": float(each.get("seconds", 0))}
         for each in record.get("checks", [])
-    ]
-    note = f"level {record.get('level')}, in " + (
-        "a virtual machine" if record.get("tier", "vm") == "vm"
-        else "namespaces of the host"
-    )  # fmt: skip
+    ]  # fmt: skip
+    note = (
+        f"level {record.get('level')}, in {' and '.join(record['machines'])}"
+    )
     if record.get("accelerator"):
-        note += f" ({record['accelerator'].upper()})"
+        note += f" (QEMU with {record['accelerator'].upper()})"
     if record.get("seconds"):
         note += f", {seconds(record['seconds'])}"
-    if record.get("unchecked"):
-        note += f"; not checked: {record['unchecked']}"
+    for name, why in record["missing"].items():
+        note += f"; not checked: {name}, because {why}"
     longest = max((each["seconds"] for each in rows), default=0.0)
     return {"note": note, "rows": rows, "longest": longest}
 

@@ -1,13 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of checks: what verify looks at, in order."""
+"""The list of checks: what verify looks at in a guest, in order.
+
+Two checks come before there is a guest, see
+:mod:`trove_tools.verify.ladder`: ``image`` and ``control plane``.
+"""
 
 import collections.abc
 import dataclasses
 import secrets
+import time
+import typing
 
+from trove_tools.catalog import model
 from trove_tools.verify import control
+from trove_tools.verify import defects
+from trove_tools.verify import diagnosis
 from trove_tools.verify import disks
+from trove_tools.verify import evidence
+from trove_tools.verify import limits as _limits
 from trove_tools.verify import machine as _machine
+from trove_tools.verify import probes
+from trove_tools.verify import report
+from trove_tools.verify import sql
+from trove_tools.verify import systemd
+
+QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
+
+_GIB = 1 << 30
+_HEALTHY = "healthy"
+# seconds, for a guest of usual speed: a database that comes up does so before
+# the first look; what an agent needs for an answer; without anything new
+# from a database that the agent calls healthy, and from one that its own
+# guest starts
+_LOOK_INTERVAL = 60.0
+_PING, _LONGEST_PING = 3.0, 30.0
+_SQL, _PROBE = 60.0, 120.0
+_SETUP, _FILE_SYSTEM = 300.0, 240.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,24 +57,31 @@ class Datastore:
 
 @dataclasses.dataclass
 class Subject:
-    """What a check of a running guest looks at.
+    """What a check looks at: a guest, or a datastore in it.
 
-    :param machine: that runs the guest; started by the check ``boot``.
+    :param machine: that runs the guest.
     :param open_machine: makes another machine of the same kind, for checks
         that need a second guest.
     :param disk: the image.
-    :param plane: the control plane; nothing below the level ``agent``.
-    :param datastore: that the guest is made for; as for ``plane``.
-    :param user: the database user that ``prepare`` makes, with its password
+    :param facts: takes numbers that the record keeps.
+    :param plane: the control plane; only for datastores at the level
+        ``agent``.
+    :param datastore: that Trove makes an instance of; as for ``plane``.
+    :param health: the probe of a datastore that the image starts by itself.
+    :param name: of the datastore.
+    :param user: the database user that is made for verify, with its password
         and its database.
     """
 
     machine: _machine.Machine
     open_machine: _machine.Open
     disk: disks.Disk
-    facts: dict[str, object]
+    settings: _machine.Settings
+    facts: dict[str, typing.Any]
     plane: control.Control | None = None
     datastore: Datastore | None = None
+    health: model.Health | None = None
+    name: str = ""
     user: str = dataclasses.field(
         default_factory=lambda: f"verify_{secrets.token_hex(4)}"
     )
@@ -54,6 +89,66 @@ class Subject:
         default_factory=lambda: f"Aa1{secrets.token_hex(16)}"
     )
     database: str = "verify"
+    word: str = dataclasses.field(
+        default_factory=lambda: secrets.token_hex(8)
+    )
+
+    def say(self, task: str) -> None:
+        """Tell the user what is being waited for."""
+        self.machine.say(f"{self.name}: {task}" if self.name else task)
+
+    def control(self) -> tuple[control.Control, Datastore]:
+        """Return the control plane, and the datastore as Trove knows it."""
+        assert self.plane is not None and self.datastore is not None
+        return self.plane, self.datastore
+
+    def waiting(
+        self, task: str, what: str, quiet: float = _limits.QUIET
+    ) -> collections.abc.Callable[..., None]:
+        """Begin to wait for something that the guest does.
+
+        :param task: that, for who watches.
+        :param what: what has not happened, for a message.
+        :returns: what is to be called now and then, with further signs that
+            the guest gets on; raises CheckError when there is no use in
+            waiting any longer.
+        """
+        wait = self.machine.limits.wait(quiet)
+
+        def go_on(*signs: object) -> None:
+            self.say(task)
+            self.machine.stay_alive()
+            wait.require(what, self.machine.signs(), *signs)
+
+        return go_on
+
+    def account(self) -> sql.Account:
+        """Return how the database is reached, as its user."""
+        _, datastore = self.control()
+        return sql.Account(
+            datastore.protocol,
+            self.machine.port(datastore.port),
+            self.user,
+            self.password,
+            self.database,
+            self.machine.limits.scaled(sql.ATTEMPT),
+        )
+
+    def patiently(
+        self, action: collections.abc.Callable[[], typing.Any], what: str
+    ) -> typing.Any:
+        """Do something with the database until it works.
+
+        :param what: what does not work, for a message.
+        :raises CheckError: it does not, and nothing new comes of it.
+        """
+        wait = self.machine.limits.wait(_SQL)
+
+        def between(said: str) -> None:
+            self.machine.stay_alive()
+            wait.require(f"{what} ({said})", self.machine.signs())
+
+        return sql.patiently(action, between)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +158,11 @@ class Check:
     :param name: as in the record; a datastore's name comes before it where
         the check is about that.
     :param proves: what is known once it has passed, in one sentence.
-    :param machines: the kinds that can prove it, the better one first.
+    :param machines: the kinds that can prove it.
     :param run: does it, and returns what was found, in one line.
         :class:`report.CheckError` says what is wrong.
     :param ends: whether nothing after it makes sense when it fails.
+    :param once: whether one guest is enough, however many an image needs.
     """
 
     name: str
@@ -74,3 +170,378 @@ class Check:
     machines: tuple[str, ...]
     run: collections.abc.Callable[[Subject], str]
     ends: bool = True
+    once: bool = False
+
+
+def _boot(subject: Subject) -> str:
+    subject.machine.power_on()
+    return "boot loader, kernel, initramfs and cloud-init work"
+
+
+def _systemd(subject: Subject) -> str:
+    subject.machine.power_on()
+    word = systemd.wait_booted(subject.machine)
+    times = systemd.boot_times(subject.machine)
+    if subject.machine.kind == QEMU or "times" not in subject.facts:
+        subject.facts["times"] = times
+        subject.facts["slowest"] = systemd.slowest_units(subject.machine)
+    systemd.raise_for_failure(subject.machine, word)
+    took = ", ".join(f"{part} {seconds} s" for part, seconds in times.items()
+                     if part != "total")  # fmt: skip
+    return f"running, no failed unit{'; ' if took else ''}{took}"
+
+
+def _network(subject: Subject) -> str:
+    addresses = []
+    for nic in (_machine.MANAGEMENT, _machine.TENANT):
+        said = subject.machine.run("ip", "-o", "-4", "address", "show").output
+        if nic.address not in said:
+            raise report.CheckError(
+                f"no interface has {nic.address}, which its network offers"
+                " by DHCP",
+                said.splitlines(),
+                "see that cloud-init configures every interface of the guest",
+            )
+        addresses.append(nic.address)
+    return f"both interfaces have their addresses: {', '.join(addresses)}"
+
+
+def _kernel(subject: Subject) -> str:
+    facts = diagnosis.facts(subject.machine)
+    if facts is None:
+        raise report.CheckError("the guest does not tell its facts")
+    known = [each for each in defects.by_facts(facts) if each.kernel]
+    if known:
+        raise report.CheckError(
+            "; ".join(each.cause for each in known),
+            hint="; ".join(each.remedy for each in known),
+        )
+    return "core dumps leave no file, and containers can be confined"
+
+
+def _volume(subject: Subject) -> str:
+    device = _machine.DEVICES[subject.settings.disk_bus]
+    done = subject.machine.run("blockdev", "--getsize64", device)
+    gib = subject.settings.volume
+    if done.output.strip() != str(gib * _GIB):
+        raise report.CheckError(
+            f"{device} is not the second disk, of {gib} GiB:"
+            f" {done.output.strip()}"
+        )
+    return f"{device}, {gib} GiB"
+
+
+def _file_systems(subject: Subject) -> str:
+    tried: dict[str, str] = {}
+    for kind in evidence.VOLUME_PROGRAMS:
+        subject.say(f"trying the file system {kind}")
+        wrong = diagnosis.ask(
+            subject.machine, "file-system", kind, seconds=_FILE_SYSTEM
+        )
+        # a file system that the image leaves out breaks nothing
+        if wrong is not None:
+            tried[kind] = str(wrong)
+    broken = [f"{kind}: {why}" for kind, why in tried.items() if why]
+    if broken or not tried:
+        raise report.CheckError(
+            "; ".join(broken) or "the guest could not try any"
+        )
+    return f"{', '.join(tried)}: made, mounted and grown"
+
+
+def _power_off(subject: Subject) -> str:
+    subject.machine.power_off()
+    if subject.machine.kind == QEMU:
+        return "the guest obeys the power button"
+    return "systemd stopped everything in time"
+
+
+def _ping(subject: Subject) -> str:
+    plane, _ = subject.control()
+    machine = subject.machine
+    go_on = subject.waiting(
+        "waiting for the guest agent to answer a ping",
+        "the guest agent answers no ping",
+    )
+    looked = False
+    while True:
+        go_on()
+        seconds = min(machine.limits.scaled(_PING), _LONGEST_PING)
+        if plane.call("ping", go_on, seconds=round(seconds))["alive"]:
+            break
+        if not looked:
+            # once: a guest that is asked all the time gets no work done
+            looked = True
+            known = defects.causes_by_facts(diagnosis.facts(machine))
+            if known:
+                raise report.CheckError(
+                    "the guest agent does not answer:"
+                    f" {'; '.join(each.cause for each in known)}"
+                )
+    took = time.monotonic() - machine.begun
+    _note(subject, "ping", took)
+    return f"rpc_ping {took:.1f} s after power on"
+
+
+def _defects(subject: Subject) -> str:
+    facts = diagnosis.facts(subject.machine)
+    if facts is None:
+        raise report.CheckError("the guest does not tell its facts")
+    facts["ports"] = [subject.control()[1].port]
+    known = defects.by_facts(facts)
+    if known:
+        raise report.CheckError(
+            "; ".join(each.cause for each in known),
+            ["by the guest's own facts:"]
+            + [f"  {name}: {facts[name]}" for name in sorted(facts)],
+            "; ".join(each.remedy for each in known),
+        )
+    return "users, names, units and directories are right"
+
+
+def _prepare(subject: Subject) -> str:
+    plane, _ = subject.control()
+    limits = subject.machine.limits
+    begin = time.monotonic()
+    next_look = begin + limits.scaled(_LOOK_INTERVAL)
+    subject.say("asking the agent to prepare the instance")
+    plane.call(
+        "prepare",
+        database=subject.database,
+        user=subject.user,
+        password=subject.password,
+    )
+    wait = limits.wait()
+
+    def between(status: str) -> None:
+        nonlocal next_look
+        subject.say(f"waiting for HEALTHY; the instance is {status}")
+        subject.machine.stay_alive()
+        wait.require(
+            f"the instance stays {status!r}", status, subject.machine.signs()
+        )
+        if time.monotonic() > next_look:
+            next_look = time.monotonic() + limits.scaled(_LOOK_INTERVAL)
+            _stop_if_hopeless(subject)
+
+    status = control.wait_healthy(plane, between)
+    took = time.monotonic() - begin
+    if status != _HEALTHY:
+        message = f"the instance is {status!r} after {took:.0f} s"
+        faults = plane.call("status")["faults"]
+        if faults:
+            message += f": {' '.join(faults[0].split())}"
+        raise report.CheckError(message)
+    _note(subject, "healthy", took)
+    return f"HEALTHY {took:.1f} s after prepare"
+
+
+def _stop_if_hopeless(subject: Subject) -> None:
+    """Do not wait for a database that is known not to come.
+
+    :raises CheckError: the guest's logs show such a defect.
+    """
+    found = defects.by_logs(diagnosis.logs(subject.machine))
+    hopeless = [defect.cause for defect, _ in found if defect.hopeless]
+    if hopeless:
+        raise report.CheckError("; ".join(hopeless))
+
+
+def _sql(subject: Subject) -> str:
+    subject.say("doing SQL from outside the guest")
+    account = subject.account()
+    fault = "the created user cannot work"
+    server = subject.patiently(lambda: sql.version(account), fault)
+    subject.patiently(lambda: sql.write(account, subject.word), fault)
+    require_word(subject, fault)
+    return f"the created user made a table and read it again; {server}"
+
+
+def require_word(subject: Subject, fault: str) -> None:
+    """See that what ``SQL`` wrote is there.
+
+    :param fault: what is wrong if the database does not answer.
+    :raises CheckError: it is not.
+    """
+    account = subject.account()
+    found = subject.patiently(lambda: sql.read(account), fault)
+    if found != subject.word:
+        raise report.CheckError(f"what was written is not there: {found!r}")
+
+
+def _restart(subject: Subject) -> str:
+    plane, _ = subject.control()
+    begin = time.monotonic()
+    go_on = subject.waiting(
+        "waiting for the agent to restart the database",
+        "the agent does not restart the database",
+    )
+    plane.call("restart", go_on)
+    subject.say("doing SQL after the restart")
+    account = subject.account()
+    fault = "no SQL after the restart"
+    subject.patiently(lambda: sql.version(account), fault)
+    require_word(subject, fault)
+    took = time.monotonic() - begin
+    return f"by the agent, in {took:.1f} s; the data is still there"
+
+
+def _note(subject: Subject, name: str, seconds: float) -> None:
+    facts = subject.facts.setdefault(subject.name, {})
+    facts[name] = round(seconds, 1)
+
+
+def _probe(subject: Subject) -> str:
+    """Ask a datastore its question, from outside the guest."""
+    health, machine = subject.health, subject.machine
+    assert health is not None
+    target = probes.Target(
+        machine.port(health.port), subject.user, subject.password
+    )
+    subject.say("preparing the probe in the guest")
+    for command in health.setup:
+        done = machine.run(
+            "sh", "-c", target.fill(command), seconds=_SETUP
+        )
+        if done.status != 0:
+            said = done.output.replace(subject.password, "***")
+            raise report.CheckError(
+                "the probe's setup failed in the guest"
+                f" (status {done.status})",
+                said.splitlines(),
+            )
+    subject.say("waiting for an answer")
+    wait = machine.limits.wait(_PROBE)
+
+    def between(attempt: probes.NoAnswerError) -> None:
+        machine.look()
+        machine.stay_alive()
+        try:
+            wait.require(
+                f"no answer on port {health.port} ({attempt})",
+                machine.signs(),
+                log=machine.journal_tail,
+            )
+        except report.CheckError as exc:
+            exc.add_hint(
+                f"is {subject.name} started, and bound to all addresses?"
+            )
+            raise
+
+    patience = machine.limits.scaled(probes.ATTEMPT)
+    try:
+        answer = probes.ask_until(health, target, between, patience)
+    except probes.RefusedError as exc:
+        raise report.CheckError(f"port {health.port}: {exc}") from exc
+    return f"port {health.port} answers {answer!r}"
+
+
+#: What is looked at in each guest before its datastores, and after them.
+GUEST = (
+    Check(
+        "boot",
+        "firmware, boot loader, kernel, initramfs and root file system work,"
+        " and cloud-init finds its seed",
+        (QEMU,),
+        _boot,
+    ),
+    Check(
+        "systemd",
+        "the boot ends, and each service that the image starts runs",
+        (QEMU, CONTAINER),
+        _systemd,
+        ends=False,
+    ),
+    Check(
+        "network",
+        "each of the two interfaces gets its address",
+        (QEMU, CONTAINER),
+        _network,
+        ends=False,
+        once=True,
+    ),
+    Check(
+        "kernel settings",
+        "the image's own kernel confines containers, and keeps no core dumps",
+        (QEMU,),
+        _kernel,
+        ends=False,
+        once=True,
+    ),
+    Check(
+        "volume",
+        "the second disk is where Trove looks for it",
+        (QEMU,),
+        _volume,
+        ends=False,
+        once=True,
+    ),
+    Check(
+        "file systems",
+        "the guest makes, mounts and grows each file system that Trove may"
+        " give to a volume",
+        (QEMU,),
+        _file_systems,
+        ends=False,
+        once=True,
+    ),
+)
+POWER_OFF = Check(
+    "power off",
+    "the guest shuts down when the cloud asks for it",
+    (QEMU, CONTAINER),
+    _power_off,
+)
+#: What is looked at for each datastore that the image starts by itself.
+NATIVE = (
+    Check(
+        "probe",
+        "the datastore answers a question of its clients' protocol rightly",
+        (QEMU, CONTAINER),
+        _probe,
+        ends=False,
+    ),
+)
+#: What is looked at for each datastore that Trove's agent starts.
+AGENT = (
+    Check(
+        "agent answers",
+        "the guest agent starts with what Trove injects, reaches the message"
+        " broker and answers",
+        (QEMU, CONTAINER),
+        _ping,
+    ),
+    Check(
+        "no known defect",
+        "nothing in the guest is known to break the agent or its databases"
+        " later",
+        (QEMU, CONTAINER),
+        _defects,
+    ),
+    Check(
+        "prepare",
+        "Trove's taskmanager has an instance made, and it becomes HEALTHY",
+        (QEMU, CONTAINER),
+        _prepare,
+    ),
+    Check(
+        "SQL",
+        "the user and the database that were asked for work for a client",
+        (QEMU, CONTAINER),
+        _sql,
+    ),
+    Check(
+        "restart",
+        "the agent restarts the database, and the data is still there",
+        (QEMU, CONTAINER),
+        _restart,
+    ),
+)
+
+
+def of_datastore(level: str) -> tuple[Check, ...]:
+    """Return the checks of each datastore at a level.
+
+    :param level: see :mod:`trove_tools.verify.levels`.
+    """
+    return {"boot": (), "datastore": NATIVE, "agent": AGENT}[level]

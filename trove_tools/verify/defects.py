@@ -25,6 +25,7 @@ class Defect:
     :param detail: the cause in words that name what the guest's facts name.
     :param hides: defects whose signs it explains as well.
     :param exposes: it helps an attacker, and explains no failure.
+    :param kernel: only the image's own kernel shows it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Defect:
     detail: collections.abc.Callable[[Facts], str] | None = None
     hides: tuple[str, ...] = ()
     exposes: bool = False
+    kernel: bool = False
 
     def __str__(self) -> str:
         return f"{self.cause}; remedy: {self.remedy}"
@@ -157,6 +159,7 @@ DEFECTS = (
         r"AppArmor enabled on system but|apparmor_parser.*not found",
         lambda facts: facts["apparmor"] and not facts["apparmor_parser"],
         hopeless=True,
+        kernel=True,
     ),
     Defect(
         "order",
@@ -209,6 +212,7 @@ DEFECTS = (
             facts.get("core_pattern", "") not in ("", "|/bin/false")
         ),
         exposes=True,
+        kernel=True,
     ),
     Defect(
         "locale",

@@ -8,7 +8,6 @@ that somebody is still writing to.
 
 import dataclasses
 import pathlib
-import typing
 
 from trove_tools import errors
 from trove_tools import imagefile
@@ -94,17 +93,17 @@ def _check(image: pathlib.Path) -> None:
 
 def overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
     """Make a disk that reads from an image and keeps what is written."""
-    return _create(file, "-b", disk.path, "-F", disk.format)
+    process.run(
+        [
+            TOOL, "create", "-q", "-f", "qcow2", "-b", disk.path,
+            "-F", disk.format, file,
+        ]
+    )  # fmt: skip
+    return file
 
 
 def volume(file: pathlib.Path, gib: int) -> pathlib.Path:
-    """Make an empty disk."""
-    return _create(file, size=f"{gib}G")
-
-
-def _create(
-    file: pathlib.Path, *options: typing.Any, size: str | None = None
-) -> pathlib.Path:
-    words = [TOOL, "create", "-q", "-f", "qcow2", *options, file]
-    process.run([*words, size] if size else words)
+    """Make an empty raw disk, which takes no space yet."""
+    with open(file, "wb") as stream:
+        stream.truncate(gib << 30)
     return file

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a guest knows of itself, for verify to see why something failed.
 
-This file is copied into the guest as it is.  It runs there as root, with
-whatever Python 3 that has and with nothing but the standard library.  What
-it finds it tells piece by piece, a line of JSON each, so that what comes
-before a guest hangs is not lost.  In a virtual machine it answers requests
-that come over a serial port of its own; with ``--facts SECONDS`` or ``--all
-SECONDS`` it prints the pieces once.
+The guest gets this file as the standard input of its Python 3, which has
+nothing but the standard library.  It runs as root, and prints JSON.
+
+Usage: evidence.py facts SECONDS
+       evidence.py file-system KIND SECONDS
 """
 
 import glob
@@ -20,7 +19,6 @@ import sys
 import tempfile
 import typing
 
-PORT = "/dev/virtio-ports/org.openstack.trove-tools.evidence"
 UNIT = "trove-guestagent.service"
 
 #: What the agent calls for each file system that Trove allows.
@@ -35,11 +33,6 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SMALL, _LARGE = 320 << 20, 400 << 20
 _LINES = 40
-# what oslo.log writes for each line of a traceback but the last one
-_FRAME = re.compile(
-    r"\S+ \S+ \d+ [A-Z]+ [\w.]+ (?: |Traceback|During handling"
-    r"|The above exception|$)"
-)
 #: Seconds that a program gets; whoever asks knows how slow the guest is.
 PATIENCE = 20.0
 # of the agent's configuration, and where a file with them may come to be
@@ -117,10 +110,10 @@ def name_of(database: str, number: str) -> str:
 def has_apparmor() -> bool:
     """Tell whether the guest's kernel has AppArmor.
 
-    In namespaces the kernel is not the guest's: then its configuration
+    In a container the kernel is not the guest's: then its configuration
     tells.
     """
-    if os.path.isdir("/run/systemd/system"):
+    if not os.path.exists("/run/systemd/container"):
         enabled = read("/sys/module/apparmor/parameters/enabled")
         return enabled.strip() == "Y"
     return any(
@@ -182,11 +175,12 @@ def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
     }
 
 
-def try_file_system(kind: str) -> str:
+def try_file_system(kind: str) -> str | None:
     """Make, mount and grow a file system in a file, as the agent would.
 
     :param kind: a key of :data:`VOLUME_PROGRAMS`.
-    :returns: what does not work; nothing where all does.
+    :returns: what does not work; empty where all does, and none where the
+        image leaves this one out.
     """
     environment = {"PATH": PATH, "LANG": "C.UTF-8"}
     # as Trove calls it, with its default for format_options
@@ -204,6 +198,13 @@ def try_file_system(kind: str) -> str:
         )
         return done.stdout.decode(errors="replace").strip()
 
+    missing = [
+        program
+        for program in VOLUME_PROGRAMS[kind]
+        if not shutil.which(program, path=PATH)
+    ]
+    if missing:
+        return None
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # noqa: S108
         file = f"{place}/volume"
         device = ""
@@ -303,97 +304,12 @@ def facts() -> dict[str, typing.Any]:
     }
 
 
-def telling(line: str) -> bool:
-    """Tell whether a line of the agent's log is more than a stack's frame.
-
-    One failure is logged several times, each with a hundred frames.
-    """
-    return _FRAME.match(line) is None
-
-
-def agent_log() -> list[str]:
-    """Return the last lines of what the agent has logged."""
-    found: list[str] = []
-    for path in sorted(glob.glob("/var/log/trove/*.log")):
-        lines = read(path).splitlines()
-        found += list(filter(telling, lines))[-_LINES:]
-    return found
-
-
-def logs() -> typing.Iterator[tuple[str, list[str]]]:
-    """Yield the ends of the logs that may explain a failure."""
-    yield "guest agent", agent_log()
-    docker = shutil.which("docker", path="/usr/bin:/usr/local/bin")
-    if not docker:
-        return
-    yield "database container", output(
-        docker, "logs", "--tail", str(_LINES), "database"
-    )
-    yield "health of the database", output(
-        docker, "inspect", "--format",
-        "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
-        " {{json .State.Health}}",
-        "database",
-    )  # fmt: skip
-    yield "containers", output(docker, "ps", "--all")
-    yield "container images", output(docker, "images")
-
-
-def pieces(what: str) -> typing.Iterator[dict[str, typing.Any]]:
-    """Yield what is found, the last piece being empty.
-
-    :param what: ``facts``; ``all``, which is logs besides; or
-        ``file-systems``, which are tried.
-    """
-    if what == "file-systems":
-        for kind, programs in VOLUME_PROGRAMS.items():
-            # a file system that the image leaves out breaks nothing
-            if all(shutil.which(program, path=PATH) for program in programs):
-                yield {"file-systems": {kind: try_file_system(kind)}}
-    else:
-        yield {"facts": facts()}
-    if what == "all":
-        for name, lines in logs():
-            yield {"logs": {name: lines}}
-    yield {}
-
-
-def merged(
-    found: typing.Iterable[dict[str, typing.Any]],
-) -> dict[str, typing.Any]:
-    """Put pieces together again."""
-    whole: dict[str, typing.Any] = {}
-    for piece in found:
-        for name, value in piece.items():
-            whole.setdefault(name, {}).update(value)
-    return whole
-
-
 def main() -> None:
-    """Answer whoever asks.
-
-    A request is ``WHAT NUMBER SECONDS``: what, see :func:`pieces`, its
-    number, and what each program gets that has to be run for it.
-    """
+    """Print what is asked for."""
     global PATIENCE
-    if sys.argv[1:]:
-        PATIENCE = float(sys.argv[2])
-        for piece in pieces(sys.argv[1].lstrip("-")):
-            print(json.dumps(piece), flush=True)
-        return
-    with open(PORT, "r+b", buffering=0) as port:
-        asked = b""
-        while True:
-            asked += port.read(1) or b""
-            if not asked.endswith(b"\n"):
-                continue
-            what, number, seconds = asked.decode().split()
-            PATIENCE = float(seconds)
-            for piece in pieces(what):
-                # who has given up meanwhile knows an old answer by it
-                line = json.dumps({"request": int(number), "found": piece})
-                port.write(line.encode() + b"\n")
-            asked = b""
+    what, *words, seconds = sys.argv[1:]
+    PATIENCE = float(seconds)
+    print(json.dumps(facts() if what == "facts" else try_file_system(*words)))
 
 
 if __name__ == "__main__":

@@ -12,47 +12,35 @@ import dataclasses
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.catalog import model
-from trove_tools.verify import rungs
+from trove_tools.verify import checks
 
 BOOT, DATASTORE, AGENT = "boot", "datastore", "agent"
 LEVELS = (BOOT, DATASTORE, AGENT)
 
 #: What to do about an image that the agent cannot prove.
-_WITHOUT_AGENT = "boot it: --tier vm --level datastore"
+_WITHOUT_AGENT = "ask it as a client: --level datastore"
 
 #: The runtime whose datastores Trove's agent starts.
 _RUNTIME = "container"
 
 
-def choose(
-    known: manifest.Manifest | None, asked: str | None, tier: str
-) -> str:
+def choose(known: manifest.Manifest | None, asked: str | None) -> str:
     """Return the level to verify at.
 
     :param known: the image's manifest, when it has one.
     :param asked: the level that the user named.
-    :param tier: ``vm`` or ``namespace``.
-    :raises UsageError: the image or the tier does not have the level.
+    :raises UsageError: the image does not have the level.
     """
     native = known is not None and any(
         each.runtime != _RUNTIME for each in known.datastores
     )
     if asked is None:
-        asked = AGENT
-        if tier == "vm" and (known is None or native):
-            asked = DATASTORE
+        asked = DATASTORE if known is None or native else AGENT
     if asked == AGENT and native:
         raise errors.UsageError(
             "Trove's guest agent runs datastores in containers; those of"
             " this image are installed in its system",
             hint=_WITHOUT_AGENT,
-        )
-    if tier == "namespace" and asked != AGENT:
-        raise errors.UsageError(
-            f"--tier namespace does not boot: there is no level {asked}",
-            hint=_WITHOUT_AGENT
-            if native
-            else "use --level agent, or --tier vm",
         )
     return asked
 
@@ -61,7 +49,7 @@ def instances(
     catalog: model.Catalog,
     known: manifest.Manifest | None,
     datastore: str | None,
-) -> list[rungs.Datastore]:
+) -> list[checks.Datastore]:
     """Return what Trove's agent is to make instances of.
 
     :param datastore: only this one; where there is no manifest, what the
@@ -120,7 +108,7 @@ def _container(entry: manifest.Datastore) -> str:
 
 def _instance(
     catalog: model.Catalog, name: str, version: str, container: str
-) -> rungs.Datastore:
+) -> checks.Datastore:
     entry = catalog.datastore(name)
     if entry.manager is None:
         raise errors.UsageError(
@@ -128,6 +116,6 @@ def _instance(
             hint=_WITHOUT_AGENT,
         )
     health = entry.runtime().health
-    return rungs.Datastore(
+    return checks.Datastore(
         name, version, entry.manager, container, health.protocol, health.port
     )

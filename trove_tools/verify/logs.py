@@ -52,7 +52,9 @@ def keep(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
         tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent)
     )
     for log in found:
-        shutil.copyfile(log, made / log.name)
+        copy = made / log.relative_to(work)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, copy)
     # another verify of the image may do the same now: one of both stays
     shutil.rmtree(kept, ignore_errors=True)
     try:

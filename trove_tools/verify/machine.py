@@ -7,14 +7,20 @@ systemd, cloud-init, Docker engine and agent run at the speed of the host, on
 the kernel of the host.  A check works with either, through what is here.
 """
 
+import abc
 import collections.abc
 import contextlib
 import dataclasses
 import pathlib
+import time
 import typing
 
+from trove_tools.verify import boot_console
+from trove_tools.verify import children
 from trove_tools.verify import disks
+from trove_tools.verify import journal
 from trove_tools.verify import limits as _limits
+from trove_tools.verify import report
 
 #: The kinds of machine.
 QEMU, CONTAINER = "qemu", "container"
@@ -27,6 +33,13 @@ DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
 BROKER = ("10.0.2.100", 5672)
 #: Seconds that a command in a guest of usual speed gets.
 PATIENCE = 20.0
+#: What a guest prints, and its journal; both in the machine's directory.
+CONSOLE, JOURNAL = "console.log", "journal.log"
+
+_INTERVAL = 0.2
+_JOURNAL_LINES = 10
+
+Say = collections.abc.Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,20 +115,47 @@ class Completed(typing.NamedTuple):
     output: str
 
 
-class Machine(typing.Protocol):
+class Machine(abc.ABC):
     """A machine that runs one guest.
 
     :param kind: :data:`QEMU` or :data:`CONTAINER`.
+    :param guest: what it runs.
+    :param directory: where the guest's logs are; nobody else may read it.
     :param limits: how long the guest is waited for.
-    :param directory: where the guest's logs are.
+    :param say: takes what the user is told of the wait.
+    :param is_on: whether commands can be run in the guest.
+    :param begun: when it was powered on, by :func:`time.monotonic`.
     """
 
     kind: str
-    limits: _limits.Limits
-    directory: pathlib.Path
+    #: Seconds from power on until commands run in it, on a quiet host.
+    usual_start: float
+    #: Seconds between two looks at what costs a guest something.
+    pause: float
 
+    def __init__(
+        self,
+        guest: Guest,
+        settings: Settings,
+        directory: pathlib.Path,
+        say: Say,
+    ) -> None:
+        self.guest = guest
+        self.directory = directory
+        self.limits = _limits.Limits(settings.timeout)
+        self.console = boot_console.Console(directory / CONSOLE)
+        self.is_on = False
+        self.begun = time.monotonic()
+        self._settings = settings
+        self._tell = say
+        self._task = ""
+        self._activity = _limits.Activity(
+            directory / CONSOLE, directory / JOURNAL
+        )
+
+    @abc.abstractmethod
     def start(self) -> None:
-        """Power on.
+        """Power on, and do not wait; see :meth:`power_on`.
 
         Also again, after :meth:`power_off` or :meth:`cut_power`: disk and
         volume are as they were then.
@@ -123,27 +163,18 @@ class Machine(typing.Protocol):
         :raises VerifyError: this host cannot run it.
         """
 
-    def wait_started(self) -> None:
-        """Wait until the guest's systemd runs commands.
+    @abc.abstractmethod
+    def has_started(self) -> bool:
+        """Tell whether commands can be run in the guest."""
 
-        :raises CheckError: it does not come so far.
-        """
-
-    def settled(self) -> bool:
-        """Tell whether the guest's boot is over, well or not."""
-
+    @abc.abstractmethod
     def stay_alive(self) -> None:
         """Make sure that there is still something to wait for.
 
         :raises CheckError: the guest has ended, or cannot recover.
         """
 
-    def say(self, task: str) -> None:
-        """Tell the user what is being waited for."""
-
-    def signs(self) -> int:
-        """Return a number that grows as long as the guest gets on."""
-
+    @abc.abstractmethod
     def run(
         self, *argv: str, input: str = "", seconds: float = PATIENCE
     ) -> Completed:
@@ -155,35 +186,98 @@ class Machine(typing.Protocol):
             not end in time.
         """
 
+    @abc.abstractmethod
     def port(self, number: int) -> int:
         """Return the port of loopback that leads to one of the guest.
 
         :param number: one of :attr:`Guest.ports`.
         """
 
-    def logs(self) -> dict[str, list[str]]:
-        """Return the ends of the guest's logs that are known out here.
-
-        They are there whatever has become of the guest.
-        """
-
-    def console_tail(self) -> list[str]:
-        """Return the last lines of the guest's console."""
-
+    @abc.abstractmethod
     def power_off(self) -> None:
         """Have the guest shut down, as a cloud does.
 
         :raises CheckError: it does not obey.
         """
 
+    @abc.abstractmethod
     def cut_power(self) -> None:
         """End the guest at once, as a power cut does."""
 
+    @abc.abstractmethod
     def grow_volume(self, gib: int) -> None:
         """Enlarge the second disk of the running guest.
 
         :param gib: its new size, GiB.
         """
+
+    def power_on(self) -> None:
+        """Start the guest unless it runs; wait until it takes commands.
+
+        :raises CheckError: it does not come so far.
+        :raises VerifyError: this host cannot run it.
+        """
+        if not self.is_on:
+            self.start()
+            self._wait_started()
+            self.is_on = True
+
+    def _wait_started(self) -> None:
+        wait = self.limits.wait()
+        while not self.has_started():
+            self.look()
+            self.stay_alive()
+            try:
+                wait.require(
+                    f"{self.console.stage}: this did not end",
+                    self.signs(),
+                    log=self.journal_tail,
+                )
+            except report.CheckError as exc:
+                if self.console.asks_for_login():
+                    exc.message = (
+                        "the guest asks for a login, but never ran the seed"
+                    )
+                    exc.add_hint(
+                        "does its cloud-init look for the ConfigDrive"
+                        " datasource?"
+                    )
+                raise
+            time.sleep(_INTERVAL)
+        self.console.finish("cloud-init has started; waiting for systemd")
+        self.limits.measure(time.monotonic() - self.begun, self.usual_start)
+
+    def look(self) -> None:
+        """Take in what the guest has printed since the last time."""
+        self.console.read()
+        stage = self.console.stage
+        task = self._task
+        self._tell(f"{task} ({stage})" if task and stage else task or stage)
+
+    def say(self, task: str) -> None:
+        """Tell the user what is being waited for."""
+        self._task = task
+        self.look()
+
+    def signs(self) -> int:
+        """Return a number that grows as long as the guest gets on."""
+        return self._activity.count()
+
+    def logs(self) -> dict[str, list[str]]:
+        """Return the ends of the guest's logs that are known out here.
+
+        They are there whatever has become of the guest.
+        """
+        return journal.logs(self.directory / JOURNAL)
+
+    def journal_tail(self) -> list[str]:
+        """Return the last lines of the guest's journal, with a heading."""
+        lines = children.tail(self.directory / JOURNAL, _JOURNAL_LINES)
+        if not lines:
+            return []
+        return ["the guest's journal, at its end:"] + [
+            f"  {line}" for line in lines
+        ]
 
 
 class Open(typing.Protocol):

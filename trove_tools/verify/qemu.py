@@ -1,267 +1,335 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One guest: a QEMU process and the files it works with.
+"""A machine that QEMU emulates, with KVM or without.
 
-The guest is alone: its network reaches nothing, and only ports that are
-asked for are forwarded to it, from free ports on this host's loopback that
-QEMU picks itself, so that two guests never meet.  Everything lies in one
-directory, where QEMU is started; its command line holds no path.
+All of a computer: firmware, boot loader, the image's own kernel and
+initramfs, virtio disks and interfaces.  The guest is reached over serial
+ports of its own, and at the ports of its database.
 """
 
 import collections.abc
-import dataclasses
+import contextlib
+import json
 import pathlib
 import re
+import shlex
+import shutil
 import signal
 import socket
-import types
+import sys
+import time
 import typing
 
 from trove_tools import errors
 from trove_tools import process
+from trove_tools import untrusted
 from trove_tools.verify import accel
-from trove_tools.verify import guest_report
+from trove_tools.verify import children
+from trove_tools.verify import disks
+from trove_tools.verify import machine
+from trove_tools.verify import qemu_command
 from trove_tools.verify import qmp
-
-OVERLAY = "overlay.qcow2"
-VOLUME = "volume.qcow2"
-SEED = "seed.iso"
-CONSOLE = "console.log"
-REPORT = "report.jsonl"
-JOURNAL = "journal.log"
-
-#: The buses that a guest's disks may be on, and where they find their volume.
-VIRTIO, SCSI = "virtio", "scsi"
-DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
-
-MAC = "52:54:00:12:34:56"
+from trove_tools.verify import relay
+from trove_tools.verify import report
+from trove_tools.verify import seed
 
 _OUTPUT = "qemu.log"
-_PARENT = "setpriv"
 _FORWARD = re.compile(
     r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)"
 )
+# systemd gives a unit 90 s to stop
+_SHUTDOWN = 120.0
+_PAUSE = 0.2
+# seconds that a guest of usual speed gets to start a command
+_LAG = 40.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """What QEMU emulates for the guests of one architecture."""
+def require(arch: str) -> None:
+    """Make sure that this host has such a machine.
 
-    system: str
-    arguments: tuple[str, ...]
-
-
-#: By the name that guests' catalogs use; others are not emulated yet.
-MACHINES = {
-    # without graphics, firmware and boot loader talk on the serial line
-    "amd64": Machine(accel.SYSTEM, ("-machine", "pc,graphics=off")),
-}
+    :param arch: of the image, as the catalog names it.
+    :raises MissingToolError: it lacks a program.
+    :raises UsageError: this release does not emulate the architecture.
+    """
+    process.require(disks.TOOL, seed.TOOL, *qemu_command.tools(arch))
 
 
-@dataclasses.dataclass(frozen=True)
-class Hardware:
-    """The computer that a guest finds itself on.
+class Qemu(machine.Machine):
+    """One guest of QEMU; close it with :meth:`close`.
 
-    :param memory: MiB.
-    :param ports: TCP ports of the guest that are reached from here.
-    :param outlet: what the guest reaches, as QEMU's ``guestfwd``.
-    :param channel: a socket that the guest has as a serial port.
-    :param channel_port: the port, as the guest names it.
-    :param disk_bus: ``virtio`` or ``scsi``, as Nova's ``hw_disk_bus``.
+    :param accelerator: what runs its processors.
     """
 
-    arch: str
-    accelerator: accel.Accelerator
-    memory: int
-    cpus: int
-    ports: tuple[int, ...]
-    outlet: str = ""
-    channel: int | None = None
-    channel_port: str = ""
-    disk_bus: str = VIRTIO
+    kind = machine.QEMU
+    # emulated on two processors that have nothing else to do
+    usual_start = 35.0
+    pause = 3.0
 
-
-def machine(arch: str) -> Machine:
-    """Return what emulates an architecture.
-
-    :raises UsageError: nothing does yet.
-    """
-    if arch not in MACHINES:
-        raise errors.UsageError(
-            f"an image for {arch} cannot be booted by this release",
-            hint=f"it boots images for {', '.join(MACHINES)}",
-        )
-    return MACHINES[arch]
-
-
-def tools(arch: str) -> tuple[str, ...]:
-    """Return the programs that a guest needs on the host."""
-    return machine(arch).system, _PARENT
-
-
-def command(hardware: Hardware, monitor: int) -> list[process.Argument]:
-    """Return QEMU's command line.
-
-    :param monitor: descriptor of its end of the monitor's socket.
-    """
-    kind = machine(hardware.arch)
-    forwards = "".join(
-        f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in hardware.ports
-    )
-    if hardware.outlet:
-        # a comma would end the option
-        forwards += f",guestfwd={hardware.outlet.replace(',', ',,')}"
-    return [
-        # whatever ends this process, its guest does not outlive it
-        _PARENT, "--pdeathsig", "KILL", "--",
-        kind.system, *kind.arguments,
-        *hardware.accelerator.arguments(),
-        "-m", str(hardware.memory),
-        "-smp", str(hardware.cpus),
-        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        *_disks(hardware.disk_bus),
-        # on a bus of its own: the volume is the second of the disks
-        "-drive", f"file={SEED},format=raw,media=cdrom,read-only=on",
-        "-netdev", f"user,id=net,restrict=on,ipv6=off{forwards}",
-        # no boot ROM: it would look for a network to boot from
-        "-device", f"virtio-net-pci,netdev=net,mac={MAC},romfile=",
-        "-device", "virtio-rng-pci",
-        "-device", "virtio-serial-pci",
-        "-chardev", f"file,id=report,path={REPORT}",
-        "-device", "virtserialport,chardev=report,name="
-        + pathlib.PurePath(guest_report.PORT).name,
-        "-chardev", f"file,id=journal,path={JOURNAL}",
-        "-device", "virtserialport,chardev=journal,name="
-        + pathlib.PurePath(guest_report.JOURNAL).name,
-        "-chardev", f"file,id=console,path={CONSOLE}",
-        "-serial", "chardev:console",
-        "-chardev", f"socket,id=monitor,fd={monitor}",
-        "-mon", "chardev=monitor,mode=control",
-        *_channel(hardware),
-    ]  # fmt: skip
-
-
-def _disks(bus: str) -> list[process.Argument]:
-    """Return the options for root disk and volume, in this order."""
-    # what is written is thrown away: no need to wait for it to reach a disk
-    disk = "format=qcow2,cache=unsafe"
-    if bus == VIRTIO:
-        return [
-            "-boot", "order=c,strict=on",
-            "-drive", f"file={OVERLAY},if=virtio,{disk}",
-            "-drive", f"file={VOLUME},if=virtio,{disk}",
-        ]  # fmt: skip
-    # as Nova does it with hw_scsi_model=virtio-scsi
-    words: list[process.Argument] = [
-        "-boot", "strict=on", "-device", "virtio-scsi-pci,id=scsi",
-    ]  # fmt: skip
-    for number, file in enumerate((OVERLAY, VOLUME)):
-        first = "" if number else ",bootindex=0"
-        words += [
-            "-drive", f"file={file},if=none,id=disk{number},{disk}",
-            "-device",
-            f"scsi-hd,bus=scsi.0,scsi-id={number},drive=disk{number}{first}",
-        ]  # fmt: skip
-    return words
-
-
-def _channel(hardware: Hardware) -> list[process.Argument]:
-    if hardware.channel is None:
-        return []
-    name = pathlib.PurePath(hardware.channel_port).name
-    return [
-        "-chardev", f"socket,id=channel,fd={hardware.channel}",
-        "-device", f"virtserialport,chardev=channel,name={name}",
-    ]  # fmt: skip
-
-
-class Qemu:
-    """A guest that runs as long as this context is open.
-
-    :param directory: where its disks lie and its output goes.
-    """
-
-    def __init__(self, hardware: Hardware, directory: pathlib.Path) -> None:
-        self.directory = directory
-        self._hardware = hardware
+    def __init__(
+        self,
+        guest: machine.Guest,
+        settings: machine.Settings,
+        directory: pathlib.Path,
+        say: machine.Say,
+        accelerator: accel.Accelerator,
+    ) -> None:
+        super().__init__(guest, settings, directory, say)
+        self._accelerator = accelerator
+        self._running = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._monitor: qmp.Monitor | None = None
-
-    def __enter__(self) -> typing.Self:
-        ours, theirs = socket.socketpair()
-        self._monitor = qmp.Monitor(ours)
-        try:
-            # inherited whatever happens, but by nothing else
-            with theirs:
-                channel = self._hardware.channel
-                self._child = process.start(
-                    command(self._hardware, theirs.fileno()),
-                    cwd=self.directory,
-                    log=self.directory / _OUTPUT,
-                    pass_fds=(theirs.fileno(),)
-                    + (() if channel is None else (channel,)),
-                )
-            self._monitor.greet()
-        except BaseException as exc:
-            self.close()
-            if isinstance(exc, errors.VerifyError):
-                raise self._not_started() from exc
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
-        self.close()
+        self._channel: socket.socket | None = None
+        self._partial = b""
+        self._greeted = False
+        self._request = 0
+        self._nonce = ""
 
     def close(self) -> None:
         """End the guest at once, if it has not ended."""
-        if self._child is not None:
-            process.stop(self._child, sign=signal.SIGKILL)
-        if self._monitor is not None:
-            self._monitor.close()
+        self._running.close()
 
-    @property
-    def monitor(self) -> qmp.Monitor:
-        """Its monitor."""
-        assert self._monitor is not None
-        return self._monitor
+    def start(self) -> None:
+        """Power on."""
+        if not self._nonce:
+            self._prepare()
+        else:
+            self.console.restart()
+        self._greeted, self._partial = False, b""
+        self.begun = time.monotonic()
+        ours, theirs = socket.socketpair()
+        self._monitor = qmp.Monitor(ours)
+        self._running.callback(self._monitor.close)
+        self._channel, far = socket.socketpair()
+        self._running.callback(self._channel.close)
+        # inherited whatever happens, but by nothing else
+        with theirs, far:
+            descriptors = theirs.fileno(), far.fileno()
+            self._child = self._running.enter_context(
+                children.child(
+                    qemu_command.command(
+                        self._settings,
+                        self._accelerator,
+                        ports=self.guest.ports,
+                        outlet=self._outlet(),
+                        monitor=descriptors[0],
+                        channel=descriptors[1],
+                    ),
+                    self.directory / _OUTPUT,
+                    cwd=self.directory,
+                    pass_fds=descriptors,
+                    sign=signal.SIGKILL,
+                )
+            )
+        try:
+            self._monitor.greet()
+        except errors.VerifyError as exc:
+            said = "".join(f"\n  {line}" for line in self._output())
+            raise errors.VerifyError(f"QEMU did not start{said}") from exc
 
-    def status(self) -> int | None:
-        """Return the exit status of a QEMU that has ended."""
+    def _prepare(self) -> None:
+        """Make the disks and the seed."""
+        self._nonce = seed.new_nonce()
+        place = self.directory
+        disks.overlay(self.guest.disk, place / qemu_command.OVERLAY)
+        (place / qemu_command.VOLUME).symlink_to(self.guest.volume)
+        content = seed.write(
+            place / "seed",
+            self.guest.instance,
+            vendor_data=seed.boothook(self._nonce),
+        )
+        seed.write_image(content, place / qemu_command.SEED)
+        shutil.copyfile(relay.__file__, place / "relay.py")
+
+    def _outlet(self) -> str:
+        if self.guest.broker is None:
+            return ""
+        # each connection has one: the fewer imports, the better
+        return shlex.join(
+            [sys.executable, "-I", "-S", "relay.py", str(self.guest.broker)]
+        )
+
+    def has_started(self) -> bool:
+        """Tell whether the guest has said that it takes commands."""
+        for line in self._lines(0):
+            self._greeted |= line.get("nonce") == self._nonce
+        return self._greeted
+
+    def stay_alive(self) -> None:
+        """Make sure that the guest still runs, and may recover.
+
+        :raises CheckError: it does not.
+        """
         assert self._child is not None
-        return self._child.poll()
+        self.console.read()
+        for event in self._events():
+            if event["event"] == "GUEST_PANICKED":
+                raise report.CheckError("the guest's kernel panicked")
+            if event["event"] == "STOP":
+                raise report.CheckError(
+                    "QEMU stopped the guest", self._output()
+                )
+            if event["event"] == "SHUTDOWN":
+                raise report.CheckError(self._early_end(event))
+        status = self._child.poll()
+        if status is not None:
+            raise report.CheckError(
+                f"QEMU ended unexpectedly, with status {status}",
+                self._output(),
+            )
+        cause = self.console.cause_of_death()
+        if cause:
+            raise report.CheckError(cause)
 
-    def output(self) -> list[str]:
+    def _events(self) -> list[qmp.Event]:
+        assert self._monitor is not None
+        self._monitor.poll()
+        return self._monitor.events
+
+    def _output(self) -> list[str]:
         """Return what QEMU itself had to say."""
-        text = (self.directory / _OUTPUT).read_text(errors="replace")
-        lines = text.splitlines()
-        return [line for line in lines if "warning:" not in line][-10:]
+        said = children.tail(self.directory / _OUTPUT, 20)
+        return [line for line in said if "warning:" not in line][-10:]
 
-    def _not_started(self) -> errors.VerifyError:
-        said = "".join(f"\n  {line}" for line in self.output())
-        return errors.VerifyError(f"QEMU did not start{said}")
+    def _early_end(self, event: qmp.Event) -> str:
+        stage = self.console.stage or "the boot was over"
+        if event["data"].get("reason") == "guest-reset":
+            return f"the guest reset itself (last seen: {stage})"
+        return f"the guest powered off by itself (last seen: {stage})"
 
-    def forwards(self) -> dict[int, int]:
-        """Return the port of this host behind which each guest port is."""
-        text = self.monitor.execute(
+    def run(
+        self, *argv: str, input: str = "", seconds: float = machine.PATIENCE
+    ) -> machine.Completed:
+        """Run a command in the guest, as root."""
+        self._request += 1
+        patience = self.limits.scaled(seconds)
+        request = {
+            "id": self._request, "argv": argv, "input": input,
+            "seconds": patience,
+        }  # fmt: skip
+        answer = self._answer(request, patience + self.limits.scaled(_LAG))
+        if answer["status"] is None:
+            raise report.CheckError(
+                f"a command in the guest did not end: {process.show(argv)}",
+                answer["output"].splitlines(),
+            )
+        return machine.Completed(answer["status"], answer["output"])
+
+    def _answer(
+        self, request: dict[str, typing.Any], patience: float
+    ) -> dict[str, typing.Any]:
+        assert self._channel is not None
+        deadline = time.monotonic() + patience
+        try:
+            self._channel.settimeout(patience)
+            self._channel.sendall(json.dumps(request).encode() + b"\n")
+            while time.monotonic() < deadline:
+                for line in self._lines(_PAUSE):
+                    # what was given up on may be answered later
+                    if line.get("id") == request["id"]:
+                        return line
+                self.look()
+                self.stay_alive()
+        except OSError as exc:
+            self.stay_alive()
+            raise report.CheckError(f"the guest hangs up: {exc}") from exc
+        raise report.CheckError(
+            "the guest does not answer any more"
+            f" ({process.show(request['argv'])})",
+            self.journal_tail(),
+        )
+
+    def _lines(self, patience: float) -> list[dict[str, typing.Any]]:
+        """Return what the guest has said over its serial port.
+
+        :param patience: seconds to wait for something.
+        """
+        assert self._channel is not None
+        self._channel.settimeout(patience)
+        try:
+            block = self._channel.recv(1 << 16)
+        except (TimeoutError, BlockingIOError):
+            return []
+        *whole, self._partial = (self._partial + block).split(b"\n")
+        lines = []
+        for text in whole:
+            with contextlib.suppress(ValueError):
+                line = untrusted.decode_json(text)
+                if isinstance(line, dict):
+                    lines.append(line)
+        return lines
+
+    def port(self, number: int) -> int:
+        """Return the port of loopback that leads to one of the guest."""
+        assert self._monitor is not None
+        text = self._monitor.execute(
             "human-monitor-command", **{"command-line": "info usernet"}
         )
-        return {
+        forwards = {
             int(guest): int(host) for host, guest in _FORWARD.findall(text)
         }
+        return forwards[number]
 
-    def press_power_button(self) -> None:
-        """Ask the guest to shut down, as a cloud does."""
-        self.monitor.execute("system_powerdown")
+    def power_off(self) -> None:
+        """Press the power button and see the guest obey.
 
-    def events(self) -> collections.abc.Iterator[qmp.Event]:
-        """Return what has happened to the guest so far."""
-        self.monitor.poll()
-        return iter(self.monitor.events)
+        :raises CheckError: it does not, or QEMU ends otherwise.
+        """
+        assert self._monitor is not None and self._child is not None
+        self._monitor.execute("system_powerdown")
+        self.say("waiting for the guest to power off")
+        wait = self.limits.wait(_SHUTDOWN)
+        while self._child.poll() is None:
+            try:
+                wait.require(
+                    "the guest does not obey the power button",
+                    self.signs(),
+                    log=self.journal_tail,
+                )
+            except report.CheckError as exc:
+                exc.add_hint("does it have systemd-logind and dbus?")
+                raise
+            self._monitor.poll()
+            time.sleep(_PAUSE)
+        reasons = [
+            event["data"].get("reason")
+            for event in self._events()
+            if event["event"] == "SHUTDOWN"
+        ]
+        status = self._child.poll()
+        self.cut_power()
+        if status != 0 or reasons != ["guest-shutdown"]:
+            raise report.CheckError(
+                f"QEMU ended with status {status},"
+                f" because of {reasons or 'nothing it told'}",
+                self._output(),
+            )
 
-    def console(self) -> pathlib.Path:
-        """Return the file that has all the guest printed."""
-        return self.directory / CONSOLE
+    def cut_power(self) -> None:
+        """End the guest at once."""
+        self.is_on = False
+        self._running.close()
+
+    def grow_volume(self, gib: int) -> None:
+        """Enlarge the second disk of the running guest."""
+        assert self._monitor is not None
+        self._monitor.execute(
+            "block_resize", device=qemu_command.VOLUME_ID, size=gib << 30
+        )
+
+
+@contextlib.contextmanager
+def opened(
+    guest: machine.Guest,
+    settings: machine.Settings,
+    directory: pathlib.Path,
+    say: machine.Say,
+    accelerator: accel.Accelerator,
+) -> collections.abc.Iterator[Qemu]:
+    """Make a machine that has not been started; it is gone afterwards.
+
+    :param directory: an empty directory; nobody else may read it.
+    """
+    made = Qemu(guest, settings, directory, say, accelerator)
+    try:
+        yield made
+    finally:
+        made.close()

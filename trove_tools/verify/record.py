@@ -27,14 +27,14 @@ class Asked:
     """What is asked of an image.
 
     :param level: how far it is looked into.
-    :param tier: in what.
+    :param machine: in what: ``auto``, ``qemu`` or ``container``.
     :param questions: a dataclass for each datastore, by its name.
     :param deployment: what the guest gets besides, by the option that names
         it: the digest of a file, or a word.
     """
 
     level: str
-    tier: str
+    machine: str
     questions: collections.abc.Mapping[str, typing.Any]
     deployment: collections.abc.Mapping[str, str] = dataclasses.field(
         default_factory=dict

@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries one TCP connection from standard input and output, or many.
+"""Carries TCP connections between a guest and this host.
 
-A program of its own, with nothing but the standard library, so that it
-starts quickly.  QEMU runs it for each connection of a guest to its broker;
-a guest in namespaces has one that listens on either side of a socket file.
+QEMU runs this file as a program, for each connection of a guest to its
+broker, with the connection as standard input and output.  So it has nothing
+but the standard library, and starts quickly.  For a guest in a container
+threads do the same.
 
-Usage: relay.py TO          between stdin/stdout (a socket) and TO
-       relay.py FROM TO     listen at FROM and carry to TO
-Places are tcp:ADDRESS:PORT or unix:PATH.
+Usage: relay.py PORT
 """
 
+import collections.abc
 import os
 import socket
 import sys
 import threading
 
-
-def place(text: str) -> tuple[socket.socket, tuple[str, int] | str]:
-    """Return a socket and the address that a place names."""
-    kind, _, rest = text.partition(":")
-    if kind == "unix":
-        return socket.socket(socket.AF_UNIX), rest
-    address, _, port = rest.rpartition(":")
-    return socket.socket(socket.AF_INET), (address, int(port))
+_LOOPBACK = "127.0.0.1"
 
 
 def pour(source: int, target: int) -> None:
@@ -54,42 +47,53 @@ def carry(reader: int, writer: int, link: socket.socket) -> None:
     ended.wait()
 
 
-def serve(client: socket.socket, to: str) -> None:
-    """Carry one client's connection."""
-    link, address = place(to)
-    try:
-        link.connect(address)
+def serve(
+    server: socket.socket,
+    connect: collections.abc.Callable[[], socket.socket],
+) -> None:
+    """Carry what connects to a socket somewhere else, in threads.
+
+    :param server: it listens; :func:`stop` ends it.
+    :param connect: returns a connection to where it is carried.
+    """
+
+    def join(client: socket.socket) -> None:
+        try:
+            link = connect()
+        except OSError:
+            client.close()
+            return
         carry(client.fileno(), client.fileno(), link)
+        for each in (client, link):
+            stop(each)
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=join, args=(client,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+def stop(link: socket.socket) -> None:
+    """Close a socket that another thread may wait for."""
+    try:
+        link.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
-    for each in (client, link):
-        try:
-            each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        each.close()
+    link.close()
 
 
-def listen(here: str, to: str) -> None:
-    """Carry every connection that comes."""
-    server, address = place(here)
-    if server.family == socket.AF_INET:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind(address)
-    server.listen(32)
-    while True:
-        client, _ = server.accept()
-        threading.Thread(target=serve, args=(client, to), daemon=True).start()
+def to_loopback(port: int) -> socket.socket:
+    """Connect to a port of this host's loopback.
 
-
-def main() -> None:
-    """Do what the command line says."""
-    if len(sys.argv) == 3:
-        listen(*sys.argv[1:])
-    link, address = place(sys.argv[1])
-    link.connect(address)
-    carry(0, 1, link)
+    :raises OSError: nobody listens there.
+    """
+    return socket.create_connection((_LOOPBACK, port))
 
 
 if __name__ == "__main__":
-    main()
+    carry(0, 1, to_loopback(int(sys.argv[1])))

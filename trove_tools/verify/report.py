@@ -10,7 +10,7 @@ import typing
 
 from trove_tools import errors
 
-VERSION = 1
+VERSION = 2
 
 
 class CheckError(Exception):
@@ -41,12 +41,16 @@ class CheckError(Exception):
 class Check:
     """One thing that was looked at.
 
+    :param machine: that showed it; empty for what needs none.
+    :param proves: what is known once it has passed.
     :param seconds: how long it took to find out.
     :param detail: what was found, in one line.
     :param log: lines that explain a failure.
     """
 
     name: str
+    machine: str = ""
+    proves: str = ""
     ok: bool = False
     seconds: float = 0.0
     detail: str = ""
@@ -56,12 +60,13 @@ class Check:
 
 @dataclasses.dataclass
 class Report:
-    """All that was looked at, in order.
+    """All that was looked at.
 
     :param level: how far the image was looked into.
-    :param tier: ``vm``, or ``namespace`` for one without a machine.
-    :param unchecked: what such a guest cannot tell.
-    :param accelerator: what ran the guest.
+    :param machines: the kinds of machine that looked.
+    :param missing: the checks that none of them can prove, each with the
+        reason why there was no machine that can.
+    :param accelerator: of QEMU, if that looked.
     :param facts: what is known of the guest besides: times of the boot.
     :param console: the last lines of the guest's console.
     :param logs: the directory with all logs of a failure: the guest's
@@ -70,8 +75,8 @@ class Report:
 
     image: str
     level: str
-    tier: str = "vm"
-    unchecked: str = ""
+    machines: list[str] = dataclasses.field(default_factory=list)
+    missing: dict[str, str] = dataclasses.field(default_factory=dict)
     accelerator: str = ""
     build_id: str | None = None
     checks: list[Check] = dataclasses.field(default_factory=list)
@@ -86,13 +91,18 @@ class Report:
         return bool(self.checks) and all(check.ok for check in self.checks)
 
     @contextlib.contextmanager
-    def check(self, name: str) -> collections.abc.Iterator[Check]:
+    def check(
+        self, name: str, machine: str = "", proves: str = ""
+    ) -> collections.abc.Iterator[Check]:
         """Note a check, with the time it takes.
 
         A :class:`CheckError` within makes it a failed one, and is passed
         on: the caller knows whether to look further.
+
+        :param machine: that shows it.
+        :param proves: what is known once it has passed.
         """
-        found = Check(name)
+        found = Check(name, machine, proves)
         begin = time.monotonic()
         try:
             yield found
@@ -126,8 +136,11 @@ class Report:
             return
         lines = []
         for check in failed:
-            lines.append(f"{check.name}: {check.detail}")
+            where = f" ({check.machine})" if check.machine else ""
+            lines.append(f"{check.name}{where}: {check.detail}")
             lines += [f"  {line}" for line in check.log]
+            if check.proves:
+                lines.append(f"so it is not proven that {check.proves}")
         if self.console:
             lines.append("the guest's console, at its end:")
             lines += [f"  {line}" for line in self.console]

@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seed: what makes a guest under examination tell about itself.
+"""The seed: a config drive, as nova makes one for an instance.
 
-A NoCloud seed is a CD labelled ``cidata``.  Ours is a boothook: cloud-init
-runs it as soon as it finds it, early enough to watch the rest of the boot.
-It starts :mod:`trove_tools.verify.guest_report` beside the boot, and has the
-guest's journal written to a serial port; then it returns.
-
-The guest that gets it is a throw-away overlay: the user and the password
-for the probes exist nowhere else.
+What Trove sends stands in the user data, byte for byte.  A guest that is
+emulated gets verify's own programs as vendor data, which is a boothook:
+cloud-init runs it as soon as it finds it, early enough to watch the rest of
+the boot.  It has the guest run commands for verify
+(:mod:`trove_tools.verify.command_server`), and write its journal to a serial
+port; then it returns.
 """
 
+import base64
 import collections.abc
-import dataclasses
+import ipaddress
 import json
 import pathlib
 import secrets
 import typing
 
 from trove_tools import process
-from trove_tools.verify import guest_report
+from trove_tools.verify import command_server
+from trove_tools.verify import machine
 
 TOOL = "genisoimage"
+LABEL = "config-2"
+#: Where cloud-init looks for what would be on the drive, in a container.
+DIRECTORY = "/var/lib/cloud/seed/config_drive"
 
+_NICS = (machine.MANAGEMENT, machine.TENANT)
 _END = "END_OF_TROVE_VERIFY"
+# no default dependencies: both run beside the boot that they watch.  From
+# then on all that is logged leaves the guest as it is written: what comes
+# after may be a guest that answers nothing.
 _BOOTHOOK = """\
 #cloud-boothook
 #!/bin/sh
@@ -30,27 +38,17 @@ set -eu
 umask 077
 mkdir -p /run/trove-verify
 cd /run/trove-verify
-cat >settings.json <<'{end}'
-{settings}
-{end}
 for python in python3 /usr/libexec/platform-python; do
     if command -v "$python" >/dev/null; then
         break
     fi
 done
-{programs}"""
-_PROGRAM = """\
-cat >{name}.py <<'{end}'
+cat >commands.py <<'{end}'
 {script}
 {end}
-# no default dependencies: it runs beside the boot that it waits for
-systemd-run --no-block --unit=trove-verify-{name} \\
+systemd-run --no-block --unit=trove-verify-commands \\
     --property=DefaultDependencies=no \\
-    "$(command -v "$python")" "$PWD/{name}.py" {arguments}
-"""
-# From now on all that is logged leaves the guest as it is written: what
-# comes after may be a guest that answers nothing.
-_JOURNAL = """\
+    "$(command -v "$python")" "$PWD/commands.py" {nonce}
 systemd-run --no-block --unit=trove-verify-journal \\
     --property=DefaultDependencies=no --property=StandardOutput=file:{port} \\
     --nice=5 journalctl --boot --follow --lines=all --no-pager \\
@@ -58,101 +56,111 @@ systemd-run --no-block --unit=trove-verify-journal \\
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Secrets:
-    """What is made up for one guest and known to nobody else.
+def new_nonce() -> str:
+    """Return what marks the guest of one seed."""
+    return secrets.token_hex(16)
 
-    :param nonce: marks what this guest reports.
+
+def boothook(nonce: str) -> str:
+    """Return what an emulated guest runs early in its boot.
+
+    :param nonce: by which it tells that it is there.
     """
-
-    nonce: str
-    user: str
-    password: str
-
-    @classmethod
-    def new(cls) -> typing.Self:
-        """Make them up.
-
-        Only letters and digits, and at least one of each kind that a
-        server's password policy may ask for.
-        """
-        return cls(
-            nonce=secrets.token_hex(16),
-            user=f"verify_{secrets.token_hex(4)}",
-            password=f"Aa1{secrets.token_hex(16)}",
-        )
-
-    def fill(self, command: str) -> str:
-        """Put user and password into a command of the catalog.
-
-        Not :meth:`str.format`: commands have braces of their own.
-        """
-        return command.replace("{user}", self.user).replace(
-            "{password}", self.password
-        )
-
-
-def user_data(
-    known: Secrets,
-    setup: collections.abc.Mapping[str, collections.abc.Sequence[str]],
-    *further: pathlib.Path,
-) -> str:
-    """Return the seed's user data.
-
-    :param setup: the commands that prepare each probe, by its name.
-    :param further: programs that the guest is to run besides.
-    """
-    settings = {
-        "nonce": known.nonce,
-        "setup": {
-            name: [known.fill(command) for command in commands]
-            for name, commands in setup.items()
-        },
-    }
-    programs = [
-        _PROGRAM.format(
-            end=_END,
-            name=file.stem,
-            script=file.read_text(),
-            arguments=arguments,
-        )
-        for file, arguments in (
-            (pathlib.Path(guest_report.__file__), '"$PWD/settings.json"'),
-            *((file, "") for file in further),
-        )
-    ]
-    programs.insert(0, _JOURNAL.format(port=guest_report.JOURNAL))
     return _BOOTHOOK.format(
-        end=_END, settings=json.dumps(settings), programs="".join(programs)
+        end=_END,
+        script=pathlib.Path(command_server.__file__).read_text(),
+        nonce=nonce,
+        port=command_server.JOURNAL,
     )
-
-
-def make(
-    known: Secrets,
-    setup: collections.abc.Mapping[str, collections.abc.Sequence[str]],
-    directory: pathlib.Path,
-) -> pathlib.Path:
-    """Write the seed and return its image.
-
-    :param directory: where; nobody else may read it.
-    """
-    content = directory / "seed"
-    content.mkdir(mode=0o700)
-    (content / "user-data").write_text(user_data(known, setup))
-    (content / "meta-data").write_text(
-        f"instance-id: verify-{known.nonce}\nlocal-hostname: trove-verify\n"
-    )
-    return write(content, "cidata", directory / "seed.iso")
 
 
 def write(
-    content: pathlib.Path, label: str, image: pathlib.Path
+    directory: pathlib.Path,
+    instance: collections.abc.Mapping[str, typing.Any] | None,
+    *,
+    vendor_data: str = "",
+    dhcp: bool = True,
 ) -> pathlib.Path:
-    """Write a CD that holds what is in a directory."""
+    """Write what is on the drive.
+
+    :param directory: where; it is made, and nobody else may read it.
+    :param instance: what Trove's own code says of the instance, if it knows
+        it.
+    :param vendor_data: for cloud-init.
+    :param dhcp: whether something answers the guest's requests for
+        addresses.
+    :returns: the directory.
+    """
+    latest = directory / "openstack/latest"
+    directory.mkdir(mode=0o700)
+    latest.mkdir(parents=True)
+    known = instance or {"id": f"verify-{secrets.token_hex(8)}"}
+    (latest / "user_data").write_text(known.get("user_data", ""))
+    files: dict[str, typing.Any] = {
+        "meta_data.json": {
+            "uuid": known["id"],
+            "name": "trove-verify",
+            "hostname": "trove-verify",
+            "availability_zone": "nova",
+            "launch_index": 0,
+            "random_seed": base64.b64encode(secrets.token_bytes(64)).decode(),
+        },
+        "network_data.json": _network(dhcp),
+    }
+    if vendor_data:
+        files["vendor_data.json"] = {"cloud-init": vendor_data}
+    for name, data in files.items():
+        (latest / name).write_text(json.dumps(data))
+    return directory
+
+
+def _network(dhcp: bool) -> dict[str, typing.Any]:
+    return {
+        "links": [
+            {
+                "id": f"tap{number}",
+                "type": "ovs",
+                "vif_id": str(number),
+                "ethernet_mac_address": nic.mac,
+                "mtu": 1500,
+            }
+            for number, nic in enumerate(_NICS)
+        ],
+        "networks": [
+            {
+                "id": f"network{number}",
+                "link": f"tap{number}",
+                "network_id": str(number),
+                **({"type": "ipv4_dhcp"} if dhcp else _fixed(nic)),
+            }
+            for number, nic in enumerate(_NICS)
+        ],
+        # nobody answers there, but at once: a database may ask for the names
+        # of its clients
+        "services": []
+        if dhcp
+        else [{"type": "dns", "address": machine.MANAGEMENT.gateway}],
+    }
+
+
+def _fixed(nic: machine.Nic) -> dict[str, typing.Any]:
+    interface = ipaddress.ip_interface(nic.address)
+    return {
+        "type": "ipv4",
+        "ip_address": str(interface.ip),
+        "netmask": str(interface.netmask),
+        "routes": [],
+    }
+
+
+def write_image(content: pathlib.Path, image: pathlib.Path) -> None:
+    """Write a CD of the drive.
+
+    :param content: what is on it.
+    """
     process.run(
         [
-            TOOL, "-quiet", "-joliet", "-rock", "-volid", label,
+            TOOL, "-quiet", "-joliet", "-rock", "-volid", LABEL,
             "-output", image, content,
         ]
     )  # fmt: skip
-    return image

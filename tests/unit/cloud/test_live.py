@@ -102,11 +102,11 @@ class LiveTest(test_load.LoadCase):
 
     def test_no_doubts(self) -> None:
         self.assertEqual([], live.doubts({}))
-        proof = verified.Verified("agent", "vm", True)
+        proof = verified.Verified("agent", ("qemu",), True)
         self.assertEqual([], live.doubts({"trove_tools_verified": str(proof)}))
-        proof = verified.Verified("agent", "vm", False, ("SQL",))
+        proof = verified.Verified("agent", ("qemu",), False, ("SQL",))
         self.assertEqual(
-            ["failed its verification: agent (vm) FAILED: SQL"],
+            ["failed its verification: agent (qemu) FAILED: SQL"],
             live.doubts({"trove_tools_verified": str(proof)}),
         )
 

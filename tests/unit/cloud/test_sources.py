@@ -174,7 +174,7 @@ class PrepareTest(base.TestCase):
     def test_verified(self) -> None:
         self.verified()
         (source,) = self.prepare(require_verified=True)
-        self.assertEqual("agent (vm)", str(source.proof))
+        self.assertEqual("agent (qemu)", str(source.proof))
 
     def test_not_verified(self) -> None:
         images.describe(self.path)
@@ -187,7 +187,7 @@ class PrepareTest(base.TestCase):
     def test_verified_but_not_well_enough(self) -> None:
         for values, message in (
             ({"ok": False}, "failed its verification"),
-            ({"tier": "namespace"}, "was never booted"),
+            ({"tier": "namespace"}, "was not verified as a whole"),
             ({"sha256": "0"}, "was not verified as it is now"),
         ):
             self.verified(**values)
@@ -347,7 +347,7 @@ class SignedTest(base.TestCase):
     def test_signed(self) -> None:
         self.assertEqual("no", self.prepare())
         signing.sign_record(self.path, self.key)
-        self.assertEqual("agent (vm)", self.prepare(require_verified=True))
+        self.assertEqual("agent (qemu)", self.prepare(require_verified=True))
 
     def test_a_record_that_is_not_signed(self) -> None:
         self.refused(
@@ -359,9 +359,8 @@ class SignedTest(base.TestCase):
         other = signing.make_key(self.place / "other")
         signing.sign_record(self.path, other)
         self.refused("SHA256:", "not trusted here", require_verified=True)
-        self.assertEqual(
-            "agent (vm)", self.prepare(self.key, other, require_verified=True)
-        )
+        found = self.prepare(self.key, other, require_verified=True)
+        self.assertEqual("agent (qemu)", found)
 
     def test_a_manifest_as_a_record(self) -> None:
         """One signature does not pass for the other."""

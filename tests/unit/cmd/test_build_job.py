@@ -82,7 +82,7 @@ _LINES = {
     "cache_dir": "mariadb --cache-dir {dir}",
     "cache_size": "mariadb --cache-size 7",
     "level": "mariadb --level boot",
-    "tier": "mariadb --tier namespace",
+    "machine": "mariadb --machine container",
     "guest_config": "mariadb --guest-config /etc/trove/guest.conf",
     "user_data": "mariadb --user-data /etc/trove/mysql.cloudinit",
     "disk_bus": "mariadb --disk-bus scsi",

@@ -40,8 +40,8 @@ class DeploymentTest(base.TestCase):
         self.assertEqual({}, found)
         # what was verified before is not verified again
         self.assertEqual(
-            record.Asked("agent", "vm", {}),
-            record.Asked("agent", "vm", {}, found),
+            record.Asked("agent", "auto", {}),
+            record.Asked("agent", "auto", {}, found),
         )
 
     def test_another_content_is_another_question(self) -> None:
@@ -53,14 +53,11 @@ class DeploymentTest(base.TestCase):
         ]
         self.assertNotEqual(*found)
 
-    def test_what_a_level_or_a_tier_does_not_give(self) -> None:
+    def test_what_a_level_does_not_give(self) -> None:
         file = self.file("[DEFAULT]\n")
         for level in ("boot", "datastore"):
             said = self.refused(level, guest_config=file)
             self.assertIn("only the level agent", said)
-        for changes in ({"user_data": file}, {"disk_bus": "scsi"}):
-            said = self.refused("agent", tier="namespace", **changes)
-            self.assertIn("needs a virtual machine", said)
 
     def test_a_file_that_is_not_there(self) -> None:
         said = self.refused("agent", user_data=pathlib.Path("/no/such"))

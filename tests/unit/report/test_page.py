@@ -125,7 +125,7 @@ class PageTest(base.TestCase):
         self.page()
         self.verify()
         text = self.page().text
-        self.assertIn("verified: agent (vm)", text)
+        self.assertIn("verified: agent (qemu)", text)
         self.assertIn("HEALTHY", text)
 
     def test_failed(self) -> None:
@@ -134,7 +134,7 @@ class PageTest(base.TestCase):
         record.write_text(record.read_text().replace(
             '"ok": true, "level"', '"ok": false, "level"'))  # fmt: skip
         found = self.page()
-        self.assertIn("failed: agent (vm)", found.text)
+        self.assertIn("failed: agent (qemu)", found.text)
         self.assertNotIn("script", found.tags)
         self.assertIn("<script>alert(1)</script>", found.text)
 

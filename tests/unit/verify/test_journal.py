@@ -45,3 +45,21 @@ class JournalTest(base.TestCase):
 
     def test_a_guest_that_has_written_nothing(self) -> None:
         self.assertEqual({}, journal.logs(self.temp_dir() / "journal"))
+
+    def test_frames_of_a_traceback_tell_nothing(self) -> None:
+        stamp = "2026-11-23 08:09:22.363 133 ERROR oslo_messaging.rpc.server"
+        file = self.temp_dir() / "journal"
+        for tells, lines in (
+            (False, [f"{stamp}{rest}" for rest in (
+                " ", "   File \"x.py\"", "     ^^^", " Traceback (m",
+                " During handling of",
+            )]),
+            (True, [
+                f"{stamp} docker.errors.APIError: 500 Server Error",
+                f"{stamp} [None req-1 - -] Exception during handling",
+                "no date at all",
+            ]),
+        ):  # fmt: skip
+            for line in lines:
+                file.write_text(f"[ 1.0] trove-guestagent[7]: {line}\n")
+                self.assertEqual(tells, journal.AGENT in journal.logs(file))

@@ -29,26 +29,21 @@ def image(
 
 class ChooseTest(base.TestCase):
     def test_the_highest_is_the_default(self) -> None:
-        self.assertEqual("agent", levels.choose(image(), None, "vm"))
+        self.assertEqual("agent", levels.choose(image(), None))
         native = image("native")
-        self.assertEqual("datastore", levels.choose(native, None, "vm"))
-        self.assertEqual("datastore", levels.choose(None, None, "vm"))
-        self.assertEqual("agent", levels.choose(None, None, "namespace"))
+        self.assertEqual("datastore", levels.choose(native, None))
+        self.assertEqual("datastore", levels.choose(None, None))
 
     def test_a_lower_one(self) -> None:
-        self.assertEqual("boot", levels.choose(image(), "boot", "vm"))
+        self.assertEqual("boot", levels.choose(image(), "boot"))
 
     def refused(self, *words: typing.Any) -> str:
         error = self.assertRaises(errors.UsageError, levels.choose, *words)
         return f"{error.message}\n{error.hint}"
 
     def test_no_agent_for_a_native_image(self) -> None:
-        said = self.refused(image("native"), "agent", "vm")
+        said = self.refused(image("native"), "agent")
         self.assertIn("--level datastore", said)
-
-    def test_namespaces_do_not_boot(self) -> None:
-        said = self.refused(image(), "boot", "namespace")
-        self.assertIn("--tier vm", said)
 
 
 class InstancesTest(base.TestCase):
@@ -113,7 +108,7 @@ class RecordTest(base.TestCase):
     def test_what_was_asked_counts(self) -> None:
         image = self.temp_dir() / "x.qcow2"
         manifest.sidecar(image).mkdir()
-        asked = record.Asked("agent", "vm", {"x": samples.HEALTH})
+        asked = record.Asked("agent", "auto", {"x": samples.HEALTH})
         from trove_tools.verify import report
 
         found = report.Report(image="x", level="agent")
@@ -122,7 +117,7 @@ class RecordTest(base.TestCase):
         written = record.write(found, image, "abc", asked)
         self.assertEqual(written, record.recall(image, "abc", asked))
         for other in (
-            dataclasses.replace(asked, tier="namespace"),
+            dataclasses.replace(asked, machine="container"),
             dataclasses.replace(asked, level="boot"),
             dataclasses.replace(asked, questions={}),
         ):

@@ -7,7 +7,7 @@ import stat
 from tests import base
 from trove_tools import userdirs
 from trove_tools.verify import report
-from trove_tools.verify import run
+from trove_tools.verify import workspace
 
 
 class LogsTest(base.TestCase):
@@ -21,7 +21,7 @@ class LogsTest(base.TestCase):
         self.report = report.Report(image="i", level="boot")
 
     def verify(self, ok: bool, *words: str) -> None:
-        with run.work_directory(self.report, self.image) as work:
+        with workspace.opened(self.report, self.image) as work:
             for word in words:
                 (work / f"{word}.log").write_text(word)
             (work / "guest-0").mkdir()
@@ -34,8 +34,14 @@ class LogsTest(base.TestCase):
         self.verify(False, "console")
         self.assertEqual(str(self.beside), self.report.logs)
         self.assertEqual(
-            {"console.log": "console", "journal.log": "more words"},
-            {file.name: file.read_text() for file in self.beside.iterdir()},
+            {
+                "console.log": "console",
+                "guest-0/journal.log": "more words",
+            },
+            {
+                str(file.relative_to(self.beside)): file.read_text()
+                for file in self.beside.rglob("*.log")
+            },
         )
         self.assertEqual(0o700, stat.S_IMODE(self.beside.stat().st_mode))
 
@@ -66,14 +72,14 @@ class LogsTest(base.TestCase):
         self.assertFalse(kept.exists())
 
     def test_there_are_none(self) -> None:
-        with run.work_directory(self.report, self.image):
+        with workspace.opened(self.report, self.image):
             pass
         self.assertIsNone(self.report.logs)
         self.assertFalse(self.beside.exists())
 
     def test_an_interrupted_one_leaves_none(self) -> None:
         def interrupt() -> None:
-            with run.work_directory(self.report, self.image) as work:
+            with workspace.opened(self.report, self.image) as work:
                 (work / "console.log").write_text("words")
                 raise KeyboardInterrupt
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a guest's console: how far its boot has come, and what it died of."""
+
+import pathlib
+import re
+
+from trove_tools.verify import limits
+
+TAIL_LINES = 15
+
+_ESCAPES = re.compile(
+    r"\x1b(?:"
+    r"\[[0-9;?]*[ -/]*[@-~]"  # colours, cursor
+    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles
+    r"|[()]."  # character sets
+    r"|[@-Z=>c])"
+)
+# the next text stands at the left of the screen
+_MOVE = re.compile(r"\x1b\[(?:\d*;)?0*[1-6]?H")
+_WIDTH = 200
+_LOGIN = re.compile(r"^\S* ?login: ?$", re.MULTILINE)
+# what no guest recovers from, as the console says it
+_FATAL = (
+    (r"No bootable device", "the firmware found nothing to boot from"),
+    (r"grub rescue>", "the boot loader (GRUB) does not find its own files"),
+    (r"Minimal BASH-like line editing", "GRUB found no configuration"),
+    (r"Kernel panic - not syncing", "the guest's kernel panicked"),
+    (r"\(initramfs\) ", "the initramfs does not find the root file system"),
+    (r"[Ee]mergency mode", "systemd gave up and went into emergency mode"),
+)
+# what the console shows, what that says, and what comes next.  Each of them
+# may be missing: a quiet kernel says nothing, and systemd's log may go
+# elsewhere
+_STAGES = (
+    (r"GRUB|Loading Linux", "the boot loader", "the kernel"),
+    (r"Linux version|^\[ *\d+\.\d+\] ", "the kernel", "its initramfs"),
+    # initramfs-tools, dracut
+    (
+        r"^Loading, please wait|^Begin: |dracut-|initrd\.target",
+        "the initramfs",
+        "the root file system",
+    ),
+    (
+        r"^Welcome to (?!GRUB)|^\[  OK  \] |systemd\[1\]: ",
+        "systemd",
+        "cloud-init",
+    ),
+    (r"cloud-init\[\d+\]: ", "cloud-init", "the network and the seed"),
+)
+_BEGINNING = "waiting for firmware and boot loader"
+# characters at the end in which a sign of death is looked for
+_RECENT = 4096
+
+
+def plain(text: str) -> str:
+    """Return console output as lines, without escape sequences."""
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
+
+
+class Console:
+    """The console of one guest.
+
+    :param file: that takes what the guest prints; may not be there yet.
+    :param stage: what the boot waits for, in words for the user; empty when
+        it is over.
+    """
+
+    def __init__(self, file: pathlib.Path) -> None:
+        self._tail = limits.Tail(file)
+        self._text = ""
+        self._follows = True
+        self.stage = _BEGINNING
+
+    def read(self) -> None:
+        """Take in what the guest has printed since the last time."""
+        text = self._tail.more().decode(errors="replace")
+        self._text += text
+        if text and self._follows:
+            self.stage = _stage(plain(self._text))
+
+    def restart(self) -> None:
+        """Forget what a guest printed that is being started again."""
+        self.read()
+        self._text, self._follows, self.stage = "", True, _BEGINNING
+
+    def finish(self, stage: str) -> None:
+        """Take the stage from elsewhere from now on.
+
+        :param stage: the new one.
+        """
+        self._follows, self.stage = False, stage
+
+    def asks_for_login(self) -> bool:
+        """Tell whether the guest is up, as far as its console shows."""
+        return bool(_LOGIN.search(self._recent()))
+
+    def cause_of_death(self) -> str:
+        """Return why the guest cannot recover; empty where it may."""
+        recent = self._recent()
+        for sign, meaning in _FATAL:
+            if re.search(sign, recent):
+                return meaning
+        return ""
+
+    def _recent(self) -> str:
+        return plain(self._text[-_RECENT:])
+
+    def tail(self) -> list[str]:
+        """Return the last lines that say something."""
+        self.read()
+        lines: list[str] = []
+        # a boot loader's menu is drawn with lines that say nothing, twice
+        for text in plain(_MOVE.sub("\n", self._text)).splitlines():
+            line = " ".join(text.split())[:_WIDTH]
+            if re.search(r"\w", line) and line not in lines[-1:]:
+                lines.append(line)
+        return lines[-TAIL_LINES:]
+
+
+def _stage(text: str) -> str:
+    """Return the last stage of a boot that a console shows.
+
+    :param text: all that it has shown, without escape sequences.
+    """
+    if _LOGIN.search(text):
+        return "the guest asks for a login; waiting for its cloud-init"
+    for sign, seen, awaited in reversed(_STAGES):
+        if re.search(sign, text, re.MULTILINE):
+            return f"{seen} has started; waiting for {awaited}"
+    return _BEGINNING

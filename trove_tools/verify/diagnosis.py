@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a guest why a check failed, and says it in words."""
+
+import json
+import pathlib
+import typing
+
+from trove_tools.verify import defects
+from trove_tools.verify import evidence
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import report
+
+_LOG_LINES = 12
+_TAIL = "40"
+# what may explain that a database does not come up
+_COMMANDS = {
+    "database container": ("docker", "logs", "--tail", _TAIL, "database"),
+    "health of the database": (
+        "docker", "inspect", "--format",
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
+        " {{json .State.Health}}",
+        "database",
+    ),
+    "containers": ("docker", "ps", "--all"),
+    "container images": ("docker", "images"),
+}  # fmt: skip
+
+
+def ask(
+    machine: _machine.Machine,
+    *words: str,
+    seconds: float = _machine.PATIENCE * 3,
+) -> typing.Any:
+    """Run :mod:`trove_tools.verify.evidence` in the guest.
+
+    :param words: what it is asked for.
+    :returns: its answer; nothing where the guest gives none.
+    """
+    script = pathlib.Path(evidence.__file__).read_text()
+    each = str(round(machine.limits.scaled(_machine.PATIENCE)))
+    try:
+        done = machine.run(
+            "python3", "-", *words, each, input=script, seconds=seconds
+        )
+        return json.loads(done.output)
+    except (report.CheckError, ValueError):
+        return None
+
+
+def facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
+    """Return what the guest knows of itself, if it answers."""
+    found = ask(machine, "facts")
+    return found if isinstance(found, dict) else None
+
+
+def logs(machine: _machine.Machine) -> dict[str, list[str]]:
+    """Return the ends of the logs that may explain a failure, by name."""
+    found = machine.logs()
+    for name, argv in _COMMANDS.items():
+        try:
+            lines = machine.run(*argv).output.splitlines()
+        except report.CheckError:
+            # a guest that does not answer once will not do so again
+            break
+        found[name] = lines[-int(_TAIL) :]
+    return found
+
+
+def explain(
+    machine: _machine.Machine, failure: report.CheckError, secret: str
+) -> report.CheckError:
+    """Return a failure with the lines and the causes that explain it.
+
+    :param secret: is not shown.
+    """
+    machine.say("asking the guest for its logs")
+    known = facts(machine)
+    found = logs(machine)
+    causes, lines = defects.explain(known, found)
+    if known is None:
+        lines.append("the guest does not answer any more")
+    for name, tail in found.items():
+        said = [
+            line.replace(secret, "***") for line in tail if line.strip()
+        ]
+        if said:
+            lines.append(f"{name}:")
+            lines += [f"  {line}" for line in said[-_LOG_LINES:]]
+    explained = report.CheckError(failure.message, lines, failure.hint)
+    if causes:
+        explained.add_hint("; ".join(causes))
+    return explained

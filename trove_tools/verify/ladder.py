@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the checks of an image, in one machine or in two at a time.
+
+With KVM, QEMU runs everything.  Without it, emulation is slow: then a
+container looks at the datastores while QEMU boots the image once, which is
+what proves its kernel and its boot loader.
+"""
+
+import collections.abc
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import itertools
+import pathlib
+import shutil
+import threading
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import digests
+from trove_tools import errors
+from trove_tools import manifest
+from trove_tools.catalog import model
+from trove_tools.verify import broker
+from trove_tools.verify import checks
+from trove_tools.verify import control
+from trove_tools.verify import diagnosis
+from trove_tools.verify import disks
+from trove_tools.verify import levels
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import machines as _machines
+from trove_tools.verify import report
+from trove_tools.verify import workspace
+
+_GIB = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of an image.
+
+    :param level: see :mod:`trove_tools.verify.levels`.
+    :param datastores: that Trove's agent is to make instances of.
+    :param healths: the probe of each datastore that the image starts.
+    :param machine: ``auto``, ``qemu`` or ``container``.
+    :param venv: the environment with Trove; for the level ``agent``.
+    :param broker_port: of the broker; a free one when not given.
+    :param deployment: what an operator's control plane would inject.
+    """
+
+    level: str
+    datastores: tuple[checks.Datastore, ...] = ()
+    healths: collections.abc.Mapping[str, model.Health] = dataclasses.field(
+        default_factory=dict
+    )
+    machine: str = "auto"
+    settings: _machine.Settings = _machine.Settings()
+    venv: pathlib.Path | None = None
+    broker_port: int | None = None
+    deployment: control.Deployment = control.Deployment()
+
+
+def verify(
+    image: pathlib.Path,
+    request: Request,
+    *,
+    screen: console.Console,
+    known: manifest.Manifest | None = None,
+    sha256: str | None = None,
+) -> report.Report:
+    """Look at an image; it is never changed.
+
+    A check that fails is part of the report, and not an exception: see
+    :meth:`report.Report.raise_for_failure`.
+
+    :param known: the image's manifest, when it has one.
+    :param sha256: the file's, where that is known already.
+    :raises ImageError: the file is no image, or not a whole one.
+    :raises MissingToolError: this host has no machine for it.
+    :raises UsageError: this user or this release cannot do it.
+    """
+    begin = time.monotonic()
+    found = report.Report(
+        image=str(image),
+        level=request.level,
+        build_id=known.build_id if known else None,
+    )
+    with (
+        workspace.opened(found, image) as place,
+        screen.progress(f"verify {image.name}") as progress,
+    ):
+        disk = _check_image(found, image, known, sha256, progress)
+        progress.state("choosing the machines")
+        chosen = _machines.choose(
+            request.machine, request.settings, request.level
+        )
+        for text in chosen.notes:
+            screen.say(text)
+        _Ladder(found, place, disk, request, chosen, progress).climb()
+    found.seconds = round(time.monotonic() - begin, 1)
+    return found
+
+
+def require(request: Request) -> None:
+    """Make sure that this host has what it takes, before anything slow.
+
+    :raises MissingToolError: it lacks something.
+    :raises UsageError: this user or this release cannot do it.
+    """
+    if request.level == levels.AGENT:
+        broker.require()
+    _machines.require(request.machine, request.settings.arch)
+
+
+def _check_image(
+    found: report.Report,
+    image: pathlib.Path,
+    known: manifest.Manifest | None,
+    sha256: str | None,
+    progress: console.Progress,
+) -> disks.Disk:
+    """See that the file is a whole image, and the one of its manifest."""
+    progress.state("reading the image")
+    with found.check("image") as check:
+        disk = disks.inspect(image, known)
+        check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
+        if known is not None:
+            sha256 = sha256 or digests.sha256(image)
+            if sha256 != known.image["sha256"]:
+                raise report.CheckError(
+                    "not the image that its manifest describes:"
+                    f" its sha256 is {sha256}",
+                    hint="build the image again, or copy it again",
+                )
+            check.detail += ", as its manifest says"
+    return disk
+
+
+class _EndedError(Exception):
+    """The other machine's checks cannot go on, and so neither can these."""
+
+
+class _Board:
+    """One line of progress, of one machine or of two.
+
+    :param several: whether it names the machines.
+    """
+
+    def __init__(self, progress: console.Progress, several: bool) -> None:
+        self._progress = progress
+        self._several = several
+        self._lock = threading.Lock()
+        self._states: dict[str, str] = {}
+        self._ended = False
+
+    def state(self, kind: str, text: str) -> None:
+        """Say what a machine does.
+
+        :raises _EndedError: nobody waits for it any more.
+        """
+        with self._lock:
+            if self._ended:
+                raise _EndedError
+            self._states[kind] = text
+            line = text
+            if self._several:
+                line = " | ".join(
+                    f"{name}: {said}"
+                    for name, said in self._states.items()
+                    if said
+                )
+            self._progress.state(line)
+
+    def end(self) -> None:
+        """Have no machine go on."""
+        with self._lock:
+            self._ended = True
+
+
+class _Ladder:
+    """The checks of one image."""
+
+    def __init__(
+        self,
+        found: report.Report,
+        place: pathlib.Path,
+        disk: disks.Disk,
+        request: Request,
+        chosen: _machines.Machines,
+        progress: console.Progress,
+    ) -> None:
+        self._found = found
+        self._place = place
+        self._disk = disk
+        self._request = request
+        self._machines = chosen
+        self._progress = progress
+        self._board = _Board(progress, len(chosen.kinds) > 1)
+        self._numbers = itertools.count(1)
+        found.machines = list(chosen.kinds)
+        found.accelerator = chosen.accelerator
+        self._looking = checks.of_datastore(request.level)
+        found.missing = {
+            each.name: chosen.absent
+            for each in (*checks.GUEST, *self._looking, checks.POWER_OFF)
+            if not set(each.machines) & set(chosen.kinds)
+        }
+
+    def climb(self) -> None:
+        """Make all checks, as far as they make sense."""
+        if len(self._machines.kinds) == 1:
+            self._datastores(self._machines.kinds[0])
+            return
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            boot = pool.submit(self._guest, _machine.QEMU, [])
+            try:
+                self._datastores(_machine.CONTAINER)
+            except report.CheckError:
+                # the other one is not less worth knowing
+                pass
+            except BaseException:
+                self._board.end()
+                raise
+            self._board.state(_machine.CONTAINER, "done")
+            boot.result()
+
+    def _datastores(self, kind: str) -> None:
+        """Look at the datastores in a machine, and at the guest itself."""
+        if self._request.level == levels.AGENT:
+            self._agent(kind)
+        else:
+            subjects = [
+                {"name": name, "health": health}
+                for name, health in self._request.healths.items()
+            ]
+            ports = {each.port for each in self._request.healths.values()}
+            self._guest(kind, subjects, ports=tuple(sorted(ports)))
+
+    def _agent(self, kind: str) -> None:
+        """Have Trove make an instance of each datastore, each in a guest."""
+        settings = self._request.settings
+        with self._plane(kind) as plane:
+            for datastore in self._request.datastores:
+                instance = plane.call(
+                    "create",
+                    datastore=datastore.name,
+                    version=datastore.version,
+                    manager=datastore.manager,
+                    memory=settings.memory,
+                    volume=settings.volume,
+                )
+                subject = {
+                    "name": datastore.name, "plane": plane,
+                    "datastore": datastore,
+                }  # fmt: skip
+                self._guest(
+                    kind,
+                    [subject],
+                    instance=instance,
+                    broker=plane.broker.port,
+                    ports=(datastore.port,),
+                )
+
+    @contextlib.contextmanager
+    def _plane(self, kind: str) -> collections.abc.Iterator[control.Control]:
+        self._board.state(kind, "starting broker, conductor and Trove's code")
+        request = self._request
+        assert request.venv is not None
+        managers: control.Sections = {
+            # without an image's name: Trove's own default
+            each.manager: {"docker_image": each.image} if each.image else {}
+            for each in request.datastores
+        }
+        where = control.Place(
+            *_machine.BROKER,
+            patience=round(request.settings.timeout),
+            journal=True,
+        )
+        with contextlib.ExitStack() as stack:
+            with self._found.check("control plane") as check:
+                plane = stack.enter_context(
+                    control.control(
+                        self._place, request.venv, where, managers,
+                        deployment=request.deployment,
+                        port=request.broker_port,
+                    )
+                )  # fmt: skip
+                check.detail = (
+                    "RabbitMQ, trove-conductor and Trove's own code run"
+                )
+            yield plane
+
+    def _directory(self, kind: str) -> pathlib.Path:
+        where = self._place / f"{kind}-{next(self._numbers)}"
+        where.mkdir(mode=0o700)
+        return where
+
+    @contextlib.contextmanager
+    def _open(
+        self, kind: str, guest: _machine.Guest
+    ) -> collections.abc.Iterator[_machine.Machine]:
+        where = self._directory(kind)
+        with self._machines.open(
+            kind,
+            guest,
+            self._request.settings,
+            where,
+            functools.partial(self._board.state, kind),
+        ) as machine:
+            yield machine
+        for file in where.iterdir():
+            # logs stay until it is known whether they are needed
+            if file.is_dir():
+                shutil.rmtree(file)
+            elif file.suffix != ".log":
+                file.unlink()
+
+    def _guest(
+        self,
+        kind: str,
+        subjects: collections.abc.Sequence[dict[str, typing.Any]],
+        **guest: typing.Any,
+    ) -> None:
+        """Look at one guest and at what is in it.
+
+        :param subjects: what is in it, as :class:`checks.Subject` has it.
+        :param guest: as :class:`machine.Guest` has it.
+        :raises CheckError: something is wrong that ends the climb.
+        """
+        volume = self._place / f"volume-{kind}.raw"
+        volume.unlink(missing_ok=True)
+        disks.volume(volume, self._request.settings.volume)
+        described = _machine.Guest(self._disk, volume, **guest)
+        with self._open(kind, described) as machine:
+            subject = functools.partial(
+                checks.Subject,
+                machine,
+                functools.partial(self._open, kind),
+                self._disk,
+                self._request.settings,
+                self._found.facts,
+            )
+            try:
+                whole = subject()
+                for check in checks.GUEST:
+                    self._check(check, whole)
+                for part in subjects:
+                    inside = subject(**part)
+                    for check in self._looking:
+                        self._check(check, inside)
+                self._check(checks.POWER_OFF, whole)
+            finally:
+                if not self._found.ok:
+                    self._found.console = machine.console.tail()
+
+    def _check(self, check: checks.Check, subject: checks.Subject) -> None:
+        """Make one check, if this machine can.
+
+        :raises CheckError: it failed, and nothing after it makes sense.
+        """
+        machine = subject.machine
+        name = f"{subject.name}: {check.name}" if subject.name else check.name
+        if machine.kind not in check.machines or (
+            check.once and self._has_passed(name, machine.kind)
+        ):
+            return
+        try:
+            with self._found.check(name, machine.kind, check.proves) as made:
+                try:
+                    made.detail = check.run(subject)
+                except errors.VerifyError as exc:
+                    failure = report.CheckError(exc.message, hint=exc.hint)
+                    raise self._explained(failure, subject) from exc
+                except report.CheckError as exc:
+                    raise self._explained(exc, subject) from exc
+        except report.CheckError:
+            if check.ends or not machine.is_on:
+                raise
+
+    def _has_passed(self, name: str, kind: str) -> bool:
+        return any(
+            each.ok and (each.name, each.machine) == (name, kind)
+            for each in self._found.checks
+        )
+
+    def _explained(
+        self, failure: report.CheckError, subject: checks.Subject
+    ) -> report.CheckError:
+        if failure.log or not subject.plane or not subject.machine.is_on:
+            return failure
+        return diagnosis.explain(subject.machine, failure, subject.password)

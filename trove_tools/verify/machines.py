@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides which machines look at an image on this host."""
+
+import contextlib
+import dataclasses
+import pathlib
+
+from trove_tools import errors
+from trove_tools.verify import accel
+from trove_tools.verify import container
+from trove_tools.verify import levels
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import qemu
+
+AUTO = "auto"
+KINDS = (AUTO, _machine.QEMU, _machine.CONTAINER)
+
+_MODULES = {_machine.QEMU: qemu, _machine.CONTAINER: container}
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """The machines that look at an image.
+
+    :param kinds: one or two.
+    :param absent: why the other one is not among them.
+    :param accelerator: of QEMU; empty without it.
+    :param notes: what the user should know of the choice.
+    """
+
+    kinds: tuple[str, ...]
+    absent: str = ""
+    chosen: accel.Accelerator | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def accelerator(self) -> str:
+        """The name of what runs QEMU's processors; empty without QEMU."""
+        return self.chosen.name if self.chosen else ""
+
+    def open(
+        self,
+        kind: str,
+        guest: _machine.Guest,
+        settings: _machine.Settings,
+        directory: pathlib.Path,
+        say: _machine.Say,
+    ) -> contextlib.AbstractContextManager[_machine.Machine]:
+        """Make a machine that has not been started; it is gone afterwards.
+
+        :param directory: an empty directory; nobody else may read it.
+        :param say: takes what the user is told.
+        """
+        if kind == _machine.CONTAINER:
+            return container.opened(guest, settings, directory, say)
+        assert self.chosen is not None
+        return qemu.opened(guest, settings, directory, say, self.chosen)
+
+
+def require(wanted: str, arch: str) -> None:
+    """Make sure that this host has a machine.
+
+    :param wanted: one of :data:`KINDS`.
+    :param arch: of the image.
+    :raises MissingToolError: it has none.
+    :raises UsageError: QEMU is wanted, and this release does not emulate it.
+    """
+    if wanted != AUTO:
+        _MODULES[wanted].require(arch)
+        return
+    without = _absent(arch)
+    if all(without.values()):
+        raise errors.MissingToolError(
+            "this host has no machine for the image: "
+            + "; ".join(f"{kind}: {exc}" for kind, exc in without.items()),
+            hint="one of them is enough: "
+            + "; or ".join(exc.hint for exc in without.values()
+                           if exc is not None and exc.hint),
+        )  # fmt: skip
+
+
+def absent(kind: str, arch: str) -> errors.TroveToolsError | None:
+    """Return why this host has no machine of a kind; nothing if it has."""
+    try:
+        _MODULES[kind].require(arch)
+    except errors.TroveToolsError as exc:
+        return exc
+    return None
+
+
+def _absent(arch: str) -> dict[str, errors.TroveToolsError | None]:
+    return {kind: absent(kind, arch) for kind in _MODULES}
+
+
+def choose(
+    wanted: str, settings: _machine.Settings, level: str
+) -> Machines:
+    """Choose the machines.
+
+    :param wanted: one of :data:`KINDS`.
+    :param level: see :mod:`trove_tools.verify.levels`.
+    :raises MissingToolError: this host does not have what is wanted.
+    """
+    require(wanted, settings.arch)
+    without = _absent(settings.arch)
+    if wanted == _machine.CONTAINER or without[_machine.QEMU]:
+        why = without[_machine.QEMU] or "--machine container was asked for"
+        return Machines((_machine.CONTAINER,), f"no QEMU: {why}")
+    chosen = accel.choose(settings.accelerator)
+    only = Machines((_machine.QEMU,), chosen=chosen)
+    if wanted == _machine.QEMU or chosen.name == "kvm":
+        return only
+    if level == levels.BOOT:
+        # a container has no boot to look at
+        return only
+    if without[_machine.CONTAINER]:
+        note = (
+            "without KVM QEMU emulates, which is slow, and there is no"
+            f" container beside it: {_words(without[_machine.CONTAINER])}"
+        )
+        return dataclasses.replace(only, notes=(note,))
+    return Machines(
+        (_machine.QEMU, _machine.CONTAINER),
+        chosen=chosen,
+        notes=(
+            f"no KVM ({chosen.reason}): QEMU boots the image, and a container"
+            " looks at its datastores meanwhile",
+        ),
+    )
+
+
+def _words(exc: errors.TroveToolsError | None) -> str:
+    if exc is None:
+        return ""
+    return f"{exc.message} ({exc.hint})" if exc.hint else exc.message

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of a guest in a container: two cables that lead nowhere.
+
+Two network namespaces: one is the guest's, the other holds the far ends of
+its two interfaces.  No packet leaves them.  What is carried in and out is
+carried by threads of this process, as bytes of TCP connections.  Nothing but
+this process and the guest keep the namespaces: whatever ends both, nothing is
+left of them.
+"""
+
+import collections.abc
+import ctypes
+import os
+import socket
+import typing
+
+from trove_tools import process
+from trove_tools.verify import machine
+from trove_tools.verify import relay
+
+TOOLS = ("ip", "nsenter")
+
+_NEW_NETWORK = 0x40000000
+# seconds that the guest gets to accept a connection
+_PATIENCE = 10.0
+_NICS = (machine.MANAGEMENT, machine.TENANT)
+
+_Result = typing.TypeVar("_Result")
+
+
+class Network:
+    """The network of one guest, from one power on to the next.
+
+    :raises OSError: the kernel refuses; it needs root.
+    """
+
+    def __init__(self) -> None:
+        self._guest = _in_thread(_new)
+        self._outside = _in_thread(_new)
+        self._server: socket.socket | None = None
+        for number, nic in enumerate(_NICS):
+            self._lay(number, nic)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._server is not None:
+            relay.stop(self._server)
+        for descriptor in (self._guest, self._outside):
+            os.close(descriptor)
+
+    def path(self) -> str:
+        """Return the path of the guest's namespace."""
+        return _path(self._guest)
+
+    def _lay(self, number: int, nic: machine.Nic) -> None:
+        far = f"far{number}"
+        self._ip(
+            "link", "add", far, "type", "veth",
+            "peer", "name", f"eth{number}", "address", nic.mac,
+            "netns", self.path(),
+        )  # fmt: skip
+        prefix = nic.address.partition("/")[2]
+        self._ip("address", "add", f"{nic.gateway}/{prefix}", "dev", far)
+        if nic is machine.MANAGEMENT:
+            broker = f"{machine.BROKER[0]}/{prefix}"
+            self._ip("address", "add", broker, "dev", far)
+        self._ip("link", "set", far, "up")
+
+    def _ip(self, *words: str) -> None:
+        outside = f"--net={_path(self._outside)}"
+        process.run(["nsenter", outside, "ip", *words])
+
+    def serve_broker(self, port: int) -> None:
+        """Carry the guest's connections to its control plane's broker.
+
+        :param port: of the broker, on loopback of this host.
+        """
+
+        def listen() -> socket.socket:
+            return socket.create_server(machine.BROKER)
+
+        self._server = self._within(listen)
+        relay.serve(self._server, lambda: relay.to_loopback(port))
+
+    def connect(self, port: int) -> socket.socket:
+        """Connect to a port of the guest, as clients of its database do.
+
+        :raises OSError: nobody listens there.
+        """
+        address = machine.TENANT.address.partition("/")[0]
+
+
+        def connect() -> socket.socket:
+            link = socket.create_connection((address, port), _PATIENCE)
+            link.settimeout(None)
+            return link
+
+        return self._within(connect)
+
+    def _within(
+        self, action: collections.abc.Callable[[], _Result]
+    ) -> _Result:
+        """Do something where the far ends are."""
+
+        def within() -> _Result:
+            # a thread has a network namespace of its own
+            _call("setns", self._outside, _NEW_NETWORK)
+            return action()
+
+        return _in_thread(within)
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+def _new() -> int:
+    """Make a network namespace and return what keeps it."""
+    _call("unshare", _NEW_NETWORK)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _call(name: str, *arguments: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _in_thread(action: collections.abc.Callable[[], _Result]) -> _Result:
+    """Do something in a thread that ends with it."""
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(action).result()

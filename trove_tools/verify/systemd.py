@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest's systemd says of the guest."""
+
+import time
+import typing
+
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import report
+
+#: What systemd calls itself, once it answers.
+STATES = ("initializing", "starting", "running", "degraded", "maintenance",
+          "stopping")  # fmt: skip
+
+_BOOTING = ("initializing", "starting")
+_LOG_LINES = "20"
+_SHOWN_JOBS = 3
+
+
+class Failed(typing.NamedTuple):
+    """A failed unit, with the last lines of its log."""
+
+    unit: str
+    log: list[str]
+
+
+def state(machine: _machine.Machine) -> str:
+    """Return systemd's word for how the guest is; empty where it has none."""
+    words = machine.run("systemctl", "is-system-running").output.split()
+    return words[-1] if words else ""
+
+
+def wait_booted(machine: _machine.Machine) -> str:
+    """Wait until the boot is over, and return how it went.
+
+    :returns: systemd's word for that.
+    :raises CheckError: it does not end.
+    """
+    wait = machine.limits.wait()
+    while True:
+        word = state(machine)
+        if word in STATES and word not in _BOOTING:
+            machine.console.finish("")
+            return word
+        waiting = f"the guest waits for {_jobs(machine)}"
+        machine.console.finish(waiting)
+        machine.look()
+        machine.stay_alive()
+        wait.require(
+            f"{waiting}: this did not end",
+            machine.signs(),
+            log=machine.journal_tail,
+        )
+        time.sleep(machine.pause)
+
+
+def _jobs(machine: _machine.Machine) -> str:
+    """Return what systemd is starting now, in words that fit a line."""
+    lines = machine.run(
+        "systemctl", "list-jobs", "--plain", "--no-legend"
+    ).output.splitlines()
+    words = [line.split() for line in lines]
+    names = [w[1] for w in words if len(w) > 3 and w[3] == "running"]
+    shown = ", ".join(names[:_SHOWN_JOBS]) or "systemd"
+    more = len(names) - _SHOWN_JOBS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def failed_units(machine: _machine.Machine) -> list[Failed]:
+    """Return the failed units with the last lines of their logs."""
+    lines = machine.run(
+        "systemctl", "list-units", "--state=failed", "--plain", "--full",
+        "--no-legend",
+    ).output.splitlines()  # fmt: skip
+    return [
+        Failed(
+            words[0],
+            machine.run(
+                "journalctl", "--boot", "--no-pager", "--no-hostname",
+                "--unit", words[0], "--lines", _LOG_LINES,
+            ).output.splitlines(),
+        )
+        for words in map(str.split, lines)
+        if words
+    ]  # fmt: skip
+
+
+def boot_times(machine: _machine.Machine) -> dict[str, float]:
+    """Return how long the parts of the boot took, in seconds."""
+    lines = machine.run(
+        "systemctl", "show",
+        "--property=UserspaceTimestampMonotonic,FinishTimestampMonotonic",
+    ).output.splitlines()  # fmt: skip
+    stamps = dict(line.split("=", 1) for line in lines if "=" in line)
+    try:
+        kernel = int(stamps["UserspaceTimestampMonotonic"]) / 1e6
+        total = int(stamps["FinishTimestampMonotonic"]) / 1e6
+    except (KeyError, ValueError):
+        return {}
+    if machine.kind == _machine.CONTAINER:
+        # this host's clock, which began when this host was started
+        return {"userspace": round(total - kernel, 1)}
+    return {
+        "kernel": round(kernel, 1),
+        "userspace": round(total - kernel, 1),
+        "total": round(total, 1),
+    }
+
+
+def slowest_units(machine: _machine.Machine) -> list[str]:
+    """Return the units that took longest to start."""
+    said = machine.run("systemd-analyze", "--no-pager", "blame").output
+    return [line.strip() for line in said.splitlines()[:5]]
+
+
+def raise_for_failure(machine: _machine.Machine, word: str) -> None:
+    """Raise an error unless everything that the boot starts runs.
+
+    :param word: systemd's, for how the boot went.
+    :raises CheckError: it does not, with the logs of what failed.
+    """
+    failed = failed_units(machine)
+    if word == "running" and not failed:
+        return
+    log = []
+    for each in failed:
+        log += [f"{each.unit}:", *(f"  {line}" for line in each.log)]
+    units = ", ".join(each.unit for each in failed)
+    raise report.CheckError(
+        f"systemd is {word}, failed: {units or 'nothing it names'}", log
+    )
