@@ -10,6 +10,7 @@ import subprocess
 import sys
 import typing
 
+from manual import command as manual
 from tests import base
 
 
@@ -57,7 +58,7 @@ class PackagingTest(base.TestCase):
             # it takes a second to import
             self.assertNotIn("pkg_resources", wrapper)
         # the manual and the completions are those of these parsers
-        for name, text in command.texts().items():
+        for name, text in manual.texts().items():
             installed = kept / "venv/share" / name
             self.assertEqual(text, installed.read_text())
         # and nothing is there that only a checkout can use
