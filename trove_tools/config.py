@@ -68,6 +68,10 @@ _TABLE: tuple[Topic | Option, ...] = (
            " archive:PATH or oci:PATH; with DATASTORE= before it for one of"
            " several (default: packages where the catalog has them)",
            many=True, metavar="SOURCE"),
+    Option("with_backup", "plan",
+           "put the container that takes backups into the image, too"
+           " (default: where the datastore's container comes from packages)",
+           options.boolean),
     Option("registry_mirror", "plan",
            "registry to ask instead of the catalog's; http://... for one"
            " without TLS", metavar="HOST[:PORT][/PATH]"),

@@ -46,7 +46,7 @@ sql() {
         --skip-column-names --execute="$1"
 }
 trove_backup() {
-    chroot backup /usr/bin/env -i -C /opt/trove/backup "$@"
+    chroot backup /usr/bin/env -i -C /opt/trove/site-packages/backup "$@"
 }
 start
 sql "CREATE DATABASE kept; CREATE TABLE kept.x (i INT);

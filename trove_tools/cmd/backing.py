@@ -2,6 +2,7 @@
 """``trove-image-builder backup-container``: from options to an archive."""
 
 import pathlib
+import shutil
 import tempfile
 
 from trove_tools import console
@@ -11,7 +12,8 @@ from trove_tools import options
 from trove_tools import paths
 from trove_tools import results
 from trove_tools.catalog import model
-from trove_tools.container import backup
+from trove_tools.container import prepare
+from trove_tools.container import sources
 from trove_tools.image import host
 from trove_tools.image import mirrors
 from trove_tools.image import workspace
@@ -31,8 +33,18 @@ def make(
     name, version = model.split_name(word)
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
-    how = backup.recipe(datastore, version)
-    guest = _guest(settings.guest, datastore, version, catalog)
+    wanted = datastore.runtime("container").container
+    known = list(wanted.packages.get(version, {})) if wanted else []
+    system = settings.guest or next(iter(known), "")
+    container = sources.make_backup(
+        datastore,
+        version,
+        wanted,
+        system,
+        requirement=catalog.series.requirement,
+        constraints=settings.constraints,
+    )
+    guest = catalog.guest(system)
     output: pathlib.Path = settings.output_dir
     paths.require_writable(output, "--output-dir")
     work = (settings.work_dir or pathlib.Path(tempfile.gettempdir())).resolve()
@@ -51,69 +63,40 @@ def make(
     credentials.refuse(
         settings.constraints, "--constraints", "leave it out", query=True
     )
-    image = f"db-backup-{datastore.name}:{version}"
+    (image,) = container.names
     file = output / f"trove-backup-{datastore.name}-{version}.tar"
     with (
         tempfile.TemporaryDirectory(
             prefix="trove-backup-", dir=work
         ) as directory,
-        screen.progress(image) as progress,
+        screen.progress(image),
     ):
-        made = backup.make(
-            backup.Wanted(
-                datastore,
-                version,
-                image,
-                {
-                    "distribution": guest.distribution,
-                    "release": guest.release,
-                    "arch": settings.arch,
-                },
-                catalog.series.requirement,
-                settings.constraints or "",
-            ),
-            how,
-            file,
+        made = prepare.prepare(
+            container,
             pathlib.Path(directory),
+            guest={
+                "distribution": guest.distribution,
+                "release": guest.release,
+                "arch": settings.arch,
+            },
             mirror=chosen.archive,
             security=chosen.security,
-            say=progress.state,
+            log=lambda text: None,
         )
+        shutil.move(pathlib.Path(directory, container.file), file)
     console.emit(
         {
-            "archive": str(made.archive),
-            "image": made.name,
-            "size": made.archive.stat().st_size,
+            "archive": str(file),
+            "image": image,
+            "size": made.size,
             "digest": made.digest,
-            "trove": made.trove,
+            "trove": made.installed,
         },
         settings.format,
         result=results.BACKUP,
     )
     screen.say(
         "put it where guests ask for it: skopeo copy"
-        f" docker-archive:{made.archive} docker://REGISTRY/{made.name}"
+        f" docker-archive:{file} docker://REGISTRY/{image}"
     )
     return errors.EXIT_OK
-
-
-def _guest(
-    asked: str | None,
-    datastore: model.Datastore,
-    version: str,
-    catalog: model.Catalog,
-) -> model.Guest:
-    """Return the guest system whose packages are taken.
-
-    :raises UsageError: none has the datastore's version.
-    """
-    container = datastore.runtime("container").container
-    assert container is not None
-    names = list(container.packages.get(version, {}))
-    if not names or (asked and asked not in names):
-        raise errors.UsageError(
-            f"{asked or 'every guest system'} lacks packages of"
-            f" {datastore.name} {version} to make a container of",
-            hint=f"those that do: {', '.join(names) or 'none'}",
-        )
-    return catalog.guest(asked or names[0])

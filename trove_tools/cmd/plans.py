@@ -28,7 +28,7 @@ from trove_tools.network import proxies
 #: on debian-13 and an empty cache; the last one is the rest of the build.
 _TYPICAL = {"base": 75, "runtime": 45, "datastore": 15, "agent": 35}
 #: The same image's file, MiB.
-_TYPICAL_SIZE = 347
+_TYPICAL_SIZE = 414
 
 _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
@@ -122,6 +122,11 @@ def _datastore(entry: dict[str, typing.Any]) -> str:
 def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
     """Yield where each datastore comes from."""
     for each in plan.containers:
+        if each["backup"]:
+            packages = ", ".join(each["packages"])
+            what = f"packages {packages} and the program of"
+            yield f"{each['datastore']}, backups: {what} {each['requirement']}"
+            continue
         what = {
             "packages": f"packages {', '.join(each['packages'])}, made into"
             " a container",

@@ -1,39 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the container that Trove's guest agent takes backups with.
+"""Adds Trove's program that takes backups to the root of a container.
 
-Its program is part of Trove's source distribution (not of the wheel, which
+The program is part of Trove's source distribution (not of the wheel, which
 has the package ``trove`` alone).  With its requirements from the package
 index and the database's own tool from the guest system's packages it becomes
 a container, without a daemon and without a registry.
-
-The agent asks a registry for it before each backup (Trove 26,
-``get_backup_image``), so it is of use in a registry that guests reach, and
-not in an image.
 """
 
-import collections.abc
-import dataclasses
+import base64
+import hashlib
 import io
 import os
 import pathlib
 import re
+import shutil
 import sys
 import tarfile
 
-import yaml
-
 from trove_tools import causes
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import process
-from trove_tools.catalog import model
-from trove_tools.container import archive
 from trove_tools.container import recipes
-from trove_tools.container import rootfs
+from trove_tools.container import sources
 
-#: Where the agent expects the program: it runs ``python3 main.py``.
-PROGRAM = "opt/trove/backup"
-_LIBRARIES = "opt/trove/lib"
-_PACKAGES = ("python3", "dumb-init")
 # what the index has ready-made for amd64, the newest first
 _PLATFORMS = {
     "amd64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64",
@@ -42,134 +32,68 @@ _PLATFORMS = {
               "manylinux2014_aarch64"),
 }  # fmt: skip
 _TIMEOUT = 900.0
-# the packages' versions say more than any time
-_EPOCH = 0
 _PYTHON = re.compile(r"\./usr/bin/python(3\.\d+)$")
+# lines of a package's list of its files that name those in bin
+_SCRIPTS = re.compile(rb"^\.\./\.\./bin/.*\n", re.MULTILINE)
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """A backup container that somebody wants.
-
-    :param name: of the image, with its tag.
-    :param guest: distribution, release and arch of its packages.
-    :param requirement: of Trove, for the package index.
-    :param constraints: a file or URL of upper constraints, or nothing.
-    """
-
-    datastore: model.Datastore
-    version: str
-    name: str
-    guest: collections.abc.Mapping[str, str]
-    requirement: str
-    constraints: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Made:
-    """A backup container that is there.
-
-    :param digest: the image's id.
-    :param trove: the release that its program is of.
-    """
-
-    archive: pathlib.Path
-    name: str
-    digest: str
-    trove: str
-
-
-def recipe(datastore: model.Datastore, version: str) -> recipes.Recipe:
-    """Return how packages become a datastore's backup container.
-
-    :raises UsageError: Trove's program has no tool that packages bring.
-    """
-    container = datastore.runtime("container").container
-    file = recipes.DIRECTORY / (container.recipe if container else "")
-    file /= "backup.yaml"
-    if container is None or not container.recipe or not file.is_file():
-        raise errors.UsageError(
-            f"no packages make a backup container of {datastore.name}",
-            hint="take the one that Trove publishes",
-        )
-    text = file.read_text().replace("{version}", version)
-    data = yaml.safe_load(text)
-    places = ["/usr/local/bin", data["path"], "/usr/bin", "/bin", "/usr/sbin"]
-    return recipes.Recipe(
-        directory=file.parent / "backup",
-        command=(),
-        environment={
-            "PATH": ":".join(filter(None, places)),
-            "PYTHONPATH": f"/{_LIBRARIES}",
-            "LANG": "C.UTF-8",
-        },
-        port=0,
-        stop_signal="SIGTERM",
-        exclude=tuple(data["exclude"]),
-        remove=tuple(data["remove"]),
-        delete=tuple(data["delete"]),
-        packages=(*data["packages"], *_PACKAGES),
-    )
-
-
-def make(
-    wanted: Wanted,
-    how: recipes.Recipe,
-    file: pathlib.Path,
+def add_program(
+    root: pathlib.Path,
+    container: sources.Container,
+    arch: str,
     directory: pathlib.Path,
-    *,
-    mirror: str | None,
-    security: str | None,
-    say: collections.abc.Callable[[str], object],
-) -> Made:
-    """Make a backup container.
+    epoch: int,
+) -> str:
+    """Add the program and what it requires to a container's root.
 
-    :param how: from :func:`recipe`.
-    :param file: the archive to write.
-    :param directory: an empty one, to work in.
-    :param say: told what is being done.
-    :raises BuildError: packages, program or requirements cannot be had.
+    :param root: an archive; it grows.
+    :param directory: where to work.
+    :param epoch: the time of the files, seconds since 1970.
+    :returns: the release of Trove that the program is of.
+    :raises BuildError: program or requirements cannot be had.
     """
-    say("packages")
-    root, _ = rootfs.make(
-        how,
-        guest=wanted.guest,
-        packages=how.packages,
-        mirror=mirror,
-        security=security,
-        directory=directory,
-    )
-    say("Trove's program")
-    source, trove = _source(wanted, directory)
-    say("what it requires")
+    source, trove = _source(container.requirement, directory)
     libraries = _requirements(
-        wanted, source / "requirements.txt", _python(root), directory
+        container, source / "requirements.txt", arch, _python(root), directory
     )
+    _install(source, libraries, trove)
     with tarfile.open(root, "a", format=tarfile.PAX_FORMAT) as layer:
-        _add(layer, source, PROGRAM)
-        _add(layer, libraries, _LIBRARIES)
-    say("the archive")
-    config = {
-        "Entrypoint": ["dumb-init", "--single-child", "--"],
-        "Env": [f"{key}={value}" for key, value in how.environment.items()]
-        + [f"TROVE_VERSION={trove}"],
-        "WorkingDir": f"/{PROGRAM}",
-    }
-    digest = archive.write(
-        root, file, names=[wanted.name], arch=wanted.guest["arch"],
-        config=config, epoch=_EPOCH,
-    )  # fmt: skip
-    return Made(file, wanted.name, digest, trove)
+        _add(layer, libraries, recipes.LIBRARIES, epoch)
+    return trove
+
+
+def _install(
+    source: pathlib.Path, libraries: pathlib.Path, trove: str
+) -> None:
+    """Put the program beside what it requires, with a record as pip's.
+
+    By that record ``inspect`` tells published files from others:
+    https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+    """
+    shutil.copytree(source, libraries / "backup")
+    lines = []
+    for file in sorted(source.rglob("*.py")):
+        content = file.read_bytes()
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest())
+        name = f"backup/{file.relative_to(source)}"
+        text = digest.decode().rstrip("=")
+        lines.append(f"{name},sha256={text},{len(content)}\n")
+    metadata = libraries / f"trove_backup-{trove}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: trove-backup\nVersion: {trove}\n"
+    )
+    (metadata / "RECORD").write_text("".join(lines))
 
 
 def _source(
-    wanted: Wanted, directory: pathlib.Path
+    requirement: str, directory: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
     """Get Trove's program from its source distribution."""
     place = directory / "source"
     _pip(
         "download", "--no-deps", "--no-binary", "trove", "--dest", place,
-        wanted.requirement,
+        requirement,
     )  # fmt: skip
     (found,) = place.glob("trove-*.tar.gz")
     trove = found.name.removeprefix("trove-").removesuffix(".tar.gz")
@@ -191,21 +115,30 @@ def _source(
 
 
 def _requirements(
-    wanted: Wanted,
+    container: sources.Container,
     requirements: pathlib.Path,
+    arch: str,
     python: str,
     directory: pathlib.Path,
 ) -> pathlib.Path:
     """Install what the program requires, for the container's Python."""
     place = directory / "lib"
+    file = container.constraints
+    if container.constraints_digest:
+        digests.require(
+            f"--constraints {file}",
+            digests.sha256(pathlib.Path(file)),
+            container.constraints_digest,
+            "build again when nobody writes to it any more",
+            said="the plan",
+        )
     _pip(
         "install", "--target", place, "--only-binary=:all:", "--no-compile",
         "--implementation=cp", f"--python-version={python}",
-        *(f"--platform={one}" for one in _PLATFORMS[wanted.guest["arch"]]),
+        *(f"--platform={one}" for one in _PLATFORMS[arch]),
         "--requirement", requirements,
         # an address may hold a token, which ps would show
-        **({"PIP_CONSTRAINT": wanted.constraints} if wanted.constraints
-           else {}),
+        **({"PIP_CONSTRAINT": file} if file else {}),
     )  # fmt: skip
     return place
 
@@ -240,7 +173,9 @@ def _python(root: pathlib.Path) -> str:
     raise errors.BuildError("the packages bring no Python 3")
 
 
-def _add(layer: tarfile.TarFile, tree: pathlib.Path, where: str) -> None:
+def _add(
+    layer: tarfile.TarFile, tree: pathlib.Path, where: str, epoch: int
+) -> None:
     """Add files to a layer, the same bytes each time."""
     files = [
         pathlib.Path(place, name)
@@ -249,12 +184,18 @@ def _add(layer: tarfile.TarFile, tree: pathlib.Path, where: str) -> None:
     ]
     for file in sorted(files):
         inside = file.relative_to(tree)
-        # scripts name the build host's Python; pip notes where from
-        if inside.parts[0] == "bin" or file.suffix == ".pyc":
+        # scripts name the build host's Python; tests bring keys of their own
+        if (
+            inside.parts[0] == "bin"
+            or file.suffix == ".pyc"
+            or "tests" in inside.parts
+        ):
             continue
         content = file.read_bytes()
+        if file.name == "RECORD":
+            content = _SCRIPTS.sub(b"", content)
         member = tarfile.TarInfo(f"./{where}/{inside}")
         member.size = len(content)
         member.mode = 0o644
-        member.mtime = _EPOCH
+        member.mtime = epoch
         layer.addfile(member, io.BytesIO(content))

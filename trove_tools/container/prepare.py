@@ -7,6 +7,7 @@ import pathlib
 import typing
 
 from trove_tools.container import archive
+from trove_tools.container import backup
 from trove_tools.container import recipes
 from trove_tools.container import rootfs
 from trove_tools.container import skopeo
@@ -19,7 +20,8 @@ class Prepared:
 
     :param digest: of the manifest in a registry, else the image's id.
     :param size: of the archive, bytes.
-    :param installed: the server's full version; empty where unknown.
+    :param installed: the server's full version, or that of Trove, whose
+        program takes backups; empty where unknown.
     """
 
     container: sources.Container
@@ -35,6 +37,7 @@ class Prepared:
             "source": self.container.source,
             "reference": self.container.reference,
             "size": self.size,
+            "backup": self.container.backup,
         }
 
 
@@ -49,7 +52,7 @@ def prepare(
     epoch: int = 0,
     is_snapshot: bool = False,
 ) -> Prepared:
-    """Write ``DATASTORE.tar``.
+    """Write the archive of a container.
 
     :param directory: gets it, and beside it what is needed for a time.
     :param guest: distribution, release and arch of the guest system.
@@ -61,7 +64,7 @@ def prepare(
     :param is_snapshot: the mirrors are as they were on an earlier day.
     :raises BuildError: it cannot be had, or is not what was asked for.
     """
-    file = directory / f"{container.datastore}.tar"
+    file = directory / container.file
     if container.source != "packages":
         image = skopeo.find(container, guest["arch"])
         log(f"{image.transport} is {image.digest}\n")
@@ -71,9 +74,9 @@ def prepare(
         sources.require_unchanged(container)
         version = skopeo.version_in(image.config, container.variable)
         return Prepared(container, image.digest, file.stat().st_size, version)
-    work = directory / container.datastore
+    work = directory / file.stem
     work.mkdir()
-    recipe = recipes.read(container.recipe)
+    recipe = _recipe(container)
     root, said = rootfs.make(
         recipe,
         guest=guest,
@@ -85,7 +88,12 @@ def prepare(
         is_snapshot=is_snapshot,
     )
     log(said)
-    version = rootfs.installed(root).get(container.packages[0], "")
+    if container.backup:
+        version = backup.add_program(
+            root, container, guest["arch"], work, epoch
+        )
+    else:
+        version = rootfs.installed(root).get(container.packages[0], "")
     config = recipe.configuration(container.version)
     config["Env"].append(f"{container.variable}={version}")
     digest = archive.write(
@@ -98,3 +106,11 @@ def prepare(
     )
     root.unlink()
     return Prepared(container, digest, file.stat().st_size, version)
+
+
+def _recipe(container: sources.Container) -> recipes.Recipe:
+    if not container.backup:
+        return recipes.read(container.recipe)
+    recipe = recipes.read_backup(container.recipe, container.version)
+    assert recipe is not None
+    return recipe

@@ -18,6 +18,12 @@ from trove_tools import errors
 
 DIRECTORY = pathlib.Path(__file__).parent / "recipes"
 
+#: Where the program that takes backups lies, and what it requires; inspect
+#: knows Python's packages by the directory's name.
+LIBRARIES = "opt/trove/site-packages"
+#: Where the guest agent runs ``python3 main.py``.
+PROGRAM = f"{LIBRARIES}/backup"
+
 #: Runs outside the container's root when all packages are in it.
 FINISH = DIRECTORY / "finish"
 
@@ -33,6 +39,8 @@ class Recipe:
     :param remove: packages that are not needed, as dpkg-query's patterns.
     :param delete: files that are not needed, as the shell's patterns.
     :param packages: what it is made of, where the catalog does not say it.
+    :param program: where Trove's program lies that the container is for; such
+        a container is entered as the program's user calls it.
     """
 
     directory: pathlib.Path
@@ -44,6 +52,7 @@ class Recipe:
     remove: tuple[str, ...]
     delete: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    program: str = ""
 
     def files(self) -> collections.abc.Iterator[tuple[str, pathlib.Path]]:
         """Yield our own files: their place in the container and here."""
@@ -54,13 +63,20 @@ class Recipe:
 
     def configuration(self, version: str) -> dict[str, typing.Any]:
         """Return the ``config`` of the container's image."""
+        environment = [
+            f"{name}={value.replace('{version}', version)}"
+            for name, value in self.environment.items()
+        ]
+        if self.program:
+            return {
+                "Entrypoint": ["dumb-init", "--single-child", "--"],
+                "Env": environment,
+                "WorkingDir": f"/{self.program}",
+            }
         return {
             "Entrypoint": ["docker-entrypoint.sh"],
             "Cmd": list(self.command),
-            "Env": [
-                f"{name}={value.replace('{version}', version)}"
-                for name, value in self.environment.items()
-            ],
+            "Env": environment,
             "ExposedPorts": {f"{self.port}/tcp": {}},
             "StopSignal": self.stop_signal,
             "User": "1001:1001",
@@ -97,3 +113,33 @@ def read(name: str) -> Recipe:
         for key, value in data.items()
     }
     return Recipe(directory=directory, **values)
+
+
+def read_backup(name: str, version: str) -> Recipe | None:
+    """Return the recipe of the container that takes backups of a datastore.
+
+    :param name: of the datastore's own recipe.
+    :param version: the datastore's.
+    :returns: nothing where Trove's program has no tool that packages bring.
+    """
+    file = DIRECTORY / name / "backup.yaml"
+    if not name or not file.is_file():
+        return None
+    data = yaml.safe_load(file.read_text().replace("{version}", version))
+    places = ["/usr/local/bin", data["path"], "/usr/bin", "/bin", "/usr/sbin"]
+    return Recipe(
+        directory=file.parent / "backup",
+        command=(),
+        environment={
+            "PATH": ":".join(filter(None, places)),
+            "PYTHONPATH": f"/{LIBRARIES}",
+            "LANG": "C.UTF-8",
+        },
+        port=0,
+        stop_signal="SIGTERM",
+        exclude=tuple(data["exclude"]),
+        remove=tuple(data["remove"]),
+        delete=tuple(data["delete"]),
+        packages=(*data["packages"], "python3", "dumb-init"),
+        program=PROGRAM,
+    )

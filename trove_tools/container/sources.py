@@ -18,6 +18,9 @@ from trove_tools import paths
 from trove_tools.catalog import model
 from trove_tools.container import recipes
 
+#: What a guest calls the container that takes backups of a datastore.
+BACKUP_NAME = "db-backup-{}"
+
 _KINDS = ("packages", "registry", "archive", "oci")
 
 
@@ -33,6 +36,11 @@ class Container:
     :param mirror: the registry to ask instead.
     :param path: of an archive or an OCI layout.
     :param digest: of what it is made from, as far as that is known before.
+    :param backup: it takes backups of the datastore.
+    :param requirement: of Trove, whose program it runs then.
+    :param constraints: a file or URL of upper constraints for what that
+        program requires.
+    :param constraints_digest: of the file.
     """
 
     datastore: str
@@ -46,6 +54,21 @@ class Container:
     mirror: str = ""
     path: str = ""
     digest: str = ""
+    backup: bool = False
+    requirement: str = ""
+    constraints: str = ""
+    constraints_digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        kind = "backup container" if self.backup else "container"
+        return f"{kind} of {self.datastore}"
+
+    @property
+    def file(self) -> str:
+        """The name of its archive."""
+        return f"{self.datastore}{'-backup' if self.backup else ''}.tar"
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it for a plan."""
@@ -198,6 +221,102 @@ def require_unchanged(container: Container) -> None:
 def _content(place: pathlib.Path, kind: str) -> pathlib.Path:
     """Return the file whose digest tells all that is in a place."""
     return place / "index.json" if kind == "oci" else place
+
+
+def make_backup(
+    datastore: model.Datastore,
+    version: str,
+    container: model.Container | None,
+    guest: str,
+    *,
+    requirement: str,
+    constraints: str | None,
+) -> Container:
+    """Return the container that takes backups of a datastore.
+
+    :param container: the one that the datastore runs in.
+    :param guest: the guest system whose packages make it.
+    :param requirement: of Trove, whose program it runs.
+    :param constraints: a file or URL of upper constraints.
+    :raises UsageError: no packages make it.
+    """
+    name = container.recipe if container else ""
+    recipe = recipes.read_backup(name, version)
+    if container is None or recipe is None:
+        raise errors.UsageError(
+            f"no packages make a backup container of {datastore.name}",
+            hint="take the one that Trove publishes, in a registry that"
+            " guests reach",
+        )
+    if guest not in container.packages.get(version, {}):
+        raise errors.UsageError(
+            f"{guest} has no packages of {datastore.name} {version} to make a"
+            " backup container of",
+            hint=_others(datastore, container)
+            + "take the container that Trove publishes, in a registry that"
+            " guests reach",
+        )
+    total = hashlib.sha256(recipes.FINISH.read_bytes())
+    total.update((recipe.directory.parent / "backup.yaml").read_bytes())
+    total.update(repr(recipe.environment).encode())
+    constraints_digest = ""
+    if constraints and "://" not in constraints:
+        file = pathlib.Path(constraints).expanduser()
+        paths.require_file(file, "--constraints", "name a file, or a URL")
+        constraints = str(file.resolve())
+        constraints_digest = digests.sha256(file)
+    return Container(
+        datastore=datastore.name,
+        version=version,
+        variable="TROVE_VERSION",
+        source="packages",
+        names=(f"{BACKUP_NAME.format(datastore.name)}:{version}",),
+        packages=recipe.packages,
+        recipe=name,
+        digest=f"sha256:{total.hexdigest()}",
+        backup=True,
+        requirement=requirement,
+        constraints=constraints or "",
+        constraints_digest=constraints_digest,
+    )
+
+
+def configured(
+    datastore: model.Datastore,
+    version: str,
+    catalog: model.Catalog,
+    system: str | None = None,
+    words: collections.abc.Sequence[str] = (),
+) -> dict[str, str]:
+    """Return how Trove's configuration names the containers of an image.
+
+    These names have no registry's host: the guest answers its own engine
+    about them.  The guest agent adds the version.
+
+    :param system: the guest system; the first that has the version when not
+        given.
+    :param words: what ``--container-source`` was given.
+    :returns: values of ``docker_image``, and of ``backup_docker_image`` where
+        the image has what takes backups.
+    """
+    runtime = datastore.runtimes.get("container")
+    container = runtime.container if runtime else None
+    if container is None:
+        return {}
+    names = {"docker_image": container.names[0]}
+    known = datastore.version(version).supported("container")
+    system = system or next(
+        (name for name in catalog.guests if name in known), ""
+    )
+    source = choose(words, [datastore.name], catalog.datastores)
+    packages = container.packages.get(version, {}).get(system, ())
+    if (
+        packages
+        and source[datastore.name] in (None, "packages")
+        and recipes.read_backup(container.recipe, version)
+    ):
+        names["backup_docker_image"] = BACKUP_NAME.format(datastore.name)
+    return names
 
 
 def _others(datastore: model.Datastore, container: model.Container) -> str:

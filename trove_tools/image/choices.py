@@ -17,6 +17,7 @@ class Choice:
     """One datastore that an image is to serve.
 
     :param container: what it runs in, unless it runs natively.
+    :param backup: what takes backups of it, if that is in the image.
     :param native: how it is installed, if it does.
     """
 
@@ -25,6 +26,7 @@ class Choice:
     runtime: model.Runtime
     container: sources.Container | None = None
     native: _native.Native | None = None
+    backup: sources.Container | None = None
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -67,7 +69,10 @@ def choose(
         )
     _require_ports(choices)
     _require_arch(choices, guest, settings.arch)
-    complete = _with_containers(choices, guest, settings, catalog)
+    complete = [
+        _with_backup(each, guest, settings, catalog)
+        for each in _with_containers(choices, guest, settings, catalog)
+    ]
     return _with_natives(complete, guest, settings, catalog), guest
 
 
@@ -227,6 +232,39 @@ def _with_containers(
         else each
         for each in choices
     )
+
+
+def _with_backup(
+    choice: Choice,
+    guest: model.Guest,
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> Choice:
+    """Add what takes backups of a datastore in a container.
+
+    By default where the same packages make both.
+
+    :raises UsageError: it was asked for, and no packages make it.
+    """
+    if choice.container is None or settings.with_backup is False:
+        return choice
+    try:
+        backup = sources.make_backup(
+            choice.datastore,
+            choice.version.version,
+            choice.runtime.container,
+            guest.name,
+            requirement=catalog.series.requirement,
+            constraints=settings.constraints,
+        )
+    except errors.UsageError as exc:
+        if settings.with_backup is None:
+            return choice
+        exc.message = f"--with-backup: {exc.message}"
+        raise
+    if settings.with_backup is None and choice.container.source != "packages":
+        return choice
+    return dataclasses.replace(choice, backup=backup)
 
 
 def _with_natives(

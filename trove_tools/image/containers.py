@@ -87,7 +87,7 @@ def prepare(
     prepared = []
     for entry in entries:
         container = sources.Container(**entry)
-        run.progress.state(f"container of {container.datastore}")
+        run.progress.state(container.title)
         made = _prepare.prepare(
             container,
             run.containers,
@@ -98,7 +98,8 @@ def prepare(
             epoch=epoch,
             is_snapshot=is_snapshot,
         )
-        for server in container.packages[:1]:
+        servers = () if container.backup else container.packages[:1]
+        for server in servers:
             packages.of_version(
                 {server: made.installed},
                 server,

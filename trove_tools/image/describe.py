@@ -108,16 +108,18 @@ def _datastores(
 
     :raises BuildError: that is not what the plan says.
     """
-    prepared = {
-        each["datastore"]: each for each in facts.get("containers", ())
-    }
     for entry in plan.datastores:
-        container = prepared.get(entry["name"])
-        if container is not None:
+        prepared = [
+            each
+            for each in facts.get("containers", ())
+            if each["datastore"] == entry["name"]
+        ]
+        if prepared:
             yield manifest.Datastore(
                 **entry,
-                installed=container["installed"],
-                containers=(container["container"],),
+                # the server's comes before what takes backups of it
+                installed=prepared[0]["installed"],
+                containers=tuple(each["container"] for each in prepared),
             )
             continue
         yield manifest.Datastore(

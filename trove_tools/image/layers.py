@@ -95,7 +95,7 @@ class Layer:
         content = {"format": _FORMAT, **self._recorded()}
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
-            del container["path"]
+            del container["path"], container["constraints"]
             if container["digest"]:
                 # the same, whoever serves it
                 del container["mirror"]
@@ -148,9 +148,10 @@ def chain(
     everywhere = request.core_variables | {EPOCH}
     contents = {
         "containers": tuple(
-            each.container.as_dict()
+            container.as_dict()
             for each in request.choices
-            if each.container
+            for container in (each.container, each.backup)
+            if container
         ),
         "natives": tuple(
             each.native.as_dict() for each in request.choices if each.native

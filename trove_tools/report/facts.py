@@ -113,7 +113,9 @@ def inputs(made: manifest.Manifest) -> Pairs:
     )  # fmt: skip
     shown += [
         (f"container {container['names'][0]}",
-         f"{container['digest']} ({container.get('source', '')})")
+         f"{container['digest']} ({container.get('source', '')}"
+         + (f", {console.size(container['size'])}"
+            if "size" in container else "") + ")")
         for datastore in made.datastores
         for container in datastore.containers
     ]  # fmt: skip
