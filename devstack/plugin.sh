@@ -152,12 +152,19 @@ function check_trove_tools_variables {
 # _trove_tools_settings: print what Trove's configuration says of the
 # datastores: file, section, option and value.
 function _trove_tools_settings {
-    local volumes=--volumes datastores
+    local options=(--volumes) datastores sources source
     if ! is_service_enabled cinder; then
-        volumes=--no-volumes
+        options=(--no-volumes)
     fi
+    if [[ -n $TROVE_GUEST_SYSTEM ]]; then
+        options+=(--guest "$TROVE_GUEST_SYSTEM")
+    fi
+    _trove_tools_list sources "$TROVE_GUEST_CONTAINER_SOURCE"
+    for source in "${sources[@]}"; do
+        options+=(--container-source "$source")
+    done
     _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
-    _trove_tools trove-devstack settings $volumes "${datastores[@]}" ||
+    _trove_tools trove-devstack settings "${options[@]}" "${datastores[@]}" ||
         die $LINENO "trove-tools: TROVE_GUEST_DATASTORES is not usable"
 }
 

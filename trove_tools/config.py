@@ -28,7 +28,7 @@ FILES = (
 
 _TABLE: tuple[Topic | Option, ...] = (
     Topic("guest", "the guest system and the guest agent"),
-    Option("guest", "system", "guest system, as `list --long` names them",
+    Option("guest", "guest", "guest system, as `list --long` names them",
            metavar="SYSTEM"),
     Option("arch", "arch", "architecture of the image", default="amd64",
            variables=("DIB_ARCH",)),
@@ -63,7 +63,7 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("element", "plan", "a further element", many=True,
            variables=("EXTRA_ELEMENTS",), metavar="NAME"),
     Topic("containers", "where a datastore's containers come from"),
-    Option("container_source", "plan",
+    Option("container_source", "container",
            "where the datastore's container comes from: packages, registry,"
            " archive:PATH or oci:PATH; with DATASTORE= before it for one of"
            " several (default: packages where the catalog has them)",
@@ -75,6 +75,10 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("registry_mirror", "plan",
            "registry to ask instead of the catalog's; http://... for one"
            " without TLS", metavar="HOST[:PORT][/PATH]"),
+    Option("local_manifests", "plan",
+           "put into the image what answers its Docker engine about the"
+           " containers that are in it, so that a pull needs no registry",
+           options.boolean, True),
     Option("locked", "plan",
            "take from registries only what this lock file pins",
            options.path, metavar="FILE"),

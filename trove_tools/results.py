@@ -98,7 +98,7 @@ SHOW = Result(
 PLAN = Result(
     "PLANNED",
     ("name", "file", "digest", "datastores", "guest", "series", "agent",
-     "layers", "elements_path", "output", "dev", "guest_ca",
+     "layers", "elements_path", "output", "dev", "local_manifests", "guest_ca",
      "unattended_upgrades", "allow", "unread"),
     many=True,
 )  # fmt: skip

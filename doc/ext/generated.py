@@ -15,6 +15,7 @@ from doc.ext import rst
 from doc.ext import schemas
 from gate import tables
 from trove_tools.catalog import loader
+from trove_tools.container import sources
 from trove_tools.verify import defects
 
 
@@ -34,8 +35,24 @@ def _defects() -> rst.Lines:
     return rst.table(rows, "38 31 31")
 
 
+def _container_names() -> rst.Lines:
+    catalog = loader.load()
+    rows = [["datastore", "section", "docker_image", "backup_docker_image"]]
+    for entry in catalog.datastores.values():
+        names = sources.configured(entry, entry.default_version, catalog)
+        if names:
+            columns = [
+                str(entry.manager), names["docker_image"],
+                names.get("backup_docker_image", ""),
+            ]  # fmt: skip
+            shown = [f"``{name}``" if name else "" for name in columns]
+            rows.append([entry.name, *shown])
+    return rst.table(rows)
+
+
 MAKERS = {
     "catalog": schemas.catalog,
+    "container-names": _container_names,
     "commands": commands.commands,
     "defects": _defects,
     "elements": elements.elements,

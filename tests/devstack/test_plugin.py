@@ -112,8 +112,7 @@ class PhasesTest(stack.StackCase):
         self.assertEqual(
             {
                 (trove, "DEFAULT", "default_datastore"): "mysql",
-                (guest, "mysql", "docker_image"):
-                    "quay.io/openstack.trove/mysql",
+                (guest, "mysql", "docker_image"): "mysql",
                 (trove, "DEFAULT", "usage_timeout"): "3600",
                 (trove, "DEFAULT", "state_change_wait_time"): "1200",
                 (guest, "DEFAULT", "state_change_wait_time"): "1200",
@@ -137,7 +136,7 @@ class PhasesTest(stack.StackCase):
             TROVE_USAGE_TIMEOUT="99",
             TROVE_STATE_CHANGE_WAIT_TIME="77",
             TROVE_MAX_INSTANCES_PER_TENANT="5",
-            TROVE_GUEST_NETWORK_ISOLATION="yes",
+            TROVE_GUEST_NETWORK_ISOLATION="no",
             TROVE_GUEST_DATASTORES="postgresql, mariadb:10.11",
             services="trove,key",
         )

@@ -21,8 +21,9 @@ if typing.TYPE_CHECKING:
 UMASK = 0o022
 
 _BUILD = (
-    "common", "arch", "system", "plan", "name", "lock", "place", "cache",
-    "age", "fresh", "force", "jobs", "all", "after", "verify", "sign",
+    "common", "arch", "guest", "system", "container", "plan", "name", "lock",
+    "place", "cache", "age", "fresh", "force", "jobs", "all", "after",
+    "verify", "sign",
 )  # fmt: skip
 
 
@@ -306,7 +307,7 @@ PROGRAM = common.Program(
             "backup-container",
             "make the container that takes backups",
             _backup_container,
-            groups=("common", "arch", "system", "place"),
+            groups=("common", "arch", "guest", "system", "place"),
             arguments=(common.argument("datastore", metavar=_WORD),),
             examples=(
                 "backup-container mariadb",

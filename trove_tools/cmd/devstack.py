@@ -41,7 +41,15 @@ def _settings(
     from trove_tools.devstack import words
 
     choices = words.parse(flags.datastores, catalog)
-    return _lines(words.settings(choices, volumes=settings.volumes))
+    return _lines(
+        words.settings(
+            choices,
+            catalog,
+            volumes=settings.volumes,
+            system=settings.guest,
+            sources=settings.container_source,
+        )
+    )
 
 
 def _validate(
@@ -188,7 +196,7 @@ PROGRAM = common.Program(
             "settings",
             "print what Trove's configuration says of datastores",
             _settings,
-            groups=("common", "settings"),
+            groups=("common", "guest", "container", "settings"),
             arguments=(
                 common.argument("datastores", metavar=_DATASTORES, nargs="+"),
             ),

@@ -94,6 +94,7 @@ def summary(
         ),
         "datastores": "\n".join(map(_datastore, plan.datastores)),
         "comes from": "\n".join(_sources(plan)),
+        "pulls": _pulls(plan),
         "guest agent": _agent(plan),
         "addresses": "\n".join(addresses(plan, missing)),
         "in the cache": cached or "nothing",
@@ -143,6 +144,14 @@ def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
                 place = (each["repository"] or {}).get("base")
                 what = f"packages {names} of {place or 'the guest system'}"
             yield f"{each['datastore']}: {what}"
+
+
+def _pulls(plan: _plan.Plan) -> str:
+    if not plan.containers:
+        return "none: nothing runs in a container"
+    if plan.local_manifests:
+        return "need no registry: the guest answers its own engine"
+    return "need a registry"
 
 
 def _agent(plan: _plan.Plan) -> str:

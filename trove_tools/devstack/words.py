@@ -10,6 +10,7 @@ import dataclasses
 
 from trove_tools import errors
 from trove_tools.catalog import model
+from trove_tools.container import sources as _sources
 
 #: A variable that names a file, section, option and value.
 Setting = tuple[str, str, str, str]
@@ -58,11 +59,19 @@ def firsts(choices: collections.abc.Iterable[Choice]) -> list[Choice]:
 
 
 def settings(
-    choices: collections.abc.Sequence[Choice], *, volumes: bool
+    choices: collections.abc.Sequence[Choice],
+    catalog: model.Catalog,
+    *,
+    volumes: bool,
+    system: str | None = None,
+    sources: collections.abc.Sequence[str] = (),
 ) -> list[Setting]:
     """Return what Trove's configuration has to say of the datastores.
 
     :param volumes: whether the cloud has volumes to keep data on.
+    :param system: the guest system, as ``--guest`` names it.
+    :param sources: where containers come from, as ``--container-source``
+        says.
     :returns: devstack's variable for the file, section, option, value.
     """
     result = []
@@ -73,13 +82,14 @@ def settings(
     for choice in managed:
         datastore = choice.datastore
         section = str(datastore.manager)
-        runtime = datastore.runtimes.get("container")
-        if runtime is not None and runtime.container is not None:
-            # what the image carries: the agent adds the version as the tag
-            name = runtime.container.image
-            result.append(
-                ("TROVE_GUESTAGENT_CONF", section, "docker_image", name)
-            )
+        # what the image carries: the agent adds the version as the tag
+        names = _sources.configured(
+            datastore, choice.version, catalog, system, sources
+        )
+        result += [
+            ("TROVE_GUESTAGENT_CONF", section, option, name)
+            for option, name in names.items()
+        ]
         if not volumes:
             result.append(("TROVE_CONF", section, "volume_support", "False"))
     return result

@@ -17,6 +17,8 @@ DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
 GUEST, AGENT, VENV = (
     "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
 )  # fmt: skip
+#: Answers the guest's engine about the containers in the image.
+LOCAL_MANIFESTS = "trove-local-manifests"
 #: Lets a developer in.
 DEV = "trove-dev"
 #: Lets guests trust further authorities.

@@ -219,6 +219,7 @@ def _own_elements(
         ),
         "datastore": _once(
             *(name for each in request.choices for name in each.elements),
+            *((_elements.LOCAL_MANIFESTS,) if request.local_manifests else ()),
             *request.further_elements,
         ),
         "agent": (

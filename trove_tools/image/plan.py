@@ -30,6 +30,8 @@ class Plan:
         guest system's: subject, sha256 (the fingerprint) and expires.
     :param unattended_upgrades: guests install security updates by themselves.
     :param dev: for development: lets in who has a key.
+    :param local_manifests: the guest answers its own Docker engine about the
+        containers that are in the image.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
     :param unread: the user's ``DIB_*`` variables that nothing in it reads.
     """
@@ -43,6 +45,7 @@ class Plan:
     elements_path: tuple[str, ...]
     output: dict[str, typing.Any]
     dev: bool = False
+    local_manifests: bool = False
     guest_ca: tuple[dict[str, str], ...] = ()
     unattended_upgrades: bool = False
     allow: tuple[str, ...] = ()
@@ -150,6 +153,7 @@ def make(request: _request.Request) -> Plan:
             "disk_size": request.disk_size,
         },
         dev=bool(request.dev_key),
+        local_manifests=request.local_manifests,
         guest_ca=request.guest_ca.as_dicts(),
         unattended_upgrades=request.unattended_upgrades,
         allow=request.allow,

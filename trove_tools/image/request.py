@@ -44,6 +44,8 @@ class Request:
     :param choices: the datastores; at least one.
     :param library: all elements that may take part.
     :param refresh_packages: whether packages of cached layers are upgraded.
+    :param local_manifests: whether the guest answers its own engine about
+        the containers that are in the image.
     :param guest_ca: the authorities that guests are to trust.
     :param unattended_upgrades: whether guests install security updates by
         themselves.
@@ -79,6 +81,7 @@ class Request:
     inherited: dict[str, str]
     name: str | None
     refresh_packages: bool = False
+    local_manifests: bool = False
     guest_ca: guestca.GuestCA = guestca.GuestCA()
     unattended_upgrades: bool = False
     snapshot: str = ""
@@ -149,6 +152,8 @@ def make(
         guest_ca=guestca.read(settings.guest_ca),
         unattended_upgrades=settings.unattended_upgrades,
         refresh_packages=getattr(settings, "refresh_packages", False),
+        local_manifests=settings.local_manifests
+        and any(each.container for each in chosen),
     )
 
 
@@ -251,6 +256,8 @@ def _library(
     ]
     for each in choices:
         named += [*each.runtime.shared_elements, *each.elements]
+        if each.container:
+            named.append(elements.LOCAL_MANIFESTS)
     return elements.read(named, (*places, elements.shipped()))
 
 

@@ -44,6 +44,8 @@ _LINES = {
     "elements_path": "mariadb --elements-path {dir}",
     "element": "mariadb --element vm",
     "container_source": "mysql --container-source mysql=registry",
+    "with_backup": "mariadb --no-with-backup",
+    "local_manifests": "mariadb --no-local-manifests",
     "registry_mirror": "mysql --registry-mirror registry.example:5000/x",
     "locked": "mysql --locked {dir}/lock",
     "lock": "mysql --lock {dir}/new-lock",

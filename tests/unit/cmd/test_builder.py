@@ -113,7 +113,9 @@ class ReadingTest(CommandCase):
         self.assertEqual(
             "trove-mariadb-11.8-postgresql-17-debian-13-amd64", plan["name"]
         )
-        self.assertEqual(2, len(plan["layers"][2]["containers"]))
+        # with what takes backups of each
+        self.assertEqual(4, len(plan["layers"][2]["containers"]))
+        self.assertTrue(plan["local_manifests"])
 
 
 @ddt.ddt

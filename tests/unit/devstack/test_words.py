@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a localrc names, and what follows for Trove's configuration."""
 
+import typing
+
 from tests import base
 from trove_tools import errors
 from trove_tools.catalog import loader
@@ -39,25 +41,47 @@ class WordsTest(base.TestCase):
             ["mariadb:10.11", "mysql:8.4"], list(map(str, words.firsts(found)))
         )
 
+    def settings(
+        self, *given: str, volumes: bool = True, **changes: typing.Any
+    ) -> list[words.Setting]:
+        return words.settings(
+            self.parse(*given), self.catalog, volumes=volumes, **changes
+        )
+
     def test_settings(self) -> None:
-        found = self.parse("postgresql", "mysql")
         file, agent = "TROVE_CONF", "TROVE_GUESTAGENT_CONF"
-        image = "quay.io/openstack.trove"
-        common = [
-            (agent, "postgresql", "docker_image", f"{image}/postgres"),
-            (agent, "mysql", "docker_image", f"{image}/mysql"),
-        ]
+        postgresql = [
+            (agent, "postgresql", "docker_image", "postgres"),
+            (agent, "postgresql", "backup_docker_image",
+             "db-backup-postgresql"),
+        ]  # fmt: skip
+        mysql = (agent, "mysql", "docker_image", "mysql")
         default = (file, "DEFAULT", "default_datastore", "postgresql")
         self.assertEqual(
-            [default, *common], words.settings(found, volumes=True)
+            [default, *postgresql, mysql], self.settings("postgresql", "mysql")
         )
         self.assertEqual(
             [
                 default,
-                common[0],
+                *postgresql,
                 (file, "postgresql", "volume_support", "False"),
-                common[1],
+                mysql,
                 (file, "mysql", "volume_support", "False"),
             ],
-            words.settings(found, volumes=False),
+            self.settings("postgresql", "mysql", volumes=False),
         )
+
+    def test_backups_where_the_image_can_take_them(self) -> None:
+        for changes, expected in (
+            ({}, True),
+            ({"system": "debian-13"}, True),
+            ({"system": "ubuntu-24.04"}, False),
+            ({"sources": ["registry"]}, False),
+            ({"sources": ["mysql=registry"]}, True),
+            ({"sources": ["mariadb=archive:/x"]}, False),
+        ):
+            found = self.settings("mariadb", **changes)
+            options = [option for _, _, option, _ in found]
+            self.assertEqual(
+                expected, "backup_docker_image" in options, changes
+            )

@@ -72,9 +72,7 @@ class MergeTest(base.TestCase):
 
     def test_the_operator_wins(self) -> None:
         own = {"live-restore": False, "log-opts": {"max-file": "1"}}
-        self.assertEqual(
-            {**_IMAGE, **own}, self.settings(json.dumps(own))
-        )
+        self.assertEqual({**_IMAGE, **own}, self.settings(json.dumps(own)))
 
     @ddt.data(
         (["https://m.example"],
@@ -91,7 +89,8 @@ class MergeTest(base.TestCase):
         self.assertEqual(expected, found["registry-mirrors"])
 
     @ddt.data(
-        "--registry-mirror=https://m.example", "--registry-mirror x",
+        "--registry-mirror=https://m.example",
+        "--registry-mirror x",
         "-D --registry-mirror=x --debug",
     )
     def test_an_option_of_the_command_line(self, options: str) -> None:
@@ -104,8 +103,13 @@ class MergeTest(base.TestCase):
         self.assertEqual(_IMAGE, self.settings("{}", options))
 
     @ddt.data(
-        "{", "[]", '"x"', "null", '{"registry-mirrors": "x"}',
-        '{"registry-mirrors": null}', "",
+        "{",
+        "[]",
+        '"x"',
+        "null",
+        '{"registry-mirrors": "x"}',
+        '{"registry-mirrors": null}',
+        "",
     )
     def test_the_engine_says_what_is_wrong(self, text: str) -> None:
         self.assertEqual(text, self.merge(text))

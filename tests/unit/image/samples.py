@@ -19,7 +19,7 @@ from trove_tools.image import request
 def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
     declared = config.group(
-        "arch", "system", "plan", "name", "place", "sign"
+        "arch", "guest", "system", "container", "plan", "name", "place", "sign"
     )
     values = {
         option.name: [] if option.many else option.default
@@ -39,7 +39,8 @@ def library() -> elements.Library:
     ]
     return elements.read(
         [
-            *elements.ALWAYS, elements.disk("mbr"), elements.disk("gpt"),
+            *elements.ALWAYS, elements.LOCAL_MANIFESTS,
+            elements.disk("mbr"), elements.disk("gpt"),
             *(name for each in catalog.guests.values()
               for name in (*each.elements, *each.package_elements)),
             *(name for each in runtimes

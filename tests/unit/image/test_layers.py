@@ -57,6 +57,16 @@ class ElementsTest(base.TestCase):
         for layer in (made[BASE], made[RUNTIME], made[AGENT]):
             self.assertEqual((), layer.containers)
 
+    def test_local_manifests_are_the_datastores(self) -> None:
+        choices = (samples.a_choice("mariadb"),)
+        for wanted in (True, False):
+            made = chain(choices=choices, local_manifests=wanted)
+            for layer in made:
+                self.assertEqual(
+                    wanted and layer is made[DATASTORE],
+                    "trove-local-manifests" in layer.elements,
+                )
+
     def test_no_hook_of_an_element_below_runs_again(self) -> None:
         made = chain()
         for layer in made[1:]:

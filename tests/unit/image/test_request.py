@@ -57,6 +57,38 @@ class RequestTest(base.TestCase):
         self.assertEqual("native", choice.runtime.name)
         self.assertIsNone(choice.container)
 
+    def test_backups_where_packages_make_the_container(self) -> None:
+        for words, changes, expected in (
+            (["mariadb"], {}, ["db-backup-mariadb:11.8"]),
+            (["mariadb"], {"with_backup": False}, []),
+            (["mariadb"], {"container_source": ["registry"]}, []),
+            (
+                ["mariadb"],
+                {"container_source": ["registry"], "with_backup": True},
+                ["db-backup-mariadb:11.8"],
+            ),
+            (["mysql"], {}, []),
+            (["mariadb"], {"runtime": "native"}, []),
+        ):
+            found = [
+                name
+                for choice in self.make(*words, **changes).choices
+                if choice.backup
+                for name in choice.backup.names
+            ]
+            self.assertEqual(expected, found, (words, changes))
+
+    def test_backups_that_no_packages_take(self) -> None:
+        error = self.assertRaises(
+            errors.UsageError, self.make, "mysql", with_backup=True
+        )
+        self.assertIn("--with-backup: no packages make", error.message)
+
+    def test_local_manifests_where_there_are_containers(self) -> None:
+        self.assertTrue(self.make("mariadb").local_manifests)
+        for changes in ({"runtime": "native"}, {"local_manifests": False}):
+            self.assertFalse(self.make("mariadb", **changes).local_manifests)
+
     def test_several(self) -> None:
         made = self.make("mariadb", "postgresql", "mysql")
         self.assertEqual(

@@ -129,6 +129,8 @@ def _image(
         shared.update(needed)
         # the datastore asks for it, as for those it names
         wanted.update({sources.HUGEPAGES}.intersection(needed))
+    else:
+        shared.add(_elements.LOCAL_MANIFESTS)
     library = _library()
     everything = (
         *_elements.ALWAYS, _elements.disk("mbr"),

@@ -76,7 +76,9 @@ class PageTest(base.TestCase):
 
     def test_variables_and_statuses(self) -> None:
         text = " ".join(self.shown("trove-image-builder").split())
-        for option in config.group("plan", "system", "arch"):
+        for option in config.group(
+            "plan", "container", "guest", "system", "arch"
+        ):
             for variable in option.variables:
                 self.assertIn(variable, text)
         self.assertIn("3 something is missing on this host", text)
