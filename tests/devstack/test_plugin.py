@@ -120,7 +120,7 @@ class PhasesTest(stack.StackCase):
                 (guest, "DEFAULT", "command_process_timeout"): "120",
                 (trove, "DEFAULT", "max_instances_per_tenant"): "20",
                 (trove, "DEFAULT", "max_volumes_per_tenant"): "100",
-                (trove, "network", "network_isolation"): "False",
+                (trove, "network", "network_isolation"): "True",
             },
             ran.ini(),
         )  # fmt: skip
@@ -146,7 +146,7 @@ class PhasesTest(stack.StackCase):
             ("DEFAULT", "state_change_wait_time", "77"),
             ("DEFAULT", "max_instances_per_tenant", "5"),
             ("DEFAULT", "default_datastore", "postgresql"),
-            ("network", "network_isolation", "True"),
+            ("network", "network_isolation", "False"),
             # there is no cinder
             ("postgresql", "volume_support", "False"),
             ("mariadb", "volume_support", "False"),

@@ -158,10 +158,10 @@ class SamplesTest(stack.StackCase):
         )
 
     def test_instances_can_start(self) -> None:
-        """A guest agent that has to pull its container reaches no registry.
+        """A guest agent pulls a container that its own guest knows.
 
         Trove's agent pulls always with network isolation, which is Trove's
-        own default.
+        own default; a name with a host would be asked of that host.
         """
         catalog = loader.load([])
         managed = []
@@ -181,7 +181,10 @@ class SamplesTest(stack.StackCase):
             isolation = ran.ini().get(
                 ("trove.conf", "network", "network_isolation")
             )
-            self.assertEqual("False", isolation, sample)
+            self.assertEqual("True", isolation, sample)
+            for (_, _, option), value in ran.ini().items():
+                if option.endswith("docker_image"):
+                    self.assertRegex(value, r"^[a-z-]+$", sample)
         self.assertIn("mysql", managed)
 
     def test_build_takes_them(self) -> None:
