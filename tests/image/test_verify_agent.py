@@ -327,6 +327,11 @@ class PlantedTest(AgentCase):
                 for line in conf.read_text().splitlines()
             ]
             conf.write_text("\n".join(lines) + "\n")
+            # cloud-init would write the name into /etc/hosts
+            replace(
+                root / "etc/cloud/cloud.cfg.d/90-trove-guest.cfg",
+                "manage_etc_hosts: localhost", "manage_etc_hosts: false",
+            )  # fmt: skip
             for parser in root.glob("usr/sbin/apparmor_parser"):
                 parser.unlink()
             # it would only be degraded for that

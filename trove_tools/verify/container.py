@@ -74,7 +74,8 @@ exec {command}
 """
 # there may be no journal yet
 _FOLLOW = (
-    "until journalctl --boot --lines=1 >/dev/null 2>&1; do sleep 0.2; done;"
+    "until [ -n \"$(journalctl --quiet --boot --lines=1 2>/dev/null)\" ];"
+    " do sleep 0.2; done;"
     " exec journalctl --boot --follow --lines=all --no-pager --no-hostname"
     " --output=short-monotonic"
 )
@@ -133,6 +134,7 @@ class Container(machine.Machine):
         self._stack = contextlib.ExitStack()
         self._running = contextlib.ExitStack()
         self._child: process.Child | None = None
+        self._follower: process.Child | None = None
         self._pid = 0
         self._network: netns.Network | None = None
         self._ports: dict[int, int] = {}
@@ -195,11 +197,11 @@ class Container(machine.Machine):
         self._enter("mknod", machine.DEVICES[self._settings.disk_bus], "b",
                     str(os.major(os.stat(volume).st_rdev)),
                     str(os.minor(os.stat(volume).st_rdev)))  # fmt: skip
-        # not among the guest's processes: nsenter stops with the program that
-        # it runs, when the guest stops all of its own at its end
-        follow = self._within("sh", "-c", _FOLLOW, namespaces=("--mount",))
-        self._running.enter_context(
-            children.child(follow, self.directory / machine.JOURNAL)
+        self._follower = self._running.enter_context(
+            children.child(
+                self._within("sh", "-c", _FOLLOW),
+                self.directory / machine.JOURNAL,
+            )
         )
 
     def _copy(self) -> str:
@@ -250,11 +252,18 @@ class Container(machine.Machine):
                         return pid
         return 0
 
-    def _within(
-        self, *argv: str, namespaces: tuple[str, ...] = _NAMESPACES
-    ) -> list[process.Argument]:
+    def _status(self) -> int | None:
+        """Return how systemd-nspawn ended; nothing if it runs."""
+        assert self._child is not None
+        if self._follower is not None:
+            # nsenter stops with the program that it runs, when the guest
+            # stops all of its own at its end, and then would not see it end
+            self._follower.send_signal(signal.SIGCONT)
+        return self._child.poll()
+
+    def _within(self, *argv: str) -> list[process.Argument]:
         return [
-            "nsenter", "--target", str(self._pid), *namespaces, "--root",
+            "nsenter", "--target", str(self._pid), *_NAMESPACES, "--root",
             "--wd", "--", "env", "-i", f"PATH={_PATH}", "LANG=C.UTF-8", *argv,
         ]  # fmt: skip
 
@@ -270,8 +279,7 @@ class Container(machine.Machine):
 
         :raises CheckError: it does not.
         """
-        assert self._child is not None
-        status = self._child.poll()
+        status = self._status()
         if status is not None:
             raise report.CheckError(
                 f"the guest ended by itself (systemd-nspawn: {status})",
@@ -316,16 +324,15 @@ class Container(machine.Machine):
         """
         self.run("systemctl", "poweroff", "--no-block")
         self.say("waiting for the guest to power off")
-        assert self._child is not None
         wait = self.limits.wait(_SHUTDOWN)
-        while self._child.poll() is None:
+        while self._status() is None:
             wait.require(
                 "the guest does not power off",
                 self.signs(),
                 log=self.journal_tail,
             )
             time.sleep(_PAUSE)
-        status = self._child.poll()
+        status = self._status()
         self.cut_power()
         if status != 0:
             raise report.CheckError(
