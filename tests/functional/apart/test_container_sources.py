@@ -122,7 +122,7 @@ class RegistryTest(SourcesCase):
         # somebody moves the tag
         self.push("8.4.7")
         error = self.refused(locked)
-        self.assertIn(f"not {made.digest}", error.message)
+        self.assertIn(f" says {made.digest}", error.message)
         self.assertIn("--lock", error.hint or "")
 
     def test_no_such_version(self) -> None:
