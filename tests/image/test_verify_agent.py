@@ -381,8 +381,8 @@ class PlantedTest(AgentCase):
         with self.planted() as root:
             (root / "usr/sbin/dockerd").unlink()
         last = self.fails("--timeout", "40")
-        self.assertEqual("systemd", last["name"])
-        self.assertIn("docker.service", last["detail"])
+        self.assertEqual("mariadb: agent answers", last["name"])
+        self.assertIn(remedy("no-docker"), last["hint"])
 
     def test_an_agent_that_never_answers(self) -> None:
         with self.planted() as root:
