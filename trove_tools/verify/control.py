@@ -36,6 +36,10 @@ _PAUSE = 0.5
 
 Sections = guest_configuration.Sections
 Deployment = guest_configuration.Deployment
+#: Does what a cloud would: gets a name and arguments, returns the answer.
+Cloud = collections.abc.Callable[
+    [str, dict[str, typing.Any]], dict[str, typing.Any]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +88,14 @@ class Control:
         self,
         name: str,
         between: collections.abc.Callable[[], None] | None = None,
+        cloud: Cloud | None = None,
+        /,
         **arguments: typing.Any,
     ) -> dict[str, typing.Any]:
         """Have the driver do something.
 
+        :param cloud: does what Trove's code asks Nova or Cinder for
+            meanwhile.
         :param between: called now and then where the guest has a part in
             it; raises to give up, after which this is not to be used again.
             Without it the driver gets as long as it needs on this host.
@@ -98,12 +106,28 @@ class Control:
             self._link.sendall(request.encode())
         except OSError as exc:
             raise self._lost(name) from exc
-        return self._hear(name, between)
+        return self._hear(name, between, cloud)
 
     def _hear(
         self,
         name: str,
         between: collections.abc.Callable[[], None] | None = None,
+        cloud: Cloud | None = None,
+    ) -> dict[str, typing.Any]:
+        while True:
+            answer = self._read(name, between)
+            if "cloud" not in answer or cloud is None:
+                break
+            given = cloud(answer.pop("cloud"), answer)
+            self._link.sendall((json.dumps(given) + "\n").encode())
+        if "error" in answer:
+            raise FailedError(answer["error"])
+        return answer
+
+    def _read(
+        self,
+        name: str,
+        between: collections.abc.Callable[[], None] | None,
     ) -> dict[str, typing.Any]:
         begin = time.monotonic()
         while b"\n" not in self._answer:
@@ -124,8 +148,6 @@ class Control:
                 )
         line, _, self._answer = self._answer.partition(b"\n")
         answer: dict[str, typing.Any] = json.loads(line)
-        if "error" in answer:
-            raise FailedError(answer["error"])
         return answer
 
     def _lost(self, name: str) -> errors.VerifyError:
@@ -153,6 +175,8 @@ def control(
     *,
     deployment: Deployment = Deployment(),  # noqa: B008 (frozen)
     port: int | None = None,
+    driver: pathlib.Path = DRIVER,
+    further: Sections | None = None,
 ) -> collections.abc.Iterator[Control]:
     """Run a control plane.
 
@@ -162,6 +186,8 @@ def control(
         where the operator's says nothing else.
     :param deployment: what an operator's control plane would inject.
     :param port: of the broker; a free one when not given.
+    :param driver: the program that runs Trove's code.
+    :param further: what its configuration has besides.
     :raises MissingToolError: RabbitMQ is not installed.
     :raises VerifyError: something of it does not start.
     """
@@ -182,6 +208,8 @@ def control(
             guest
         ).items():
             sections[name] = {**sections.get(name, {}), **values}
+        for name, values in (further or {}).items():
+            sections[name] = {**sections.get(name, {}), **values}
         sections["DEFAULT"]["transport_url"] = node.url()
         _write(settings, sections)
         _write_user_data(directory, managers, deployment)
@@ -195,7 +223,9 @@ def control(
                 cwd=directory,
             )
         )  # fmt: skip
-        running = stack.enter_context(_driver(directory, venv, settings, node))
+        running = stack.enter_context(
+            _driver(directory, venv, settings, node, driver)
+        )
         running.greet()
         yield running
 
@@ -206,13 +236,14 @@ def _driver(
     venv: pathlib.Path,
     settings: pathlib.Path,
     node: broker.Broker,
+    driver: pathlib.Path,
 ) -> collections.abc.Iterator[Control]:
     ours, theirs = socket.socketpair()
     with theirs, contextlib.ExitStack() as stack:
         number = theirs.fileno()
         child = stack.enter_context(
             children.child(
-                [venv / "bin/python", "-I", DRIVER, str(number), settings],
+                [venv / "bin/python", "-I", driver, str(number), settings],
                 directory / "driver.log",
                 cwd=directory,
                 pass_fds=(number,),
@@ -288,9 +319,7 @@ def _guest(
     for name in ("state_change_wait_time", "command_process_timeout"):
         # an operator's guests have a processor of their own
         given = str(common.get(name, ""))
-        common[name] = max(
-            place.patience, untrusted.parse_number(given)
-        )
+        common[name] = max(place.patience, untrusted.parse_number(given))
     # the journal leaves the guest even if nothing else does
     common["use_stderr"] = place.journal
     device = {"device_path": deployment.device} if deployment.device else {}

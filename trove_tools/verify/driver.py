@@ -18,6 +18,7 @@ import typing
 import uuid
 
 from oslo_log import log as logging
+import sqlalchemy.event
 from trove import rpc
 from trove.common import cfg
 from trove.common import context
@@ -25,6 +26,7 @@ from trove.common import exception
 from trove.common import notification
 from trove.datastore import models as datastores
 from trove.db import get_db_api
+from trove.db.sqlalchemy import session
 from trove.extensions.common import common as extensions
 from trove.instance import models as instances
 from trove.instance import service_status
@@ -38,7 +40,8 @@ Answer = dict[str, typing.Any]
 _TENANT = "0" * 32
 
 
-def _context() -> context.TroveContext:
+def make_context() -> context.TroveContext:
+    """Return the context of a request that makes an instance."""
     made = context.TroveContext(
         user_id="verify", project_id=_TENANT, is_admin=True
     )
@@ -66,7 +69,7 @@ class Driver:
     def _tasks(self) -> taskmanager.FreshInstanceTasks:
         # as its load() does, which would also ask Neutron for addresses
         return taskmanager.FreshInstanceTasks(
-            _context(),
+            make_context(),
             instances.DBInstance.find_by(id=self._id),
             None,
             instances.InstanceServiceStatus.find_by(instance_id=self._id),
@@ -107,8 +110,9 @@ class Driver:
         self._manager = manager
         self._flavor = {"id": "1", "name": "verify", "ram": memory}
         making = self._tasks()
-        # one port, which is the guest's management port
-        files = making.get_injected_files(manager, version, networks=[])
+        files = making.get_injected_files(
+            manager, version, networks=self.networks(instance.id)
+        )
         user_data = making.prepare_cloud_config(files)
         own = making.prepare_userdata(manager)
         if own:
@@ -121,6 +125,10 @@ class Driver:
             "group": CONF.injected_config_group,
             "device": CONF.get(manager).device_path,
         }
+
+    def networks(self, instance: str) -> list[dict[str, str]]:
+        """Return an instance's ports: one, which is for management."""
+        return []
 
     def ping(self, seconds: int) -> Answer:
         """Ask the agent whether it is there.
@@ -175,27 +183,51 @@ class Driver:
         self._tasks().guest.restart()
         return {}
 
+    def answer(self, request: Answer, link: typing.TextIO) -> Answer:
+        """Do what a request asks for.
 
-def _answer(driver: Driver, request: typing.Any) -> Answer:
-    name = request.pop("do")
-    try:
-        answer: Answer = getattr(driver, name)(**request)
-        return answer
-    except Exception as exc:
-        # into the driver's log
-        traceback.print_exc()
-        kind = type(exc).__name__
-        return {"error": f"{kind}: {' '.join(str(exc).split())}"}
+        :param request: the name of a method, as ``do``, and its arguments.
+        :param link: to verify, for a method that asks it for something.
+        """
+        name = request.pop("do")
+        try:
+            answer: Answer = getattr(self, name)(**request)
+            return answer
+        except Exception as exc:
+            # into the driver's log
+            traceback.print_exc()
+            kind = type(exc).__name__
+            return {"error": f"{kind}: {' '.join(str(exc).split())}"}
 
 
-def main(descriptor: str, config: str) -> None:
-    """Serve requests until there are no more."""
+def _commit_at_once() -> None:
+    """Have no transactions: SQLite refuses to write in one that has read.
+
+    Trove leaves them open while it waits for a guest, and the conductor
+    writes meanwhile.
+    """
+
+    def skip_begin(_: object, record: typing.Any, __: object) -> None:
+        # what oslo.db looks at before it begins one
+        record.info["in_transaction"] = True
+
+    sqlalchemy.event.listen(session.get_engine(), "checkout", skip_begin)
+
+
+def main(
+    descriptor: str, config: str, kind: typing.Callable[[], Driver] = Driver
+) -> None:
+    """Serve requests until there are no more.
+
+    :param kind: what answers them.
+    """
     logging.register_options(CONF)
     cfg.parse_args(["driver", "--config-file", config])
     logging.setup(CONF, "verify")
     rpc.init(CONF)
     get_db_api().configure_db()
-    driver = Driver()
+    _commit_at_once()
+    driver = kind()
     with (
         socket.socket(fileno=int(descriptor)) as link,
         link.makefile("rw", encoding="utf-8") as stream,
@@ -203,9 +235,10 @@ def main(descriptor: str, config: str) -> None:
         stream.write('{"ready": true}\n')
         stream.flush()
         for line in stream:
-            stream.write(json.dumps(_answer(driver, json.loads(line))) + "\n")
+            answer = driver.answer(json.loads(line), stream)
+            stream.write(json.dumps(answer) + "\n")
             stream.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2])

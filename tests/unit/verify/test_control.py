@@ -7,6 +7,7 @@ import pathlib
 import socket
 import stat
 import threading
+import typing
 
 from tests import base
 from trove_tools import errors
@@ -129,6 +130,29 @@ class CallTest(base.TestCase):
         self.answer(json.dumps({"alive": True}) + "\n")
         self.assertEqual({"alive": True}, self.plane.call("ping"))
 
+    def test_what_trove_asks_the_cloud_for(self) -> None:
+        """The driver asks in the middle of a request, and gets an answer."""
+        heard: list[str] = []
+
+        def serve() -> None:
+            with self.theirs.makefile("rw") as link:
+                link.readline()
+                link.write('{"cloud": "extend", "size": 3}\n')
+                link.flush()
+                heard.append(link.readline())
+                link.write('{"done": true}\n')
+                link.flush()
+
+        def cloud(
+            name: str, arguments: dict[str, typing.Any]
+        ) -> dict[str, typing.Any]:
+            return {"asked": name, **arguments}
+
+        threading.Thread(target=serve, daemon=True).start()
+        answer = self.plane.call("resize_volume", None, cloud, name="any")
+        self.assertEqual({"done": True}, answer)
+        self.assertEqual({"asked": "extend", "size": 3}, json.loads(heard[0]))
+
     def test_an_exception_of_troves(self) -> None:
         self.answer('{"error": "GuestError: no"}\n')
         error = self.assertRaises(
@@ -139,9 +163,7 @@ class CallTest(base.TestCase):
     def test_a_driver_that_dies(self) -> None:
         (self.place / "driver.log").write_text("ImportError: trove\n")
         self.answer("")
-        error = self.assertRaises(
-            errors.VerifyError, self.plane.call, "ping"
-        )
+        error = self.assertRaises(errors.VerifyError, self.plane.call, "ping")
         self.assertIn("broke at `ping`", error.message)
         self.assertIn("ImportError: trove", error.message)
 
