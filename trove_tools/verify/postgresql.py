@@ -18,13 +18,29 @@ def execute(
     patience: float,
     **server: typing.Any,
 ) -> Rows:
-    """Run statements, each of which is committed, in one connection.
+    """Run statements in one connection; see :func:`session`.
 
     :param statements: each with the values of its placeholders, if any.
-    :param patience: seconds that the server gets for one answer.
+    :returns: the rows of the last statement; none if it has no rows.
+    """
+    rows: Rows = []
+    with session(patience, **server) as run:
+        for statement, values in statements:
+            rows = run(statement, values)
+    return rows
+
+
+@contextlib.contextmanager
+def session(
+    patience: float, **server: typing.Any
+) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
+    """Connect to a server.
+
+    :param patience: seconds that it gets for one answer.
     :param server: psycopg2's ``host``, ``port``, ``user``, ``password`` and
         ``dbname``.
-    :returns: the rows of the last statement; none if it has no rows.
+    :returns: a function that runs a statement, with the values of its
+        placeholders, if any; commits; and returns the rows, if any.
     :raises psycopg2.Error: the server refuses, or it does not answer.
     """
     import psycopg2
@@ -36,11 +52,14 @@ def execute(
         )
     ) as connection:  # fmt: skip
         _wait(connection, patience)
-        cursor = connection.cursor()
-        for statement, values in statements:
+
+        def run(statement: str, values: tuple[str, ...] | None = None) -> Rows:
+            cursor = connection.cursor()
             cursor.execute(statement, values)
             _wait(connection, patience)
-        return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
 
 
 def _wait(connection: typing.Any, patience: float) -> None:

@@ -11,10 +11,16 @@ import dataclasses
 import time
 import typing
 
+Rows = list[tuple[typing.Any, ...]]
+
 #: Seconds that a server of usual speed gets for one answer.
 ATTEMPT = 15.0
 _PAUSE = 1.0
 _TABLE = "trove_tools_verify"
+# no such user or password, not this database, not this table; the numbers
+# are MySQL's and the texts PostgreSQL's
+_REFUSED = (1044, 1045, 1142, "28000", "28P01", "42501")
+_REFUSALS = ("password authentication failed", "permission denied for")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +40,15 @@ class Account:
     patience: float = ATTEMPT
 
 
-def _execute(
-    account: Account, *statements: tuple[str, tuple[str, ...] | None]
-) -> collections.abc.Sequence[tuple[typing.Any, ...]]:
-    """Run statements as the user, and return the rows of the last one."""
+@contextlib.contextmanager
+def session(
+    account: Account,
+) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
+    """Connect to a database, as a user.
+
+    :returns: a function that runs a statement, with the values of its
+        placeholders, if any; commits; and returns the rows, if any.
+    """
     server: dict[str, typing.Any] = {
         "host": "127.0.0.1",
         "port": account.port,
@@ -47,9 +58,11 @@ def _execute(
     if account.protocol == "postgresql":
         from trove_tools.verify import postgresql
 
-        return postgresql.execute(
-            statements, account.patience, dbname=account.database, **server
-        )
+        with postgresql.session(
+            account.patience, dbname=account.database, **server
+        ) as run:
+            yield run
+        return
     import pymysql
 
     with contextlib.closing(
@@ -62,33 +75,65 @@ def _execute(
             autocommit=True,
         )
     ) as connection:
-        cursor = connection.cursor()
-        for statement, values in statements:
+
+        def execute(
+            statement: str, values: tuple[str, ...] | None = None
+        ) -> Rows:
+            cursor = connection.cursor()
             cursor.execute(statement, values)
-        return list(cursor.fetchall())
+            return list(cursor.fetchall())
+
+        yield execute
+
+
+def execute(account: Account, statement: str, *values: str) -> Rows:
+    """Run one statement in a connection of its own; see :func:`session`."""
+    with session(account) as run:
+        return run(statement, values or None)
 
 
 def write(account: Account, word: str) -> None:
     """Make a table and put a word into it; may be done again."""
-    _execute(
-        account,
-        (f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))", None),
-        (f"INSERT INTO {_TABLE} VALUES (%s)", (word,)),  # noqa: S608
-    )
+    with session(account) as run:
+        run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))")
+        run(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
 
 
 def read(account: Account) -> str:
-    """Return the word."""
-    rows = _execute(account, (f"SELECT word FROM {_TABLE}", None))  # noqa: S608
-    return str(rows[0][0]) if rows else ""
+    """Return the word that was written first."""
+    return next(iter(words(account)), "")
+
+
+def words(account: Account) -> list[str]:
+    """Return the words that have been written."""
+    rows = execute(account, f"SELECT word FROM {_TABLE}")  # noqa: S608
+    return [str(row[0]) for row in rows]
 
 
 def version(account: Account) -> str:
     """Return what the server says it is."""
-    ((said,),) = _execute(account, ("SELECT VERSION()", None))
-    words = str(said).split()
+    ((said,),) = execute(account, "SELECT VERSION()")
+    parts = str(said).split()
     # PostgreSQL's begins with its name and goes on about compilers
-    return " ".join(words[: 2 if account.protocol == "postgresql" else 1])
+    return " ".join(parts[: 2 if account.protocol == "postgresql" else 1])
+
+
+def setting(account: Account, name: str) -> str:
+    """Return the value of a parameter of the running server."""
+    if account.protocol == "postgresql":
+        return str(execute(account, f"SHOW {name}")[0][0])
+    rows = execute(account, "SHOW GLOBAL VARIABLES LIKE %s", name)
+    return str(rows[0][1])
+
+
+def is_refusal(exc: Exception) -> bool:
+    """Tell whether a server refused what somebody may not do.
+
+    :param exc: what the client raised; it may also not have got an answer.
+    """
+    code = getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
+    # psycopg2 has no code for what was refused before there was a session
+    return code in _REFUSED or any(words in str(exc) for words in _REFUSALS)
 
 
 def patiently(
