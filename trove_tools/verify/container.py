@@ -16,13 +16,16 @@ set of capabilities: only for images that one has built oneself.
 
 import collections.abc
 import contextlib
+import dataclasses
 import os
 import pathlib
 import platform
 import shlex
+import shutil
 import signal
 import socket
 import time
+import typing
 
 from trove_tools import errors
 from trove_tools import hosttools
@@ -133,37 +136,51 @@ class Container(machine.Machine):
         super().__init__(guest, settings, directory, say)
         self._stack = contextlib.ExitStack()
         self._running = contextlib.ExitStack()
+        self._disk_stack = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._follower: process.Child | None = None
         self._pid = 0
         self._network: netns.Network | None = None
         self._ports: dict[int, int] = {}
+        self._services: list[machine.Service] = []
+        if guest.broker is not None:
+            broker = guest.broker
+            self.serve(
+                machine.Service(
+                    *machine.BROKER, lambda: relay.to_loopback(broker)
+                )
+            )
         self.console.finish("")
         self._volume: int | None = None
         self._number = 0
+        self._disk = ""
 
     def close(self) -> None:
         """End the guest, and give everything back."""
         self._running.close()
+        self._disk_stack.close()
         self._stack.close()
 
     def start(self) -> None:
         """Power on."""
-        if self._number == 0:
+        if not self._disk:
             self.say("copying the disk")
             self._disk = self._copy()
-            (self.directory / "root").mkdir()
+            (self.directory / "root").mkdir(exist_ok=True)
             (self.directory / "network").touch()
             seed.write(
-                self.directory / "seed", self.guest.instance, dhcp=False
+                self.directory / "seed",
+                self.guest.instance,
+                nics=self.guest.nics,
+                dhcp=False,
             )
             self.say("starting the container")
         self._number += 1
         self.begun = time.monotonic()
-        self._network = netns.Network()
-        self._running.callback(self._network.close)
-        if self.guest.broker is not None:
-            self._network.serve_broker(self.guest.broker)
+        self._network = netns.Network(self.guest.nics)
+        self._running.callback(self._close_network, self._network)
+        for service in self._services:
+            self._network.serve(service)
         name = f"{_CGROUP}{os.getpid()}-{id(self):x}-{self._number}"
         groups = _make_cgroups(name)
         self._running.callback(_remove_cgroups, groups)
@@ -204,6 +221,10 @@ class Container(machine.Machine):
             )
         )
 
+    def _close_network(self, network: netns.Network) -> None:
+        self._network = None
+        network.close()
+
     def _copy(self) -> str:
         """Attach a private copy of the image's root to a loop device."""
         disk = self.guest.disk
@@ -220,8 +241,13 @@ class Container(machine.Machine):
             device, name = loopdevice.attach(copy, *partitions.largest(path))
         finally:
             os.close(copy)
-        self._stack.callback(os.close, device)
+        self._disk_stack.callback(self._forget_disk, device)
         return name
+
+    def _forget_disk(self, device: int) -> None:
+        os.close(device)
+        self._disk = ""
+        shutil.rmtree(self.directory / "seed", ignore_errors=True)
 
     def _wait_for_init(self) -> None:
         wait = self.limits.wait()
@@ -309,13 +335,32 @@ class Container(machine.Machine):
         if number not in self._ports:
             server = socket.create_server(("127.0.0.1", 0))
             self._stack.callback(relay.stop, server)
-            relay.serve(server, lambda: self._connect(number))
+            relay.serve(server, lambda: self.connect(number))
             self._ports[number] = server.getsockname()[1]
         return self._ports[number]
 
-    def _connect(self, number: int) -> socket.socket:
-        assert self._network is not None
-        return self._network.connect(number)
+    def connect(self, port: int) -> socket.socket:
+        """Connect to a port of the guest, as its clients do."""
+        if self._network is None:
+            raise OSError("the guest does not run")
+        return self._network.connect(port)
+
+    def serve(self, service: machine.Service) -> None:
+        """Let the guest reach something, from now on."""
+        self._services.append(service)
+        if self._network is not None:
+            self._network.serve(service)
+
+    def replace_disk(
+        self,
+        disk: disks.Disk,
+        instance: collections.abc.Mapping[str, typing.Any],
+    ) -> None:
+        """Give the guest, which is off, another root disk and seed."""
+        self._disk_stack.close()
+        self.guest = dataclasses.replace(
+            self.guest, disk=disk, instance=instance
+        )
 
     def power_off(self) -> None:
         """Have the guest's systemd stop everything.

@@ -12,6 +12,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import pathlib
+import socket
 import time
 import typing
 
@@ -63,6 +64,19 @@ TENANT = Nic("tenant", "52:54:00:12:34:57", "10.0.3.15/24", "10.0.3.2")
 
 
 @dataclasses.dataclass(frozen=True)
+class Service:
+    """Something that a guest reaches by its network.
+
+    :param address: where the guest finds it.
+    :param connect: returns a connection to it, from here.
+    """
+
+    address: str
+    port: int
+    connect: collections.abc.Callable[[], socket.socket]
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """How a guest is run, whatever runs it.
 
@@ -96,6 +110,7 @@ class Guest:
         guest that Trove does not know.
     :param broker: port on loopback of the control plane's broker.
     :param ports: TCP ports of the guest that are reached from here.
+    :param nics: its interfaces.
     """
 
     disk: disks.Disk
@@ -103,6 +118,7 @@ class Guest:
     instance: collections.abc.Mapping[str, typing.Any] | None = None
     broker: int | None = None
     ports: tuple[int, ...] = ()
+    nics: tuple[Nic, Nic] = (MANAGEMENT, TENANT)
 
 
 class Completed(typing.NamedTuple):
@@ -192,6 +208,32 @@ class Machine(abc.ABC):
 
         :param number: one of :attr:`Guest.ports`.
         """
+
+    def serve(self, service: Service) -> None:
+        """Let the guest reach something, from now on.
+
+        :raises CheckError: this machine cannot.
+        """
+        raise report.CheckError(f"not in a machine of the kind {self.kind}")
+
+    def connect(self, port: int) -> socket.socket:
+        """Connect to a port of the guest, as its clients do.
+
+        :raises OSError: nobody listens there.
+        """
+        return socket.create_connection(("127.0.0.1", self.port(port)))
+
+    def replace_disk(
+        self,
+        disk: disks.Disk,
+        instance: collections.abc.Mapping[str, typing.Any],
+    ) -> None:
+        """Give the guest, which is off, another root disk and seed.
+
+        :param instance: as for :class:`Guest`.
+        :raises CheckError: this machine cannot.
+        """
+        raise report.CheckError(f"not in a machine of the kind {self.kind}")
 
     @abc.abstractmethod
     def power_off(self) -> None:

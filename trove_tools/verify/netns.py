@@ -10,6 +10,7 @@ left of them.
 
 import collections.abc
 import ctypes
+import ipaddress
 import os
 import socket
 import typing
@@ -23,7 +24,6 @@ TOOLS = ("ip", "nsenter")
 _NEW_NETWORK = 0x40000000
 # seconds that the guest gets to accept a connection
 _PATIENCE = 10.0
-_NICS = (machine.MANAGEMENT, machine.TENANT)
 
 _Result = typing.TypeVar("_Result")
 
@@ -34,17 +34,18 @@ class Network:
     :raises OSError: the kernel refuses; it needs root.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nics: tuple[machine.Nic, machine.Nic]) -> None:
+        self._nics = nics
         self._guest = _in_thread(_new)
         self._outside = _in_thread(_new)
-        self._server: socket.socket | None = None
-        for number, nic in enumerate(_NICS):
+        self._servers: list[socket.socket] = []
+        for number, nic in enumerate(nics):
             self._lay(number, nic)
 
     def close(self) -> None:
         """Let go of it."""
-        if self._server is not None:
-            relay.stop(self._server)
+        for server in self._servers:
+            relay.stop(server)
         for descriptor in (self._guest, self._outside):
             os.close(descriptor)
 
@@ -61,34 +62,36 @@ class Network:
         )  # fmt: skip
         prefix = nic.address.partition("/")[2]
         self._ip("address", "add", f"{nic.gateway}/{prefix}", "dev", far)
-        if nic is machine.MANAGEMENT:
-            broker = f"{machine.BROKER[0]}/{prefix}"
-            self._ip("address", "add", broker, "dev", far)
         self._ip("link", "set", far, "up")
 
     def _ip(self, *words: str) -> None:
         outside = f"--net={_path(self._outside)}"
         process.run(["nsenter", outside, "ip", *words])
 
-    def serve_broker(self, port: int) -> None:
-        """Carry the guest's connections to its control plane's broker.
-
-        :param port: of the broker, on loopback of this host.
-        """
+    def serve(self, service: machine.Service) -> None:
+        """Carry the guest's connections to something."""
+        address = ipaddress.ip_address(service.address)
+        for number, nic in enumerate(self._nics):
+            network = ipaddress.ip_interface(nic.address).network
+            if address in network:
+                self._ip(
+                    "address", "replace", f"{address}/{network.prefixlen}",
+                    "dev", f"far{number}",
+                )  # fmt: skip
 
         def listen() -> socket.socket:
-            return socket.create_server(machine.BROKER)
+            return socket.create_server((service.address, service.port))
 
-        self._server = self._within(listen)
-        relay.serve(self._server, lambda: relay.to_loopback(port))
+        server = self._within(listen)
+        self._servers.append(server)
+        relay.serve(server, service.connect)
 
     def connect(self, port: int) -> socket.socket:
         """Connect to a port of the guest, as clients of its database do.
 
         :raises OSError: nobody listens there.
         """
-        address = machine.TENANT.address.partition("/")[0]
-
+        address = self._nics[1].address.partition("/")[0]
 
         def connect() -> socket.socket:
             link = socket.create_connection((address, port), _PATIENCE)

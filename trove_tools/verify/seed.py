@@ -26,7 +26,6 @@ LABEL = "config-2"
 #: Where cloud-init looks for what would be on the drive, in a container.
 DIRECTORY = "/var/lib/cloud/seed/config_drive"
 
-_NICS = (machine.MANAGEMENT, machine.TENANT)
 _END = "END_OF_TROVE_VERIFY"
 # no default dependencies: both run beside the boot that they watch.  From
 # then on all that is logged leaves the guest as it is written: what comes
@@ -78,6 +77,7 @@ def write(
     directory: pathlib.Path,
     instance: collections.abc.Mapping[str, typing.Any] | None,
     *,
+    nics: tuple[machine.Nic, ...] = (machine.MANAGEMENT, machine.TENANT),
     vendor_data: str = "",
     dhcp: bool = True,
 ) -> pathlib.Path:
@@ -105,7 +105,7 @@ def write(
             "launch_index": 0,
             "random_seed": base64.b64encode(secrets.token_bytes(64)).decode(),
         },
-        "network_data.json": _network(dhcp),
+        "network_data.json": _network(nics, dhcp),
     }
     if vendor_data:
         files["vendor_data.json"] = {"cloud-init": vendor_data}
@@ -114,7 +114,9 @@ def write(
     return directory
 
 
-def _network(dhcp: bool) -> dict[str, typing.Any]:
+def _network(
+    nics: tuple[machine.Nic, ...], dhcp: bool
+) -> dict[str, typing.Any]:
     return {
         "links": [
             {
@@ -124,7 +126,7 @@ def _network(dhcp: bool) -> dict[str, typing.Any]:
                 "ethernet_mac_address": nic.mac,
                 "mtu": 1500,
             }
-            for number, nic in enumerate(_NICS)
+            for number, nic in enumerate(nics)
         ],
         "networks": [
             {
@@ -133,7 +135,7 @@ def _network(dhcp: bool) -> dict[str, typing.Any]:
                 "network_id": str(number),
                 **({"type": "ipv4_dhcp"} if dhcp else _fixed(nic)),
             }
-            for number, nic in enumerate(_NICS)
+            for number, nic in enumerate(nics)
         ],
         # nobody answers there, but at once: a database may ask for the names
         # of its clients
