@@ -183,7 +183,13 @@ _TABLE: tuple[Topic | Option, ...] = (
            options.boolean, False),
     Option("level", "verify",
            "how far to look (default: the highest that it has)",
-           choices=("boot", "datastore", "agent")),
+           choices=("boot", "datastore", "agent", "life")),
+    Option("only", "verify",
+           "a check of the level life to make, in place of all", many=True,
+           metavar="CHECK"),
+    Option("from", "verify",
+           "the image that your instances were made of: the level life"
+           " upgrades one to this image", options.path, metavar="IMAGE"),
     Option("machine", "verify",
            "what runs the guest: QEMU, a container of systemd-nspawn (needs"
            " root), or both as this host needs them",

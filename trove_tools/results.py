@@ -73,9 +73,9 @@ BUILD = Result(
 )  # fmt: skip
 VERIFY = Result(
     "VERIFIED",
-    ("image", "ok", "level", "machines", "accelerator", "missing", "seconds",
-     "build_id", "sha256", "checks", "facts", "console", "logs", "asked",
-     "report_version"),
+    ("image", "ok", "level", "machines", "accelerator", "missing",
+     "unsupported", "seconds", "build_id", "sha256", "checks", "facts",
+     "console", "logs", "asked", "report_version"),
 )  # fmt: skip
 INSPECT = Result(
     "INSPECTED",
@@ -126,9 +126,7 @@ REGISTERED = Result(
 CALLS = Result("CALL", ("service", "method", "url", "body"), many=True)
 PREPARE = Result("PREPARED", ("flavors", "raised", "checks"))
 CHECK = Result("CHECKED", _FINDING, many=True)
-SERVICES = Result(
-    "SERVICE", ("name", "state", "url", "pid", "log"), many=True
-)
+SERVICES = Result("SERVICE", ("name", "state", "url", "pid", "log"), many=True)
 JOBS = Result("JOB", ("job", "voting", "because"), many=True)
 
 #: The results of each command line, for its documentation.

@@ -25,7 +25,8 @@ _RECORD = {
     "sha256": str, "ok": bool, "level": str, "tier": str, "checks": list,
     "seconds": _NUMBER, "accelerator": _TEXT, "unchecked": _TEXT,
     "build_id": _TEXT, "logs": _TEXT, "image": _TEXT, "facts": dict,
-    "machines": list, "missing": dict, "report_version": _NUMBER,
+    "machines": list, "missing": dict, "unsupported": dict,
+    "report_version": _NUMBER,
 }  # fmt: skip
 _CHECK = {
     "name": str, "ok": bool, "seconds": _NUMBER, "detail": _TEXT,
@@ -38,7 +39,7 @@ _REQUIRED = {"sha256", "name", "ok"}
 class Verified:
     """How an image was verified, and what came of it.
 
-    :param level: ``boot``, ``datastore`` or ``agent``.
+    :param level: ``boot``, ``datastore``, ``agent`` or ``life``.
     :param machines: what ran its guests: ``qemu``, ``container``, or both.
     :param failed: the names of the checks that failed.
     :param missing: the names of those that no machine made.
@@ -117,8 +118,9 @@ def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
             untrusted.is_list_of(part.get(name) or [], str)
             for part, name in [*lists, *((each, "log") for each in checks)]
         )
-        and untrusted.is_list_of(
-            list(data.get("missing", {}).values()), str
+        and all(
+            untrusted.is_list_of(list(data.get(name, {}).values()), str)
+            for name in ("missing", "unsupported")
         )
     )
 

@@ -27,6 +27,7 @@ from trove_tools.verify import machine
 from trove_tools.verify import record
 from trove_tools.verify import report
 from trove_tools.verify import workspace
+from trove_tools.verify.life import checks as life_checks
 
 Questions = collections.abc.Mapping[str, typing.Any]
 
@@ -89,7 +90,7 @@ def examine(
         # before asking what it is for: is it an image?
         disks.inspect(image)
     questions: Questions = {}
-    if level == levels.AGENT:
+    if level in levels.WITH_TROVE:
         questions = {
             each.name: each
             for each in levels.instances(catalog, known, datastore)
@@ -131,9 +132,9 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
         if file is None:
             continue
         flag = f"--{name.replace('_', '-')}"
-        if level != levels.AGENT:
+        if level not in levels.WITH_TROVE:
             raise errors.UsageError(
-                f"{flag}: only the level agent gives it to the guest",
+                f"{flag}: only the level agent and above give it to the guest",
                 hint="use --level agent, or leave it out",
             )
         if not file.is_file():
@@ -141,7 +142,59 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
         found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     if settings.disk_bus != machine.VIRTIO:
         found["disk_bus"] = settings.disk_bus
+    found.update(_life(settings, level))
     return found
+
+
+def _life(settings: options.Settings, level: str) -> dict[str, str]:
+    """Return the options of the level life.
+
+    :raises UsageError: another level was chosen, or there is no such check
+        or image.
+    """
+    former: pathlib.Path | None = getattr(settings, "from")
+    known = [check.name for check in life_checks.CHECKS]
+    given = {"--only": settings.only, "--from": former}
+    for flag, value in given.items():
+        if value and level != levels.LIFE:
+            raise errors.UsageError(
+                f"{flag}: only the level life has such checks",
+                hint="use --level life, or leave it out",
+            )
+    for name in settings.only or ():
+        if name not in known:
+            raise errors.UsageError(
+                f"--only {name}: the level life has no such check",
+                hint=f"its checks: {', '.join(known)}",
+            )
+    found = {}
+    if settings.only:
+        found["only"] = ", ".join(sorted(settings.only))
+    if former is not None:
+        disks.require_file(former, manifest.read(former))
+        found["from"] = manifest.digests(former, ("sha256",))["sha256"]
+    return found
+
+
+def _former(settings: options.Settings) -> life_checks.Former | None:
+    """Return the image that instances were made of, if there is one.
+
+    :raises UsageError: nothing tells what is in it.
+    """
+    image: pathlib.Path | None = getattr(settings, "from")
+    if image is None:
+        return None
+    known = manifest.read(image)
+    if known is None:
+        raise errors.UsageError(
+            f"--from {image}: no manifest beside it tells what is in it",
+            hint="copy its directory NAME.d, too",
+        )
+    return life_checks.Former(
+        disks.inspect(image, known),
+        {each.name: each.version for each in known.datastores},
+        all(levels.backup_container(each) for each in known.datastores),
+    )
 
 
 def _injected(
@@ -206,7 +259,7 @@ def _look(
         ),
         broker_port=settings.broker_port,
     )
-    if asked.level != levels.AGENT:
+    if asked.level not in levels.WITH_TROVE:
         request = dataclasses.replace(request, healths=asked.questions)
     else:
         from trove_tools.verify import venv
@@ -216,6 +269,8 @@ def _look(
             datastores=tuple(asked.questions.values()),
             venv=venv.default_path(),
             deployment=_injected(settings, screen),
+            only=tuple(settings.only or ()),
+            former=_former(settings),
         )
     # what is missing is said before anything slow is done
     ladder.require(request)
@@ -238,10 +293,13 @@ def _print(found: dict[str, typing.Any], form: str) -> None:
     ]
     rows += [
         {
-            "name": name, "machine": "", "result": "not checked",
-            "seconds": "", "detail": why,
+            "name": name, "machine": "", "result": result, "seconds": "",
+            "detail": why,
         }
-        for name, why in found["missing"].items()
+        for kind, result in (
+            ("unsupported", "unsupported"), ("missing", "not checked"),
+        )
+        for name, why in found.get(kind, {}).items()
     ]  # fmt: skip
     columns = ("name", "machine", "result", "seconds", "detail")
     console.emit(rows, form, columns)

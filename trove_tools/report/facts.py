@@ -89,6 +89,8 @@ def checks(
         note += f", {seconds(record['seconds'])}"
     for name, why in record["missing"].items():
         note += f"; not checked: {name}, because {why}"
+    for name, why in record.get("unsupported", {}).items():
+        note += f"; unsupported: {name}, {why}"
     longest = max((each["seconds"] for each in rows), default=0.0)
     return {"note": note, "rows": rows, "longest": longest}
 

@@ -44,6 +44,8 @@ class Datastore:
 
     :param image: the container's name, without its tag; nothing for the
         one that Trove takes by default.
+    :param backup: the name of the one that takes backups; nothing where the
+        image has none.
     :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
     """
 
@@ -53,6 +55,7 @@ class Datastore:
     image: str
     protocol: str
     port: int
+    backup: str = ""
 
 
 @dataclasses.dataclass
@@ -68,6 +71,8 @@ class Subject:
         ``agent``.
     :param datastore: that Trove makes an instance of; as for ``plane``.
     :param health: the probe of a datastore that the image starts by itself.
+    :param life: the instance, at the level ``life``: a
+        :class:`trove_tools.verify.life.instance.Instance`.
     :param name: of the datastore.
     :param user: the database user that is made for verify, with its password
         and its database.
@@ -81,6 +86,7 @@ class Subject:
     plane: control.Control | None = None
     datastore: Datastore | None = None
     health: model.Health | None = None
+    life: typing.Any = None
     name: str = ""
     user: str = dataclasses.field(
         default_factory=lambda: f"verify_{secrets.token_hex(4)}"
@@ -89,9 +95,7 @@ class Subject:
         default_factory=lambda: f"Aa1{secrets.token_hex(16)}"
     )
     database: str = "verify"
-    word: str = dataclasses.field(
-        default_factory=lambda: secrets.token_hex(8)
-    )
+    word: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
     def say(self, task: str) -> None:
         """Tell the user what is being waited for."""
@@ -400,9 +404,7 @@ def _probe(subject: Subject) -> str:
     )
     subject.say("preparing the probe in the guest")
     for command in health.setup:
-        done = machine.run(
-            "sh", "-c", target.fill(command), seconds=_SETUP
-        )
+        done = machine.run("sh", "-c", target.fill(command), seconds=_SETUP)
         if done.status != 0:
             said = done.output.replace(subject.password, "***")
             raise report.CheckError(
@@ -544,4 +546,6 @@ def of_datastore(level: str) -> tuple[Check, ...]:
 
     :param level: see :mod:`trove_tools.verify.levels`.
     """
-    return {"boot": (), "datastore": NATIVE, "agent": AGENT}[level]
+    return {
+        "boot": (), "datastore": NATIVE, "agent": AGENT, "life": AGENT,
+    }[level]  # fmt: skip

@@ -33,6 +33,8 @@ from trove_tools.verify import machine as _machine
 from trove_tools.verify import machines as _machines
 from trove_tools.verify import report
 from trove_tools.verify import workspace
+from trove_tools.verify.life import checks as life_checks
+from trove_tools.verify.life import swift as _swift
 
 _GIB = 1 << 30
 
@@ -48,6 +50,10 @@ class Request:
     :param venv: the environment with Trove; for the level ``agent``.
     :param broker_port: of the broker; a free one when not given.
     :param deployment: what an operator's control plane would inject.
+    :param only: the checks of the level ``life`` to make; all where none is
+        named.
+    :param former: the image that instances were made of before, as the level
+        ``life`` upgrades them.
     """
 
     level: str
@@ -60,6 +66,8 @@ class Request:
     venv: pathlib.Path | None = None
     broker_port: int | None = None
     deployment: control.Deployment = control.Deployment()
+    only: tuple[str, ...] = ()
+    former: life_checks.Former | None = None
 
 
 def verify(
@@ -109,8 +117,10 @@ def require(request: Request) -> None:
     :raises MissingToolError: it lacks something.
     :raises UsageError: this user or this release cannot do it.
     """
-    if request.level == levels.AGENT:
+    if request.level in levels.WITH_TROVE:
         broker.require()
+    if request.level == levels.LIFE:
+        _swift.require()
     _machines.require(request.machine, request.settings.arch)
 
 
@@ -202,11 +212,15 @@ class _Ladder:
         found.machines = list(chosen.kinds)
         found.accelerator = chosen.accelerator
         self._looking = checks.of_datastore(request.level)
+        if request.level == levels.LIFE:
+            self._looking += life_checks.chosen(request.only)
+        self._swift: _swift.Swift | None = None
         found.missing = {
             each.name: chosen.absent
             for each in (*checks.GUEST, *self._looking, checks.POWER_OFF)
             if not set(each.machines) & set(chosen.kinds)
         }
+        found.missing |= life_checks.left_out(request.only)
 
     def climb(self) -> None:
         """Make all checks, as far as they make sense."""
@@ -228,7 +242,7 @@ class _Ladder:
 
     def _datastores(self, kind: str) -> None:
         """Look at the datastores in a machine, and at the guest itself."""
-        if self._request.level == levels.AGENT:
+        if self._request.level in levels.WITH_TROVE:
             self._agent(kind)
         else:
             subjects = [
@@ -243,6 +257,8 @@ class _Ladder:
         settings = self._request.settings
         with self._plane(kind) as plane:
             for datastore in self._request.datastores:
+                if self._swift is not None:
+                    life_checks.plug(plane)
                 instance = plane.call(
                     "create",
                     datastore=datastore.name,
@@ -270,7 +286,14 @@ class _Ladder:
         assert request.venv is not None
         managers: control.Sections = {
             # without an image's name: Trove's own default
-            each.manager: {"docker_image": each.image} if each.image else {}
+            each.manager: {
+                name: image
+                for name, image in (
+                    ("docker_image", each.image),
+                    ("backup_docker_image", each.backup),
+                )
+                if image
+            }
             for each in request.datastores
         }
         where = control.Place(
@@ -278,19 +301,33 @@ class _Ladder:
             patience=round(request.settings.timeout),
             journal=True,
         )
+        life = request.level == levels.LIFE
         with contextlib.ExitStack() as stack:
             with self._found.check("control plane") as check:
                 plane = stack.enter_context(
                     control.control(
                         self._place, request.venv, where, managers,
-                        deployment=request.deployment,
                         port=request.broker_port,
+                        **self._further(),
                     )
                 )  # fmt: skip
+                if life:
+                    self._swift = stack.enter_context(
+                        _swift.swift(self._place, life_checks.TENANT)
+                    )
                 check.detail = (
                     "RabbitMQ, trove-conductor and Trove's own code run"
                 )
             yield plane
+
+    def _further(self) -> dict[str, typing.Any]:
+        """Return what the control plane gets for the level."""
+        request = self._request
+        if request.level != levels.LIFE:
+            return {"deployment": request.deployment}
+        return life_checks.control_plane(
+            request.deployment, request.datastores, request.former
+        )
 
     def _directory(self, kind: str) -> pathlib.Path:
         where = self._place / f"{kind}-{next(self._numbers)}"
@@ -348,8 +385,11 @@ class _Ladder:
                     self._check(check, whole)
                 for part in subjects:
                     inside = subject(**part)
-                    for check in self._looking:
-                        self._check(check, inside)
+                    with life_checks.opened(
+                        inside, self._swift, self._place, self._request.former
+                    ):
+                        for check in self._looking:
+                            self._check(check, inside)
                 self._check(checks.POWER_OFF, whole)
             finally:
                 if not self._found.ok:
@@ -370,11 +410,15 @@ class _Ladder:
             with self._found.check(name, machine.kind, check.proves) as made:
                 try:
                     made.detail = check.run(subject)
+                except (report.UnsupportedError, report.UnmadeError):
+                    raise
                 except errors.VerifyError as exc:
                     failure = report.CheckError(exc.message, hint=exc.hint)
                     raise self._explained(failure, subject) from exc
                 except report.CheckError as exc:
                     raise self._explained(exc, subject) from exc
+        except (report.UnsupportedError, report.UnmadeError):
+            pass
         except report.CheckError:
             if check.ends or not machine.is_on:
                 raise

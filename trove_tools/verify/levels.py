@@ -3,7 +3,8 @@
 
 ``boot``: it boots, and systemd has started all.  ``datastore``: a
 datastore that the image starts by itself answers.  ``agent``: Trove's own
-guest agent makes an instance of it.
+guest agent makes an instance of it.  ``life``: Trove does with that what
+happens to instances later.
 """
 
 import collections.abc
@@ -14,8 +15,10 @@ from trove_tools import manifest
 from trove_tools.catalog import model
 from trove_tools.verify import checks
 
-BOOT, DATASTORE, AGENT = "boot", "datastore", "agent"
-LEVELS = (BOOT, DATASTORE, AGENT)
+BOOT, DATASTORE, AGENT, LIFE = "boot", "datastore", "agent", "life"
+LEVELS = (BOOT, DATASTORE, AGENT, LIFE)
+#: Those at which Trove makes instances.
+WITH_TROVE = (AGENT, LIFE)
 
 #: What to do about an image that the agent cannot prove.
 _WITHOUT_AGENT = "ask it as a client: --level datastore"
@@ -36,7 +39,7 @@ def choose(known: manifest.Manifest | None, asked: str | None) -> str:
     )
     if asked is None:
         asked = DATASTORE if known is None or native else AGENT
-    if asked == AGENT and native:
+    if asked in WITH_TROVE and native:
         raise errors.UsageError(
             "Trove's guest agent runs datastores in containers; those of"
             " this image are installed in its system",
@@ -67,7 +70,13 @@ def instances(
                 hint=f"its manifest names {', '.join(names)}",
             )
         return [
-            _instance(catalog, each.name, each.version, _container(each))
+            _instance(
+                catalog,
+                each.name,
+                each.version,
+                _container(each),
+                backup_container(each),
+            )
             for each in known.datastores
             if datastore in (None, each.name)
         ]
@@ -91,14 +100,25 @@ def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
         )
 
 
-def _container(entry: manifest.Datastore) -> str:
-    """Return the container's name, as a cloud may configure it.
+def backup_container(entry: manifest.Datastore) -> str:
+    """Return the name of the container that takes backups of a datastore.
 
+    :returns: nothing where the image carries none.
+    """
+    return _container(entry, backup=True)
+
+
+def _container(entry: manifest.Datastore, backup: bool = False) -> str:
+    """Return a container's name, as a cloud may configure it.
+
+    :param backup: of the one that takes backups of the other.
     :returns: nothing where the manifest names none: Trove has a default.
     """
     containers: collections.abc.Sequence[dict[str, list[str]]]
     containers = dataclasses.asdict(entry).get("containers", ())
     for container in containers:
+        if bool(container.get("backup")) != backup:
+            continue
         for reference in container["names"]:
             name, _, tag = reference.rpartition(":")
             if tag == entry.version:
@@ -107,7 +127,11 @@ def _container(entry: manifest.Datastore) -> str:
 
 
 def _instance(
-    catalog: model.Catalog, name: str, version: str, container: str
+    catalog: model.Catalog,
+    name: str,
+    version: str,
+    container: str,
+    backup: str = "",
 ) -> checks.Datastore:
     entry = catalog.datastore(name)
     if entry.manager is None:
@@ -117,5 +141,6 @@ def _instance(
         )
     health = entry.runtime().health
     return checks.Datastore(
-        name, version, entry.manager, container, health.protocol, health.port
-    )
+        name, version, entry.manager, container, health.protocol, health.port,
+        backup,
+    )  # fmt: skip

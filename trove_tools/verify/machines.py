@@ -92,9 +92,7 @@ def _absent(arch: str) -> dict[str, errors.TroveToolsError | None]:
     return {kind: absent(kind, arch) for kind in _MODULES}
 
 
-def choose(
-    wanted: str, settings: _machine.Settings, level: str
-) -> Machines:
+def choose(wanted: str, settings: _machine.Settings, level: str) -> Machines:
     """Choose the machines.
 
     :param wanted: one of :data:`KINDS`.
@@ -108,7 +106,9 @@ def choose(
         return Machines((_machine.CONTAINER,), f"no QEMU: {why}")
     chosen = accel.choose(settings.accelerator)
     only = Machines((_machine.QEMU,), chosen=chosen)
-    if wanted == _machine.QEMU or chosen.name == "kvm":
+    if wanted == _machine.QEMU:
+        return only
+    if chosen.name == "kvm" and level != levels.LIFE:
         return only
     if level == levels.BOOT:
         # a container has no boot to look at
@@ -123,8 +123,8 @@ def choose(
         (_machine.QEMU, _machine.CONTAINER),
         chosen=chosen,
         notes=(
-            f"no KVM ({chosen.reason}): QEMU boots the image, and a container"
-            " looks at its datastores meanwhile",
+            f"{chosen.reason}: QEMU boots the image, and a container looks at"
+            " its datastores meanwhile",
         ),
     )
 

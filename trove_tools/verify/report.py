@@ -37,6 +37,14 @@ class CheckError(Exception):
         self.hint = f"{hint}; {self.hint}" if self.hint else hint
 
 
+class UnsupportedError(CheckError):
+    """Trove itself cannot do what a check looks at."""
+
+
+class UnmadeError(CheckError):
+    """A check cannot be made of this image."""
+
+
 @dataclasses.dataclass
 class Check:
     """One thing that was looked at.
@@ -66,6 +74,8 @@ class Report:
     :param machines: the kinds of machine that looked.
     :param missing: the checks that none of them can prove, each with the
         reason why there was no machine that can.
+    :param unsupported: the checks of what Trove itself cannot do, each with
+        Trove's own words.
     :param accelerator: of QEMU, if that looked.
     :param facts: what is known of the guest besides: times of the boot.
     :param console: the last lines of the guest's console.
@@ -77,6 +87,7 @@ class Report:
     level: str
     machines: list[str] = dataclasses.field(default_factory=list)
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsupported: dict[str, str] = dataclasses.field(default_factory=dict)
     accelerator: str = ""
     build_id: str | None = None
     checks: list[Check] = dataclasses.field(default_factory=list)
@@ -107,6 +118,12 @@ class Report:
         try:
             yield found
             found.ok = True
+        except UnsupportedError as exc:
+            self.unsupported[name] = exc.message
+            raise
+        except UnmadeError as exc:
+            self.missing[name] = exc.message
+            raise
         except CheckError as exc:
             found.detail, found.log = exc.message, exc.log
             found.hint = exc.hint
@@ -116,7 +133,8 @@ class Report:
             raise
         finally:
             found.seconds = round(time.monotonic() - begin, 1)
-            self.checks.append(found)
+            if name not in self.unsupported and name not in self.missing:
+                self.checks.append(found)
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it as JSON has it."""

@@ -86,6 +86,8 @@ _LINES = {
     "level": "mariadb --level boot",
     "machine": "mariadb --machine container",
     "guest_config": "mariadb --guest-config /etc/trove/guest.conf",
+    "only": "mariadb --only crash",
+    "from": "mariadb --from /images/old.qcow2",
     "user_data": "mariadb --user-data /etc/trove/mysql.cloudinit",
     "disk_bus": "mariadb --disk-bus scsi",
     "broker_port": "mariadb --broker-port 5672",

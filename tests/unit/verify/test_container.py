@@ -99,6 +99,10 @@ class MachinesTest(base.TestCase):
         self.assertIn("QEMU boots the image", found.notes[0])
         self.assertEqual(("qemu",), self.choose(level="boot").kinds)
 
+    def test_life_needs_a_container(self) -> None:
+        found = self.choose(kvm="yes", level="life")
+        self.assertEqual(("qemu", "container"), found.kinds)
+
     def test_one_is_missing(self) -> None:
         found = self.choose(container="it needs root")
         self.assertEqual(("qemu",), found.kinds)

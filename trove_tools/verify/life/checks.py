@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks of the level ``life``, in order."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools.verify import checks
+from trove_tools.verify import control
+from trove_tools.verify import disks
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import relay
+from trove_tools.verify.life import accounts
+from trove_tools.verify.life import copies
+from trove_tools.verify.life import instance as _instance
+from trove_tools.verify.life import load
+from trove_tools.verify.life import server
+from trove_tools.verify.life import swift as _swift
+from trove_tools.verify.life import world as _world
+
+#: The project that the driver's instances belong to.
+TENANT = "0" * 32
+# Nova, Cinder, Neutron and Swift, as Trove's own options name them
+_CLIENTS = {
+    f"remote_{name}_client": f"verify_cloud.{name}"
+    for name in ("nova", "cinder", "neutron", "swift")
+}
+
+# where a guest finds Swift, at the broker's address
+_SWIFT = (_machine.BROKER[0], 8080)
+
+
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """The image that instances were made of before.
+
+    :param versions: of the datastores in it, by their names.
+    :param isolated: whether its guests start without a registry when their
+        networks are isolated.
+    """
+
+    disk: disks.Disk
+    versions: collections.abc.Mapping[str, str]
+    isolated: bool
+
+
+Action = collections.abc.Callable[[_instance.Instance], str]
+
+
+def _check(name: str, proves: str, action: Action) -> checks.Check:
+    def run(subject: checks.Subject) -> str:
+        assert subject.life is not None
+        # each is made whatever came of the one before
+        subject.life.settle()
+        return action(subject.life)
+
+    return checks.Check(name, proves, (_machine.CONTAINER,), run, ends=False)
+
+
+CHECKS = (
+    _check(
+        "users",
+        "databases and users are created, listed, granted, revoked and"
+        " deleted, and passwords changed",
+        accounts.users,
+    ),
+    _check("root", "the superuser is enabled and disabled", accounts.root),
+    _check(
+        "configuration",
+        "a configuration group takes effect, at once or after a restart, and"
+        " goes again",
+        server.configuration,
+    ),
+    _check(
+        "stop and start",
+        "the database stops and starts, and the guest reboots, with the data",
+        server.restart,
+    ),
+    _check(
+        "crash",
+        "what was committed survives a killed server and a power cut",
+        server.crash,
+    ),
+    _check(
+        "logs", "logs are listed and published to Swift", server.logs
+    ),
+    _check(
+        "volume", "a volume grows, and the database has its size",
+        server.volume,
+    ),
+    _check(
+        "backup",
+        "full and incremental backups go to Swift, and become an instance",
+        copies.backup,
+    ),
+    _check(
+        "replication",
+        "a replica follows its source, and is promoted",
+        copies.replication,
+    ),
+    _check(
+        "upgrade",
+        "an instance that is there already lives on with this image",
+        copies.upgrade,
+    ),
+    _check(
+        "load",
+        "no acknowledged row is lost when the database restarts and crashes"
+        " under load",
+        load.load,
+    ),
+)  # fmt: skip
+
+
+def control_plane(
+    deployment: control.Deployment,
+    datastores: collections.abc.Iterable[checks.Datastore],
+    former: Former | None,
+) -> dict[str, typing.Any]:
+    """Return what the control plane has: another driver, and a cloud.
+
+    A database has the user's network to itself, as in a default cloud, where
+    the images answer for their own containers, which are pulled then.
+    """
+    if not deployment.user_data:
+        # Trove 26 rebuilds no instance without any (MANAGER.cloudinit)
+        deployment = dataclasses.replace(deployment, user_data="{}\n")
+    isolated = all(each.backup for each in datastores)
+    return {
+        "deployment": deployment,
+        "driver": pathlib.Path(__file__).with_name("driver.py"),
+        "further": {
+            "DEFAULT": {
+                **_CLIENTS,
+                "trove_security_groups_support": False,
+                "management_networks": _machine.MANAGEMENT.name,
+            },
+            "network": {
+                "network_isolation": isolated
+                and (former is None or former.isolated),
+                # there are no routers
+                "enable_access_check": False,
+            },
+        },
+    }
+
+
+def plug(plane: control.Control) -> None:
+    """Tell the driver which interfaces the next instance's guest has."""
+    nics = (_machine.TENANT, _machine.MANAGEMENT)
+    plane.call(
+        "plug",
+        nics=[{"network": nic.name, **_world.describe(nic)} for nic in nics],
+    )
+
+
+def left_out(names: collections.abc.Collection[str]) -> dict[str, str]:
+    """Return why checks are not made; none where all are to be made."""
+    made = chosen(names)
+    return {c.name: "left out by --only" for c in CHECKS if c not in made}
+
+
+def chosen(names: collections.abc.Collection[str]) -> tuple[checks.Check, ...]:
+    """Return some of the checks; all where none is named."""
+    return tuple(c for c in CHECKS if not names or c.name in names)
+
+
+@contextlib.contextmanager
+def opened(
+    subject: checks.Subject,
+    swift: _swift.Swift | None,
+    directory: pathlib.Path,
+    former: Former | None,
+) -> collections.abc.Iterator[None]:
+    """Put a subject's instance into a cloud, which ends with the context.
+
+    :param swift: of the cloud; at another level than ``life`` there is none.
+    :param directory: for the volumes of further guests.
+    :param former: the image that instances were made of before.
+    """
+    if swift is None:
+        yield
+        return
+    plane, datastore = subject.control()
+    machine, settings = subject.machine, subject.settings
+    world = _world.World(
+        subject.disk,
+        subject.open_machine,
+        directory,
+        plane.broker.port,
+        (datastore.port,),
+        _world.Former(former.disk, former.versions[datastore.name])
+        if former is not None and datastore.name in former.versions
+        else None,
+    )
+    known = machine.guest.instance or {}
+    given = plane.call(
+        "adopt",
+        instance=known["id"],
+        image=_world.IMAGE,
+        memory=settings.memory,
+        size=settings.volume,
+        seconds=round(settings.timeout),
+    )
+    world.adopt(given["server"], given["volume"], machine)
+    world.serve(
+        _machine.Service(*_SWIFT, lambda: relay.to_loopback(swift.port))
+    )
+    plane.call(
+        "storage",
+        url=swift.url(*_SWIFT),
+        token=swift.token,
+        here=swift.url(),
+    )
+    subject.life = _instance.Instance(
+        plane, world, swift, datastore, known["id"], given["server"],
+        subject.user, subject.password, subject.database,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        world.close()

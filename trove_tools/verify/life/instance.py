@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An instance whose life is looked at."""
+
+import collections.abc
+import dataclasses
+import time
+import typing
+
+from trove_tools.verify import checks
+from trove_tools.verify import control
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import report
+from trove_tools.verify import sql
+from trove_tools.verify.life import swift
+from trove_tools.verify.life import world as _world
+
+# seconds, for a guest of usual speed, without anything new from a database
+# that should answer; between two looks
+_SQL = 60.0
+_PAUSE = 1.0
+# characters that say what went wrong at the end of a stack
+_TAIL = 300
+
+
+@dataclasses.dataclass
+class Instance:
+    """An instance of Trove, and the user that it was made with.
+
+    :param id: Trove's.
+    :param server: Nova's id of its guest.
+    """
+
+    plane: control.Control
+    world: _world.World
+    swift: swift.Swift
+    datastore: checks.Datastore
+    id: str
+    server: str
+    user: str
+    password: str
+    database: str
+
+    @property
+    def machine(self) -> _machine.Machine:
+        """What runs its guest now."""
+        return self.world.machine(self.server)
+
+    def call(
+        self, name: str, **arguments: typing.Any
+    ) -> dict[str, typing.Any]:
+        """Have Trove do something with the instance.
+
+        :raises CheckError: it cannot, in Trove's own words.
+        """
+        action = name.replace("_", " ")
+        self.machine.say(f"{self.datastore.name}: {action}")
+        wait = self.machine.limits.wait()
+
+        def between() -> None:
+            wait.require(
+                f"Trove does not finish `{action}`", self.machine.signs()
+            )
+
+        try:
+            return self.plane.call(
+                name, between, self.world, instance=self.id, **arguments
+            )
+        except control.FailedError as exc:
+            raise report.CheckError(
+                f"Trove fails at `{action}`: {_shortened(exc.message)}"
+            ) from exc
+
+    def account(
+        self, user: str = "", password: str = "", database: str = ""
+    ) -> sql.Account:
+        """Return how a user reaches a database from outside.
+
+        :param user: the instance's own where none is given; so for the rest.
+        """
+        return sql.Account(
+            self.datastore.protocol,
+            self.machine.port(self.datastore.port),
+            user or self.user,
+            password or self.password,
+            database or self.database,
+            self.machine.limits.scaled(sql.ATTEMPT),
+        )
+
+    def wait_until(
+        self, true: collections.abc.Callable[[], bool], what: str
+    ) -> None:
+        """Wait until something is so.
+
+        :param what: is not so, for the message.
+        :raises CheckError: it does not become so.
+        """
+        wait = self.machine.limits.wait(_SQL)
+        while not true():
+            self.machine.stay_alive()
+            wait.require(what, self.machine.signs())
+            time.sleep(_PAUSE)
+
+    def patiently(
+        self, action: collections.abc.Callable[[], typing.Any], what: str
+    ) -> typing.Any:
+        """Do something with the database until it works."""
+        wait = self.machine.limits.wait(_SQL)
+
+        def between(said: str) -> None:
+            self.machine.stay_alive()
+            wait.require(f"{what} ({said})", self.machine.signs())
+
+        return sql.patiently(action, between)
+
+    def read(self, statement: str, what: str) -> list[tuple[typing.Any, ...]]:
+        """Return rows of the instance's own database, once it answers."""
+        rows: list[tuple[typing.Any, ...]] = self.patiently(
+            lambda: sql.execute(self.account(), statement), what
+        )
+        return rows
+
+    def require_refused(
+        self, action: collections.abc.Callable[[], object], what: str
+    ) -> None:
+        """See that the server refuses something, soon.
+
+        :param what: it does not refuse, for the message.
+        """
+
+        def refused() -> bool:
+            try:
+                action()
+            except Exception as exc:
+                return sql.is_refusal(exc)
+            return False
+
+        self.wait_until(refused, what)
+
+    def settle(self) -> None:
+        """Wait until Trove would do something with the instance.
+
+        :raises CheckError: the database is not well.
+        """
+        self.call("settle")
+        self.wait_healthy("")
+
+    def restart(self) -> None:
+        """Have Trove restart the database, and wait until it is well."""
+        self.call("restart")
+        # what the agent says of it comes by another way than the answer
+        self.wait_healthy("")
+
+    def wait_healthy(self, since: str) -> None:
+        """Wait until the conductor hears that the database is well.
+
+        :param since: what :meth:`updated` was before something happened.
+        """
+
+        def healthy() -> bool:
+            state = self.plane.call("state", instance=self.id)
+            return bool(
+                state["status"] == "healthy" and state["updated"] > since
+            )
+
+        self.wait_until(healthy, "the instance does not become HEALTHY again")
+
+    def updated(self) -> str:
+        """Return when the conductor last heard of the instance."""
+        return str(self.plane.call("state", instance=self.id)["updated"])
+
+
+def _shortened(message: str) -> str:
+    """Return an error of Trove's without the stack of the guest's agent."""
+    head, stack, tail = message.partition("Traceback (most recent call last)")
+    return f"{head}... {tail[-_TAIL:]}" if stack else message

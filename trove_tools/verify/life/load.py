@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes all the time, and sees that nothing acknowledged is lost."""
+
+import contextlib
+import threading
+import time
+import types
+import typing
+
+from trove_tools.verify import report
+from trove_tools.verify import sql
+from trove_tools.verify.life import instance as _instance
+from trove_tools.verify.life import server
+
+_TABLE = "life_load"
+_WRITERS = 4
+# seconds of writing before and after what disturbs it
+_CALM = 5.0
+_PAUSE = 0.2
+
+
+class Writers:
+    """Clients that insert rows, each in a connection of its own.
+
+    A row is acknowledged when its transaction has been committed as far as
+    the client knows.
+
+    :param instance: whose database they write to.
+    """
+
+    def __init__(self, instance: _instance.Instance) -> None:
+        self._instance = instance
+        self._end = threading.Event()
+        self._acknowledged: list[list[int]] = [[] for _ in range(_WRITERS)]
+        self._threads = [
+            threading.Thread(target=self._write, args=(number,), daemon=True)
+            for number in range(_WRITERS)
+        ]
+
+    def __enter__(self) -> typing.Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def acknowledged(self) -> set[int]:
+        """Return the numbers of the rows that have been committed."""
+        return {row for rows in self._acknowledged for row in rows}
+
+    def _write(self, writer: int) -> None:
+        number = writer
+        while not self._end.is_set():
+            # whatever goes wrong: connect again, with another row
+            with (
+                contextlib.suppress(Exception),
+                sql.session(self._instance.account()) as execute,
+            ):
+                while not self._end.is_set():
+                    number += _WRITERS
+                    execute(f"INSERT INTO {_TABLE} VALUES ({number})")  # noqa: S608
+                    self._acknowledged[writer].append(number)
+            self._end.wait(_PAUSE)
+
+
+def load(instance: _instance.Instance) -> str:
+    """Write during a restart, a crash and, where there can be, a backup."""
+    instance.patiently(
+        lambda: sql.execute(
+            instance.account(), f"CREATE TABLE {_TABLE} (number INTEGER)"
+        ),
+        "no SQL before",
+    )
+    with Writers(instance) as writers:
+        time.sleep(_CALM)
+        before = len(writers.acknowledged())
+        if not before:
+            raise report.CheckError("no row was written in a quiet database")
+        instance.restart()
+        server.kill(instance)
+        instance.patiently(
+            lambda: sql.version(instance.account()), "no SQL after a crash"
+        )
+        time.sleep(_CALM)
+    rows = instance.read(f"SELECT number FROM {_TABLE}", "no SQL at the end")  # noqa: S608
+    wanted = writers.acknowledged()
+    lost = wanted - {row[0] for row in rows}
+    if lost:
+        raise report.CheckError(
+            f"{len(lost)} of {len(wanted)} acknowledged rows are lost"
+        )
+    if len(wanted) <= before:
+        raise report.CheckError("no row was written after the restart")
+    return f"{len(wanted)} rows acknowledged by {_WRITERS} writers, none lost"

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration, restarts, crashes, the volume and logs of one instance."""
+
+import pathlib
+import secrets
+
+from trove_tools.verify import report
+from trove_tools.verify import sql
+from trove_tools.verify.life import instance as _instance
+
+#: For each protocol a parameter that a running server takes, and one that
+#: needs a restart, with values that are nobody's default.
+PARAMETERS: dict[str, tuple[tuple[str, int], tuple[str, int]]] = {
+    "mysql": (("max_connections", 77), ("innodb_open_files", 1234)),
+    "postgresql": (("statement_timeout", 123456), ("max_connections", 77)),
+}
+#: What a server's process is called.
+_PROCESSES = {"mysql": "mariadbd|mysqld", "postgresql": "postgres"}
+#: Where the volume is mounted in the database's container.
+_DATA = {"mysql": "/var/lib/mysql", "postgresql": "/var/lib/postgresql/data"}
+#: The unit that PostgreSQL shows a time in.
+_UNIT = "ms"
+_GIB = 1 << 30
+_CAP_SYS_RESOURCE = 24
+
+
+def configuration(instance: _instance.Instance) -> str:
+    """See parameters take effect, and their defaults come back."""
+    dynamic, static = PARAMETERS[instance.datastore.protocol]
+
+    def value(name: str) -> str:
+        found: str = instance.patiently(
+            lambda: sql.setting(instance.account(), name),
+            "no SQL after a change of the configuration",
+        )
+        return found.removesuffix(_UNIT)
+
+    def values() -> tuple[str, str]:
+        return value(dynamic[0]), value(static[0])
+
+    before = values()
+    attached = instance.call("attach_configuration", values=dict((dynamic,)))
+    _require_values(values(), (str(dynamic[1]), before[1]), dynamic[0])
+    if attached["restart"]:
+        raise report.CheckError(
+            f"Trove asks for a restart for {dynamic[0]}, which needs none"
+        )
+    _detach(instance)
+    attached = instance.call(
+        "attach_configuration", values=dict((dynamic, static))
+    )
+    if not attached["restart"]:
+        raise report.CheckError(
+            f"Trove asks for no restart for {static[0]}, which needs one"
+        )
+    instance.restart()
+    _require_values(values(), (str(dynamic[1]), str(static[1])), "a restart")
+    _detach(instance, restart=True)
+    _require_values(values(), before, "the group was detached")
+    return (
+        f"{dynamic[0]} at once, {static[0]} after a restart; detached, the"
+        " defaults again"
+    )
+
+
+def _detach(instance: _instance.Instance, restart: bool = False) -> None:
+    if instance.call("detach_configuration")["restart"] or restart:
+        instance.restart()
+
+
+def _require_values(
+    found: tuple[str, str], wanted: tuple[str, str], cause: str
+) -> None:
+    if found != wanted:
+        raise report.CheckError(
+            f"the server has {', '.join(found)} in place of"
+            f" {', '.join(wanted)} after {cause}"
+        )
+
+
+def restart(instance: _instance.Instance) -> str:
+    """See the database stop, start and reboot with its data."""
+    word = _write(instance)
+    instance.call("stop")
+    if _answers(instance):
+        raise report.CheckError("the database answers after Trove stopped it")
+    instance.restart()
+    _require_word(instance, word, "after stop and start")
+    since = instance.updated()
+    instance.call("reboot")
+    _require_word(instance, word, "after a reboot of the guest")
+    instance.wait_healthy(since)
+    return "stopped, started, guest rebooted; the data is there"
+
+
+def crash(instance: _instance.Instance) -> str:
+    """Kill the server, then cut the guest's power."""
+    word = _write(instance)
+    since = instance.updated()
+    before = _started(instance)
+    kill(instance)
+    instance.wait_until(
+        lambda: _started(instance) not in ("", before),
+        "nothing starts the server again after it was killed",
+    )
+    _require_word(instance, word, "after the server was killed")
+    instance.wait_healthy(since)
+    machine = instance.machine
+    word = _write(instance)
+    machine.cut_power()
+    machine.power_on()
+    since = instance.updated()
+    _require_word(instance, word, "after a power cut")
+    instance.wait_healthy(since)
+    return (
+        "server killed, then power cut: what was committed is there, HEALTHY"
+        " again"
+    )
+
+
+def kill(instance: _instance.Instance) -> None:
+    """Kill the server, of which Docker knows nothing before it happens."""
+    pattern = _PROCESSES[instance.datastore.protocol]
+    instance.machine.run("pkill", "--signal", "KILL", "--exact", pattern)
+
+
+def _started(instance: _instance.Instance) -> str:
+    """Return when the database's container was started last."""
+    done = instance.machine.run(
+        "docker", "inspect", "--format", "{{.State.StartedAt}}", "database"
+    )
+    return done.output.strip() if done.status == 0 else ""
+
+
+def _answers(instance: _instance.Instance) -> bool:
+    try:
+        sql.version(instance.account())
+    # the clients' errors have no base in common but this
+    except Exception:
+        return False
+    return True
+
+
+def _write(instance: _instance.Instance) -> str:
+    word = secrets.token_hex(8)
+    instance.patiently(
+        lambda: sql.write(instance.account(), word), "no SQL before"
+    )
+    return word
+
+
+def _require_word(instance: _instance.Instance, word: str, when: str) -> None:
+    rows = instance.patiently(
+        lambda: sql.words(instance.account()), f"no SQL {when}"
+    )
+    if word not in rows:
+        raise report.CheckError(f"what was written is not there {when}")
+
+
+def volume(instance: _instance.Instance) -> str:
+    """Enlarge the volume, and see its size where the database writes."""
+    place = _DATA[instance.datastore.protocol]
+
+    def size() -> float:
+        done = instance.machine.run(
+            "docker", "exec", "database", "stat", "--file-system",
+            "--format=%b %S", place,
+        )  # fmt: skip
+        if done.status != 0:
+            raise report.CheckError(
+                f"the container does not tell its size: {done.output}"
+            )
+        blocks, block = done.output.split()
+        return int(blocks) * int(block) / _GIB
+
+    word = _write(instance)
+    old = instance.plane.call("state", instance=instance.id)["size"]
+    before = size()
+    online = _may_resize()
+    instance.call("resize_volume", size=old + 1, online=online)
+    after = size()
+    # a file system has some of it for itself
+    if not 0.9 < after - before <= 1.0:
+        raise report.CheckError(
+            f"the database's file system has {after:.2f} GiB after the"
+            f" volume grew from {old} to {old + 1} GiB; it had {before:.2f}"
+        )
+    told = instance.call("volume")["total"]
+    if abs(told - after) > 0.2:
+        raise report.CheckError(
+            f"the agent says {told} GiB, and {after:.2f} there are"
+        )
+    _require_word(instance, word, "after the volume grew")
+    return f"{before:.1f} GiB before, {after:.1f} GiB after, " + (
+        "without a stop"
+        if online
+        else "with the database stopped: this host's kernel lets nobody here"
+        " enlarge a mounted file system"
+    )
+
+
+def _may_resize() -> bool:
+    """Tell whether the kernel lets a container enlarge a mounted ext4."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False
+
+
+def logs(instance: _instance.Instance) -> str:
+    """See that logs are listed, and that one gets to Swift."""
+    listed = instance.call("logs")["logs"]
+    for name in ("general", "guest"):
+        if name not in listed:
+            raise report.CheckError(
+                f"Trove lists no log {name!r}, but {', '.join(listed)}"
+            )
+    instance.call("log", log="general", enable=True)
+    if instance.datastore.protocol == "postgresql":
+        instance.restart()
+    word = _write(instance)
+    _require_word(instance, word, "with a log of all statements")
+    sizes = {}
+    for name in ("general", "guest"):
+        told = instance.call("log", log=name, publish=True)
+        objects = instance.swift.read(told["container"], told["prefix"])
+        sizes[name] = len(b"".join(objects.values()))
+        if not sizes[name]:
+            raise report.CheckError(f"Swift has nothing of the log {name!r}")
+        if name == "general" and word.encode() not in b"".join(
+            objects.values()
+        ):
+            raise report.CheckError(
+                "a statement is missing in the published log of statements"
+            )
+    instance.call("log", log="general", disable=True)
+    if instance.datastore.protocol == "postgresql":
+        instance.restart()
+    return (
+        f"{', '.join(sorted(listed))} listed; statements and the agent's own"
+        " log published to Swift"
+    )
