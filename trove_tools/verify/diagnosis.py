@@ -21,6 +21,8 @@ _COMMANDS = {
         " {{json .State.Health}}",
         "database",
     ),
+    # what Trove tells of its failure is the last line of a stack
+    "backup container": ("docker", "logs", "--tail", _TAIL, "db_backup"),
     "containers": ("docker", "ps", "--all"),
     "container images": ("docker", "images"),
 }  # fmt: skip
