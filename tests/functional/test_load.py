@@ -519,7 +519,7 @@ class SignedTest(clouds.TestCase):
         row = self.loaded(
             self.path, "--require-verified", *self.trusting(self.key)
         )
-        self.assertEqual("agent (vm)", row["verified"])
+        self.assertEqual("agent (qemu)", row["verified"])
 
     def test_not_signed(self) -> None:
         self.refused("manifest.json is not signed", "--sign-key")
