@@ -7,21 +7,17 @@ Two checks come before there is a guest, see
 
 import collections.abc
 import dataclasses
-import secrets
 import time
-import typing
 
-from trove_tools.catalog import model
 from trove_tools.verify import control
 from trove_tools.verify import defects
 from trove_tools.verify import diagnosis
-from trove_tools.verify import disks
 from trove_tools.verify import evidence
-from trove_tools.verify import limits as _limits
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import probes
 from trove_tools.verify import report
 from trove_tools.verify import sql
+from trove_tools.verify import subject as _subject
 from trove_tools.verify import systemd
 
 QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
@@ -29,130 +25,11 @@ QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
 _GIB = 1 << 30
 _HEALTHY = "healthy"
 # seconds, for a guest of usual speed: a database that comes up does so before
-# the first look; what an agent needs for an answer; without anything new
-# from a database that the agent calls healthy, and from one that its own
-# guest starts
+# the first look; what an agent needs for an answer; what trying a file system
+# takes
 _LOOK_INTERVAL = 60.0
 _PING, _LONGEST_PING = 3.0, 30.0
-_SQL, _PROBE = 60.0, 120.0
-_SETUP, _FILE_SYSTEM = 300.0, 240.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Datastore:
-    """A datastore of the image, and how Trove knows it.
-
-    :param image: the container's name, without its tag; nothing for the
-        one that Trove takes by default.
-    :param backup: the name of the one that takes backups; nothing where the
-        image has none.
-    :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
-    """
-
-    name: str
-    version: str
-    manager: str
-    image: str
-    protocol: str
-    port: int
-    backup: str = ""
-
-
-@dataclasses.dataclass
-class Subject:
-    """What a check looks at: a guest, or a datastore in it.
-
-    :param machine: that runs the guest.
-    :param open_machine: makes another machine of the same kind, for checks
-        that need a second guest.
-    :param disk: the image.
-    :param facts: takes numbers that the record keeps.
-    :param plane: the control plane; only for datastores at the level
-        ``agent``.
-    :param datastore: that Trove makes an instance of; as for ``plane``.
-    :param health: the probe of a datastore that the image starts by itself.
-    :param life: the instance, at the level ``life``: a
-        :class:`trove_tools.verify.life.instance.Instance`.
-    :param name: of the datastore.
-    :param user: the database user that is made for verify, with its password
-        and its database.
-    """
-
-    machine: _machine.Machine
-    open_machine: _machine.Open
-    disk: disks.Disk
-    settings: _machine.Settings
-    facts: dict[str, typing.Any]
-    plane: control.Control | None = None
-    datastore: Datastore | None = None
-    health: model.Health | None = None
-    life: typing.Any = None
-    name: str = ""
-    user: str = dataclasses.field(
-        default_factory=lambda: f"verify_{secrets.token_hex(4)}"
-    )
-    password: str = dataclasses.field(
-        default_factory=lambda: f"Aa1{secrets.token_hex(16)}"
-    )
-    database: str = "verify"
-    word: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
-
-    def say(self, task: str) -> None:
-        """Tell the user what is being waited for."""
-        self.machine.say(f"{self.name}: {task}" if self.name else task)
-
-    def control(self) -> tuple[control.Control, Datastore]:
-        """Return the control plane, and the datastore as Trove knows it."""
-        assert self.plane is not None and self.datastore is not None
-        return self.plane, self.datastore
-
-    def waiting(
-        self, task: str, what: str, quiet: float = _limits.QUIET
-    ) -> collections.abc.Callable[..., None]:
-        """Begin to wait for something that the guest does.
-
-        :param task: that, for who watches.
-        :param what: what has not happened, for a message.
-        :returns: what is to be called now and then, with further signs that
-            the guest gets on; raises CheckError when there is no use in
-            waiting any longer.
-        """
-        wait = self.machine.limits.wait(quiet)
-
-        def go_on(*signs: object) -> None:
-            self.say(task)
-            self.machine.stay_alive()
-            wait.require(what, self.machine.signs(), *signs)
-
-        return go_on
-
-    def account(self) -> sql.Account:
-        """Return how the database is reached, as its user."""
-        _, datastore = self.control()
-        return sql.Account(
-            datastore.protocol,
-            self.machine.port(datastore.port),
-            self.user,
-            self.password,
-            self.database,
-            self.machine.limits.scaled(sql.ATTEMPT),
-        )
-
-    def patiently(
-        self, action: collections.abc.Callable[[], typing.Any], what: str
-    ) -> typing.Any:
-        """Do something with the database until it works.
-
-        :param what: what does not work, for a message.
-        :raises CheckError: it does not, and nothing new comes of it.
-        """
-        wait = self.machine.limits.wait(_SQL)
-
-        def between(said: str) -> None:
-            self.machine.stay_alive()
-            wait.require(f"{what} ({said})", self.machine.signs())
-
-        return sql.patiently(action, between)
+_FILE_SYSTEM = 240.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,17 +49,17 @@ class Check:
     name: str
     proves: str
     machines: tuple[str, ...]
-    run: collections.abc.Callable[[Subject], str]
+    run: collections.abc.Callable[[_subject.Subject], str]
     ends: bool = True
     once: bool = False
 
 
-def _boot(subject: Subject) -> str:
+def _boot(subject: _subject.Subject) -> str:
     subject.machine.power_on()
     return "boot loader, kernel, initramfs and cloud-init work"
 
 
-def _systemd(subject: Subject) -> str:
+def _systemd(subject: _subject.Subject) -> str:
     subject.machine.power_on()
     word = systemd.wait_booted(subject.machine)
     times = systemd.boot_times(subject.machine)
@@ -195,7 +72,7 @@ def _systemd(subject: Subject) -> str:
     return f"running, no failed unit{'; ' if took else ''}{took}"
 
 
-def _network(subject: Subject) -> str:
+def _network(subject: _subject.Subject) -> str:
     addresses = []
     for nic in (_machine.MANAGEMENT, _machine.TENANT):
         said = subject.machine.run("ip", "-o", "-4", "address", "show").output
@@ -210,7 +87,7 @@ def _network(subject: Subject) -> str:
     return f"both interfaces have their addresses: {', '.join(addresses)}"
 
 
-def _kernel(subject: Subject) -> str:
+def _kernel(subject: _subject.Subject) -> str:
     facts = diagnosis.facts(subject.machine)
     if facts is None:
         raise report.CheckError("the guest does not tell its facts")
@@ -223,7 +100,7 @@ def _kernel(subject: Subject) -> str:
     return "core dumps leave no file, and containers can be confined"
 
 
-def _volume(subject: Subject) -> str:
+def _volume(subject: _subject.Subject) -> str:
     device = _machine.DEVICES[subject.settings.disk_bus]
     done = subject.machine.run("blockdev", "--getsize64", device)
     gib = subject.settings.volume
@@ -235,7 +112,7 @@ def _volume(subject: Subject) -> str:
     return f"{device}, {gib} GiB"
 
 
-def _file_systems(subject: Subject) -> str:
+def _file_systems(subject: _subject.Subject) -> str:
     tried: dict[str, str] = {}
     for kind in evidence.VOLUME_PROGRAMS:
         subject.say(f"trying the file system {kind}")
@@ -253,14 +130,14 @@ def _file_systems(subject: Subject) -> str:
     return f"{', '.join(tried)}: made, mounted and grown"
 
 
-def _power_off(subject: Subject) -> str:
+def _power_off(subject: _subject.Subject) -> str:
     subject.machine.power_off()
     if subject.machine.kind == QEMU:
         return "the guest obeys the power button"
     return "systemd stopped everything in time"
 
 
-def _ping(subject: Subject) -> str:
+def _ping(subject: _subject.Subject) -> str:
     plane, _ = subject.control()
     machine = subject.machine
     go_on = subject.waiting(
@@ -287,7 +164,7 @@ def _ping(subject: Subject) -> str:
     return f"rpc_ping {took:.1f} s after power on"
 
 
-def _defects(subject: Subject) -> str:
+def _defects(subject: _subject.Subject) -> str:
     facts = diagnosis.facts(subject.machine)
     if facts is None:
         raise report.CheckError("the guest does not tell its facts")
@@ -303,7 +180,7 @@ def _defects(subject: Subject) -> str:
     return "users, names, units and directories are right"
 
 
-def _prepare(subject: Subject) -> str:
+def _prepare(subject: _subject.Subject) -> str:
     plane, _ = subject.control()
     limits = subject.machine.limits
     begin = time.monotonic()
@@ -340,7 +217,7 @@ def _prepare(subject: Subject) -> str:
     return f"HEALTHY {took:.1f} s after prepare"
 
 
-def _stop_if_hopeless(subject: Subject) -> None:
+def _stop_if_hopeless(subject: _subject.Subject) -> None:
     """Do not wait for a database that is known not to come.
 
     :raises CheckError: the guest's logs show such a defect.
@@ -351,7 +228,7 @@ def _stop_if_hopeless(subject: Subject) -> None:
         raise report.CheckError("; ".join(hopeless))
 
 
-def _sql(subject: Subject) -> str:
+def _sql(subject: _subject.Subject) -> str:
     subject.say("doing SQL from outside the guest")
     account = subject.account()
     fault = "the created user cannot work"
@@ -361,7 +238,7 @@ def _sql(subject: Subject) -> str:
     return f"the created user made a table and read it again; {server}"
 
 
-def require_word(subject: Subject, fault: str) -> None:
+def require_word(subject: _subject.Subject, fault: str) -> None:
     """See that what ``SQL`` wrote is there.
 
     :param fault: what is wrong if the database does not answer.
@@ -373,7 +250,7 @@ def require_word(subject: Subject, fault: str) -> None:
         raise report.CheckError(f"what was written is not there: {found!r}")
 
 
-def _restart(subject: Subject) -> str:
+def _restart(subject: _subject.Subject) -> str:
     plane, _ = subject.control()
     begin = time.monotonic()
     go_on = subject.waiting(
@@ -390,52 +267,9 @@ def _restart(subject: Subject) -> str:
     return f"by the agent, in {took:.1f} s; the data is still there"
 
 
-def _note(subject: Subject, name: str, seconds: float) -> None:
+def _note(subject: _subject.Subject, name: str, seconds: float) -> None:
     facts = subject.facts.setdefault(subject.name, {})
     facts[name] = round(seconds, 1)
-
-
-def _probe(subject: Subject) -> str:
-    """Ask a datastore its question, from outside the guest."""
-    health, machine = subject.health, subject.machine
-    assert health is not None
-    target = probes.Target(
-        machine.port(health.port), subject.user, subject.password
-    )
-    subject.say("preparing the probe in the guest")
-    for command in health.setup:
-        done = machine.run("sh", "-c", target.fill(command), seconds=_SETUP)
-        if done.status != 0:
-            said = done.output.replace(subject.password, "***")
-            raise report.CheckError(
-                "the probe's setup failed in the guest"
-                f" (status {done.status})",
-                said.splitlines(),
-            )
-    subject.say("waiting for an answer")
-    wait = machine.limits.wait(_PROBE)
-
-    def between(attempt: probes.NoAnswerError) -> None:
-        machine.look()
-        machine.stay_alive()
-        try:
-            wait.require(
-                f"no answer on port {health.port} ({attempt})",
-                machine.signs(),
-                log=machine.journal_tail,
-            )
-        except report.CheckError as exc:
-            exc.add_hint(
-                f"is {subject.name} started, and bound to all addresses?"
-            )
-            raise
-
-    patience = machine.limits.scaled(probes.ATTEMPT)
-    try:
-        answer = probes.ask_until(health, target, between, patience)
-    except probes.RefusedError as exc:
-        raise report.CheckError(f"port {health.port}: {exc}") from exc
-    return f"port {health.port} answers {answer!r}"
 
 
 #: What is looked at in each guest before its datastores, and after them.
@@ -500,7 +334,7 @@ NATIVE = (
         "probe",
         "the datastore answers a question of its clients' protocol rightly",
         (QEMU, CONTAINER),
-        _probe,
+        probes.probe,
         ends=False,
     ),
 )

@@ -30,9 +30,9 @@ import typing
 from trove_tools import errors
 from trove_tools import hosttools
 from trove_tools import loopdevice
-from trove_tools import partitions
 from trove_tools import process
 from trove_tools.host import architecture
+from trove_tools.verify import cgroups
 from trove_tools.verify import children
 from trove_tools.verify import disks
 from trove_tools.verify import machine
@@ -48,9 +48,6 @@ TOOLS = (
     *netns.TOOLS,
 )  # fmt: skip
 
-_MEMORY = pathlib.Path("/dev/shm")  # noqa: S108 (a file without a name)
-_CGROUPS = pathlib.Path("/sys/fs/cgroup")
-_CGROUP = "trove-verify-"
 _ENVIRONMENT = {
     # Docker's packages of today want this one, whatever the host has
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
@@ -85,8 +82,6 @@ _FOLLOW = (
 _NAMESPACES = (
     "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
 )  # fmt: skip
-# bytes that this host needs for everything else
-_RESERVE = 2 << 30
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # systemd gives a unit 90 s to stop
 _SHUTDOWN = 120.0
@@ -165,7 +160,12 @@ class Container(machine.Machine):
         """Power on."""
         if not self._disk:
             self.say("copying the disk")
-            self._disk = self._copy()
+            device, self._disk = disks.attach_copy(
+                self.guest.disk,
+                self.directory,
+                spare=self._settings.volume << 30,
+            )
+            self._disk_stack.callback(self._forget_disk, device)
             (self.directory / "root").mkdir(exist_ok=True)
             (self.directory / "network").touch()
             seed.write(
@@ -181,9 +181,9 @@ class Container(machine.Machine):
         self._running.callback(self._close_network, self._network)
         for service in self._services:
             self._network.serve(service)
-        name = f"{_CGROUP}{os.getpid()}-{id(self):x}-{self._number}"
-        groups = _make_cgroups(name)
-        self._running.callback(_remove_cgroups, groups)
+        name = f"{cgroups.PREFIX}{os.getpid()}-{id(self):x}-{self._number}"
+        groups = cgroups.make(name)
+        self._running.callback(cgroups.remove, groups)
         self._running.callback(self._await_end)
         self._volume, volume = _attach(self.guest.volume)
         self._running.callback(os.close, self._volume)
@@ -224,25 +224,6 @@ class Container(machine.Machine):
     def _close_network(self, network: netns.Network) -> None:
         self._network = None
         network.close()
-
-    def _copy(self) -> str:
-        """Attach a private copy of the image's root to a loop device."""
-        disk = self.guest.disk
-        place = self.directory
-        if _free_memory() > disk.size + self._settings.volume * 2**30:
-            place = _MEMORY
-        copy = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            path = pathlib.Path(f"/proc/{os.getpid()}/fd/{copy}")
-            process.run(
-                [disks.TOOL, "convert", "-f", disk.format, "-O", "raw",
-                 "-t", "unsafe", "-W", disk.path, path]
-            )  # fmt: skip
-            device, name = loopdevice.attach(copy, *partitions.largest(path))
-        finally:
-            os.close(copy)
-        self._disk_stack.callback(self._forget_disk, device)
-        return name
 
     def _forget_disk(self, device: int) -> None:
         os.close(device)
@@ -429,53 +410,3 @@ def _attach(file: pathlib.Path) -> tuple[int, str]:
         return loopdevice.attach(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _free_memory() -> int:
-    """Return the bytes that may be used, and of which none is needed."""
-    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 - _RESERVE
-    return 0
-
-
-def _make_cgroups(name: str) -> list[pathlib.Path]:
-    """Make a control group in each hierarchy that systemd works with."""
-    tops = [
-        top
-        for top in (_CGROUPS, _CGROUPS / "unified", _CGROUPS / "systemd")
-        if (top / "cgroup.procs").exists()
-    ]
-    for top in tops:
-        (top / name).mkdir()
-    return [top / name for top in tops]
-
-
-def _remove_cgroups(groups: collections.abc.Iterable[pathlib.Path]) -> None:
-    """Remove control groups; a process of theirs may still be ending."""
-    deadline = time.monotonic() + _END
-    for group in groups:
-        while group.is_dir():
-            try:
-                for directory, _, _ in os.walk(group, topdown=False):
-                    os.rmdir(directory)
-            except OSError:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(_PAUSE)
-
-
-def remove_left_cgroups() -> list[pathlib.Path]:
-    """Remove the control groups of verifies that were killed.
-
-    :returns: what was removed.
-    """
-    left = [
-        group
-        for pattern in (f"{_CGROUP}*", f"*/{_CGROUP}*")
-        for group in _CGROUPS.glob(pattern)
-        if not any(file.read_text() for file in group.rglob("cgroup.procs"))
-        and not pathlib.Path(f"/proc/{group.name.split('-')[2]}").exists()
-    ]
-    _remove_cgroups(left)
-    return [group for group in left if not group.exists()]

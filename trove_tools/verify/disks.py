@@ -7,15 +7,25 @@ that somebody is still writing to.
 """
 
 import dataclasses
+import os
 import pathlib
 
+from trove_tools import digests
 from trove_tools import errors
 from trove_tools import imagefile
+from trove_tools import loopdevice
 from trove_tools import manifest
+from trove_tools import partitions
 from trove_tools import paths
 from trove_tools import process
+from trove_tools.verify import report
 
 TOOL = "qemu-img"
+
+_MEMORY = pathlib.Path("/dev/shm")  # noqa: S108 (a file without a name)
+# bytes that this host needs for everything else
+_RESERVE = 2 << 30
+_GIB = 1 << 30
 
 # what `check` ends with when an image merely has space to reclaim
 _LEAKS = 3
@@ -33,6 +43,35 @@ class Disk:
     path: pathlib.Path
     format: str
     size: int
+
+
+def check_image(
+    found: report.Report,
+    image: pathlib.Path,
+    known: manifest.Manifest | None,
+    sha256: str | None,
+) -> Disk:
+    """See that the file is a whole image, and the one of its manifest.
+
+    :param found: takes the check.
+    :param known: its manifest, when there is one.
+    :param sha256: the file's, where that is known already.
+    :raises CheckError: it is not the one of its manifest.
+    :raises ImageError: it is no image, or not a whole one.
+    """
+    with found.check("image") as check:
+        disk = inspect(image, known)
+        check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
+        if known is not None:
+            sha256 = sha256 or digests.sha256(image)
+            if sha256 != known.image["sha256"]:
+                raise report.CheckError(
+                    "not the image that its manifest describes:"
+                    f" its sha256 is {sha256}",
+                    hint="build the image again, or copy it again",
+                )
+            check.detail += ", as its manifest says"
+    return disk
 
 
 def inspect(
@@ -107,3 +146,36 @@ def volume(file: pathlib.Path, gib: int) -> pathlib.Path:
     with open(file, "wb") as stream:
         stream.truncate(gib << 30)
     return file
+
+
+def attach_copy(
+    disk: Disk, place: pathlib.Path, spare: int
+) -> tuple[int, str]:
+    """Attach a private copy of an image's root to a loop device.
+
+    The copy has no name: it goes away with the device.
+
+    :param place: a directory for it, where it does not fit into memory.
+    :param spare: bytes of memory that the guest's other disk may take.
+    :returns: the descriptor that keeps the device, and its path.
+    """
+    if _free_memory() > disk.size + spare:
+        place = _MEMORY
+    copy = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        path = pathlib.Path(f"/proc/{os.getpid()}/fd/{copy}")
+        process.run(
+            [TOOL, "convert", "-f", disk.format, "-O", "raw",
+             "-t", "unsafe", "-W", disk.path, path]
+        )  # fmt: skip
+        return loopdevice.attach(copy, *partitions.largest(path))
+    finally:
+        os.close(copy)
+
+
+def _free_memory() -> int:
+    """Return the bytes that may be used, and of which none is needed."""
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024 - _RESERVE
+    return 0

@@ -19,7 +19,6 @@ import time
 import typing
 
 from trove_tools import console
-from trove_tools import digests
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.catalog import model
@@ -32,11 +31,10 @@ from trove_tools.verify import levels
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import machines as _machines
 from trove_tools.verify import report
+from trove_tools.verify import subject as _subject
 from trove_tools.verify import workspace
 from trove_tools.verify.life import checks as life_checks
 from trove_tools.verify.life import swift as _swift
-
-_GIB = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Request:
     """
 
     level: str
-    datastores: tuple[checks.Datastore, ...] = ()
+    datastores: tuple[_subject.Datastore, ...] = ()
     healths: collections.abc.Mapping[str, model.Health] = dataclasses.field(
         default_factory=dict
     )
@@ -99,7 +97,8 @@ def verify(
         workspace.opened(found, image) as place,
         screen.progress(f"verify {image.name}") as progress,
     ):
-        disk = _check_image(found, image, known, sha256, progress)
+        progress.state("reading the image")
+        disk = disks.check_image(found, image, known, sha256)
         progress.state("choosing the machines")
         chosen = _machines.choose(
             request.machine, request.settings, request.level
@@ -122,30 +121,6 @@ def require(request: Request) -> None:
     if request.level == levels.LIFE:
         _swift.require()
     _machines.require(request.machine, request.settings.arch)
-
-
-def _check_image(
-    found: report.Report,
-    image: pathlib.Path,
-    known: manifest.Manifest | None,
-    sha256: str | None,
-    progress: console.Progress,
-) -> disks.Disk:
-    """See that the file is a whole image, and the one of its manifest."""
-    progress.state("reading the image")
-    with found.check("image") as check:
-        disk = disks.inspect(image, known)
-        check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
-        if known is not None:
-            sha256 = sha256 or digests.sha256(image)
-            if sha256 != known.image["sha256"]:
-                raise report.CheckError(
-                    "not the image that its manifest describes:"
-                    f" its sha256 is {sha256}",
-                    hint="build the image again, or copy it again",
-                )
-            check.detail += ", as its manifest says"
-    return disk
 
 
 class _EndedError(Exception):
@@ -362,7 +337,7 @@ class _Ladder:
     ) -> None:
         """Look at one guest and at what is in it.
 
-        :param subjects: what is in it, as :class:`checks.Subject` has it.
+        :param subjects: what is in it, as :class:`_subject.Subject` has it.
         :param guest: as :class:`machine.Guest` has it.
         :raises CheckError: something is wrong that ends the climb.
         """
@@ -372,7 +347,7 @@ class _Ladder:
         described = _machine.Guest(self._disk, volume, **guest)
         with self._open(kind, described) as machine:
             subject = functools.partial(
-                checks.Subject,
+                _subject.Subject,
                 machine,
                 functools.partial(self._open, kind),
                 self._disk,
@@ -395,7 +370,7 @@ class _Ladder:
                 if not self._found.ok:
                     self._found.console = machine.console.tail()
 
-    def _check(self, check: checks.Check, subject: checks.Subject) -> None:
+    def _check(self, check: checks.Check, subject: _subject.Subject) -> None:
         """Make one check, if this machine can.
 
         :raises CheckError: it failed, and nothing after it makes sense.
@@ -430,7 +405,7 @@ class _Ladder:
         )
 
     def _explained(
-        self, failure: report.CheckError, subject: checks.Subject
+        self, failure: report.CheckError, subject: _subject.Subject
     ) -> report.CheckError:
         if failure.log or not subject.plane or not subject.machine.is_on:
             return failure

@@ -13,7 +13,7 @@ import dataclasses
 from trove_tools import errors
 from trove_tools import manifest
 from trove_tools.catalog import model
-from trove_tools.verify import checks
+from trove_tools.verify import subject as _subject
 
 BOOT, DATASTORE, AGENT, LIFE = "boot", "datastore", "agent", "life"
 LEVELS = (BOOT, DATASTORE, AGENT, LIFE)
@@ -52,7 +52,7 @@ def instances(
     catalog: model.Catalog,
     known: manifest.Manifest | None,
     datastore: str | None,
-) -> list[checks.Datastore]:
+) -> list[_subject.Datastore]:
     """Return what Trove's agent is to make instances of.
 
     :param datastore: only this one; where there is no manifest, what the
@@ -132,7 +132,7 @@ def _instance(
     version: str,
     container: str,
     backup: str = "",
-) -> checks.Datastore:
+) -> _subject.Datastore:
     entry = catalog.datastore(name)
     if entry.manager is None:
         raise errors.UsageError(
@@ -140,7 +140,7 @@ def _instance(
             hint=_WITHOUT_AGENT,
         )
     health = entry.runtime().health
-    return checks.Datastore(
+    return _subject.Datastore(
         name, version, entry.manager, container, health.protocol, health.port,
         backup,
     )  # fmt: skip

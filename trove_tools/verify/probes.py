@@ -16,9 +16,15 @@ import time
 import typing
 
 from trove_tools.catalog import model
+from trove_tools.verify import report
+from trove_tools.verify import subject as _subject
 
 #: Seconds that a database of usual speed gets for one answer.
 ATTEMPT = 10.0
+# seconds, for a guest of usual speed: what a command gets that makes the
+# database ready for the question; without anything new from a database that
+# its own guest starts
+_SETUP, _QUIET = 300.0, 120.0
 _PAUSE = 1.0
 _BLOCK = 65536
 _MOST = 1 << 20
@@ -218,3 +224,50 @@ PROTOCOLS: dict[
     "tcp": _tcp,
     "http": _http,
 }
+
+
+def probe(subject: _subject.Subject) -> str:
+    """Ask a datastore its question, from outside the guest.
+
+    :returns: its answer, in one line.
+    :raises CheckError: there is none, or it is wrong.
+    """
+    health, machine = subject.health, subject.machine
+    assert health is not None
+    target = Target(
+        machine.port(health.port), subject.user, subject.password
+    )
+    subject.say("preparing the probe in the guest")
+    for command in health.setup:
+        done = machine.run("sh", "-c", target.fill(command), seconds=_SETUP)
+        if done.status != 0:
+            said = done.output.replace(subject.password, "***")
+            raise report.CheckError(
+                "the probe's setup failed in the guest"
+                f" (status {done.status})",
+                said.splitlines(),
+            )
+    subject.say("waiting for an answer")
+    wait = machine.limits.wait(_QUIET)
+
+    def between(attempt: NoAnswerError) -> None:
+        machine.look()
+        machine.stay_alive()
+        try:
+            wait.require(
+                f"no answer on port {health.port} ({attempt})",
+                machine.signs(),
+                log=machine.journal_tail,
+            )
+        except report.CheckError as exc:
+            exc.add_hint(
+                f"is {subject.name} started, and bound to all addresses?"
+            )
+            raise
+
+    patience = machine.limits.scaled(ATTEMPT)
+    try:
+        answer = ask_until(health, target, between, patience)
+    except RefusedError as exc:
+        raise report.CheckError(f"port {health.port}: {exc}") from exc
+    return f"port {health.port} answers {answer!r}"

@@ -14,7 +14,7 @@ import tempfile
 
 from trove_tools import errors
 from trove_tools.image import leftovers
-from trove_tools.verify import container
+from trove_tools.verify import cgroups
 from trove_tools.verify import logs
 from trove_tools.verify import report
 
@@ -73,7 +73,7 @@ def abandoned(warn: leftovers.Warn) -> list[pathlib.Path]:
         with contextlib.suppress(FileNotFoundError):
             if leftovers.take_down(place, _remove, warn):
                 removed.append(place)
-    return [*removed, *container.remove_left_cgroups()]
+    return [*removed, *cgroups.remove_left()]
 
 
 def _remove(place: pathlib.Path) -> list[str]:

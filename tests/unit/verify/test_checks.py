@@ -12,7 +12,6 @@ from tests.unit.verify import samples
 from tests.unit.verify import test_defects
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.verify import checks
 from trove_tools.verify import control
 from trove_tools.verify import diagnosis
 from trove_tools.verify import disks
@@ -23,8 +22,9 @@ from trove_tools.verify import machines
 from trove_tools.verify import probes
 from trove_tools.verify import report
 from trove_tools.verify import sql
+from trove_tools.verify import subject as _subject
 
-DATASTORE = checks.Datastore("mariadb", "11.8", "mariadb", "", "mysql", 3306)
+DATASTORE = _subject.Datastore("mariadb", "11.8", "mariadb", "", "mysql", 3306)
 
 
 class FakePlane:

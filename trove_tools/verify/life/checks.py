@@ -12,6 +12,7 @@ from trove_tools.verify import control
 from trove_tools.verify import disks
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import relay
+from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import accounts
 from trove_tools.verify.life import copies
 from trove_tools.verify.life import instance as _instance
@@ -50,7 +51,7 @@ Action = collections.abc.Callable[[_instance.Instance], str]
 
 
 def _check(name: str, proves: str, action: Action) -> checks.Check:
-    def run(subject: checks.Subject) -> str:
+    def run(subject: _subject.Subject) -> str:
         assert subject.life is not None
         # each is made whatever came of the one before
         subject.life.settle()
@@ -116,7 +117,7 @@ CHECKS = (
 
 def control_plane(
     deployment: control.Deployment,
-    datastores: collections.abc.Iterable[checks.Datastore],
+    datastores: collections.abc.Iterable[_subject.Datastore],
     former: Former | None,
 ) -> dict[str, typing.Any]:
     """Return what the control plane has: another driver, and a cloud.
@@ -169,7 +170,7 @@ def chosen(names: collections.abc.Collection[str]) -> tuple[checks.Check, ...]:
 
 @contextlib.contextmanager
 def opened(
-    subject: checks.Subject,
+    subject: _subject.Subject,
     swift: _swift.Swift | None,
     directory: pathlib.Path,
     former: Former | None,

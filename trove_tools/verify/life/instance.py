@@ -6,11 +6,11 @@ import dataclasses
 import time
 import typing
 
-from trove_tools.verify import checks
 from trove_tools.verify import control
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import report
 from trove_tools.verify import sql
+from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import swift
 from trove_tools.verify.life import world as _world
 
@@ -33,7 +33,7 @@ class Instance:
     plane: control.Control
     world: _world.World
     swift: swift.Swift
-    datastore: checks.Datastore
+    datastore: _subject.Datastore
     id: str
     server: str
     user: str

@@ -6,17 +6,17 @@ import typing
 from unittest import mock
 
 from tests import base
-from trove_tools.verify import checks
 from trove_tools.verify import limits
 from trove_tools.verify import report
 from trove_tools.verify import sql
+from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import copies
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import load
 from trove_tools.verify.life import server
 from trove_tools.verify.life import world
 
-MARIADB = checks.Datastore(
+MARIADB = _subject.Datastore(
     "mariadb", "11.8", "mariadb", "mariadb", "mysql", 3306
 )
 
