@@ -10,7 +10,8 @@ import os
 from tests.image import base
 from trove_tools import errors
 from trove_tools.verify import broker
-from trove_tools.verify import container
+from trove_tools.verify import machine
+from trove_tools.verify import machines
 from trove_tools.verify.life import checks
 from trove_tools.verify.life import swift
 
@@ -21,9 +22,9 @@ _NAMES = [check.name for check in checks.CHECKS]
 class LifeTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        absent = container.absent("amd64")
-        if absent:
-            self.skipTest(absent)
+        why = machines.absent(machine.CONTAINER, "amd64")
+        if why:
+            self.skipTest(why.message)
         try:
             broker.require()
             swift.require()

@@ -16,6 +16,7 @@ from trove_tools import process
 from trove_tools.verify import container
 from trove_tools.verify import disks
 from trove_tools.verify import machine
+from trove_tools.verify import machines
 
 _SOCKET = "trove-local-manifests.socket"
 _SERVICE = "trove-local-manifests@x.service"
@@ -85,9 +86,9 @@ class GuestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.need_time("a minute for each boot")
-        why = container.absent("amd64")
+        why = machines.absent(machine.CONTAINER, "amd64")
         if why:
-            self.skipTest(why)
+            self.skipTest(why.message)
         image = self.container_image()
         self.known = manifest.read(image)
         volume = self.temp_dir() / "volume.raw"

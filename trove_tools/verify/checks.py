@@ -97,7 +97,8 @@ def _kernel(subject: _subject.Subject) -> str:
             "; ".join(each.cause for each in known),
             hint="; ".join(each.remedy for each in known),
         )
-    return "core dumps leave no file, and containers can be confined"
+    confined = ", and containers can be confined" if facts["docker"] else ""
+    return f"core dumps leave no file{confined}"
 
 
 def _volume(subject: _subject.Subject) -> str:

@@ -157,7 +157,9 @@ DEFECTS = (
         " apparmor_parser: unprivileged containers cannot start",
         "install the package apparmor in the image",
         r"AppArmor enabled on system but|apparmor_parser.*not found",
-        lambda facts: facts["apparmor"] and not facts["apparmor_parser"],
+        lambda facts: facts["docker"]
+        and facts["apparmor"]
+        and not facts["apparmor_parser"],
         hopeless=True,
         kernel=True,
     ),

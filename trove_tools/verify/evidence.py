@@ -294,6 +294,7 @@ def facts() -> dict[str, typing.Any]:
         "apparmor_parser": bool(
             shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
         ),
+        "docker": bool(shutil.which("dockerd", path="/usr/sbin:/usr/bin")),
         "etc_docker": os.path.isdir("/etc/docker"),
         "after": " ".join(unit.get("After", [])).split(),
         "start_limit": (unit.get("StartLimitIntervalSec") or [""])[-1],

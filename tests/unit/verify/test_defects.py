@@ -18,6 +18,7 @@ GOOD: dict[str, typing.Any] = {
     "hostname_resolves": True,
     "apparmor": True,
     "apparmor_parser": True,
+    "docker": True,
     "etc_docker": True,
     "after": ["cloud-config.service", "docker.service"],
     "start_limit": "0",
@@ -149,6 +150,8 @@ class DefectsTest(base.TestCase):
         {"database_uid_owner": "database"},
         {"volume_fstype": "xfs"},
         {"apparmor": False, "apparmor_parser": False},
+        # databases in the system itself are confined otherwise
+        {"docker": False, "apparmor_parser": False},
         {"start_limit": "", "restart_sec": "5s"},
         {"start_limit": "", "restart_sec": "1min"},
         {"listeners": ["tcp/22", "tcp/3306 docker-proxy"], "ports": [3306]},
