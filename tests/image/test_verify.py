@@ -29,12 +29,12 @@ from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.image import host
 from trove_tools.report import page
-from trove_tools.verify import checks
 from trove_tools.verify import disks
 from trove_tools.verify import ladder
 from trove_tools.verify import levels
 from trove_tools.verify import machine
 from trove_tools.verify import machines
+from trove_tools.verify import probes
 from trove_tools.verify import report
 
 # two guests at a time on two processors, without KVM
@@ -63,7 +63,7 @@ class VerifyTest(base.TestCase):
         self.set_env(
             TMPDIR=str(self.scratch), XDG_STATE_HOME=str(self.place)
         )
-        self.patch_object(checks, "_PROBE", 15.0)
+        self.patch_object(probes, "_QUIET", 15.0)
         self.patch_object(tempfile, "tempdir", str(self.scratch))
         self.catalog = loader.load()
 
