@@ -246,11 +246,20 @@ DEFECTS = (
         " and a registry is not reached",
         "build the image with the container under the name that the"
         " cloud's docker_image has, tagged with the datastore's version",
-        r"pull access denied|manifest (for .* )?(unknown|not found)"
+        # at level=info the engine names every registry that does not answer,
+        # even where another one, such as the guest itself, does
+        r"^(?!.*level=info ).*(pull access denied"
+        r"|manifest (for .* )?(unknown|not found)"
         r"|No such image|registry-1\.docker\.io"
         r"|(dial tcp|lookup) .*(no such host|i/o timeout|refused"
-        r"|misbehaving|unreachable)",
+        r"|misbehaving|unreachable))",
         hopeless=True,
+    ),
+    Defect(
+        "library",
+        "a program in a container lacks a shared library",
+        "put the package that has the library into the container image",
+        r"\.so[.0-9]*: cannot open shared object file",
     ),
     Defect(
         "no-docker",

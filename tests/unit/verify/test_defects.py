@@ -81,6 +81,10 @@ _LINES = {
         " registry-1.docker.io on [::1]:53: read udp: connection refused",
         "pull access denied for mariadb, repository does not exist",
     ),
+    "library": (
+        "ERROR trove-backup ImportError: libstdc++.so.6: cannot open shared"
+        " object file: No such file or directory",
+    ),
     "no-docker": (
         "docker.errors.DockerException: Error while fetching server API"
         " version: ('Connection aborted.', FileNotFoundError(2, 'No such"
@@ -120,7 +124,17 @@ class DefectsTest(base.TestCase):
         self.assertEqual(f"guest agent: {line.strip()}", shown)
 
     def test_nothing_is_wrong(self) -> None:
-        logs = {"x": ["healthy", "Created user database", ""]}
+        logs = {
+            "x": ["healthy", "Created user database", ""],
+            # the guest itself answers, and the container runs
+            "docker": [
+                "dockerd[213]: level=info msg=endpoint"
+                ' endpoint="https://registry-1.docker.io" error="Get'
+                ' \\"https://registry-1.docker.io/v2/\\": dial tcp: lookup'
+                " registry-1.docker.io on 127.0.0.53:53: read udp"
+                ' 127.0.0.1:59171->127.0.0.53:53: i/o timeout"'
+            ],
+        }
         self.assertEqual(([], []), defects.explain(GOOD, logs))
 
     @ddt.data(
