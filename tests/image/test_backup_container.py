@@ -12,6 +12,7 @@ import subprocess
 from tests.image import base
 from tests.image import standin
 from trove_tools import process
+from trove_tools.container import recipes
 
 # $1: this directory; the server's root is "server", the container's "backup"
 _SCRIPT = r"""
@@ -79,6 +80,18 @@ wait $server
 echo backup kept
 """
 
+# all that Trove's program may load, by its own tables
+_LOAD = """
+import main
+from oslo_config import cfg
+from oslo_utils import importutils
+cfg.CONF.register_cli_opts(main.cli_opts)
+for table in (main.driver_mapping, main.storage_mapping):
+    for name in table.values():
+        importutils.import_class(name)
+        print(name)
+"""
+
 
 class BackupTest(base.TestCase):
     def setUp(self) -> None:
@@ -109,13 +122,28 @@ class BackupTest(base.TestCase):
         found: list[str] = config["Env"]
         return found
 
-    def test_backup_and_restore(self) -> None:
+    def make(self, datastore: str) -> dict[str, str]:
+        """Make a backup container; return what the builder said of it."""
         outcome = base.builder(
-            "backup-container", "mariadb", "--output-dir", self.place,
+            "backup-container", datastore, "--output-dir", self.place,
             "--format", "json",
         )  # fmt: skip
         self.assertEqual(0, outcome.status, outcome.stderr)
-        made = outcome.json()
+        made: dict[str, str] = outcome.json()
+        return made
+
+    def test_the_program_loads_with_every_tool(self) -> None:
+        # the one whose tool brings the fewest libraries
+        made = self.make("postgresql")
+        environment = self.unpack(pathlib.Path(made["archive"]), "backup")
+        done = process.run(
+            ["chroot", self.place / "backup", "/usr/bin/env", "-i", "-C",
+             f"/{recipes.PROGRAM}", *environment, "python3", "-c", _LOAD]
+        )  # fmt: skip
+        self.assertIn("backup.drivers.postgres.PgBasebackup\n", done.stdout)
+
+    def test_backup_and_restore(self) -> None:
+        made = self.make("mariadb")
         _, mariadb = base.container("mariadb")
         environment = self.unpack(mariadb, "server")
         (path,) = [one for one in environment if one.startswith("PATH=")]

@@ -24,6 +24,11 @@ LIBRARIES = "opt/trove/site-packages"
 #: Where the guest agent runs ``python3 main.py``.
 PROGRAM = f"{LIBRARIES}/backup"
 
+# What Trove's program runs with.  The package index's ready-made modules count
+# on C++'s library (manylinux), which Python does not bring: greenlet, which
+# oslo.service imports, is linked with it.
+_PROGRAM_PACKAGES = ("python3", "libstdc++6", "dumb-init")
+
 #: Runs outside the container's root when all packages are in it.
 FINISH = DIRECTORY / "finish"
 
@@ -140,6 +145,6 @@ def read_backup(name: str, version: str) -> Recipe | None:
         exclude=tuple(data["exclude"]),
         remove=tuple(data["remove"]),
         delete=tuple(data["delete"]),
-        packages=(*data["packages"], "python3", "dumb-init"),
+        packages=(*data["packages"], *_PROGRAM_PACKAGES),
         program=PROGRAM,
     )

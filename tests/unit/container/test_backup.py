@@ -29,6 +29,15 @@ class RecipeTest(base.TestCase):
             "/opt/trove/site-packages/backup", config["WorkingDir"]
         )
 
+    def test_what_every_program_runs_with(self) -> None:
+        for name in ("mariadb", "postgresql"):
+            found = recipes.read_backup(name, "17")
+            assert found is not None
+            # greenlet of the package index is linked with the third; only
+            # mariadb-backup brings it by itself
+            for package in ("python3", "dumb-init", "libstdc++6"):
+                self.assertIn(package, found.packages)
+
     def test_a_datastore_that_no_packages_bring(self) -> None:
         self.assertIsNone(recipes.read_backup("", "8.4"))
 
