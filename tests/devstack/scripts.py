@@ -100,7 +100,7 @@ class ScriptCase(base.TestCase):
             self.checkout / ".venv" / "bin",
         )
         done = self.run_lib(
-            'for one in project tests; do'
+            'for one in project client tests; do'
             ' up_to_date() { return 1; }; pip_install() { :; };'
             ' setup_$one; done'
         )

@@ -84,6 +84,16 @@ class QuickstartTest(scripts.ScriptCase):
         self.assertIn("cloud: mini", done.stderr)
         self.assertIn("tools/minicloud stop quickstart", done.stderr)
 
+    def test_the_set_up_installs_the_client(self) -> None:
+        (self.checkout / ".venv" / ".installed-client").unlink()
+        self.stand_in("python")
+        done = self.quickstart("--setup-only")
+        self.assertEqual(0, done.returncode, done.stderr)
+        (installed,) = (
+            line for line in self.recorded() if " pip install " in line
+        )
+        self.assertRegex(installed, r" python-troveclient>=[\d.]+$")
+
     def test_all_that_was_made_can_be_removed(self) -> None:
         cache = self.temp_dir() / "cache"
         self.set_env(XDG_CACHE_HOME=str(cache))

@@ -164,7 +164,8 @@ class EnvironmentTest(scripts.ScriptCase):
     def test_installed_once(self) -> None:
         self.set_up()
         done = self.run_lib(
-            "pip_install() { echo again; }\nsetup_project\nsetup_tests"
+            "pip_install() { echo again; }\nsetup_project\nsetup_client\n"
+            "setup_tests"
         )
         self.assertEqual((0, ""), (done.returncode, done.stdout))
 

@@ -249,6 +249,17 @@ setup_project() {
     mark_up_to_date "$VENV" project "${files[@]}"
 }
 
+# setup_client: the openstack command, with Trove's part, for who uses a cloud.
+setup_client() {
+    local file=$ROOT/test-requirements.txt
+    if up_to_date "$VENV" client "$file"; then
+        return
+    fi
+    say "installing the cloud's client into .venv"
+    pip_install "$VENV" "$(sed -n 's/ *#.*//; /^python-troveclient/p' "$file")"
+    mark_up_to_date "$VENV" client "$file"
+}
+
 # setup_tests: what the tests need besides.
 setup_tests() {
     local files=("$ROOT/test-requirements.txt"
