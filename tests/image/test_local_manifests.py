@@ -97,11 +97,13 @@ class GuestCase(base.TestCase):
         stack = contextlib.ExitStack()
         self.addCleanup(stack.close)
         self.guest = stack.enter_context(
-            container.opened(
-                machine.Guest(disks.inspect(image), volume),
-                machine.Settings(),
-                self.temp_dir(),
-                lambda text: None,
+            contextlib.closing(
+                container.Container(
+                    machine.Guest(disks.inspect(image), volume),
+                    machine.Settings(),
+                    self.temp_dir(),
+                    lambda text: None,
+                )
             )
         )
         self.guest.power_on()

@@ -74,7 +74,7 @@ exec {command}
 """
 # there may be no journal yet
 _FOLLOW = (
-    "until [ -n \"$(journalctl --quiet --boot --lines=1 2>/dev/null)\" ];"
+    'until [ -n "$(journalctl --quiet --boot --lines=1 2>/dev/null)" ];'
     " do sleep 0.2; done;"
     " exec journalctl --boot --follow --lines=all --no-pager --no-hostname"
     " --output=short-monotonic"
@@ -130,7 +130,6 @@ class Container(machine.Machine):
     ) -> None:
         super().__init__(guest, settings, directory, say)
         self._stack = contextlib.ExitStack()
-        self._running = contextlib.ExitStack()
         self._disk_stack = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._follower: process.Child | None = None
@@ -152,7 +151,7 @@ class Container(machine.Machine):
 
     def close(self) -> None:
         """End the guest, and give everything back."""
-        self._running.close()
+        super().close()
         self._disk_stack.close()
         self._stack.close()
 
@@ -366,37 +365,11 @@ class Container(machine.Machine):
                 self.console.tail(),
             )
 
-    def cut_power(self) -> None:
-        """End all of the guest's processes at once.
-
-        The kernel, which is this host's, keeps what they had written.
-        """
-        self.is_on = False
-        self._running.close()
-
     def grow_volume(self, gib: int) -> None:
         """Enlarge the second disk of the running guest."""
         assert self._volume is not None
         os.truncate(self.guest.volume, gib << 30)
         loopdevice.grow(self._volume)
-
-
-@contextlib.contextmanager
-def opened(
-    guest: machine.Guest,
-    settings: machine.Settings,
-    directory: pathlib.Path,
-    say: machine.Say,
-) -> collections.abc.Iterator[Container]:
-    """Make a machine that has not been started; it is gone afterwards.
-
-    :param directory: an empty directory; nobody else may read it.
-    """
-    made = Container(guest, settings, directory, say)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def _children(pid: int) -> list[int]:

@@ -52,9 +52,13 @@ class Machines:
         :param say: takes what the user is told.
         """
         if kind == _machine.CONTAINER:
-            return container.opened(guest, settings, directory, say)
+            return contextlib.closing(
+                container.Container(guest, settings, directory, say)
+            )
         assert self.chosen is not None
-        return qemu.opened(guest, settings, directory, say, self.chosen)
+        return contextlib.closing(
+            qemu.Qemu(guest, settings, directory, say, self.chosen)
+        )
 
 
 def require(wanted: str, arch: str) -> None:

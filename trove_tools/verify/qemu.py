@@ -6,7 +6,6 @@ initramfs, virtio disks and interfaces.  The guest is reached over serial
 ports of its own, and at the ports of its database.
 """
 
-import collections.abc
 import contextlib
 import json
 import pathlib
@@ -74,7 +73,6 @@ class Qemu(machine.Machine):
     ) -> None:
         super().__init__(guest, settings, directory, say)
         self._accelerator = accelerator
-        self._running = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._monitor: qmp.Monitor | None = None
         self._channel: socket.socket | None = None
@@ -82,10 +80,6 @@ class Qemu(machine.Machine):
         self._greeted = False
         self._request = 0
         self._nonce = ""
-
-    def close(self) -> None:
-        """End the guest at once, if it has not ended."""
-        self._running.close()
 
     def start(self) -> None:
         """Power on."""
@@ -303,33 +297,9 @@ class Qemu(machine.Machine):
                 self._output(),
             )
 
-    def cut_power(self) -> None:
-        """End the guest at once."""
-        self.is_on = False
-        self._running.close()
-
     def grow_volume(self, gib: int) -> None:
         """Enlarge the second disk of the running guest."""
         assert self._monitor is not None
         self._monitor.execute(
             "block_resize", device=qemu_command.VOLUME_ID, size=gib << 30
         )
-
-
-@contextlib.contextmanager
-def opened(
-    guest: machine.Guest,
-    settings: machine.Settings,
-    directory: pathlib.Path,
-    say: machine.Say,
-    accelerator: accel.Accelerator,
-) -> collections.abc.Iterator[Qemu]:
-    """Make a machine that has not been started; it is gone afterwards.
-
-    :param directory: an empty directory; nobody else may read it.
-    """
-    made = Qemu(guest, settings, directory, say, accelerator)
-    try:
-        yield made
-    finally:
-        made.close()
