@@ -172,7 +172,7 @@ def _life(settings: options.Settings, level: str) -> dict[str, str]:
         found["only"] = ", ".join(sorted(settings.only))
     if former is not None:
         disks.require_file(former, manifest.read(former))
-        found["from"] = manifest.digests(former, ("sha256",))["sha256"]
+        found["from"] = digests.sha256(former)
     return found
 
 

@@ -16,7 +16,6 @@ from trove_tools.catalog import model
 from trove_tools.verify import subject as _subject
 
 BOOT, DATASTORE, AGENT, LIFE = "boot", "datastore", "agent", "life"
-LEVELS = (BOOT, DATASTORE, AGENT, LIFE)
 #: Those at which Trove makes instances.
 WITH_TROVE = (AGENT, LIFE)
 
