@@ -233,8 +233,12 @@ def _sql(subject: _subject.Subject) -> str:
     subject.say("doing SQL from outside the guest")
     account = subject.account()
     fault = "the created user cannot work"
-    server = subject.patiently(lambda: sql.version(account), fault)
-    subject.patiently(lambda: sql.write(account, subject.word), fault)
+    server = sql.patiently(
+        subject.machine, lambda: sql.version(account), fault
+    )
+    sql.patiently(
+        subject.machine, lambda: sql.write(account, subject.word), fault
+    )
     require_word(subject, fault)
     return f"the created user made a table and read it again; {server}"
 
@@ -246,7 +250,7 @@ def require_word(subject: _subject.Subject, fault: str) -> None:
     :raises CheckError: it is not.
     """
     account = subject.account()
-    found = subject.patiently(lambda: sql.read(account), fault)
+    found = sql.patiently(subject.machine, lambda: sql.read(account), fault)
     if found != subject.word:
         raise report.CheckError(f"what was written is not there: {found!r}")
 
@@ -262,7 +266,7 @@ def _restart(subject: _subject.Subject) -> str:
     subject.say("doing SQL after the restart")
     account = subject.account()
     fault = "no SQL after the restart"
-    subject.patiently(lambda: sql.version(account), fault)
+    sql.patiently(subject.machine, lambda: sql.version(account), fault)
     require_word(subject, fault)
     took = time.monotonic() - begin
     return f"by the agent, in {took:.1f} s; the data is still there"

@@ -11,10 +11,15 @@ import dataclasses
 import time
 import typing
 
+from trove_tools.verify import machine as _machine
+
 Rows = list[tuple[typing.Any, ...]]
 
 #: Seconds that a server of usual speed gets for one answer.
 ATTEMPT = 15.0
+# seconds, for a guest of usual speed, without anything new from a database
+# that should answer
+_QUIET = 60.0
 _PAUSE = 1.0
 _TABLE = "trove_tools_verify"
 # no such user or password, not this database, not this table; the numbers
@@ -137,20 +142,25 @@ def is_refusal(exc: Exception) -> bool:
 
 
 def patiently(
-    what: collections.abc.Callable[[], typing.Any],
-    between: collections.abc.Callable[[str], None],
+    machine: _machine.Machine,
+    action: collections.abc.Callable[[], typing.Any],
+    what: str,
 ) -> typing.Any:
-    """Do something until it works.
+    """Do something with a database until it works.
 
-    :param between: called after each attempt, with what the server or its
-        client said; raises to give up.
+    :param machine: that runs the database's guest.
+    :param what: what does not work, for a message.
+    :raises CheckError: it does not, and nothing new comes of it.
     """
+    wait = machine.limits.wait(_QUIET)
     while True:
         try:
-            return what()
+            return action()
         # the drivers' errors have no base in common but this
         except Exception as exc:
-            between(_said(exc))
+            said = _said(exc)
+        machine.stay_alive()
+        wait.require(f"{what} ({said})", machine.signs())
         time.sleep(_PAUSE)
 
 

@@ -13,10 +13,6 @@ from trove_tools.verify import limits as _limits
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import sql
 
-# seconds, for a guest of usual speed, without anything new from a database
-# that the agent calls healthy
-_QUIET = 60.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Datastore:
@@ -117,19 +113,3 @@ class Subject:
             self.database,
             self.machine.limits.scaled(sql.ATTEMPT),
         )
-
-    def patiently(
-        self, action: collections.abc.Callable[[], typing.Any], what: str
-    ) -> typing.Any:
-        """Do something with the database until it works.
-
-        :param what: what does not work, for a message.
-        :raises CheckError: it does not, and nothing new comes of it.
-        """
-        wait = self.machine.limits.wait(_QUIET)
-
-        def between(said: str) -> None:
-            self.machine.stay_alive()
-            wait.require(f"{what} ({said})", self.machine.signs())
-
-        return sql.patiently(action, between)

@@ -32,7 +32,8 @@ def users(instance: _instance.Instance) -> str:
     instance.call(
         "create_user", user=name, password=password, databases=[first]
     )
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.execute(account(name, password, first), _TABLE),
         "a created user cannot make a table in the user's database",
     )
@@ -42,7 +43,8 @@ def users(instance: _instance.Instance) -> str:
         "a user makes a table in a database that is not the user's",
     )
     instance.call("grant", user=name, database=second)
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.execute(account(name, password, second), _TABLE),
         "a user cannot make a table in a granted database",
     )
@@ -54,7 +56,8 @@ def users(instance: _instance.Instance) -> str:
     )
     changed = _password()
     instance.call("change_password", user=name, password=changed)
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.version(account(name, changed, first)),
         "a user cannot log in with the new password",
     )
@@ -101,11 +104,14 @@ def root(instance: _instance.Instance) -> str:
     def account() -> sql.Account:
         return instance.account(given["user"], given["password"])
 
-    instance.patiently(
-        lambda: sql.version(account()), "the superuser cannot log in"
+    sql.patiently(
+        instance.machine,
+        lambda: sql.version(account()),
+        "the superuser cannot log in",
     )
     # whoever is no superuser may not do this
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.execute(account(), "CREATE USER life_of_root"),
         "the superuser cannot make a user",
     )

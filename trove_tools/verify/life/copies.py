@@ -59,8 +59,10 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
                 )
     since = instance.updated()
     instance.call("rebuild", image=_world.IMAGE)
-    rows = instance.patiently(
-        lambda: sql.words(instance.account()), "no SQL after the rebuild"
+    rows = sql.patiently(
+        instance.machine,
+        lambda: sql.words(instance.account()),
+        "no SQL after the rebuild",
     )
     if word not in rows:
         raise report.CheckError("the data is gone after the rebuild")
@@ -88,7 +90,8 @@ def backup(instance: _instance.Instance) -> str:
     """Restore a full and an incremental backup into a new instance."""
     _require_container(instance)
     account = instance.account
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.execute(
             account(), f"CREATE TABLE {_TABLE} (word VARCHAR(64))"
         ),
@@ -197,14 +200,16 @@ def replication(instance: _instance.Instance) -> str:
 
 def _write(instance: _instance.Instance, what: str) -> str:
     word = secrets.token_hex(8)
-    instance.patiently(lambda: sql.write(instance.account(), word), what)
+    sql.patiently(
+        instance.machine, lambda: sql.write(instance.account(), word), what
+    )
     return word
 
 
 def _await_word(instance: _instance.Instance, word: str, what: str) -> None:
-    instance.wait_until(
-        lambda: word in instance.patiently(
-            lambda: sql.words(instance.account()), what
-        ),
-        what,
-    )  # fmt: skip
+    def arrived() -> bool:
+        return word in sql.patiently(
+            instance.machine, lambda: sql.words(instance.account()), what
+        )
+
+    instance.wait_until(arrived, what)

@@ -100,22 +100,10 @@ class Instance:
             wait.require(what, self.machine.signs())
             time.sleep(_PAUSE)
 
-    def patiently(
-        self, action: collections.abc.Callable[[], typing.Any], what: str
-    ) -> typing.Any:
-        """Do something with the database until it works."""
-        wait = self.machine.limits.wait(_SQL)
-
-        def between(said: str) -> None:
-            self.machine.stay_alive()
-            wait.require(f"{what} ({said})", self.machine.signs())
-
-        return sql.patiently(action, between)
-
     def read(self, statement: str, what: str) -> list[tuple[typing.Any, ...]]:
         """Return rows of the instance's own database, once it answers."""
-        rows: list[tuple[typing.Any, ...]] = self.patiently(
-            lambda: sql.execute(self.account(), statement), what
+        rows: list[tuple[typing.Any, ...]] = sql.patiently(
+            self.machine, lambda: sql.execute(self.account(), statement), what
         )
         return rows
 

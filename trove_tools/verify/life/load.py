@@ -73,7 +73,8 @@ class Writers:
 
 def load(instance: _instance.Instance) -> str:
     """Write during a restart, a crash and, where there can be, a backup."""
-    instance.patiently(
+    sql.patiently(
+        instance.machine,
         lambda: sql.execute(
             instance.account(), f"CREATE TABLE {_TABLE} (number INTEGER)"
         ),
@@ -86,8 +87,10 @@ def load(instance: _instance.Instance) -> str:
             raise report.CheckError("no row was written in a quiet database")
         instance.restart()
         server.kill(instance)
-        instance.patiently(
-            lambda: sql.version(instance.account()), "no SQL after a crash"
+        sql.patiently(
+            instance.machine,
+            lambda: sql.version(instance.account()),
+            "no SQL after a crash",
         )
         time.sleep(_CALM)
     rows = instance.read(f"SELECT number FROM {_TABLE}", "no SQL at the end")  # noqa: S608

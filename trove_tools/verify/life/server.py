@@ -29,7 +29,8 @@ def configuration(instance: _instance.Instance) -> str:
     dynamic, static = PARAMETERS[instance.datastore.protocol]
 
     def value(name: str) -> str:
-        found: str = instance.patiently(
+        found: str = sql.patiently(
+            instance.machine,
             lambda: sql.setting(instance.account(), name),
             "no SQL after a change of the configuration",
         )
@@ -143,15 +144,19 @@ def _answers(instance: _instance.Instance) -> bool:
 
 def _write(instance: _instance.Instance) -> str:
     word = secrets.token_hex(8)
-    instance.patiently(
-        lambda: sql.write(instance.account(), word), "no SQL before"
+    sql.patiently(
+        instance.machine,
+        lambda: sql.write(instance.account(), word),
+        "no SQL before",
     )
     return word
 
 
 def _require_word(instance: _instance.Instance, word: str, when: str) -> None:
-    rows = instance.patiently(
-        lambda: sql.words(instance.account()), f"no SQL {when}"
+    rows = sql.patiently(
+        instance.machine,
+        lambda: sql.words(instance.account()),
+        f"no SQL {when}",
     )
     if word not in rows:
         raise report.CheckError(f"what was written is not there {when}")

@@ -50,25 +50,6 @@ class LifeCase(base.TestCase):
         return self.answers.get(name, {"logged": []})
 
 
-class RefusalTest(base.TestCase):
-    def test_what_is_refused(self) -> None:
-        for said in (
-            1045,
-            1044,
-            'FATAL:  password authentication failed for user "u"',
-            'FATAL:  permission denied for database "d"',
-        ):
-            self.assertTrue(sql.is_refusal(Exception(said, "no")))
-        denied = Exception("no")
-        denied.pgcode = "42501"  # type: ignore[attr-defined]
-        self.assertTrue(sql.is_refusal(denied))
-
-    def test_what_is_no_answer(self) -> None:
-        for said in (2013, "the database system is starting up"):
-            self.assertFalse(sql.is_refusal(Exception(said)))
-        self.assertFalse(sql.is_refusal(Exception()))
-
-
 class InstanceTest(LifeCase):
     def test_silence_is_no_refusal(self) -> None:
         silent = mock.Mock(side_effect=OSError("gone"))
