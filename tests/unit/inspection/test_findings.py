@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each kind of secret is planted, and found."""
 
-import pathlib
 
 import ddt
 
-from tests import base
+from tests.unit.inspection import root_case
 from trove_tools.inspection import findings
 
 KEY = (
@@ -17,10 +16,9 @@ SIGNED = "Types: deb\nURIs: http://m\nSuites: s\nSigned-By: /k.gpg\n"
 
 
 @ddt.ddt
-class FindingsTest(base.TestCase):
+class FindingsTest(root_case.RootCase):
     def setUp(self) -> None:
         super().setUp()
-        self.root = self.temp_dir()
         self.write("etc/shadow", "root:*:1::::::\nann:!:1::::::\n")
         self.write("etc/machine-id", "")
         self.write("etc/apt/sources.list", "# nothing here\n")
@@ -28,12 +26,6 @@ class FindingsTest(base.TestCase):
         self.write("usr/lib/python3/keys.py", KEY.splitlines()[0])
         self.write("opt/v/site-packages/x/README", "OS_PASSWORD=secret\n")
         self.write("usr/share/doc/x", "see http://user:secret@example.org\n")
-
-    def write(self, name: str, text: str) -> pathlib.Path:
-        file = self.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
 
     def test_a_clean_image(self) -> None:
         self.assertEqual([], findings.find_all(self.root))

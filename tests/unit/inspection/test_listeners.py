@@ -2,11 +2,11 @@
 """What a guest would start that others could reach."""
 
 import os
-import pathlib
 
 import ddt
 
 from tests import base
+from tests.unit.inspection import root_case
 from trove_tools.inspection import findings
 from trove_tools.inspection import listeners
 
@@ -14,18 +14,7 @@ UNITS = "usr/lib/systemd/system"
 OURS = "etc/systemd/system"
 
 
-class ListenersCase(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.root = self.temp_dir()
-
-    def write(self, name: str, text: str) -> pathlib.Path:
-        file = self.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        file.chmod(0o644)
-        return file
-
+class ListenersCase(root_case.RootCase):
     def enable(self, name: str, text: str = "[Service]\n") -> None:
         """Enable a unit as systemctl does."""
         self.write(f"{UNITS}/{name}", text)

@@ -5,7 +5,7 @@ import pathlib
 
 import ddt
 
-from tests import base
+from tests.unit.inspection import root_case
 from trove_tools.inspection import findings
 from trove_tools.inspection import logins
 
@@ -14,10 +14,9 @@ DROP_IN = "etc/ssh/sshd_config.d/60-x.conf"
 SUDOERS = "etc/sudoers"
 
 
-class LoginsCase(base.TestCase):
+class LoginsCase(root_case.RootCase):
     def setUp(self) -> None:
         super().setUp()
-        self.root = self.temp_dir()
         self.write("usr/sbin/sshd", "")
         self.write(SSHD, f"Include /{pathlib.Path(DROP_IN).parent}/*.conf\n")
         self.write(DROP_IN, "PasswordAuthentication no\n")
@@ -26,11 +25,6 @@ class LoginsCase(base.TestCase):
             "etc/cloud/cloud.cfg.d/91-x.cfg",
             "system_info: {default_user: {name: ann}}\n",
         )
-
-    def write(self, name: str, text: str) -> None:
-        file = self.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
 
     def found(self) -> list[str]:
         return [each.path for each in findings.find_all(self.root)]

@@ -7,7 +7,7 @@ import os
 import pathlib
 import py_compile
 
-from tests import base
+from tests.unit.inspection import root_case
 from tests.unit.inspection import test_findings
 from trove_tools.inspection import findings
 
@@ -18,17 +18,7 @@ DEBIAN = "usr/lib/python3/dist-packages"
 VENV = "opt/trove-guest-agent/lib/python3.13/site-packages"
 
 
-class ProvenanceTest(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.root = self.temp_dir()
-
-    def write(self, name: str, text: str) -> pathlib.Path:
-        file = self.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
-
+class ProvenanceTest(root_case.RootCase):
     def of_dpkg(self, name: str, text: str) -> pathlib.Path:
         """Write a module as dpkg would, with many others."""
         sums = [f"{n:032}  usr/share/doc/{n}" for n in range(100)]

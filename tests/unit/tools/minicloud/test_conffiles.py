@@ -6,21 +6,11 @@ import stat
 import yaml
 
 from minicloud import conffiles
-from minicloud import layout as layouts
 from minicloud import services
-from minicloud import state as states
-from tests import base
+from tests.unit.tools.minicloud import layout_case
 
 
-class ConfFilesTest(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.layout = layouts.Layout(self.temp_dir())
-        self.layout.make()
-        self.state = states.new()
-        self.state.ports = {"keystone": 5000, "glance": 9292, "trove": 8779}
-        self.state.venv = "/opt/venv"
-
+class ConfFilesTest(layout_case.LayoutCase):
     def write(self) -> dict[str, configparser.ConfigParser]:
         conffiles.write(self.layout, self.state)
         found = {}

@@ -4,21 +4,14 @@ import sqlite3
 import threading
 
 from minicloud import databases
-from minicloud import layout as layouts
 from minicloud import services
-from minicloud import state as states
-from tests import base
+from tests.unit.tools.minicloud import layout_case
 from trove_tools import process
 
 
-class CommandLinesTest(base.TestCase):
+class CommandLinesTest(layout_case.LayoutCase):
     def setUp(self) -> None:
         super().setUp()
-        self.layout = layouts.Layout(self.temp_dir())
-        self.layout.make()
-        self.state = states.new()
-        self.state.ports = {"keystone": 5000, "glance": 9292, "trove": 8779}
-        self.state.venv = "/opt/venv"
         self.given_up = threading.Event()
         self.calls: list[list[str]] = []
         self.patch_object(process, "run", self.run_nothing)
