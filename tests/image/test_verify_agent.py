@@ -289,11 +289,13 @@ class LifeTest(AgentCase):
         )  # fmt: skip
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
+        self.pid = child.pid
         while not any(self.scratch.glob("*/container-1/journal.log")):
             self.assertIsNone(child.poll())
             time.sleep(0.2)
         # broker, conductor, Trove's own code, the guest
         self.assertGreater(len(self.running()), 4)
+        self.assertNotEqual([], self.cgroups())
         child.send_signal(sign)
         return child.wait(60)
 
@@ -313,13 +315,13 @@ class LifeTest(AgentCase):
         self.assertEqual([], self.cgroups())
 
     def cgroups(self) -> list[pathlib.Path]:
-        """Return the control groups of verifies in which nothing runs."""
+        """Return the control groups that this test's killed verify made."""
         return [
             group
+            for above in ("", "*/")
             for group in pathlib.Path("/sys/fs/cgroup").glob(
-                "*/trove-verify-*"
+                f"{above}trove-verify-{self.pid}-*"
             )
-            if not any(f.read_text() for f in group.rglob("cgroup.procs"))
         ]
 
 
