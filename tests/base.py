@@ -18,7 +18,7 @@ import warnings
 import fixtures
 import testtools
 
-from trove_tools import hosttools
+from trove_tools.host import hosttools
 
 #: The root of the source tree.
 ROOT = pathlib.Path(__file__).resolve().parent.parent

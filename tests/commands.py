@@ -14,12 +14,12 @@ from tests import base
 
 #: The module behind each command.
 MODULES = {
-    "activate-trove-image": "trove_tools.cmd.activate",
+    "activate-trove-image": "trove_tools.cli.activate",
     "gate-jobs": "gate.command",
-    "load-trove-image": "trove_tools.cmd.load",
+    "load-trove-image": "trove_tools.cli.load",
     "minicloud": "minicloud.command",
-    "trove-devstack": "trove_tools.cmd.devstack",
-    "trove-image-builder": "trove_tools.cmd.builder",
+    "trove-devstack": "trove_tools.cli.devstack",
+    "trove-image-builder": "trove_tools.cli.builder",
 }
 #: Where the modules are that are no part of the package.
 TOOLS = base.ROOT / "tools" / "lib"

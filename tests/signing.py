@@ -6,9 +6,9 @@ import shutil
 
 import testtools
 
-from trove_tools import process
-from trove_tools import signature
-from trove_tools import verified
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
+from trove_tools.host import process
 
 
 def need(test: testtools.TestCase) -> None:
@@ -50,4 +50,4 @@ def sign(file: pathlib.Path, key: pathlib.Path, namespace: str) -> None:
 
 def sign_record(image: pathlib.Path, key: pathlib.Path) -> None:
     """Sign the record of an image's verification as it is."""
-    sign(verified.path(image), key, signature.RECORD)
+    sign(verification.path(image), key, signature.RECORD)

@@ -16,12 +16,12 @@ import sys
 import textwrap
 import typing
 
-from trove_tools import credentials
+from trove_tools import columns as table
 from trove_tools import errors
 from trove_tools import progress
 from trove_tools import results
-from trove_tools import table
-from trove_tools import untrusted
+from trove_tools.host import credentials
+from trove_tools.host import untrusted
 
 Row = collections.abc.Mapping[str, typing.Any]
 

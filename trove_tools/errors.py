@@ -4,7 +4,7 @@
 Every error carries two things for the person at the terminal: what
 happened (``message``) and what to do now (``hint``), and one thing for the
 script that called: the exit status.  Library code raises; only
-:func:`trove_tools.cmd.common.main` prints and exits.
+:func:`trove_tools.cli.common.main` prints and exits.
 """
 
 import collections.abc

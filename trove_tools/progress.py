@@ -8,7 +8,7 @@ import threading
 import time
 import typing
 
-from trove_tools import table
+from trove_tools import columns
 
 #: Seconds after which a state that has not changed is printed again, from
 #: one look at that to the next, and from one drawing of bars to the next.
@@ -155,9 +155,9 @@ class Bar(_Shown):
             mib = f"{self._done / 2**20:.0f}/{self._total / 2**20:.0f} MiB"
             rest = f"{mib}{self._pace()} {rest}"
         room = max(8, width - size - 13)
-        state = table.cut(clean(self._state), room)
+        state = columns.cut(clean(self._state), room)
         line = f"[{seconds:4.0f} s] {state} {bar} {rest}"
-        return table.cut(line, width - 1)
+        return columns.cut(line, width - 1)
 
 
 class Bars:

@@ -5,16 +5,16 @@ import argparse
 import importlib
 
 from doc.ext import rst
-from trove_tools import config
-from trove_tools import options
 from trove_tools import results
+from trove_tools.config import options
+from trove_tools.config import table
 
 #: The programs, and the module that parses for each.
 PROGRAMS = {
-    "trove-image-builder": "trove_tools.cmd.builder",
-    "load-trove-image": "trove_tools.cmd.load",
-    "activate-trove-image": "trove_tools.cmd.activate",
-    "trove-devstack": "trove_tools.cmd.devstack",
+    "trove-image-builder": "trove_tools.cli.builder",
+    "load-trove-image": "trove_tools.cli.load",
+    "activate-trove-image": "trove_tools.cli.activate",
+    "trove-devstack": "trove_tools.cli.devstack",
     "tools/minicloud": "minicloud.command",
     "tools/gate-jobs": "gate.command",
 }
@@ -25,7 +25,7 @@ SHARED = {
     "cloud": "Options of every command that talks to a cloud",
 }
 
-_BY_NAME = {option.name: option for option in config.OPTIONS}
+_BY_NAME = {option.name: option for option in table.OPTIONS}
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -60,7 +60,7 @@ def commands() -> rst.Lines:
     for group, title in SHARED.items():
         lines += [f".. _options-{group}:", *rst.heading(title)]
         lines += [".. program:: trove-tools", ""]
-        for option in config.group(group):
+        for option in table.group(group):
             lines += _option(option)
     return lines
 
@@ -68,7 +68,7 @@ def commands() -> rst.Lines:
 def settings() -> rst.Lines:
     """Return the table of all options by their name in the file."""
     rows = [["in the file", "environment variables", "default"]]
-    for option in sorted(config.OPTIONS, key=lambda each: each.name):
+    for option in sorted(table.OPTIONS, key=lambda each: each.name):
         rows.append(
             [
                 f"``{option.name}``",

@@ -15,7 +15,7 @@ from doc.ext import rst
 from doc.ext import schemas
 from gate import tables
 from trove_tools.catalog import loader
-from trove_tools.container import sources
+from trove_tools.sources.container import sources
 from trove_tools.verify import defects
 
 

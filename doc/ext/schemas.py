@@ -23,7 +23,7 @@ _TYPES = {
 
 def manifest() -> rst.Lines:
     """Return the tables of an image's manifest."""
-    text = (PACKAGE / "manifest.schema.json").read_text()
+    text = (PACKAGE / "artifact" / "manifest.schema.json").read_text()
     return _Schema("manifest", json.loads(text)).lines()
 
 

@@ -11,7 +11,7 @@ from testtools import content
 from tests.image import base
 from tests.standins import vendors
 from trove_tools.catalog import loader
-from trove_tools.image import host
+from trove_tools.host import requirements
 
 # one guest after the other, without KVM, on a busy machine
 _TIMEOUT = "1500"
@@ -21,7 +21,7 @@ _HOURS = 3600.0
 class EveryDatastoreTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
 
     def test_every_datastore(self) -> None:

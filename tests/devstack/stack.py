@@ -106,7 +106,7 @@ source "$FUNCTIONS"
 record trove-image-builder "$@"
 if [[ $1 == plan ]]; then
     {real} || exit 0
-    exec {python} -m trove_tools.cmd.builder "$@"
+    exec {python} -m trove_tools.cli.builder "$@"
 fi
 {script}
 """
@@ -116,7 +116,7 @@ source "$FUNCTIONS"
 record trove-devstack "$@"
 case $1 in
     {real}) exec {python} -c \
-        'import sys; from trove_tools.cmd import devstack
+        'import sys; from trove_tools.cli import devstack
 sys.exit(devstack.main())' "$@" ;;
 esac
 {script}

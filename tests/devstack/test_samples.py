@@ -10,8 +10,8 @@ from tests import base
 from tests.devstack import stack
 from tests.devstack import variables
 from trove_tools.catalog import loader
-from trove_tools.cmd import builder
-from trove_tools.devstack import words
+from trove_tools.cli import builder
+from trove_tools.devstack import datastores
 
 SAMPLES = base.ROOT / "samples" / "localrc"
 
@@ -116,7 +116,7 @@ class SamplesTest(stack.StackCase):
         catalog = loader.load([])
         for sample in samples():
             values, _ = self.read(sample)
-            words.parse([values["TROVE_GUEST_DATASTORES"]], catalog)
+            datastores.parse([values["TROVE_GUEST_DATASTORES"]], catalog)
 
     def test_every_supported_datastore_has_one(self) -> None:
         names = {sample.name for sample in samples()}
@@ -167,7 +167,9 @@ class SamplesTest(stack.StackCase):
         managed = []
         for sample in samples():
             values, _ = self.read(sample)
-            chosen = words.parse([values["TROVE_GUEST_DATASTORES"]], catalog)
+            chosen = datastores.parse(
+                [values["TROVE_GUEST_DATASTORES"]], catalog
+            )
             if not any(each.datastore.manager for each in chosen):
                 continue
             managed.append(sample.name)

@@ -8,9 +8,9 @@ import subprocess
 
 from tests import base
 from tests.unit.cloud import images
-from trove_tools.cmd import builder
-from trove_tools.cmd import devstack
-from trove_tools.cmd import load
+from trove_tools.cli import builder
+from trove_tools.cli import devstack
+from trove_tools.cli import load
 
 _SCRIPT = "integration/scripts/trovestack"
 

@@ -25,7 +25,7 @@ from tests.functional import faultproxy
 from tests.functional import forked
 from tests.unit.cloud import images
 from trove_tools.cloud import glance
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
 
 #: Tried at each request of a run that does not try all.
 _SAMPLE = 1
@@ -95,8 +95,8 @@ class FaultTest(clouds.TestCase):
         self, plan: faultproxy.Plan, name: str, *args: typing.Any
     ) -> tuple[tuple[int, str, str], faultproxy.Seen]:
         def first() -> None:
-            retrying.PAUSE = 0.02
-            retrying.SEEN_WITHIN = 0.5
+            retry.PAUSE = 0.02
+            retry.SEEN_WITHIN = 0.5
             # not before it is known whom to kill
             os.read(ready, 1)
 

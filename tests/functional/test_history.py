@@ -15,7 +15,7 @@ from troveclient.apiclient import exceptions
 from tests.functional import clouds
 from tests.functional import forked
 from tests.unit.cloud import images
-from trove_tools import manifest
+from trove_tools.artifact import manifest
 
 
 class HistoryTest(clouds.TestCase):

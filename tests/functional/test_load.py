@@ -16,9 +16,9 @@ from tests import signing
 from tests.functional import base
 from tests.functional import clouds
 from tests.unit.cloud import images
-from trove_tools import manifest
-from trove_tools import signature
-from trove_tools import verified
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
 
 MIB = 1024**2
 
@@ -499,7 +499,7 @@ class SignedTest(clouds.TestCase):
         signing.sign(file, key, signature.MANIFEST)
         sha256 = manifest.digests(self.path, ["sha256"])["sha256"]
         record = {"sha256": sha256, "level": "agent", "ok": True}
-        verified.path(self.path).write_text(json.dumps(record))
+        verification.path(self.path).write_text(json.dumps(record))
         signing.sign_record(self.path, key)
 
     def trusting(self, *keys: pathlib.Path) -> list[str]:
@@ -549,7 +549,7 @@ class SignedTest(clouds.TestCase):
 
     def test_a_record_that_is_not_signed(self) -> None:
         self.sign(self.key)
-        signature.path(verified.path(self.path)).unlink()
+        signature.path(verification.path(self.path)).unlink()
         self.refused("verify.json is not signed", args=["--require-verified"])
         row = self.loaded(self.path, *self.trusting(self.key))
         self.assertEqual("no", row["verified"])

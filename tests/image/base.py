@@ -24,10 +24,10 @@ from tests.standins import authority
 from tests.standins import vendors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
-from trove_tools.container import lock
-from trove_tools.container import prepare
-from trove_tools.container import sources
-from trove_tools.image import mirrors
+from trove_tools.plan import mirrors
+from trove_tools.sources.container import lock
+from trove_tools.sources.container import prepare
+from trove_tools.sources.container import sources
 
 VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
 CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"

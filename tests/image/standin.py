@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import typing
 
-from trove_tools.container import archive
+from trove_tools.sources.container import archive
 
 VERSION = "8.4.0"
 

@@ -13,9 +13,9 @@ from tests import base as tests_base
 from tests.image import base
 from tests.image import sectors
 from tests.image import tiny
-from trove_tools import manifest
-from trove_tools import verified
-from trove_tools.image import host
+from trove_tools.artifact import manifest
+from trove_tools.artifact import verification
+from trove_tools.host import requirements
 
 
 class RoleTest(base.TestCase):
@@ -34,7 +34,7 @@ class RoleTest(base.TestCase):
         )
         if playbook is None:
             self.skipTest("Ansible is not installed")
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         said = {
             # whatever else is on this host's PATH
@@ -74,7 +74,7 @@ class RoleTest(base.TestCase):
         assert made is not None
         digest = image.with_name(f"{image.name}.sha256").read_text()
         self.assertEqual(f"{made.image['sha256']}  {image.name}\n", digest)
-        record = json.loads(verified.path(image).read_text())
+        record = json.loads(verification.path(image).read_text())
         self.assertEqual("datastore", record["level"])
 
     def test_image_that_does_not_boot(self) -> None:

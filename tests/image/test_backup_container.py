@@ -11,8 +11,8 @@ import subprocess
 
 from tests.image import base
 from tests.image import standin
-from trove_tools import process
-from trove_tools.container import recipes
+from trove_tools.host import process
+from trove_tools.sources.container import recipes
 
 # $1: this directory; the server's root is "server", the container's "backup"
 _SCRIPT = r"""

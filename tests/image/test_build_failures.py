@@ -20,13 +20,13 @@ from tests import commands
 from tests.image import tiny
 from tests.standins import keys
 from tests.standins import vendors
-from trove_tools import loopdevice
-from trove_tools import mounts
-from trove_tools import process
 from trove_tools.catalog import loader
-from trove_tools.cmd import builder
-from trove_tools.cmd import common
-from trove_tools.image import host
+from trove_tools.cli import builder
+from trove_tools.cli import common
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
+from trove_tools.host import process
+from trove_tools.host import requirements
 
 NAME = "trove-mariadb-11.8-debian-13-amd64"
 PARTIAL = f".{NAME}.partial"
@@ -49,7 +49,7 @@ class BuildCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         self.output = self.temp_dir() / "out"
         self.output.mkdir()
@@ -184,7 +184,7 @@ class FullDiskTest(BuildCase):
             process.run, process.as_root(["umount", os.fspath(layers)])
         )
         # or the build would not begin
-        self.patch_object(host, "require_space", lambda *_: None)
+        self.patch_object(requirements, "require_space", lambda *_: None)
         self.patch_object(common, "_unwind_on_signals", lambda: None)
         _, err = self.capture()
         status = builder.main(

@@ -12,11 +12,11 @@ import subprocess
 import typing
 
 from tests.image import base
-from trove_tools import manifest
-from trove_tools import process
+from trove_tools.artifact import manifest
 from trove_tools.catalog import loader
-from trove_tools.container import lock
-from trove_tools.container import recipes
+from trove_tools.host import process
+from trove_tools.sources.container import lock
+from trove_tools.sources.container import recipes
 
 # $1: the container's root, $2: what to run in it, then its environment
 _ENTER = """

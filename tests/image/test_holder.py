@@ -7,11 +7,11 @@ import subprocess
 from tests import base
 from tests import commands
 from tests.image import tiny
-from trove_tools import loopdevice
-from trove_tools import mounts
-from trove_tools import partitions
-from trove_tools import process
-from trove_tools.image import host
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
+from trove_tools.host import partitions
+from trove_tools.host import process
+from trove_tools.host import requirements
 
 # as an unrelated `unshare -m`, or a container engine that starts meanwhile;
 # of a session of its own, so that it does not end with the hook
@@ -28,7 +28,7 @@ class HolderTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         self.need_mount_namespaces()
         self.place = self.temp_dir()

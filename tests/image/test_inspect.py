@@ -15,23 +15,23 @@ import ddt
 from tests import base as tests_base
 from tests import commands
 from tests.image import base
-from tests.unit.image import samples
+from tests.unit.plan import samples
 from trove_tools import console
-from trove_tools import described
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import process
-from trove_tools import sbom
-from trove_tools.image import build
-from trove_tools.image import cache
-from trove_tools.image import dib
-from trove_tools.image import host
-from trove_tools.image import layers
-from trove_tools.image import plan
-from trove_tools.image import preflight
+from trove_tools.artifact import description
+from trove_tools.artifact import manifest
+from trove_tools.artifact import sbom
+from trove_tools.build import build
+from trove_tools.build import cache
+from trove_tools.build import dib
+from trove_tools.build import preflight
+from trove_tools.host import process
+from trove_tools.host import requirements
 from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
-from trove_tools.inspection import mounted
+from trove_tools.inspection import mount
+from trove_tools.plan import layers
+from trove_tools.plan import plan
 
 KEY = (
     "-----BEGIN RSA PRIVATE KEY-----\n"
@@ -79,7 +79,7 @@ class InspectCase(tests_base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("reading a root needs root, or passwordless sudo")
 
     def qcow2(self, *kinds: str) -> pathlib.Path:
@@ -156,7 +156,7 @@ class BuildTest(InspectCase):
 
         # what builds the disk is not what is tried here
         self.patch_object(dib.Run, "build", run)
-        self.patch_object(host, "require_tools", lambda *words: None)
+        self.patch_object(requirements, "require_tools", lambda *words: None)
         self.patch_object(preflight, "check", lambda *words: None)
         output = self.temp_dir()
         error = self.assertRaises(
@@ -204,7 +204,7 @@ class BuiltImageTest(base.TestCase):
             )
         # what the sidecars say is what is in the image
         self.assertEqual(
-            contents.from_dict(found), described.read(image)
+            contents.from_dict(found), description.read(image)
         )
         return found
 
@@ -244,7 +244,7 @@ class BuiltImageTest(base.TestCase):
 
     def test_closed(self) -> None:
         for image in (self.image(), self.container_image()):
-            with mounted.root_of(image) as root:
+            with mount.root_of(image) as root:
                 group = int(
                     re.search(
                         r"^trove-agent:[^:]*:(\d+):",

@@ -16,13 +16,13 @@ import time
 from tests import base
 from tests import commands
 from tests.image import tiny
-from trove_tools import liveness
-from trove_tools import loopdevice
-from trove_tools import manifest
-from trove_tools import mounts
-from trove_tools.image import dib
-from trove_tools.image import host
-from trove_tools.image import layers
+from trove_tools.artifact import manifest
+from trove_tools.build import dib
+from trove_tools.host import liveness
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
+from trove_tools.host import requirements
+from trove_tools.plan import layers
 
 _PHASES = [
     (layer, phase)
@@ -36,7 +36,7 @@ class KillTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         self.place = self.temp_dir()
         self.elements = self.place / "elements"
@@ -161,7 +161,7 @@ class KillTest(base.TestCase):
                 process = liveness.identify(int(entry.name))
                 if (
                     f"\nPPid:\t{parent}\n" in status
-                    and "trove_tools.cmd.build_job" in line
+                    and "trove_tools.cli.build_job" in line
                     and process
                 ):
                     found.append(process)

@@ -11,8 +11,8 @@ import os
 import re
 
 from tests.image import base
-from trove_tools import manifest
-from trove_tools import process
+from trove_tools.artifact import manifest
+from trove_tools.host import process
 from trove_tools.verify import container
 from trove_tools.verify import disks
 from trove_tools.verify import machine

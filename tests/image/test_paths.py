@@ -6,10 +6,10 @@ import os
 from tests import base
 from tests import commands
 from tests.image import tiny
-from trove_tools import loopdevice
-from trove_tools import manifest
-from trove_tools import mounts
-from trove_tools.image import host
+from trove_tools.artifact import manifest
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
+from trove_tools.host import requirements
 
 # all that a shell, a list of paths, YAML or mountinfo would stumble over
 _ODD = "-a b'\"$(false);&|<>\\*?[x]{y}#~!%,:=@^`\t\n\u00e9\u4e2d"
@@ -19,7 +19,7 @@ class PathsTest(base.TestCase):
     timeout = 300
 
     def test_odd_names(self) -> None:
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         place = self.temp_dir()
         odd = place / _ODD

@@ -9,7 +9,7 @@ import os
 import typing
 
 from tests.image import base
-from trove_tools.image import host
+from trove_tools.host import requirements
 from trove_tools.inspection import diff
 from trove_tools.inspection import files
 from trove_tools.inspection import inspect
@@ -21,7 +21,7 @@ _TIME_ONLY = True
 class ReproducibleTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("reading a root needs root, or passwordless sudo")
 
     def test_one_plan_twice(self) -> None:

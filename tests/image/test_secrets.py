@@ -17,8 +17,8 @@ import time
 from tests import commands
 from tests.image import test_build_failures
 from tests.image import tiny
-from trove_tools import process
-from trove_tools.image import elements
+from trove_tools.host import process
+from trove_tools.plan import elements
 
 _VALUE = "v4ri4ble-s3cret"
 _TOKEN = "t0ken-of-an-addr3ss"  # noqa: S105

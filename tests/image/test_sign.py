@@ -10,11 +10,11 @@ from tests import commands
 from tests import signing
 from tests.image import tiny
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import process
-from trove_tools import sbom
-from trove_tools import signature
-from trove_tools.image import host
+from trove_tools.artifact import manifest
+from trove_tools.artifact import sbom
+from trove_tools.artifact import signature
+from trove_tools.host import process
+from trove_tools.host import requirements
 
 NAME = "trove-mariadb-11.8-debian-13-amd64"
 
@@ -25,7 +25,7 @@ class SignTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         signing.need(self)
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         self.place = self.temp_dir()
         tiny.write(self.place / "elements")

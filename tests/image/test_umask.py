@@ -15,7 +15,7 @@ import tarfile
 from tests import base
 from tests import commands
 from tests.image import tiny
-from trove_tools.image import host
+from trove_tools.host import requirements
 
 UMASKS = (0o022, 0o077, 0o000)
 NAME = "trove-mariadb-11.8-debian-13-amd64"
@@ -26,7 +26,7 @@ class UmaskTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
 
     def build(self, umask: int) -> pathlib.Path:

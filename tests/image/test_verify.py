@@ -20,22 +20,22 @@ import typing
 
 from tests.image import base
 from trove_tools import console
-from trove_tools import manifest
-from trove_tools import partitions
-from trove_tools import process
-from trove_tools import verified
+from trove_tools.artifact import manifest
+from trove_tools.artifact import verification
+from trove_tools.artifact.report import page
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
-from trove_tools.image import host
-from trove_tools.report import page
+from trove_tools.host import partitions
+from trove_tools.host import process
+from trove_tools.host import requirements
 from trove_tools.verify import disks
 from trove_tools.verify import ladder
 from trove_tools.verify import levels
 from trove_tools.verify import machine
 from trove_tools.verify import machines
+from trove_tools.verify import outcome as report
 from trove_tools.verify import probes
-from trove_tools.verify import report
 
 # two guests at a time on two processors, without KVM
 _TIMEOUT = 1200
@@ -55,7 +55,7 @@ _PLANTED = {
 class VerifyTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        if not host.may_be_root():
+        if not requirements.may_be_root():
             self.skipTest("faults are planted by root, or with sudo")
         self.good = self.image()
         self.place = self.temp_dir()
@@ -134,7 +134,7 @@ class VerifyTest(base.TestCase):
         self.assertIn("MariaDB", details["mariadb: probe"])
         self.assertGreater(found["facts"]["times"]["total"], 0)
         self.assertEqual(before, manifest.digests(self.good))
-        if (kept := verified.path(self.good)).exists():
+        if (kept := verification.path(self.good)).exists():
             self.assertEqual(found, json.loads(kept.read_text()))
             self.assertIn(
                 "verified: datastore (qemu", page.path(self.good).read_text()

@@ -21,10 +21,10 @@ from tests import base as tests_base
 from tests import commands
 from tests.image import base
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import partitions
-from trove_tools import process
-from trove_tools import verified
+from trove_tools.artifact import manifest
+from trove_tools.artifact import verification
+from trove_tools.host import partitions
+from trove_tools.host import process
 from trove_tools.verify import broker
 from trove_tools.verify import defects
 from trove_tools.verify import disks
@@ -220,7 +220,7 @@ class GoodTest(AgentCase):
             self.assertIn("boot", found["missing"])
             self.assertGreater(found["facts"][name]["healthy"], 0)
         self.assertEqual(before, manifest.digests(self.good))
-        kept = verified.read(self.good, before["sha256"])
+        kept = verification.read(self.good, before["sha256"])
         if kept is not None:
             self.assertIn("agent (container) without boot", str(kept))
 

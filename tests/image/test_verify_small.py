@@ -19,7 +19,7 @@ from tests import base
 from tests import commands
 from tests.image import base as image_base
 from tests.image import sectors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine

@@ -12,10 +12,10 @@ from minicloud import command as minicloud
 from tests import base
 from tests import documentation
 from trove_tools import errors
-from trove_tools.cmd import activate
-from trove_tools.cmd import builder
-from trove_tools.cmd import devstack
-from trove_tools.cmd import load
+from trove_tools.cli import activate
+from trove_tools.cli import builder
+from trove_tools.cli import devstack
+from trove_tools.cli import load
 
 PAGES = [str(page.relative_to(base.ROOT)) for page in documentation.pages()]
 

@@ -24,22 +24,22 @@ from hypothesis import strategies
 import testtools
 
 from tests import base
-from tests.unit import test_configfile
-from tests.unit import test_sbom
+from tests.unit.artifact import test_sbom
+from tests.unit.artifact.report import test_page
 from tests.unit.cloud import images
+from tests.unit.config import test_configfile
 from tests.unit.inspection import samples
-from tests.unit.report import test_page
-from trove_tools import configfile
 from trove_tools import errors
-from trove_tools import imagefile
-from trove_tools import manifest
-from trove_tools import sbom
-from trove_tools import verified
+from trove_tools.artifact import imagefile
+from trove_tools.artifact import manifest
+from trove_tools.artifact import sbom
+from trove_tools.artifact import verification
+from trove_tools.artifact.report import page
+from trove_tools.build import cache
 from trove_tools.catalog import loader
-from trove_tools.image import cache
+from trove_tools.config import configfile
 from trove_tools.inspection import contents
-from trove_tools.inspection import findings
-from trove_tools.report import page
+from trove_tools.inspection import policy
 
 few = hypothesis.settings(
     max_examples=60, deadline=None, derandomize=True, database=None,
@@ -199,7 +199,7 @@ class SidecarTest(FuzzCase):
         if made is not None:
             text = self.tolerate(page.render, self.image, made)
             (text or "").encode()
-        found = self.tolerate(verified.read, self.image, self.sha256)
+        found = self.tolerate(verification.read, self.image, self.sha256)
         str(found).encode()
 
     @few
@@ -212,7 +212,7 @@ class SidecarTest(FuzzCase):
     @few
     @hypothesis.given(strategies.binary(max_size=64))
     def test_files_of_anything(self, content: bytes) -> None:
-        for path in (manifest.path, verified.path):
+        for path in (manifest.path, verification.path):
             path(self.image).write_bytes(content)
         self.read_all()
 
@@ -229,7 +229,7 @@ class SidecarTest(FuzzCase):
             "accelerator": "kvm", "checks": [check, check],
         }  # fmt: skip
         text = json.dumps(data.draw(changed(record)))
-        verified.path(self.image).write_text(text)
+        verification.path(self.image).write_text(text)
         self.read_all()
 
     @few
@@ -433,7 +433,7 @@ class RootTest(FuzzCase):
             path.write_bytes(content or b"")
 
     def inspect(self) -> None:
-        found = findings.find_all(self.root)
+        found = policy.find_all(self.root)
         json.dumps(found)
         json.dumps(contents.look(self.root).as_dict())
 

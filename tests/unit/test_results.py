@@ -11,12 +11,12 @@ import ddt
 
 from minicloud import lifecycle
 from tests import base
-from trove_tools import config
 from trove_tools import results
 from trove_tools.catalog import model
-from trove_tools.image import plan
+from trove_tools.config import table
 from trove_tools.inspection import contents
-from trove_tools.verify import report
+from trove_tools.plan import plan
+from trove_tools.verify import outcome
 
 VALUES = (
     "", "it's", "a  b", "$(touch x) `touch x` ;&|<>\\", "*", "~", "a\nb\n",
@@ -90,7 +90,7 @@ class ResultsTest(base.TestCase):
     def test_no_variable_of_anybody_else(self, command: str) -> None:
         taken = {
             *os.environ,
-            *(name for each in config.OPTIONS for name in each.environment),
+            *(name for each in table.OPTIONS for name in each.environment),
             *self.shell("compgen -v | tr '\\n' '\\037'"),
         }
         result = results.OF_COMMANDS[command]
@@ -108,7 +108,7 @@ class ResultsTest(base.TestCase):
     def test_nothing_is_left_out(self) -> None:
         for result, known in (
             (results.VERIFY,
-             {*fields(report.Report), "ok", "report_version", "sha256",
+             {*fields(outcome.Report), "ok", "report_version", "sha256",
               "asked"}),
             (results.INSPECT,
              {*fields(contents.Contents), "image", "safe", "findings",

@@ -23,19 +23,19 @@ import sys
 import time
 import typing
 
-from trove_tools import config
 from trove_tools import console
+from trove_tools.build import cache_maintenance
+from trove_tools.build import containers
+from trove_tools.build import dib
+from trove_tools.build import natives
+from trove_tools.build import ramdisk
+from trove_tools.build import timeline
 from trove_tools.catalog import loader
-from trove_tools.cmd import builder
-from trove_tools.image import containers
-from trove_tools.image import dib
-from trove_tools.image import layers
-from trove_tools.image import natives
-from trove_tools.image import plan
-from trove_tools.image import ramdisk
-from trove_tools.image import request
-from trove_tools.image import timeline
-from trove_tools.image import upkeep
+from trove_tools.cli import builder
+from trove_tools.config import table
+from trove_tools.plan import layers
+from trove_tools.plan import plan
+from trove_tools.plan import request
 
 #: The most that each may take of the reference, and what it is.
 TARGETS = {
@@ -107,7 +107,7 @@ class Benchmark:
         begin = time.monotonic()
         child = subprocess.Popen(
             [
-                sys.executable, "-m", "trove_tools.cmd.builder", "build",
+                sys.executable, "-m", "trove_tools.cli.builder", "build",
                 *stores, "--agent", self.agent, "--output-dir", output,
                 "--cache-dir", self.place / f"cache-{cache}",
                 "--format", "json",
@@ -142,8 +142,8 @@ class Benchmark:
         cache = self.place / f"cache-{name}"
         return {
             "seconds": 0.0,
-            "layers": upkeep.size(cache / "layers"),
-            "downloads": upkeep.size(cache / "downloads"),
+            "layers": cache_maintenance.size(cache / "layers"),
+            "downloads": cache_maintenance.size(cache / "downloads"),
         }
 
     def reference(self, store: str) -> dict[str, typing.Any]:
@@ -208,7 +208,7 @@ class Benchmark:
             ["plan", store, "--agent", str(self.agent)]
         )
         declared = builder.PROGRAM.command("plan").declared()
-        settings = config.settings(declared, flags)
+        settings = table.settings(declared, flags)
         return plan.make(request.make([store], settings, loader.load()))
 
 

@@ -63,7 +63,7 @@ def token(env: dict[str, str]) -> tuple[str, str]:
 
 def renew(file: pathlib.Path) -> None:
     """Give an image other bytes; its manifest says which."""
-    from trove_tools import manifest
+    from trove_tools.artifact import manifest
 
     with open(file, "r+b") as stream:
         stream.seek(-_BLOCK, 2)

@@ -394,7 +394,7 @@ def _traced(arguments: list[str], names: bool) -> None:
     sys.argv = ["trove-image-builder", *arguments]
     with Trace(_is_process) as trace:
         try:
-            runpy.run_module("trove_tools.cmd.builder", run_name="__main__")
+            runpy.run_module("trove_tools.cli.builder", run_name="__main__")
         except SystemExit as exc:
             status = exc.code
     print(f"{status!s:>6} exit status")

@@ -23,8 +23,8 @@ from diskimage_builder.block_device import exception
 from diskimage_builder.block_device import utils
 from diskimage_builder.block_device.level1 import partitioning
 
-from trove_tools import loopdevice
-from trove_tools import mounts
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
 
 LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import pathlib
 
-from trove_tools import trust
-from trove_tools import userdirs
+from trove_tools.host import trust
+from trove_tools.host import userdirs
 
 
 class Approved:

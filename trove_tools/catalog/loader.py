@@ -8,13 +8,13 @@ import typing
 
 import yaml
 
-from trove_tools import paths
-from trove_tools import untrusted
 from trove_tools.catalog import approved
 from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 from trove_tools.catalog import problems
+from trove_tools.host import paths
+from trove_tools.host import untrusted
 
 DIRECTORY = pathlib.Path(__file__).parent
 

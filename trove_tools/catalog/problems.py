@@ -9,7 +9,7 @@ import typing
 import yaml
 
 from trove_tools import errors
-from trove_tools import untrusted
+from trove_tools.host import untrusted
 
 
 class Problem(typing.NamedTuple):

@@ -6,12 +6,12 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
+from trove_tools.cloud import assignment
 from trove_tools.cloud import connection
+from trove_tools.cloud import dry_run
+from trove_tools.cloud import effect
 from trove_tools.cloud import glance
 from trove_tools.cloud import history
-from trove_tools.cloud import live
-from trove_tools.cloud import rehearsal
-from trove_tools.cloud import serving
 from trove_tools.cloud import trove
 
 
@@ -26,7 +26,7 @@ class Activation:
         self, cloud: connection.Cloud, screen: console.Console
     ) -> None:
         self._versions = trove.Versions(cloud.databases)
-        self._images = rehearsal.images(cloud)
+        self._images = dry_run.images(cloud)
         self._screen = screen
 
     def activate(
@@ -55,7 +55,7 @@ class Activation:
             told = f"{name} is active and the default now"
             if not was_default and before:
                 told += f", instead of {before[0]}"
-            if doubts := live.doubts(image):
+            if doubts := effect.doubts(image):
                 self._screen.warn(
                     f"new instances of {name} start from image {image['id']},"
                     f" which {' and '.join(doubts)}"
@@ -116,7 +116,7 @@ class Activation:
         # while the newer one is still served
         description = glance.Description(tuple(tags), {}, (name,))
         self._images.update(image, description)
-        serving.serve(self._images, image, name, tags)
+        assignment.serve(self._images, image, name, tags)
 
     def _return_pinned(
         self,
@@ -128,7 +128,7 @@ class Activation:
         name = trove.describe(record)
         self._images.update(image, glance.Description((), {}, (name,)))
         if self._images.is_ours(current):
-            serving.mark(self._images, current, name)
+            assignment.mark(self._images, current, name)
         return self._versions.edit(record, {"image": image["id"]})
 
     def _choose(

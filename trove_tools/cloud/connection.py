@@ -17,13 +17,13 @@ import logging
 import typing
 import warnings
 
-from trove_tools import credentials
 from trove_tools import errors
-from trove_tools import options
+from trove_tools.cloud import cloud_config
 from trove_tools.cloud import failures
 from trove_tools.cloud import projects
-from trove_tools.cloud import region
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
+from trove_tools.config import options
+from trove_tools.host import credentials
 
 #: Seconds without a sign of life after which a call is given up, unless
 #: clouds.yaml says otherwise (``api_timeout``).
@@ -60,7 +60,7 @@ class Service:
 
     adapter: typing.Any
     peer: failures.Peer
-    notify: retrying.Notify = retrying.quiet
+    notify: retry.Notify = retry.quiet
     planned: list[Change] | None = None
 
     @property
@@ -87,7 +87,7 @@ class Service:
             with failures.explained(self.peer):
                 return response.json()
 
-        return retrying.persistently(once, self.notify) if again else once()
+        return retry.persistently(once, self.notify) if again else once()
 
     def change(
         self,
@@ -117,7 +117,7 @@ class Service:
             self.call(method, path, doing, **kwargs)
 
         if again:
-            retrying.persistently(once, self.notify)
+            retry.persistently(once, self.notify)
         else:
             once()
 
@@ -187,7 +187,7 @@ class Login:
     who: str
     project_id: str
     sdk: typing.Any
-    notify: retrying.Notify = retrying.quiet
+    notify: retry.Notify = retry.quiet
     planned: list[Change] | None = None
 
     def has(self, kind: str) -> bool:
@@ -204,7 +204,7 @@ class Login:
         :param kind: its type, such as ``compute``.
         :raises CloudError: the cloud lacks it, or it does not answer.
         """
-        return retrying.persistently(
+        return retry.persistently(
             lambda: dataclasses.replace(
                 _service(self.sdk, title, kind, self.who),
                 notify=self.notify,
@@ -217,7 +217,7 @@ class Login:
 
 def log_in(
     settings: options.Settings,
-    notify: retrying.Notify = retrying.quiet,
+    notify: retry.Notify = retry.quiet,
     planned: list[Change] | None = None,
 ) -> Login:
     """Log in.
@@ -232,13 +232,13 @@ def log_in(
     from keystoneauth1 import exceptions as ksa
     from openstack import connection
 
-    chosen = region.choose(settings)
+    chosen = cloud_config.choose(settings)
     auth_url = credentials.hide(
         str(chosen.config.get("auth", {}).get("auth_url", ""))
     )
     identity = dataclasses.replace(_IDENTITY, url=auth_url)
     with failures.explained(identity):
-        region.session(chosen)
+        cloud_config.session(chosen)
         cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:
@@ -258,7 +258,7 @@ def log_in(
                     " credentials of its own?",
                 ) from exc
 
-    access = retrying.persistently(log_in, notify, failures.may_pass_at_login)
+    access = retry.persistently(log_in, notify, failures.may_pass_at_login)
     who = f"user {access.username or access.user_id}"
     if not access.project_id:
         raise errors.UsageError(
@@ -272,7 +272,7 @@ def log_in(
 
 def connect(
     settings: options.Settings,
-    notify: retrying.Notify = retrying.quiet,
+    notify: retry.Notify = retry.quiet,
     planned: list[Change] | None = None,
 ) -> Cloud:
     """Log in, and find Glance and Trove.

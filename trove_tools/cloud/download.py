@@ -13,15 +13,15 @@ import typing
 import urllib.parse
 
 from trove_tools import console
-from trove_tools import digests
 from trove_tools import errors
-from trove_tools import trust
-from trove_tools import untrusted
-from trove_tools import userdirs
 from trove_tools.cloud import failures
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
+from trove_tools.host import digests
 from trove_tools.host import files
 from trove_tools.host import locks
+from trove_tools.host import trust
+from trove_tools.host import untrusted
+from trove_tools.host import userdirs
 
 _BLOCK = 1024 * 1024
 
@@ -72,7 +72,7 @@ def fetch(
         # what is in the cache by name may have become something else
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
             with files.replaced(file) as stream:
-                retrying.persistently(
+                retry.persistently(
                     lambda: _fetch(url, wanted, stream, file.name, screen),
                     screen.say,
                     failures.may_pass_at_login,

@@ -14,9 +14,9 @@ import socket
 import typing
 import urllib.parse
 
-from trove_tools import credentials
 from trove_tools import errors
 from trove_tools.cloud import proxies
+from trove_tools.host import credentials
 
 #: Answers of a service, or of a proxy before it, that the same request may
 #: not get a moment later.

@@ -14,7 +14,7 @@ import typing
 
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
 
 Record = dict[str, typing.Any]
 
@@ -262,7 +262,7 @@ class Images:
                     )
 
             if changed and not self.service.dry:
-                retrying.confirm(
+                retry.confirm(
                     lambda: self.members(image_id),
                     lambda found: ", ".join(set(members) - set(found)) or None,
                     "sharing the image",
@@ -270,7 +270,7 @@ class Images:
                 )
 
         if members:
-            retrying.persistently(
+            retry.persistently(
                 once, self.service.notify, _may_pass_or_conflict
             )
         return changed
@@ -329,7 +329,7 @@ class Images:
                     "describing the image",
                 )
 
-        retrying.persistently(once, self.service.notify, _may_pass_or_conflict)
+        retry.persistently(once, self.service.notify, _may_pass_or_conflict)
         return changed
 
     def delete(self, image_id: str) -> None:
@@ -356,7 +356,7 @@ class Images:
                 "removing the image",
             )
 
-        retrying.persistently(once, worth=_may_pass_or_conflict)
+        retry.persistently(once, worth=_may_pass_or_conflict)
 
     def _confirm(
         self,
@@ -365,7 +365,7 @@ class Images:
         doing: str,
     ) -> None:
         if not self.service.dry:
-            retrying.confirm(
+            retry.confirm(
                 lambda: self.get(image_id), missing, doing, "Glance"
             )
 

@@ -14,19 +14,19 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.catalog import model
+from trove_tools.cloud import assignment
 from trove_tools.cloud import connection
+from trove_tools.cloud import dry_run
+from trove_tools.cloud import effect
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
-from trove_tools.cloud import live
 from trove_tools.cloud import parameters
 from trove_tools.cloud import projects
 from trove_tools.cloud import properties
-from trove_tools.cloud import pruning
-from trove_tools.cloud import rehearsal
-from trove_tools.cloud import sending
+from trove_tools.cloud import prune
 from trove_tools.cloud import series
-from trove_tools.cloud import serving
 from trove_tools.cloud import sources
+from trove_tools.cloud import transfer
 from trove_tools.cloud import trove
 from trove_tools.cloud import upload
 
@@ -52,7 +52,7 @@ class Wishes:
     activate: bool = False
     keep: int = 2
     keep_in_use: bool = True
-    way: sending.Way = sending.Way()
+    way: transfer.Way = transfer.Way()
     rules: str = parameters.AUTO
     strict: bool = False
     members: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class Loader:
         self._wishes = wishes
         self._series = series_
         self._screen = screen
-        self._images = rehearsal.images(cloud)
+        self._images = dry_run.images(cloud)
         self._uploads = upload.Uploads(self._images, wishes.way, screen)
         self._versions = trove.Versions(cloud.databases)
 
@@ -120,7 +120,7 @@ class Loader:
             # the next one may be of the same version
             registered = self._versions.all()
         names = [t.name for source in found for t in source.targets]
-        pruning.Pruning(
+        prune.Pruning(
             self._cloud, self._images, registered, self._screen
         ).prune(names, self._wishes.keep, self._wishes.keep_in_use)
         return rows
@@ -158,7 +158,7 @@ class Loader:
             if self._wishes.activate
             or (target.among(registered) or {}).get("active")
         ]
-        if doubts := " and ".join(live.doubts(source.description.fields)):
+        if doubts := " and ".join(effect.doubts(source.description.fields)):
             if at_once:
                 doubts = (
                     f"goes live at once for new instances of"
@@ -166,7 +166,7 @@ class Loader:
                 )
             tell = self._screen.warn if at_once else self._screen.say
             tell(f"{file} {doubts}")
-        serving.check_clashes(
+        assignment.check_clashes(
             source.description.tags, source.targets, registered
         )
         problems = series.problems(
@@ -221,7 +221,7 @@ class Loader:
                     "to make it the default: activate-trove-image"
                     f" {target.name}"
                 )
-            switch = live.Switch(
+            switch = effect.Switch(
                 target, known, record, current.get(target.name), image
             )
             undo = switch.undo(self._images, self._wishes.keep)
@@ -315,7 +315,7 @@ class Loader:
             changed |= self._images.share(image["id"], members)
         try:
             changed |= self._serve(source, image)
-        except serving.Foreign as exc:
+        except assignment.Foreign as exc:
             if sent:
                 raise
             self._screen.say(f"{exc.message}: {name} is sent again, too")
@@ -355,7 +355,7 @@ class Loader:
         if self._wishes.pin:
             return False
         done = [
-            serving.serve(self._images, image, target.name, target.tags)
+            assignment.serve(self._images, image, target.name, target.tags)
             for target in source.targets
         ]
         return any(done)

@@ -20,10 +20,10 @@ import urllib.parse
 import zipfile
 
 from trove_tools import errors
-from trove_tools import untrusted
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
+from trove_tools.host import untrusted
 
 AUTO = "auto"
 NONE = "none"
@@ -187,14 +187,14 @@ class Parameters:
                     done["changed"].add(name)
                     self._send("PUT", version_id, f"/{_quoted(name)}", rule)
             if any(done.values()) and not self._service.dry:
-                retrying.confirm(
+                retry.confirm(
                     lambda: self.known(version_id),
                     lambda found: _not_done(found, wanted),
                     "loading configuration parameters",
                     "Trove",
                 )
 
-        retrying.persistently(once, self._service.notify)
+        retry.persistently(once, self._service.notify)
         told = [f"{len(v)} {k}" for k, v in done.items() if v]
         told = told or ["unchanged"]
         if left := len(rules) - len(wanted):

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import urllib.parse
 
-from trove_tools import credentials
+from trove_tools.host import credentials
 
 
 @dataclasses.dataclass(frozen=True)

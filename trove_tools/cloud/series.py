@@ -10,9 +10,9 @@ import collections.abc
 import re
 import typing
 
-from trove_tools import untrusted
 from trove_tools.catalog import model
 from trove_tools.cloud import glance
+from trove_tools.host import untrusted
 
 
 def problems(

@@ -11,15 +11,15 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools import imagefile
-from trove_tools import manifest
-from trove_tools import options
-from trove_tools import signature
-from trove_tools import verified
+from trove_tools.artifact import imagefile
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
 from trove_tools.catalog import loader
 from trove_tools.cloud import glance
-from trove_tools.cloud import sending
+from trove_tools.cloud import transfer
 from trove_tools.cloud import trove
+from trove_tools.config import options
 from trove_tools.host import architecture
 
 _GIB = 1024**3
@@ -44,10 +44,10 @@ class Source:
     :param proof: what is known of its verification.
     """
 
-    content: sending.Content
+    content: transfer.Content
     description: glance.Description
     targets: tuple[trove.Target, ...]
-    proof: verified.Verified | None = None
+    proof: verification.Verified | None = None
     chosen: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -163,7 +163,7 @@ def _content(
     file: imagefile.ImageFile,
     made: manifest.Manifest | None,
     url: str | None,
-) -> sending.Content:
+) -> transfer.Content:
     """Return the file with its digests, computed from its bytes.
 
     A manifest describes the file that it was written for, and a record of
@@ -175,7 +175,7 @@ def _content(
     sums = manifest.digests(file.path)
     if made is not None:
         manifest.require_digests(made, file.path, sums)
-    return sending.Content(file, sums["sha256"], sums["sha512"], url)
+    return transfer.Content(file, sums["sha256"], sums["sha512"], url)
 
 
 def _from_manifest(
@@ -283,14 +283,14 @@ def _architecture(arch: str) -> str:
 
 
 def _source(
-    content: sending.Content,
+    content: transfer.Content,
     facts: Facts,
     settings: options.Settings,
     trusted: signature.TrustedKeys | None,
 ) -> Source:
     proof = None
     try:
-        proof = verified.read(content.file.path, content.sha256, trusted)
+        proof = verification.read(content.file.path, content.sha256, trusted)
     except errors.ImageError:
         # what nobody vouches for says nothing of the image
         if settings.require_verified:
@@ -338,7 +338,7 @@ def _source(
 
 
 def _require_verified(
-    path: pathlib.Path, proof: verified.Verified | None
+    path: pathlib.Path, proof: verification.Verified | None
 ) -> None:
     """Make sure that an image passed every check of its level.
 

@@ -15,11 +15,11 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
-from trove_tools import untrusted
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
+from trove_tools.host import untrusted
 
 Record = dict[str, typing.Any]
 
@@ -219,7 +219,7 @@ class Versions:
                 exists and "already exists" in str(exc)
             )
 
-        record = retrying.persistently(once, self._service.notify, worth)
+        record = retry.persistently(once, self._service.notify, worth)
         return record, how
 
     def activate(self, record: Record) -> tuple[Record, bool]:
@@ -235,7 +235,7 @@ class Versions:
 
         :returns: the version as it is then.
         """
-        return retrying.persistently(
+        return retry.persistently(
             lambda: self._change(record, body), self._service.notify
         )
 
@@ -250,7 +250,7 @@ class Versions:
         )
         if self._service.dry:
             return {**record, **body}
-        return retrying.confirm(
+        return retry.confirm(
             lambda: self.get(record["id"]),
             lambda found: _not_done(found, body),
             doing,
@@ -289,7 +289,7 @@ class Versions:
             raise
         if self._service.dry:
             return {"id": NEW, "image": None, **version}
-        record = retrying.confirm(
+        record = retry.confirm(
             lambda: target.among(self.all()),
             lambda found: None if found else "it is not listed",
             f"registering {target.name}",

@@ -19,11 +19,11 @@ import uuid
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import liveness
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
-from trove_tools.cloud import retrying
-from trove_tools.cloud import sending
+from trove_tools.cloud import retry
+from trove_tools.cloud import transfer
+from trove_tools.host import liveness
 
 #: Of the ids: any constant, as long as it stays the same.
 _NAMESPACE = uuid.UUID("5f0f4bd9-5f4e-4f43-9a36-0c4a1cf1a7c5")
@@ -80,7 +80,7 @@ class Uploads:
     def __init__(
         self,
         images: glance.Images,
-        way: sending.Way,
+        way: transfer.Way,
         screen: console.Console,
     ) -> None:
         self._images = images
@@ -88,7 +88,7 @@ class Uploads:
         self._screen = screen
 
     def provide(
-        self, content: sending.Content, description: glance.Description
+        self, content: transfer.Content, description: glance.Description
     ) -> tuple[glance.Record, bool]:
         """Have a file in Glance, sent only if it is not there.
 
@@ -101,7 +101,7 @@ class Uploads:
         return self._persistently(lambda: self._provide(content, description))
 
     def send(
-        self, content: sending.Content, description: glance.Description
+        self, content: transfer.Content, description: glance.Description
     ) -> glance.Record:
         """Send a file, also if it is there already: to be the newest.
 
@@ -131,11 +131,11 @@ class Uploads:
             reraise=True,
         )
         return waiting(
-            lambda: retrying.persistently(work, self._images.service.notify)
+            lambda: retry.persistently(work, self._images.service.notify)
         )
 
     def _provide(
-        self, content: sending.Content, description: glance.Description
+        self, content: transfer.Content, description: glance.Description
     ) -> tuple[glance.Record, bool]:
         pending = False
         records = self._images.ours()
@@ -155,7 +155,7 @@ class Uploads:
 
     def _send(
         self,
-        content: sending.Content,
+        content: transfer.Content,
         description: glance.Description,
         seen: collections.abc.Container[str],
     ) -> glance.Record:
@@ -173,7 +173,7 @@ class Uploads:
 
     def _create(
         self,
-        content: sending.Content,
+        content: transfer.Content,
         description: glance.Description,
         seen: collections.abc.Container[str],
     ) -> str:
@@ -202,7 +202,7 @@ class Uploads:
     def _new(
         self,
         image_id: str,
-        content: sending.Content,
+        content: transfer.Content,
         description: glance.Description,
     ) -> glance.Record:
         # Glance takes longer over the properties of an image that is there
@@ -231,7 +231,7 @@ class Uploads:
         return record
 
     def _fill(
-        self, image_id: str, content: sending.Content
+        self, image_id: str, content: transfer.Content
     ) -> glance.Record:
         file, images = content.file, self._images
         self._way.send(

@@ -7,8 +7,8 @@ import typing
 from trove_tools import checked
 from trove_tools import errors
 from trove_tools.cloud import connection
+from trove_tools.devstack import datastores
 from trove_tools.devstack import flavors
-from trove_tools.devstack import words
 
 
 def project(login: connection.Login, name: str) -> str:
@@ -32,7 +32,8 @@ def project(login: connection.Login, name: str) -> str:
 
 
 def check(
-    user: connection.Login, choices: collections.abc.Sequence[words.Choice]
+    user: connection.Login,
+    choices: collections.abc.Sequence[datastores.Choice],
 ) -> list[checked.Finding]:
     """Look at the cloud as a user who wants an instance.
 
@@ -51,7 +52,8 @@ def check(
         # without volumes the data lie on the ephemeral disk
         ephemeral = 0 if user.has("block-storage") else 1
         findings += [
-            _flavor(each, known, ephemeral) for each in words.firsts(choices)
+            _flavor(each, known, ephemeral)
+            for each in datastores.firsts(choices)
         ]
     return findings
 
@@ -62,7 +64,8 @@ def _offered(trove: connection.Service) -> dict[str, typing.Any]:
 
 
 def _version(
-    choice: words.Choice, offered: collections.abc.Mapping[str, typing.Any]
+    choice: datastores.Choice,
+    offered: collections.abc.Mapping[str, typing.Any],
 ) -> checked.Finding:
     datastore = offered.get(choice.datastore.name, {})
     # an ordinary user is shown the active versions only
@@ -78,7 +81,7 @@ def _version(
 
 
 def _flavor(
-    choice: words.Choice,
+    choice: datastores.Choice,
     known: collections.abc.Iterable[flavors.Shown],
     ephemeral: int,
 ) -> checked.Finding:

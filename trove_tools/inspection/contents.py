@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import typing
 
-from trove_tools import hosttools
+from trove_tools.host import hosttools
 from trove_tools.inspection import configuration
 from trove_tools.inspection import docker
 from trove_tools.inspection import dpkg

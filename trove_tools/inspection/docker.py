@@ -14,10 +14,10 @@ import pathlib
 import re
 import typing
 
-from trove_tools import untrusted
+from trove_tools.host import untrusted
 from trove_tools.inspection import dpkg
 from trove_tools.inspection import package
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 _STORE = "var/lib/docker"
 _IMAGES = f"{_STORE}/image/overlay2"
@@ -73,9 +73,9 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     found: tuple[package.Package, ...] = ()
     for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
-        text = reading.text(root / place / "size").strip()
+        text = rootfile.text(root / place / "size").strip()
         size += untrusted.parse_number(text)
-        directory = reading.text(root / place / "cache-id").strip()
+        directory = rootfile.text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # each layer that installs something has the whole list
@@ -106,7 +106,7 @@ def _path(digest: str) -> str:
 
 def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
     try:
-        return _mapping(untrusted.decode_json(reading.text(root / name)))
+        return _mapping(untrusted.decode_json(rootfile.text(root / name)))
     except ValueError:
         return {}
 

@@ -9,10 +9,10 @@ https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 import pathlib
 import re
 
-from trove_tools import deb822
-from trove_tools import untrusted
+from trove_tools.host import deb822
+from trove_tools.host import untrusted
 from trove_tools.inspection import package
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 _STATUS = "var/lib/dpkg/status"
 # that of a desktop with everything has 10 MB
@@ -40,7 +40,7 @@ def installed(root: pathlib.Path) -> tuple[package.Package, ...]:
                 licences=_licences(root, fields["package"]),
             )
             for fields in deb822.installed(
-                reading.text(root / _STATUS, _LARGEST)
+                rootfile.text(root / _STATUS, _LARGEST)
             )
         )
     )
@@ -50,7 +50,7 @@ def _licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
     """Return the short names of the licences that a package names."""
     if "/" in name or name.startswith("."):
         return ()
-    text = reading.text(root / "usr/share/doc" / name / "copyright")
+    text = rootfile.text(root / "usr/share/doc" / name / "copyright")
     if not _MACHINE_READABLE.match(text):
         return ()
     found = {

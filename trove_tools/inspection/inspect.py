@@ -15,13 +15,13 @@ import sys
 import typing
 
 from trove_tools import errors
-from trove_tools import paths
-from trove_tools import process
-from trove_tools.inspection import confined
+from trove_tools.host import paths
+from trove_tools.host import process
 from trove_tools.inspection import contents
 from trove_tools.inspection import files
-from trove_tools.inspection import findings as _findings
-from trove_tools.inspection import mounted
+from trove_tools.inspection import mount
+from trove_tools.inspection import policy as _findings
+from trove_tools.inspection import sandbox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +120,8 @@ def _main() -> int:
         else functools.partial(read_root, dev=word == "dev")
     )
     try:
-        with mounted.root_of(image) as root:
-            print(json.dumps(confined.call(root, function)))
+        with mount.root_of(image) as root:
+            print(json.dumps(sandbox.call(root, function)))
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))
         return errors.EXIT_USAGE

@@ -14,7 +14,7 @@ import collections.abc
 import pathlib
 import re
 
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 #: kind, path and what, as findings have them
 Listeners = collections.abc.Iterator[tuple[str, str, str]]
@@ -50,7 +50,7 @@ def find(root: pathlib.Path) -> Listeners:
     asked = {
         f"{name}.service"
         for file in (root / _DATASTORES).glob("*/services")
-        for name in reading.text(file).split()
+        for name in rootfile.text(file).split()
     }
     for path, name in _enabled(root):
         settings = _settings(root, name)
@@ -131,7 +131,7 @@ def _read(
     """Return what files of systemd's form set; an empty value forgets."""
     settings: dict[str, list[str]] = {}
     for file in files:
-        for line in reading.text(file).replace("\\\n", " ").splitlines():
+        for line in rootfile.text(file).replace("\\\n", " ").splitlines():
             name, equals, value = line.strip().partition("=")
             if not equals or name.startswith(("#", ";", "[")):
                 continue

@@ -17,7 +17,7 @@ import typing
 
 import yaml
 
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 PASSWORD, LOGIN = "password", "login"
 
@@ -114,13 +114,13 @@ def _account(
 def _records(
     root: pathlib.Path, name: str
 ) -> collections.abc.Iterator[tuple[str, list[str]]]:
-    for line in reading.text(root / "etc" / name).splitlines():
+    for line in rootfile.text(root / "etc" / name).splitlines():
         account, *fields = line.split(":")
         if account and fields:
             yield account, fields
 
 
-def by_key(root: pathlib.Path, file: reading.File, dev: bool) -> Logins:
+def by_key(root: pathlib.Path, file: rootfile.File, dev: bool) -> Logins:
     """Find a file that lists keys, or hosts, that are let in.
 
     :param dev: the image is for development: a key may let the guest's user
@@ -137,7 +137,7 @@ def by_key(root: pathlib.Path, file: reading.File, dev: bool) -> Logins:
         yield LOGIN, f"/{file.name}", "lets in who has a key"
 
 
-def _is_of_guest(root: pathlib.Path, file: reading.File) -> bool:
+def _is_of_guest(root: pathlib.Path, file: rootfile.File) -> bool:
     guest = guest_user(root)
     return any(
         account == guest
@@ -147,7 +147,7 @@ def _is_of_guest(root: pathlib.Path, file: reading.File) -> bool:
     )
 
 
-def by_set_uid(file: reading.File) -> Logins:
+def by_set_uid(file: rootfile.File) -> Logins:
     """Find a program that anybody runs as its owner.
 
     :param file: one that no package brings.
@@ -200,7 +200,7 @@ def _read_sshd(
         return
     read.add(name)
     matching = False
-    for line in reading.text(root / name).splitlines():
+    for line in rootfile.text(root / name).splitlines():
         keyword, value = _sshd_words(line)
         if keyword == "include":
             for word in value.split():
@@ -242,7 +242,7 @@ def _keys_elsewhere(root: pathlib.Path, value: str) -> Logins:
             continue
         pattern = re.sub(r"%[a-zA-Z]", "*", word.replace("%%", "%"))
         for path in _matching(root, pattern):
-            if reading.text(root / path).strip():
+            if rootfile.text(root / path).strip():
                 yield LOGIN, f"/{path}", "lets in who has a key"
 
 
@@ -280,7 +280,7 @@ def _cloud_settings(
         *_matching(root, f"/{directory}/cloud.cfg.d/*.cfg"),
     ):
         try:
-            settings = yaml.load(reading.text(root / path), _Loader)  # noqa: S506
+            settings = yaml.load(rootfile.text(root / path), _Loader)  # noqa: S506
         except (yaml.YAMLError, ValueError, RecursionError):
             continue
         if isinstance(settings, dict):
@@ -291,7 +291,7 @@ def by_sudo(root: pathlib.Path) -> Logins:
     """Find whom sudo lets become root without a password."""
     guest = guest_user(root)
     for name in _sudoers(root, "etc/sudoers", set()):
-        text = reading.text(root / name).replace("\\\n", " ")
+        text = rootfile.text(root / name).replace("\\\n", " ")
         for line in text.splitlines():
             line = re.sub(r"(?:^|\s)#(?!\d).*", "", line).strip()
             if re.match(r"Defaults\b.*!\s*authenticate", line):
@@ -323,7 +323,7 @@ def _sudoers(
         return
     read.add(name)
     yield name
-    for line in reading.text(root / name).splitlines():
+    for line in rootfile.text(root / name).splitlines():
         match = re.match(r"\s*[@#](include(?:dir)?)\s+\"?([^\s\"]+)", line)
         if not match:
             continue

@@ -20,7 +20,7 @@ import importlib.util
 import pathlib
 import re
 
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 # the directories of Python packages: Debian's, and those of environments
 _LIBRARY = re.compile(r".*/(?:site|dist)-packages(?=/)", re.DOTALL)
@@ -63,10 +63,10 @@ class Provenance:
             self._add(_CONFIGURATION, root / _DPKG / "status")
 
     def _add(self, line: re.Pattern[str], file: pathlib.Path) -> None:
-        for match in line.finditer(reading.text(file, _LARGEST)):
+        for match in line.finditer(rootfile.text(file, _LARGEST)):
             self._sums[_merged(match["path"])].add(match["sum"])
 
-    def is_published(self, file: reading.File) -> bool:
+    def is_published(self, file: rootfile.File) -> bool:
         """Tell whether a regular file is a package's own, unchanged."""
         if file.name.endswith(".pyc"):
             return self._is_compiled(file)
@@ -76,12 +76,12 @@ class Provenance:
             self._known[file.path] = self._is_of_package(file)
         return self._known[file.path]
 
-    def _is_of_package(self, file: reading.File) -> bool:
+    def _is_of_package(self, file: rootfile.File) -> bool:
         if _MODULE.search(file.name) and self._is_recorded(file.path):
             return True
         sums = self._sums.get(_merged(file.name))
         return sums is not None and (
-            reading.digest(file.path, "md5").hex() in sums
+            rootfile.digest(file.path, "md5").hex() in sums
         )
 
     def _is_recorded(self, path: pathlib.Path) -> bool:
@@ -91,7 +91,7 @@ class Provenance:
         recorded = self._record(place).get(str(path.relative_to(place)))
         if not recorded:
             return False
-        digest = base64.urlsafe_b64encode(reading.digest(path, "sha256"))
+        digest = base64.urlsafe_b64encode(rootfile.digest(path, "sha256"))
         return recorded == f"sha256={digest.decode().rstrip('=')}"
 
     def _record(self, place: pathlib.Path) -> dict[str, str]:
@@ -101,13 +101,13 @@ class Provenance:
                 row[0]: row[1]
                 for record in place.glob("*.dist-info/RECORD")
                 for row in csv.reader(
-                    reading.text(record, _LARGEST).splitlines()
+                    rootfile.text(record, _LARGEST).splitlines()
                 )
                 if len(row) > 1
             }
         return self._records[place]
 
-    def _is_compiled(self, file: reading.File) -> bool:
+    def _is_compiled(self, file: rootfile.File) -> bool:
         """Tell whether a compiled module was made from a published source.
 
         Python itself decides by the same header whether it may use it.

@@ -16,9 +16,9 @@ import lzma
 import re
 import typing
 
-from trove_tools import credentials
+from trove_tools.host import credentials
 from trove_tools.inspection import provenance
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 #: The kinds of findings.
 KEY, CREDENTIALS = "private key", "credentials"
@@ -219,7 +219,7 @@ _CORE = re.compile(rb"\x7fELF[\x01\x02](?:\x01.{10}\x04\0|\x02.{10}\0\x04)",
 _SWAP, _SWAP_OFFSET = b"SWAPSPACE2", 4086
 
 
-def find_secrets(file: reading.File) -> Secrets:
+def find_secrets(file: rootfile.File) -> Secrets:
     """Find what must not be in any image, in one regular file.
 
     :param file: one that no package brings.
@@ -231,14 +231,14 @@ def find_secrets(file: reading.File) -> Secrets:
     kept_by_name = _by_name(file)
     if kept_by_name:
         found.add((CREDENTIALS, kept_by_name))
-    for number, chunk in enumerate(reading.chunks(file.path)):
+    for number, chunk in enumerate(rootfile.chunks(file.path)):
         if number == 0:
             found |= set(_at_the_beginning(file, chunk))
         found |= set(_in_content(file, chunk, _LEVELS, number == 0))
     yield from found
 
 
-def _by_name(file: reading.File) -> str:
+def _by_name(file: rootfile.File) -> str:
     if provenance.library(file.path):
         return ""
     if _NAMES.fullmatch(file.path.name):
@@ -248,7 +248,7 @@ def _by_name(file: reading.File) -> str:
     )
 
 
-def _at_the_beginning(file: reading.File, chunk: bytes) -> Secrets:
+def _at_the_beginning(file: rootfile.File, chunk: bytes) -> Secrets:
     """Find files whose format is the secret."""
     for form, what in _BINARY:
         if form.match(chunk) and file.name != _JAVA:
@@ -260,7 +260,7 @@ def _at_the_beginning(file: reading.File, chunk: bytes) -> Secrets:
 
 
 def _in_content(
-    file: reading.File, content: bytes, levels: int, is_first: bool
+    file: rootfile.File, content: bytes, levels: int, is_first: bool
 ) -> Secrets:
     """Find secrets in a piece of content, and in what it encodes."""
     for pattern in _ANYWHERE:
@@ -311,7 +311,7 @@ _UNPACK: dict[bytes, collections.abc.Callable[[io.BytesIO], typing.Any]] = {
 
 
 def _unpack(
-    content: bytes, file: reading.File
+    content: bytes, file: rootfile.File
 ) -> collections.abc.Iterator[bytes]:
     """Yield what a compressed file holds, up to a limit."""
     opener = next(
@@ -335,7 +335,7 @@ def _unpack(
                     return
                 left -= len(piece)
                 yield kept + piece
-                kept = piece[-reading.OVERLAP :]
+                kept = piece[-rootfile.OVERLAP :]
     except (OSError, EOFError, lzma.LZMAError, ValueError):
         # damaged, or not what its beginning says
         return
@@ -345,7 +345,7 @@ def _is_text(content: bytes) -> bool:
     return b"\0" not in content[:8192]
 
 
-def _in_text(file: reading.File, content: bytes) -> Secrets:
+def _in_text(file: rootfile.File, content: bytes) -> Secrets:
     """Find passwords in a file that somebody, or a program, has written."""
     if provenance.library(file.path):
         # documentation of libraries is full of examples

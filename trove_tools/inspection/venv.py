@@ -10,9 +10,9 @@ import email.message
 import email.parser
 import pathlib
 
-from trove_tools import untrusted
+from trove_tools.host import untrusted
 from trove_tools.inspection import package
-from trove_tools.inspection import reading
+from trove_tools.inspection import rootfile
 
 #: Where the guest agent has its virtual environment, in the root.
 AGENT = "opt/trove-guest-agent"
@@ -27,7 +27,7 @@ def installed(venv: pathlib.Path) -> tuple[package.Package, ...]:
     """
     found = []
     for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
-        text = reading.text(metadata / "METADATA", _LARGEST)
+        text = rootfile.text(metadata / "METADATA", _LARGEST)
         fields = email.parser.HeaderParser().parsestr(text)
         if fields["Name"] and fields["Version"]:
             found.append(
@@ -48,7 +48,7 @@ def installed(venv: pathlib.Path) -> tuple[package.Package, ...]:
 def _size(record: pathlib.Path) -> int:
     """Add up the sizes that a distribution's record names."""
     total = 0
-    for line in reading.text(record, _LARGEST).splitlines():
+    for line in rootfile.text(record, _LARGEST).splitlines():
         total += untrusted.parse_number(line.rpartition(",")[2])
     return total
 

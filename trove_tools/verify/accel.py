@@ -24,12 +24,12 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools import hostload
-from trove_tools import process
-from trove_tools import trust
-from trove_tools import untrusted
-from trove_tools import userdirs
 from trove_tools.host import files
+from trove_tools.host import hostload
+from trove_tools.host import process
+from trove_tools.host import trust
+from trove_tools.host import untrusted
+from trove_tools.host import userdirs
 
 DEVICE = pathlib.Path("/dev/kvm")
 SYSTEM = "qemu-system-x86_64"

@@ -19,11 +19,11 @@ import socket
 import time
 
 from trove_tools import errors
-from trove_tools import hostload
-from trove_tools import hosttools
-from trove_tools import process
-from trove_tools.verify import children
+from trove_tools.host import hostload
+from trove_tools.host import hosttools
+from trove_tools.host import process
 from trove_tools.verify import limits
+from trove_tools.verify import processes
 
 #: The server's own script: the one on PATH switches to the system's user
 #: and the system's directories.
@@ -66,7 +66,7 @@ def require() -> None:
 
     :raises MissingToolError: it is not.
     """
-    process.require(EPMD, children.PARENT)
+    process.require(EPMD, processes.PARENT)
     if not SERVER.exists():
         raise hosttools.missing(["rabbitmq-server"])
 
@@ -103,16 +103,16 @@ def broker(
 def _node(
     place: pathlib.Path, port: int | None
 ) -> collections.abc.Iterator[Broker]:
-    if port is not None and not children.is_free(port):
+    if port is not None and not processes.is_free(port):
         raise _in_use(port)
-    port = port or children.free_port()
+    port = port or processes.free_port()
     node = Broker(port, "verify", secrets.token_hex(16))
     environment = _write_settings(place, node)
     names = [EPMD, "-address", _ADDRESS]
     with (
         # in the foreground: a daemon would stay
-        children.child(names, place / "epmd.log", env=environment, cwd=place),
-        children.child(
+        processes.child(names, place / "epmd.log", env=environment, cwd=place),
+        processes.child(
             [SERVER],
             place / "broker.log",
             env=environment,
@@ -146,13 +146,13 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
     (place / "enabled_plugins").write_text("[].\n")
     return {
         "HOME": str(place),
-        "ERL_EPMD_PORT": str(children.free_port()),
+        "ERL_EPMD_PORT": str(processes.free_port()),
         "ERL_EPMD_ADDRESS": _ADDRESS,
         # have the script become the server, so that its id is the server's
         "RUNNING_UNDER_SYSTEMD": "true",
         "NOTIFY_SOCKET": "",
         "RABBITMQ_NODENAME": f"verify-{node.port}@localhost",
-        "RABBITMQ_DIST_PORT": str(children.free_port()),
+        "RABBITMQ_DIST_PORT": str(processes.free_port()),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             "-kernel inet_dist_use_interface {127,0,0,1}"
             " -start_epmd false +sbwt none"
@@ -206,5 +206,5 @@ def _speaks(port: int) -> bool:
 
 
 def _silent(what: str, log: pathlib.Path) -> errors.VerifyError:
-    said = "".join(f"\n  {line}" for line in children.tail(log))
+    said = "".join(f"\n  {line}" for line in processes.tail(log))
     return errors.VerifyError(f"the message broker {what}{said}")

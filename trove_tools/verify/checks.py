@@ -14,8 +14,8 @@ from trove_tools.verify import defects
 from trove_tools.verify import diagnosis
 from trove_tools.verify import evidence
 from trove_tools.verify import machine as _machine
+from trove_tools.verify import outcome
 from trove_tools.verify import probes
-from trove_tools.verify import report
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
 from trove_tools.verify import systemd
@@ -77,7 +77,7 @@ def _network(subject: _subject.Subject) -> str:
     for nic in (_machine.MANAGEMENT, _machine.TENANT):
         said = subject.machine.run("ip", "-o", "-4", "address", "show").output
         if nic.address not in said:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"no interface has {nic.address}, which its network offers"
                 " by DHCP",
                 said.splitlines(),
@@ -90,10 +90,10 @@ def _network(subject: _subject.Subject) -> str:
 def _kernel(subject: _subject.Subject) -> str:
     facts = diagnosis.facts(subject.machine)
     if facts is None:
-        raise report.CheckError("the guest does not tell its facts")
+        raise outcome.CheckError("the guest does not tell its facts")
     known = [each for each in defects.by_facts(facts) if each.kernel]
     if known:
-        raise report.CheckError(
+        raise outcome.CheckError(
             "; ".join(each.cause for each in known),
             hint="; ".join(each.remedy for each in known),
         )
@@ -106,7 +106,7 @@ def _volume(subject: _subject.Subject) -> str:
     done = subject.machine.run("blockdev", "--getsize64", device)
     gib = subject.settings.volume
     if done.output.strip() != str(gib * _GIB):
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"{device} is not the second disk, of {gib} GiB:"
             f" {done.output.strip()}"
         )
@@ -125,7 +125,7 @@ def _file_systems(subject: _subject.Subject) -> str:
             tried[kind] = str(wrong)
     broken = [f"{kind}: {why}" for kind, why in tried.items() if why]
     if broken or not tried:
-        raise report.CheckError(
+        raise outcome.CheckError(
             "; ".join(broken) or "the guest could not try any"
         )
     return f"{', '.join(tried)}: made, mounted and grown"
@@ -156,7 +156,7 @@ def _ping(subject: _subject.Subject) -> str:
             looked = True
             known = defects.causes_by_facts(diagnosis.facts(machine))
             if known:
-                raise report.CheckError(
+                raise outcome.CheckError(
                     "the guest agent does not answer:"
                     f" {'; '.join(each.cause for each in known)}"
                 )
@@ -168,11 +168,11 @@ def _ping(subject: _subject.Subject) -> str:
 def _defects(subject: _subject.Subject) -> str:
     facts = diagnosis.facts(subject.machine)
     if facts is None:
-        raise report.CheckError("the guest does not tell its facts")
+        raise outcome.CheckError("the guest does not tell its facts")
     facts["ports"] = [subject.control()[1].port]
     known = defects.by_facts(facts)
     if known:
-        raise report.CheckError(
+        raise outcome.CheckError(
             "; ".join(each.cause for each in known),
             ["by the guest's own facts:"]
             + [f"  {name}: {facts[name]}" for name in sorted(facts)],
@@ -213,7 +213,7 @@ def _prepare(subject: _subject.Subject) -> str:
         faults = plane.call("status")["faults"]
         if faults:
             message += f": {' '.join(faults[0].split())}"
-        raise report.CheckError(message)
+        raise outcome.CheckError(message)
     _note(subject, "healthy", took)
     return f"HEALTHY {took:.1f} s after prepare"
 
@@ -226,7 +226,7 @@ def _stop_if_hopeless(subject: _subject.Subject) -> None:
     found = defects.by_logs(diagnosis.logs(subject.machine))
     hopeless = [defect.cause for defect, _ in found if defect.hopeless]
     if hopeless:
-        raise report.CheckError("; ".join(hopeless))
+        raise outcome.CheckError("; ".join(hopeless))
 
 
 def _sql(subject: _subject.Subject) -> str:
@@ -252,7 +252,7 @@ def require_word(subject: _subject.Subject, fault: str) -> None:
     account = subject.account()
     found = sql.patiently(subject.machine, lambda: sql.read(account), fault)
     if found != subject.word:
-        raise report.CheckError(f"what was written is not there: {found!r}")
+        raise outcome.CheckError(f"what was written is not there: {found!r}")
 
 
 def _restart(subject: _subject.Subject) -> str:

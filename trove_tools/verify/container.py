@@ -28,23 +28,23 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools import hosttools
-from trove_tools import loopdevice
-from trove_tools import process
 from trove_tools.host import architecture
+from trove_tools.host import hosttools
+from trove_tools.host import loopdevice
+from trove_tools.host import process
 from trove_tools.verify import cgroups
-from trove_tools.verify import children
 from trove_tools.verify import disks
 from trove_tools.verify import machine
 from trove_tools.verify import netns
+from trove_tools.verify import outcome
+from trove_tools.verify import processes
 from trove_tools.verify import relay
-from trove_tools.verify import report
 from trove_tools.verify import seed
 from trove_tools.verify import systemd
 
 NSPAWN = "systemd-nspawn"
 TOOLS = (
-    NSPAWN, "mount", "unshare", "partx", children.PARENT, disks.TOOL,
+    NSPAWN, "mount", "unshare", "partx", processes.PARENT, disks.TOOL,
     *netns.TOOLS,
 )  # fmt: skip
 
@@ -201,7 +201,7 @@ class Container(machine.Machine):
             command=process.show(command),
         )
         self._child = self._running.enter_context(
-            children.child(
+            processes.child(
                 ["unshare", "--mount", "--propagation", "private", "--pid",
                  "--fork", "--kill-child=KILL", "--", "sh", "-c", script],
                 self.directory / machine.CONSOLE,
@@ -214,7 +214,7 @@ class Container(machine.Machine):
                     str(os.major(os.stat(volume).st_rdev)),
                     str(os.minor(os.stat(volume).st_rdev)))  # fmt: skip
         self._follower = self._running.enter_context(
-            children.child(
+            processes.child(
                 self._within("sh", "-c", _FOLLOW),
                 self.directory / machine.JOURNAL,
             )
@@ -287,7 +287,7 @@ class Container(machine.Machine):
         """
         status = self._status()
         if status is not None:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"the guest ended by itself (systemd-nspawn: {status})",
                 self.console.tail(),
             )
@@ -305,7 +305,7 @@ class Container(machine.Machine):
                 check=False,
             )
         except errors.CommandError as exc:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"a command in the guest did not end: {process.show(argv)}"
             ) from exc
         return machine.Completed(done.status, done.stdout + done.stderr)
@@ -360,7 +360,7 @@ class Container(machine.Machine):
         status = self._status()
         self.cut_power()
         if status != 0:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"systemd-nspawn ended with status {status}",
                 self.console.tail(),
             )

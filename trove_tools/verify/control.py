@@ -19,13 +19,13 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools import hostload
-from trove_tools import process
-from trove_tools import untrusted
+from trove_tools.host import hostload
+from trove_tools.host import process
+from trove_tools.host import untrusted
 from trove_tools.verify import broker
-from trove_tools.verify import children
 from trove_tools.verify import guest_configuration
 from trove_tools.verify import limits
+from trove_tools.verify import processes
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 
@@ -151,7 +151,7 @@ class Control:
         return answer
 
     def _lost(self, name: str) -> errors.VerifyError:
-        said = children.tail(self._directory / "driver.log")
+        said = processes.tail(self._directory / "driver.log")
         return errors.VerifyError(
             f"Trove's own code broke at `{name}`"
             + "".join(f"\n  {line}" for line in said)
@@ -214,7 +214,7 @@ def control(
         _write(settings, sections)
         _write_user_data(directory, managers, deployment)
         stack.enter_context(
-            children.child(
+            processes.child(
                 [
                     venv / "bin/trove-conductor",
                     "--config-file", settings,
@@ -242,7 +242,7 @@ def _driver(
     with theirs, contextlib.ExitStack() as stack:
         number = theirs.fileno()
         child = stack.enter_context(
-            children.child(
+            processes.child(
                 [venv / "bin/python", "-I", driver, str(number), settings],
                 directory / "driver.log",
                 cwd=directory,

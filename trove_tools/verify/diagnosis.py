@@ -8,7 +8,7 @@ import typing
 from trove_tools.verify import defects
 from trove_tools.verify import evidence
 from trove_tools.verify import machine as _machine
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 
 _LOG_LINES = 12
 _TAIL = "40"
@@ -45,7 +45,7 @@ def ask(
             "python3", "-", *words, each, input=script, seconds=seconds
         )
         return json.loads(done.output)
-    except (report.CheckError, ValueError):
+    except (outcome.CheckError, ValueError):
         return None
 
 
@@ -61,7 +61,7 @@ def logs(machine: _machine.Machine) -> dict[str, list[str]]:
     for name, argv in _COMMANDS.items():
         try:
             lines = machine.run(*argv).output.splitlines()
-        except report.CheckError:
+        except outcome.CheckError:
             # a guest that does not answer once will not do so again
             break
         found[name] = lines[-int(_TAIL) :]
@@ -69,8 +69,8 @@ def logs(machine: _machine.Machine) -> dict[str, list[str]]:
 
 
 def explain(
-    machine: _machine.Machine, failure: report.CheckError, secret: str
-) -> report.CheckError:
+    machine: _machine.Machine, failure: outcome.CheckError, secret: str
+) -> outcome.CheckError:
     """Return a failure with the lines and the causes that explain it.
 
     :param secret: is not shown.
@@ -88,7 +88,7 @@ def explain(
         if said:
             lines.append(f"{name}:")
             lines += [f"  {line}" for line in said[-_LOG_LINES:]]
-    explained = report.CheckError(failure.message, lines, failure.hint)
+    explained = outcome.CheckError(failure.message, lines, failure.hint)
     if causes:
         explained.add_hint("; ".join(causes))
     return explained

@@ -10,15 +10,15 @@ import dataclasses
 import os
 import pathlib
 
-from trove_tools import digests
 from trove_tools import errors
-from trove_tools import imagefile
-from trove_tools import loopdevice
-from trove_tools import manifest
-from trove_tools import partitions
-from trove_tools import paths
-from trove_tools import process
-from trove_tools.verify import report
+from trove_tools.artifact import imagefile
+from trove_tools.artifact import manifest
+from trove_tools.host import digests
+from trove_tools.host import loopdevice
+from trove_tools.host import partitions
+from trove_tools.host import paths
+from trove_tools.host import process
+from trove_tools.verify import outcome
 
 TOOL = "qemu-img"
 
@@ -46,7 +46,7 @@ class Disk:
 
 
 def check_image(
-    found: report.Report,
+    found: outcome.Report,
     image: pathlib.Path,
     known: manifest.Manifest | None,
     sha256: str | None,
@@ -65,7 +65,7 @@ def check_image(
         if known is not None:
             sha256 = sha256 or digests.sha256(image)
             if sha256 != known.image["sha256"]:
-                raise report.CheckError(
+                raise outcome.CheckError(
                     "not the image that its manifest describes:"
                     f" its sha256 is {sha256}",
                     hint="build the image again, or copy it again",

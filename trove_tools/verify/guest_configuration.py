@@ -13,7 +13,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools import untrusted
+from trove_tools.host import untrusted
 
 #: By section: values, of which an option that is given several times has a
 #: list.

@@ -20,7 +20,7 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import manifest
+from trove_tools.artifact import manifest
 from trove_tools.catalog import model
 from trove_tools.verify import broker
 from trove_tools.verify import checks
@@ -30,7 +30,7 @@ from trove_tools.verify import disks
 from trove_tools.verify import levels
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import machines as _machines
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import subject as _subject
 from trove_tools.verify import workspace
 from trove_tools.verify.life import checks as life_checks
@@ -75,7 +75,7 @@ def verify(
     screen: console.Console,
     known: manifest.Manifest | None = None,
     sha256: str | None = None,
-) -> report.Report:
+) -> outcome.Report:
     """Look at an image; it is never changed.
 
     A check that fails is part of the report, and not an exception: see
@@ -88,7 +88,7 @@ def verify(
     :raises UsageError: this user or this release cannot do it.
     """
     begin = time.monotonic()
-    found = report.Report(
+    found = outcome.Report(
         image=str(image),
         level=request.level,
         build_id=known.build_id if known else None,
@@ -169,7 +169,7 @@ class _Ladder:
 
     def __init__(
         self,
-        found: report.Report,
+        found: outcome.Report,
         place: pathlib.Path,
         disk: disks.Disk,
         request: Request,
@@ -206,7 +206,7 @@ class _Ladder:
             boot = pool.submit(self._guest, _machine.QEMU, [])
             try:
                 self._datastores(_machine.CONTAINER)
-            except report.CheckError:
+            except outcome.CheckError:
                 # the other one is not less worth knowing
                 pass
             except BaseException:
@@ -385,16 +385,16 @@ class _Ladder:
             with self._found.check(name, machine.kind, check.proves) as made:
                 try:
                     made.detail = check.run(subject)
-                except (report.UnsupportedError, report.UnmadeError):
+                except (outcome.UnsupportedError, outcome.UnmadeError):
                     raise
                 except errors.VerifyError as exc:
-                    failure = report.CheckError(exc.message, hint=exc.hint)
+                    failure = outcome.CheckError(exc.message, hint=exc.hint)
                     raise self._explained(failure, subject) from exc
-                except report.CheckError as exc:
+                except outcome.CheckError as exc:
                     raise self._explained(exc, subject) from exc
-        except (report.UnsupportedError, report.UnmadeError):
+        except (outcome.UnsupportedError, outcome.UnmadeError):
             pass
-        except report.CheckError:
+        except outcome.CheckError:
             if check.ends or not machine.is_on:
                 raise
 
@@ -405,8 +405,8 @@ class _Ladder:
         )
 
     def _explained(
-        self, failure: report.CheckError, subject: _subject.Subject
-    ) -> report.CheckError:
+        self, failure: outcome.CheckError, subject: _subject.Subject
+    ) -> outcome.CheckError:
         if failure.log or not subject.plane or not subject.machine.is_on:
             return failure
         return diagnosis.explain(subject.machine, failure, subject.password)

@@ -11,7 +11,7 @@ import collections.abc
 import dataclasses
 
 from trove_tools import errors
-from trove_tools import manifest
+from trove_tools.artifact import manifest
 from trove_tools.catalog import model
 from trove_tools.verify import subject as _subject
 

@@ -15,8 +15,8 @@ import pathlib
 import re
 import time
 
-from trove_tools import hostload
-from trove_tools.verify import report
+from trove_tools.host import hostload
+from trove_tools.verify import outcome
 
 #: Seconds without anything new after which a guest of usual speed is lost.
 #: The longest silence of a guest that works was 70 s: a database that makes
@@ -161,13 +161,13 @@ class Wait:
         waited, quiet = now - self._begin, now - self._changed
         speed = self._limits.speed()
         if waited > self._limits.most:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"{what} within {self._limits.most:.0f} s (--timeout)",
                 log(),
                 f"{speed}, or {_MORE}" if speed else _MORE,
             )
         if quiet > self._limits.scaled(self._quiet):
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"{what} in {waited:.0f} s, and the guest showed nothing new"
                 f" for the last {quiet:.0f} s",
                 log(),

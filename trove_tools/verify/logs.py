@@ -13,9 +13,9 @@ import pathlib
 import shutil
 import tempfile
 
-from trove_tools import manifest
-from trove_tools import trust
-from trove_tools import userdirs
+from trove_tools.artifact import manifest
+from trove_tools.host import trust
+from trove_tools.host import userdirs
 
 
 def directory(image: pathlib.Path) -> pathlib.Path:

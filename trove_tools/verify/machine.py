@@ -17,11 +17,11 @@ import time
 import typing
 
 from trove_tools.verify import boot_console
-from trove_tools.verify import children
 from trove_tools.verify import disks
 from trove_tools.verify import journal
 from trove_tools.verify import limits as _limits
-from trove_tools.verify import report
+from trove_tools.verify import outcome
+from trove_tools.verify import processes
 
 #: The kinds of machine.
 QEMU, CONTAINER = "qemu", "container"
@@ -216,7 +216,7 @@ class Machine(abc.ABC):
 
         :raises CheckError: this machine cannot.
         """
-        raise report.CheckError(f"not in a machine of the kind {self.kind}")
+        raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
 
     def connect(self, port: int) -> socket.socket:
         """Connect to a port of the guest, as its clients do.
@@ -235,7 +235,7 @@ class Machine(abc.ABC):
         :param instance: as for :class:`Guest`.
         :raises CheckError: this machine cannot.
         """
-        raise report.CheckError(f"not in a machine of the kind {self.kind}")
+        raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
 
     @abc.abstractmethod
     def power_off(self) -> None:
@@ -286,7 +286,7 @@ class Machine(abc.ABC):
                     self.signs(),
                     log=self.journal_tail,
                 )
-            except report.CheckError as exc:
+            except outcome.CheckError as exc:
                 if self.console.asks_for_login():
                     exc.message = (
                         "the guest asks for a login, but never ran the seed"
@@ -325,7 +325,7 @@ class Machine(abc.ABC):
 
     def journal_tail(self) -> list[str]:
         """Return the last lines of the guest's journal, with a heading."""
-        lines = children.tail(self.directory / JOURNAL, _JOURNAL_LINES)
+        lines = processes.tail(self.directory / JOURNAL, _JOURNAL_LINES)
         if not lines:
             return []
         return ["the guest's journal, at its end:"] + [

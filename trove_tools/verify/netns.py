@@ -15,7 +15,7 @@ import os
 import socket
 import typing
 
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import machine
 from trove_tools.verify import relay
 

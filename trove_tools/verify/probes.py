@@ -16,7 +16,7 @@ import time
 import typing
 
 from trove_tools.catalog import model
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import subject as _subject
 
 #: Seconds that a database of usual speed gets for one answer.
@@ -242,7 +242,7 @@ def probe(subject: _subject.Subject) -> str:
         done = machine.run("sh", "-c", target.fill(command), seconds=_SETUP)
         if done.status != 0:
             said = done.output.replace(subject.password, "***")
-            raise report.CheckError(
+            raise outcome.CheckError(
                 "the probe's setup failed in the guest"
                 f" (status {done.status})",
                 said.splitlines(),
@@ -259,7 +259,7 @@ def probe(subject: _subject.Subject) -> str:
                 machine.signs(),
                 log=machine.journal_tail,
             )
-        except report.CheckError as exc:
+        except outcome.CheckError as exc:
             exc.add_hint(
                 f"is {subject.name} started, and bound to all addresses?"
             )
@@ -269,5 +269,5 @@ def probe(subject: _subject.Subject) -> str:
     try:
         answer = ask_until(health, target, between, patience)
     except RefusedError as exc:
-        raise report.CheckError(f"port {health.port}: {exc}") from exc
+        raise outcome.CheckError(f"port {health.port}: {exc}") from exc
     return f"port {health.port} answers {answer!r}"

@@ -19,16 +19,16 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools import process
-from trove_tools import untrusted
+from trove_tools.host import process
+from trove_tools.host import untrusted
 from trove_tools.verify import accel
-from trove_tools.verify import children
 from trove_tools.verify import disks
 from trove_tools.verify import machine
+from trove_tools.verify import outcome
+from trove_tools.verify import processes
 from trove_tools.verify import qemu_command
 from trove_tools.verify import qmp
 from trove_tools.verify import relay
-from trove_tools.verify import report
 from trove_tools.verify import seed
 
 _OUTPUT = "qemu.log"
@@ -98,7 +98,7 @@ class Qemu(machine.Machine):
         with theirs, far:
             descriptors = theirs.fileno(), far.fileno()
             self._child = self._running.enter_context(
-                children.child(
+                processes.child(
                     qemu_command.command(
                         self._settings,
                         self._accelerator,
@@ -156,22 +156,22 @@ class Qemu(machine.Machine):
         self.console.read()
         for event in self._events():
             if event["event"] == "GUEST_PANICKED":
-                raise report.CheckError("the guest's kernel panicked")
+                raise outcome.CheckError("the guest's kernel panicked")
             if event["event"] == "STOP":
-                raise report.CheckError(
+                raise outcome.CheckError(
                     "QEMU stopped the guest", self._output()
                 )
             if event["event"] == "SHUTDOWN":
-                raise report.CheckError(self._early_end(event))
+                raise outcome.CheckError(self._early_end(event))
         status = self._child.poll()
         if status is not None:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"QEMU ended unexpectedly, with status {status}",
                 self._output(),
             )
         cause = self.console.cause_of_death()
         if cause:
-            raise report.CheckError(cause)
+            raise outcome.CheckError(cause)
 
     def _events(self) -> list[qmp.Event]:
         assert self._monitor is not None
@@ -180,7 +180,7 @@ class Qemu(machine.Machine):
 
     def _output(self) -> list[str]:
         """Return what QEMU itself had to say."""
-        said = children.tail(self.directory / _OUTPUT, 20)
+        said = processes.tail(self.directory / _OUTPUT, 20)
         return [line for line in said if "warning:" not in line][-10:]
 
     def _early_end(self, event: qmp.Event) -> str:
@@ -201,7 +201,7 @@ class Qemu(machine.Machine):
         }  # fmt: skip
         answer = self._answer(request, patience + self.limits.scaled(_LAG))
         if answer["status"] is None:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"a command in the guest did not end: {process.show(argv)}",
                 answer["output"].splitlines(),
             )
@@ -224,8 +224,8 @@ class Qemu(machine.Machine):
                 self.stay_alive()
         except OSError as exc:
             self.stay_alive()
-            raise report.CheckError(f"the guest hangs up: {exc}") from exc
-        raise report.CheckError(
+            raise outcome.CheckError(f"the guest hangs up: {exc}") from exc
+        raise outcome.CheckError(
             "the guest does not answer any more"
             f" ({process.show(request['argv'])})",
             self.journal_tail(),
@@ -278,7 +278,7 @@ class Qemu(machine.Machine):
                     self.signs(),
                     log=self.journal_tail,
                 )
-            except report.CheckError as exc:
+            except outcome.CheckError as exc:
                 exc.add_hint("does it have systemd-logind and dbus?")
                 raise
             self._monitor.poll()
@@ -291,7 +291,7 @@ class Qemu(machine.Machine):
         status = self._child.poll()
         self.cut_power()
         if status != 0 or reasons != ["guest-shutdown"]:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"QEMU ended with status {status},"
                 f" because of {reasons or 'nothing it told'}",
                 self._output(),

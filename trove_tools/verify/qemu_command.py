@@ -13,11 +13,11 @@ import ipaddress
 import pathlib
 
 from trove_tools import errors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import accel
-from trove_tools.verify import children
 from trove_tools.verify import command_server
 from trove_tools.verify import machine
+from trove_tools.verify import processes
 
 OVERLAY = "overlay.qcow2"
 SEED = "seed.iso"
@@ -57,7 +57,7 @@ def system(arch: str) -> System:
 
 def tools(arch: str) -> tuple[str, ...]:
     """Return the programs that a guest needs on the host."""
-    return system(arch).program, children.PARENT
+    return system(arch).program, processes.PARENT
 
 
 def command(

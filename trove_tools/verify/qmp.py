@@ -12,7 +12,7 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools import hostload
+from trove_tools.host import hostload
 
 Event = dict[str, typing.Any]
 

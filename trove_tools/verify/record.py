@@ -12,14 +12,14 @@ import os
 import pathlib
 import typing
 
-from trove_tools import credentials
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import signature
-from trove_tools import trust
-from trove_tools import verified
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
 from trove_tools.catalog import model
-from trove_tools.verify import report
+from trove_tools.host import credentials
+from trove_tools.host import trust
+from trove_tools.verify import outcome
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +63,20 @@ def recall(
         well.
     """
     try:
-        found = verified.load(image, sha256, trusted)
+        found = verification.load(image, sha256, trusted)
     except errors.ImageError:
         return None
     same = (
         found is not None
         and found.get("ok") is True
-        and found.get("report_version") == report.VERSION
+        and found.get("report_version") == outcome.VERSION
         and found.get("asked") == asked.as_dict()
     )
     return found if same else None
 
 
 def write(
-    found: report.Report,
+    found: outcome.Report,
     image: pathlib.Path,
     sha256: str,
     asked: Asked,
@@ -100,7 +100,7 @@ def write(
     )
     if _has_place(image):
         text = json.dumps(data, indent=2) + "\n"
-        signature.write(verified.path(image), text, signature.RECORD, key)
+        signature.write(verification.path(image), text, signature.RECORD, key)
     return data
 
 
@@ -112,14 +112,14 @@ def require_place(image: pathlib.Path) -> None:
     if not _has_place(image):
         raise errors.UsageError(
             "there is nothing to sign: the record of the verification cannot"
-            f" be written into {verified.path(image).parent}",
+            f" be written into {verification.path(image).parent}",
             hint="make that directory, or let this user write to it; or leave"
             " out --sign-key",
         )
 
 
 def _has_place(image: pathlib.Path) -> bool:
-    directory = verified.path(image).parent
+    directory = verification.path(image).parent
     return trust.is_own(directory) and os.access(directory, os.W_OK)
 
 

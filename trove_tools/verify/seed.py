@@ -17,7 +17,7 @@ import pathlib
 import secrets
 import typing
 
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import command_server
 from trove_tools.verify import machine
 

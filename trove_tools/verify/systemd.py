@@ -5,7 +5,7 @@ import time
 import typing
 
 from trove_tools.verify import machine as _machine
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 
 #: What systemd calls itself, once it answers.
 STATES = ("initializing", "starting", "running", "degraded", "maintenance",
@@ -125,6 +125,6 @@ def raise_for_failure(machine: _machine.Machine, word: str) -> None:
     for each in failed:
         log += [f"{each.unit}:", *(f"  {line}" for line in each.log)]
     units = ", ".join(each.unit for each in failed)
-    raise report.CheckError(
+    raise outcome.CheckError(
         f"systemd is {word}, failed: {units or 'nothing it names'}", log
     )

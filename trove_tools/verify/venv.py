@@ -16,10 +16,10 @@ import shutil
 import sys
 
 from trove_tools import errors
-from trove_tools import process
-from trove_tools import userdirs
 from trove_tools.host import files
 from trove_tools.host import locks
+from trove_tools.host import process
+from trove_tools.host import userdirs
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("venv-requirements.txt")
 

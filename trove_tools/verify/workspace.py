@@ -13,24 +13,24 @@ import shutil
 import tempfile
 
 from trove_tools import errors
-from trove_tools.image import leftovers
+from trove_tools.host import cleanup
 from trove_tools.verify import cgroups
 from trove_tools.verify import logs
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 
 _PREFIX = "trove-verify-"
 
 
 @contextlib.contextmanager
 def opened(
-    found: report.Report, image: pathlib.Path
+    found: outcome.Report, image: pathlib.Path
 ) -> collections.abc.Iterator[pathlib.Path]:
     """Give a verify a directory to work in, and keep its logs if it fails.
 
     A :class:`report.CheckError` ends it: that stands in the report.
     """
     parent = pathlib.Path(tempfile.gettempdir())
-    place, lock = leftovers.new_directory(parent, _PREFIX)
+    place, lock = cleanup.new_directory(parent, _PREFIX)
     try:
         with _keeping_logs(found, image, place):
             yield place
@@ -41,11 +41,11 @@ def opened(
 
 @contextlib.contextmanager
 def _keeping_logs(
-    found: report.Report, image: pathlib.Path, place: pathlib.Path
+    found: outcome.Report, image: pathlib.Path, place: pathlib.Path
 ) -> collections.abc.Iterator[None]:
     try:
         yield
-    except report.CheckError:
+    except outcome.CheckError:
         pass
     except errors.VerifyError as exc:
         kept = logs.keep(place, image)
@@ -60,7 +60,7 @@ def _keeping_logs(
         found.logs = str(kept) if kept else None
 
 
-def abandoned(warn: leftovers.Warn) -> list[pathlib.Path]:
+def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
     """Remove what killed verifies of this user have left.
 
     :param warn: takes what cannot be removed, and why.
@@ -71,7 +71,7 @@ def abandoned(warn: leftovers.Warn) -> list[pathlib.Path]:
         if place.is_symlink() or place.lstat().st_uid != os.geteuid():
             continue
         with contextlib.suppress(FileNotFoundError):
-            if leftovers.take_down(place, _remove, warn):
+            if cleanup.take_down(place, _remove, warn):
                 removed.append(place)
     return [*removed, *cgroups.remove_left()]
 

@@ -17,11 +17,11 @@ import typing
 from tests import base
 from tests import registry
 from trove_tools import errors
-from trove_tools.container import archive
-from trove_tools.container import lock
-from trove_tools.container import prepare
-from trove_tools.container import recipes
-from trove_tools.container import sources
+from trove_tools.sources.container import archive
+from trove_tools.sources.container import lock
+from trove_tools.sources.container import prepare
+from trove_tools.sources.container import recipes
+from trove_tools.sources.container import sources
 
 GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 REFERENCE = "registry.example/openstack.trove/mysql:8.4"

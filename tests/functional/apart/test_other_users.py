@@ -22,16 +22,16 @@ import fixtures
 from tests import base
 from tests import commands
 from tests.unit.cloud import images
-from tests.unit.image import samples
+from tests.unit.plan import samples
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import trust
+from trove_tools.artifact import manifest
+from trove_tools.build import build
+from trove_tools.build import cache
+from trove_tools.build import workspace
+from trove_tools.host import cleanup
 from trove_tools.host import files
-from trove_tools.image import build
-from trove_tools.image import cache
-from trove_tools.image import leftovers
-from trove_tools.image import plan
-from trove_tools.image import workspace
+from trove_tools.host import trust
+from trove_tools.plan import plan
 
 USER = 54321
 AS_USER = (
@@ -487,5 +487,5 @@ class FilesTest(AttackCase):
     def test_what_is_removed_is_no_link(self) -> None:
         link = self.shared / "link"
         self.attack('ln -s "$0" "$1"', link)
-        self.assertRaises(OSError, leftovers.remove, link)
+        self.assertRaises(OSError, cleanup.remove, link)
         self.assert_untouched()

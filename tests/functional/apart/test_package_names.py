@@ -11,8 +11,8 @@ from tests import base
 from tests.unit.elements import resolved
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
-from trove_tools.image import mirrors
-from trove_tools.native import fetch
+from trove_tools.plan import mirrors
+from trove_tools.sources.native import fetch
 
 
 @ddt.ddt

@@ -43,7 +43,7 @@ class StartupTest(base.TestCase):
                  "import atexit, sys\n"
                  "atexit.register(lambda: print(*sys.modules,"
                  " file=sys.stderr))\n"
-                 f"from trove_tools.cmd import {modules[name]} as command\n"
+                 f"from trove_tools.cli import {modules[name]} as command\n"
                  f"sys.exit(command.main({rest!r}))"],
                 check=True, stdin=subprocess.DEVNULL, capture_output=True,
                 text=True,

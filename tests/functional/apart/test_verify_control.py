@@ -14,9 +14,9 @@ import typing
 from tests import base
 from trove_tools import errors
 from trove_tools.verify import broker
-from trove_tools.verify import children
 from trove_tools.verify import control
 from trove_tools.verify import guest_configuration
+from trove_tools.verify import processes
 from trove_tools.verify import venv
 
 GUEST = pathlib.Path(__file__).with_name("played_guest.py")
@@ -33,7 +33,7 @@ class ControlTest(base.TestCase):
             self.skipTest(exc.message)
         self.venv = venv.default_path()
         venv.ensure(self.venv, lambda text: None)
-        self.port = children.free_port()
+        self.port = processes.free_port()
 
     def running(
         self,
@@ -62,7 +62,7 @@ class ControlTest(base.TestCase):
                     "/var/lib/trove", str(place)
                 )
             )
-        return children.child(
+        return processes.child(
             [self.venv / "bin/python", GUEST, place, *words],
             place / "guest.out",
             cwd=place,

@@ -11,9 +11,9 @@ from diskimage_builder.block_device import utils
 from diskimage_builder.block_device.level1 import partitioning
 
 from tests import base
-from trove_tools import loopdevice
-from trove_tools import mounts
 from trove_tools.block_device import partx
+from trove_tools.host import loopdevice
+from trove_tools.host import mounts
 
 MIB = 1024 * 1024
 MBR = [
@@ -247,7 +247,7 @@ class UmountTest(PartxCase):
             node.umount()
         detach, remove = self.commands[-2:]
         self.assertEqual(
-            ["-m", "trove_tools.loopdevice", "/dev/loop7"], detach[1:]
+            ["-m", "trove_tools.host.loopdevice", "/dev/loop7"], detach[1:]
         )
         self.assertEqual(["rm", "--force", "/dev/loop7p1"], remove)
 

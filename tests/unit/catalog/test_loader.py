@@ -9,14 +9,14 @@ import typing
 import yaml
 
 from tests import base
-from tests.unit.image import samples
+from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.catalog import native
-from trove_tools.container import recipes
-from trove_tools.image import elements
-from trove_tools.image import plan
-from trove_tools.image import request
+from trove_tools.plan import elements
+from trove_tools.plan import plan
+from trove_tools.plan import request
+from trove_tools.sources.container import recipes
 
 SHIPPED = loader.DIRECTORY / "datastores"
 

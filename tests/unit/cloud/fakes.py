@@ -19,9 +19,9 @@ import requests_mock
 from requests_mock.contrib import fixture as requests_fixture
 import yaml
 
-from trove_tools import config
-from trove_tools import options
-from trove_tools.cmd import load
+from trove_tools.cli import load
+from trove_tools.config import options
+from trove_tools.config import table
 
 KEYSTONE = "http://keystone.test/v3"
 GLANCE = "http://glance.test"
@@ -44,7 +44,7 @@ _FIELDS = (
 def settings(**given: typing.Any) -> options.Settings:
     """Return the options of ``load-trove-image``, some of them given."""
     declared = load.PROGRAM.command().declared()
-    return config.settings(declared, argparse.Namespace(**given))
+    return table.settings(declared, argparse.Namespace(**given))
 
 
 def image(

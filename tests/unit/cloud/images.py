@@ -5,7 +5,7 @@ import pathlib
 import struct
 import typing
 
-from trove_tools import manifest
+from trove_tools.artifact import manifest
 
 CLUSTER = 65536
 GIB = 1024**3

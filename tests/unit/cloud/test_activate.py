@@ -11,7 +11,7 @@ from trove_tools import errors
 from trove_tools.cloud import activate
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
-from trove_tools.cloud import listing
+from trove_tools.cloud import offer
 
 
 class _Case(base.TestCase):
@@ -229,13 +229,13 @@ class RollbackTest(_Case):
     def test_list(self) -> None:
         self.newer(**{glance.AGENT: "26.1.0"})
         cloud = connection.connect(fakes.settings())
-        rows = listing.rows(cloud, "mariadb", None)
+        rows = offer.rows(cloud, "mariadb", None)
         self.assertEqual(["11.8", "10.11"], [row["version"] for row in rows])
         self.assertEqual("newer", rows[0]["image"])
         self.assertEqual("26.1.0", rows[0]["agent_version"])
         self.assertEqual("image-1", rows[0]["previous_id"])
         self.assertEqual(["image-2", "image-1"], rows[0]["images"])
         self.assertIsNone(rows[1]["previous"])
-        self.assertEqual([], listing.rows(cloud, "other", None))
-        (row,) = listing.rows(cloud, None, "10.11")
+        self.assertEqual([], offer.rows(cloud, "other", None))
+        (row,) = offer.rows(cloud, None, "10.11")
         self.assertEqual("image of 10.11", row["image"])

@@ -8,8 +8,8 @@ from tests import base
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools import results
-from trove_tools.cmd import activate
-from trove_tools.cmd import load
+from trove_tools.cli import activate
+from trove_tools.cli import load
 
 
 class CommandsTest(base.TestCase):

@@ -12,7 +12,7 @@ from tests import base
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.cloud import download
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
 
 URL = "https://images.test/some/x.qcow2"
 DATA = b"image" * 1000
@@ -24,7 +24,7 @@ class FetchTest(base.TestCase):
         super().setUp()
         self.home = self.temp_dir()
         self.set_env(XDG_CACHE_HOME=str(self.home))
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
         self.wire = self.useFixture(fixture.Fixture())
 
     def fetch(self, sha256: str | None = SHA256) -> pathlib.Path:

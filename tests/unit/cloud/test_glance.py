@@ -10,11 +10,11 @@ from tests import base
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images as files
 from trove_tools import errors
-from trove_tools import imagefile
+from trove_tools.artifact import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
-from trove_tools.cloud import retrying
-from trove_tools.cloud import sending
+from trove_tools.cloud import retry
+from trove_tools.cloud import transfer
 
 DESCRIPTION = glance.Description(
     tags=("trove", "mariadb", "11.8"),
@@ -69,7 +69,7 @@ class ImagesTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
         self.images = glance.Images(connection.connect(fakes.settings()))
 
     def add(self, number: int, **changes: typing.Any) -> None:
@@ -165,7 +165,7 @@ class ContentTest(base.TestCase):
         path.write_bytes(files.qcow2())
         data = path.read_bytes()
         self.md5 = hashlib.md5(data).hexdigest()
-        self.content = sending.Content(
+        self.content = transfer.Content(
             imagefile.inspect(path), "", hashlib.sha512(data).hexdigest()
         )
         self.record = {"size": len(data)}

@@ -12,13 +12,13 @@ from tests.unit.cloud import images
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.cloud import assignment
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
 from trove_tools.cloud import load
-from trove_tools.cloud import retrying
-from trove_tools.cloud import sending
-from trove_tools.cloud import serving
+from trove_tools.cloud import retry
 from trove_tools.cloud import sources
+from trove_tools.cloud import transfer
 from trove_tools.cloud import upload
 
 NAME = "mariadb:11.8"
@@ -33,7 +33,7 @@ class LoadCase(base.TestCase):
         self.set_env(HOME=str(self.directory))
         self.path = self.build("trove-mariadb")
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
         self.patch_object(upload, "_PAUSE", 0)
         self.said = io.StringIO()
 
@@ -61,7 +61,7 @@ class LoadCase(base.TestCase):
             activate=options.activate,
             keep=options.keep,
             keep_in_use=options.keep_in_use,
-            way=sending.Way(options.import_method, tuple(options.store)),
+            way=transfer.Way(options.import_method, tuple(options.store)),
             rules=options.parameters,
             strict=options.strict,
             members=tuple(options.member),
@@ -301,7 +301,7 @@ class LoadTest(LoadCase):
         (image,) = self.cloud.images.values()
         error = self.assertRaises(
             errors.CloudError,
-            serving.withdraw,
+            assignment.withdraw,
             glance.Images(connection.connect(fakes.settings())),
             image, NAME, ("trove", "mariadb", "11.8"),
         )  # fmt: skip

@@ -15,7 +15,7 @@ from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.cloud import connection
 from trove_tools.cloud import parameters
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
 
 RULES = [
     {"name": "a", "restart_required": True, "type": "integer",
@@ -111,7 +111,7 @@ class LoadTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
         self.planned: list[connection.Change] | None = None
         file = pathlib.Path(self.temp_dir(), "rules.json")
         file.write_text(json.dumps({"configuration-parameters": RULES}))
@@ -156,7 +156,7 @@ class LoadTest(base.TestCase):
     def test_trove_is_busy(self) -> None:
         self.cloud.faults = [("POST .*", 503, "busy")]
         self.assertRaises(errors.CloudError, self.load)
-        self.assertEqual(retrying.ATTEMPTS, len(self.changes()))
+        self.assertEqual(retry.ATTEMPTS, len(self.changes()))
         self.cloud.faults = []
         self.assertIn("2 added", self.load())
 

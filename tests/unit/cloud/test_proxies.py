@@ -16,7 +16,7 @@ from trove_tools.cloud import proxies
 
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-_PAUSE = "trove_tools.cloud.retrying.PAUSE"
+_PAUSE = "trove_tools.cloud.retry.PAUSE"
 
 #: A name that no resolver knows (RFC 6761).
 _KEYSTONE = "keystone.invalid"

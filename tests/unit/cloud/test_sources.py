@@ -10,9 +10,9 @@ from tests import signing
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools import errors
-from trove_tools import manifest
-from trove_tools import signature
-from trove_tools import verified
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
 from trove_tools.cloud import sources
 from trove_tools.cloud import trove
 
@@ -169,7 +169,7 @@ class PrepareTest(base.TestCase):
         made = images.describe(self.path)
         record = {"sha256": made.image["sha256"], "level": "agent",
                   "tier": "vm", "ok": True, **values}  # fmt: skip
-        verified.path(self.path).write_text(json.dumps(record))
+        verification.path(self.path).write_text(json.dumps(record))
 
     def test_verified(self) -> None:
         self.verified()
@@ -326,7 +326,7 @@ class SignedTest(base.TestCase):
         path.write_bytes(images.qcow2() + name.encode())
         made = images.describe(path)
         record = {"sha256": made.image["sha256"], "level": "agent", "ok": True}
-        verified.path(path).write_text(json.dumps(record))
+        verification.path(path).write_text(json.dumps(record))
         signing.sign(manifest.path(path), self.key, signature.MANIFEST)
         return path
 
@@ -364,7 +364,7 @@ class SignedTest(base.TestCase):
 
     def test_a_manifest_as_a_record(self) -> None:
         """One signature does not pass for the other."""
-        record = verified.path(self.path)
+        record = verification.path(self.path)
         signing.sign(record, self.key, signature.MANIFEST)
         self.refused(
             "trove-image-manifest", "trove-image-record",

@@ -5,7 +5,7 @@ from tests import base
 from tests.unit.cloud import fakes
 from trove_tools import errors
 from trove_tools.cloud import connection
-from trove_tools.cloud import retrying
+from trove_tools.cloud import retry
 from trove_tools.cloud import trove
 
 TARGET = trove.Target("mariadb", "11.8", "mariadb")
@@ -69,7 +69,7 @@ class RegisterTest(base.TestCase):
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
         found = connection.connect(fakes.settings())
         self.versions = trove.Versions(found.databases)
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
 
     def add(self, name: str, **changes: object) -> None:
         record = fakes.version(name, **changes)
@@ -143,7 +143,7 @@ class RegisterTest(base.TestCase):
         self.assertIn("manager mariadb", error.hint or "")
 
     def test_trove_forgets_it(self) -> None:
-        self.patch_object(retrying, "SEEN_WITHIN", 0)
+        self.patch_object(retry, "SEEN_WITHIN", 0)
         self.patch_object(self.versions, "all", list)
         error = self.assertRaises(errors.CloudError, self.register)
         self.assertIn("it is not listed", error.message)

@@ -14,13 +14,13 @@ from tests.unit.cloud import fakes
 from tests.unit.cloud import images as files
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import imagefile
-from trove_tools import liveness
+from trove_tools.artifact import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
-from trove_tools.cloud import retrying
-from trove_tools.cloud import sending
+from trove_tools.cloud import retry
+from trove_tools.cloud import transfer
 from trove_tools.cloud import upload
+from trove_tools.host import liveness
 
 DESCRIPTION = glance.Description(
     tags=("trove", "mariadb", "11.8"),
@@ -37,21 +37,21 @@ class UploadsTest(base.TestCase):
         path = self.temp_dir() / "new.qcow2"
         path.write_bytes(files.qcow2())
         self.data = path.read_bytes()
-        self.content = sending.Content(
+        self.content = transfer.Content(
             imagefile.inspect(path),
             hashlib.sha256(self.data).hexdigest(),
             hashlib.sha512(self.data).hexdigest(),
             url="http://web/new.qcow2",
         )
-        self.patch_object(retrying, "PAUSE", 0)
+        self.patch_object(retry, "PAUSE", 0)
         self.patch_object(upload, "_PAUSE", 0)
-        self.patch_object(sending, "_PAUSE", 0)
+        self.patch_object(transfer, "_PAUSE", 0)
         self.said = io.StringIO()
 
     def uploads(self, *way: typing.Any) -> upload.Uploads:
         return upload.Uploads(
             glance.Images(connection.connect(fakes.settings())),
-            sending.Way(*way),
+            transfer.Way(*way),
             console.Console(stream=self.said),
         )
 
@@ -111,7 +111,7 @@ class UploadsTest(base.TestCase):
         self.assertEqual({}, self.cloud.images)
 
     def test_the_file_changes_while_it_is_sent(self) -> None:
-        self.content = sending.Content(self.content.file, "1", "2")
+        self.content = transfer.Content(self.content.file, "1", "2")
         error = self.refused()
         self.assertIsInstance(error, errors.ImageError)
         self.assertIn("changed while it was being sent", error.message)
@@ -132,9 +132,9 @@ class UploadsTest(base.TestCase):
 
     def test_what_may_pass_is_tried_again(self) -> None:
         for call, status, tries in (
-            ("PUT .*", 503, retrying.ATTEMPTS),
+            ("PUT .*", 503, retry.ATTEMPTS),
             ("PUT .*", 413, 1),
-            ("POST .*", 500, retrying.ATTEMPTS),
+            ("POST .*", 500, retry.ATTEMPTS),
             ("POST .*", 403, 1),
         ):
             self.cloud.faults = [(call, status, "no!")]
@@ -147,7 +147,7 @@ class UploadsTest(base.TestCase):
         def interrupt(self: typing.Any) -> None:
             raise KeyboardInterrupt
 
-        self.patch_object(sending.Sending, "__iter__", interrupt)
+        self.patch_object(transfer.Sending, "__iter__", interrupt)
         self.assertRaises(KeyboardInterrupt, self.provide)
         self.assertEqual({}, self.cloud.images)
 

@@ -7,7 +7,7 @@ from trove_tools import checked
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.devstack import checks
-from trove_tools.devstack import words
+from trove_tools.devstack import datastores
 
 
 class ChecksTest(base.TestCase):
@@ -38,7 +38,7 @@ class ChecksTest(base.TestCase):
         if volumes:
             services["block_storage"] = fakes.Service({})
         login = fakes.Login(**services)
-        choices = words.parse(given, loader.load([])) if given else []
+        choices = datastores.parse(given, loader.load([])) if given else []
         return checks.check(login, choices)  # type: ignore[arg-type]
 
     def test_services_only(self) -> None:

@@ -85,12 +85,12 @@ class PromisesTest(base.TestCase):
         self.assertEqual([], missing)
 
     @ddt.data(
-        ("tests.unit.test_trust", True),
-        ("tests.unit.test_trust.TrustTest", True),
-        ("tests.unit.test_trust.TrustTest.test_own", True),
-        ("tests.unit.test_trust.TrustTest.test_no_such", False),
-        ("tests.unit.test_trust.TrustTest.refused", False),
-        ("tests.unit.test_trust.NoTest.test_own", False),
+        ("tests.unit.host.test_trust", True),
+        ("tests.unit.host.test_trust.TrustTest", True),
+        ("tests.unit.host.test_trust.TrustTest.test_own", True),
+        ("tests.unit.host.test_trust.TrustTest.test_no_such", False),
+        ("tests.unit.host.test_trust.TrustTest.refused", False),
+        ("tests.unit.host.test_trust.NoTest.test_own", False),
         ("tests.unit.no_such_module", False),
         ("tests.base", False),
     )

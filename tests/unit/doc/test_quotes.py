@@ -12,7 +12,7 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools.inspection import findings
+from trove_tools.inspection import policy
 
 SOURCE = base.ROOT / "doc/source"
 
@@ -114,7 +114,7 @@ class TablesTest(base.TestCase):
         _, _, table = text.partition("What it is\n")
         table, _, _ = table.partition("looks for the same")
         self.assertEqual(
-            set(findings.KINDS),
+            set(policy.KINDS),
             set(re.findall(r"^``([a-z ]+)``", table, re.MULTILINE)),
         )
 

@@ -6,14 +6,14 @@ from doc.ext import elements
 from doc.ext import graph
 from doc.ext import schemas
 from tests import base
-from trove_tools import config
+from trove_tools.config import table
 
 
 class CommandsTest(base.TestCase):
     def test_every_option_of_every_command(self) -> None:
         # an option of no command would be one that nobody can give
         text = "\n".join(commands.commands())
-        for option in config.OPTIONS:
+        for option in table.OPTIONS:
             self.assertRegex(text, rf"option:: (.*, )?{option.flag}\b")
             for variable in option.environment:
                 self.assertIn(f"``{variable}``", text)
@@ -26,7 +26,7 @@ class CommandsTest(base.TestCase):
             else:
                 self.assertIn(f"\n    {program} = ", scripts)
         for line in scripts.partition("console_scripts =\n")[2].splitlines():
-            if "= trove_tools.cmd." not in line:
+            if "= trove_tools.cli." not in line:
                 break
             self.assertIn(line.split()[0], commands.PROGRAMS)
 
@@ -37,7 +37,7 @@ class CommandsTest(base.TestCase):
 
     def test_settings_have_every_name(self) -> None:
         text = "\n".join(commands.settings())
-        for option in config.OPTIONS:
+        for option in table.OPTIONS:
             self.assertIn(f"* - ``{option.name}``", text)
 
 

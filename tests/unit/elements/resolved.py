@@ -11,7 +11,7 @@ import sys
 import diskimage_builder
 
 from trove_tools.catalog import model
-from trove_tools.image import elements
+from trove_tools.plan import elements
 
 DIBS = pathlib.Path(diskimage_builder.__path__[0], "elements")
 PATH = f"{elements.DIRECTORY}:{DIBS}"

@@ -7,8 +7,8 @@ import ddt
 
 from tests import base
 from tests.unit.inspection import root_case
-from trove_tools.inspection import findings
 from trove_tools.inspection import listeners
+from trove_tools.inspection import policy
 
 UNITS = "usr/lib/systemd/system"
 OURS = "etc/systemd/system"
@@ -23,7 +23,7 @@ class ListenersCase(root_case.RootCase):
         os.symlink(f"/{UNITS}/{name}", wants / name)
 
     def found(self) -> list[tuple[str, str]]:
-        found = findings.find_all(self.root)
+        found = policy.find_all(self.root)
         self.assertLessEqual({each.kind for each in found}, {"listener"})
         return [(each.path, each.what) for each in found]
 
@@ -157,6 +157,6 @@ class NamesTest(ListenersCase):
 class WritableTest(ListenersCase):
     def test_a_file_for_everybody_to_write(self) -> None:
         self.write("etc/x", "").chmod(0o666)
-        ((kind, path, what),) = findings.find_all(self.root)
+        ((kind, path, what),) = policy.find_all(self.root)
         self.assertEqual(("writable file", "/etc/x"), (kind, path))
         self.assertIn("any user of the guest", what)

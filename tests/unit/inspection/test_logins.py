@@ -6,8 +6,8 @@ import pathlib
 import ddt
 
 from tests.unit.inspection import root_case
-from trove_tools.inspection import findings
 from trove_tools.inspection import logins
+from trove_tools.inspection import policy
 
 SSHD = "etc/ssh/sshd_config"
 DROP_IN = "etc/ssh/sshd_config.d/60-x.conf"
@@ -27,7 +27,7 @@ class LoginsCase(root_case.RootCase):
         )
 
     def found(self) -> list[str]:
-        return [each.path for each in findings.find_all(self.root)]
+        return [each.path for each in policy.find_all(self.root)]
 
 
 @ddt.ddt

@@ -8,10 +8,10 @@ import pathlib
 import py_compile
 
 from tests.unit.inspection import root_case
-from tests.unit.inspection import test_findings
-from trove_tools.inspection import findings
+from tests.unit.inspection import test_policy
+from trove_tools.inspection import policy
 
-MODULE = f'"""How to give a key:\n\n{test_findings.KEY}"""\n'
+MODULE = f'"""How to give a key:\n\n{test_policy.KEY}"""\n'
 # keys of one kind begin alike
 OTHER = MODULE.replace("BAAAA", "CAAAA")
 DEBIAN = "usr/lib/python3/dist-packages"
@@ -41,7 +41,7 @@ class ProvenanceTest(root_case.RootCase):
         return self.write(f"{VENV}/{name}", text)
 
     def reported(self) -> list[str]:
-        found = findings.find_all(self.root)
+        found = policy.find_all(self.root)
         self.assertLessEqual({each.kind for each in found}, {"private key"})
         return [each.path for each in found]
 
@@ -76,7 +76,7 @@ class ProvenanceTest(root_case.RootCase):
         self.assertEqual([f"/{VENV}/x/sample.py"], self.reported())
 
     def test_what_is_no_module(self) -> None:
-        file = self.of_python("x/id_rsa", test_findings.KEY)
+        file = self.of_python("x/id_rsa", test_policy.KEY)
         self.assertEqual([f"/{file.relative_to(self.root)}"], self.reported())
 
     def compiled(self, file: pathlib.Path) -> str:

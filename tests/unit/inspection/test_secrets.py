@@ -3,7 +3,7 @@
 
 from tests import base
 from tests.unit.inspection import corpus
-from trove_tools.inspection import findings
+from trove_tools.inspection import policy
 
 
 class CorpusTest(base.TestCase):
@@ -18,10 +18,10 @@ class CorpusTest(base.TestCase):
         )
         for planted in corpus.HARMLESS:
             planted.write(root)
-        self.assertEqual([], findings.find_all(root))
+        self.assertEqual([], policy.find_all(root))
         for planted in corpus.CORPUS:
             planted.write(root)
-        found = findings.find_all(root)
+        found = policy.find_all(root)
         self.assertEqual(
             {f"/{each.path}" for each in corpus.CORPUS},
             {each.path for each in found},

@@ -66,7 +66,8 @@ class CountHouseTest(base.TestCase):
 
     def test_names(self) -> None:
         self.assertEqual(
-            ["trove_tools.verified"], count_house.pictures(self.trees)
+            ["trove_tools.verified"],
+            count_house.pictures(self.trees),
         )
 
     def test_sentences(self) -> None:

@@ -6,7 +6,7 @@ import typing
 
 from trove_tools.verify import disks
 from trove_tools.verify import machine
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 
 
 class Machine(machine.Machine):
@@ -48,7 +48,7 @@ class Machine(machine.Machine):
     def stay_alive(self) -> None:
         self.console.read()
         if self.lost:
-            raise report.CheckError(self.lost)
+            raise outcome.CheckError(self.lost)
 
     def run(
         self, *argv: str, input: str = "", seconds: float = 1

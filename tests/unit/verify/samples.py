@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Things that several tests need."""
 
-from trove_tools import manifest as manifests
+from trove_tools.artifact import manifest as manifests
 from trove_tools.catalog import model
 
 HEALTH = model.Health(

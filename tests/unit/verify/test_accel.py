@@ -7,7 +7,7 @@ import shutil
 
 from tests import base
 from trove_tools import errors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import accel
 
 _DATA = pathlib.Path(accel.__file__).parent / "data"

@@ -19,8 +19,8 @@ from trove_tools.verify import ladder
 from trove_tools.verify import limits
 from trove_tools.verify import machine
 from trove_tools.verify import machines
+from trove_tools.verify import outcome
 from trove_tools.verify import probes
-from trove_tools.verify import report
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
 
@@ -73,7 +73,7 @@ class LadderCase(base.TestCase):
             "python3 - file-system": '""',
         }
         self.plane = FakePlane()
-        self.found = report.Report(image="x.qcow2", level="agent")
+        self.found = outcome.Report(image="x.qcow2", level="agent")
         self.stored = ""
         self.accounts: list[sql.Account] = []
         self.patch_object(sql, "version", lambda account: "11.8-MariaDB")
@@ -112,8 +112,8 @@ class LadderCase(base.TestCase):
             console.Progress(),
         ).climb()
 
-    def fails(self, most: float = 0.2, **how: typing.Any) -> report.Check:
-        self.assertRaises(report.CheckError, self.climb, most, **how)
+    def fails(self, most: float = 0.2, **how: typing.Any) -> outcome.Check:
+        self.assertRaises(outcome.CheckError, self.climb, most, **how)
         return self.found.checks[-1]
 
     def names(self) -> list[str]:
@@ -192,7 +192,7 @@ class AgentTest(LadderCase):
     def test_a_guest_that_is_lost(self) -> None:
         def lose() -> typing.Any:
             self.machine.lost = "the guest's kernel panicked"
-            self.machine.answers = {"": report.CheckError("no answer")}
+            self.machine.answers = {"": outcome.CheckError("no answer")}
             return {"alive": False}
 
         self.plane.answers["ping"] = lose
@@ -313,7 +313,7 @@ class AgentTest(LadderCase):
 
 
 class NativeTest(LadderCase):
-    def look(self) -> report.Check:
+    def look(self) -> outcome.Check:
         self.climb(
             1, level="datastore", healths={"mariadb": samples.HEALTH}
         )
@@ -402,7 +402,7 @@ class TwoTest(LadderCase):
     def test_one_fails_and_the_other_goes_on(self) -> None:
         self.both[machine.QEMU].started = False
         self.both[machine.QEMU].limits.most = 0.2
-        self.assertRaises(report.CheckError, self.climb)
+        self.assertRaises(outcome.CheckError, self.climb)
         self.assertIn("mariadb: restart", self.of("container"))
         self.assertFalse(self.found.ok)
 
@@ -438,6 +438,6 @@ class UserTest(LadderCase):
 
 class DiagnosisTest(LadderCase):
     def test_a_guest_that_says_nothing_sensible(self) -> None:
-        for answer in ("no JSON", "[]", report.CheckError("hangs")):
+        for answer in ("no JSON", "[]", outcome.CheckError("hangs")):
             self.machine.answers = {"python3": answer}
             self.assertIsNone(diagnosis.facts(self.machine))

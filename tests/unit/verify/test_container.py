@@ -9,14 +9,14 @@ import struct
 
 from tests import base
 from trove_tools import errors
-from trove_tools import hosttools
-from trove_tools import partitions
-from trove_tools import process
+from trove_tools.host import hosttools
+from trove_tools.host import partitions
+from trove_tools.host import process
 from trove_tools.verify import accel
-from trove_tools.verify import children
 from trove_tools.verify import container
 from trove_tools.verify import machine
 from trove_tools.verify import machines
+from trove_tools.verify import processes
 from trove_tools.verify import qemu
 
 
@@ -132,17 +132,17 @@ class MachinesTest(base.TestCase):
 class ChildrenTest(base.TestCase):
     def test_a_child_ends_with_its_context(self) -> None:
         log = self.temp_dir() / "log"
-        with children.child(["sleep", "60"], log) as child:
+        with processes.child(["sleep", "60"], log) as child:
             self.assertIsNone(child.poll())
         self.assertIsNotNone(child.poll())
 
     def test_a_free_port(self) -> None:
-        port = children.free_port()
+        port = processes.free_port()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
 
     def test_the_tail_of_a_log(self) -> None:
         log = self.temp_dir() / "log"
-        self.assertEqual([], children.tail(log))
+        self.assertEqual([], processes.tail(log))
         log.write_text("a\n\nb\nc\n")
-        self.assertEqual(["b", "c"], children.tail(log, 2))
+        self.assertEqual(["b", "c"], processes.tail(log, 2))

@@ -11,10 +11,10 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import broker
-from trove_tools.verify import children
 from trove_tools.verify import control
+from trove_tools.verify import processes
 
 PLACE = control.Place("10.0.2.100", 5672, patience=99)
 
@@ -209,7 +209,7 @@ class BrokerTest(base.TestCase):
         self.assertIn("rabbitmq-server", error.hint)
 
     def test_its_script_is_not_there(self) -> None:
-        for name in (broker.EPMD, children.PARENT):
+        for name in (broker.EPMD, processes.PARENT):
             self.fake_program(name, "")
         self.patch_object(broker, "SERVER", pathlib.Path("/nowhere"))
         error = self.assertRaises(errors.MissingToolError, broker.require)

@@ -12,7 +12,7 @@ from tests import base
 from tests.unit.cloud import images
 from tests.unit.verify import samples
 from trove_tools import errors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import disks
 
 

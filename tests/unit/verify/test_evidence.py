@@ -6,7 +6,7 @@ import os
 import sys
 
 from tests import base
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import evidence
 
 

@@ -7,7 +7,7 @@ import typing
 from tests import base
 from tests.unit.verify import samples
 from trove_tools import errors
-from trove_tools import manifest
+from trove_tools.artifact import manifest
 from trove_tools.catalog import loader
 from trove_tools.verify import levels
 from trove_tools.verify import record
@@ -109,9 +109,9 @@ class RecordTest(base.TestCase):
         image = self.temp_dir() / "x.qcow2"
         manifest.sidecar(image).mkdir()
         asked = record.Asked("agent", "auto", {"x": samples.HEALTH})
-        from trove_tools.verify import report
+        from trove_tools.verify import outcome
 
-        found = report.Report(image="x", level="agent")
+        found = outcome.Report(image="x", level="agent")
         with found.check("boot"):
             pass
         written = record.write(found, image, "abc", asked)

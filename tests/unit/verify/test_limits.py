@@ -5,9 +5,9 @@ import os
 import time
 
 from tests import base
-from trove_tools import hostload
+from trove_tools.host import hostload
 from trove_tools.verify import limits
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 
 
 class LimitsTest(base.TestCase):
@@ -46,9 +46,9 @@ class LimitsTest(base.TestCase):
         self.limits.measure(10**6, 1)
         self.assertEqual(10000, self.limits.scaled(30))
 
-    def lost(self, wait: limits.Wait, *signs: object) -> report.CheckError:
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, wait.require, "no answer", *signs
+    def lost(self, wait: limits.Wait, *signs: object) -> outcome.CheckError:
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, wait.require, "no answer", *signs
         )
         return error
 

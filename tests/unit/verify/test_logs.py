@@ -5,8 +5,8 @@ import pathlib
 import stat
 
 from tests import base
-from trove_tools import userdirs
-from trove_tools.verify import report
+from trove_tools.host import userdirs
+from trove_tools.verify import outcome
 from trove_tools.verify import workspace
 
 
@@ -18,7 +18,7 @@ class LogsTest(base.TestCase):
         self.image = self.place / "name.qcow2"
         self.beside = self.place / "name.d" / "verify"
         self.beside.parent.mkdir()
-        self.report = report.Report(image="i", level="boot")
+        self.report = outcome.Report(image="i", level="boot")
 
     def verify(self, ok: bool, *words: str) -> None:
         with workspace.opened(self.report, self.image) as work:
@@ -28,7 +28,7 @@ class LogsTest(base.TestCase):
             (work / "guest-0" / "journal.log").write_text("more words")
             (work / "overlay.qcow2").write_text("data")
             (work / "empty.log").touch()
-            self.report.checks[:] = [report.Check("boot", ok=ok)]
+            self.report.checks[:] = [outcome.Check("boot", ok=ok)]
 
     def test_all_logs_of_a_failure_are_kept_beside_the_image(self) -> None:
         self.verify(False, "console")

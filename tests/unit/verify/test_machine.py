@@ -7,11 +7,11 @@ import typing
 
 from tests import base
 from tests.unit.verify import fakes
-from trove_tools import hostload
+from trove_tools.host import hostload
 from trove_tools.verify import boot_console
 from trove_tools.verify import limits
 from trove_tools.verify import machine
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import systemd
 
 
@@ -28,11 +28,11 @@ class StartTest(MachineCase):
         super().setUp()
         self.machine.started = False
 
-    def fails(self, most: float = 5) -> report.CheckError:
+    def fails(self, most: float = 5) -> outcome.CheckError:
         self.machine.limits.most = most
         begin = time.monotonic()
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.power_on
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.power_on
         )
         self.assertLess(time.monotonic() - begin, 2)
         self.assertFalse(self.machine.is_on)
@@ -208,8 +208,8 @@ class SystemdTest(MachineCase):
         self.machine.limits.most = 0.1
         journal = self.machine.directory / machine.JOURNAL
         journal.write_text("[ 1.0] slow: z\n")
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, systemd.wait_booted, self.machine
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, systemd.wait_booted, self.machine
         )
         self.assertIn("the guest waits for systemd: this did", error.message)
         self.assertEqual("  [ 1.0] slow: z", error.log[-1])
@@ -220,8 +220,8 @@ class SystemdTest(MachineCase):
             "a.service loaded failed failed A\n"
         )
         self.machine.answers["journalctl"] = "it broke\n"
-        error: report.CheckError = self.assertRaises(
-            report.CheckError,
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError,
             systemd.raise_for_failure, self.machine, "degraded",
         )  # fmt: skip
         self.assertEqual(
@@ -231,7 +231,7 @@ class SystemdTest(MachineCase):
         self.machine.answers.clear()
         systemd.raise_for_failure(self.machine, "running")
         error = self.assertRaises(
-            report.CheckError,
+            outcome.CheckError,
             systemd.raise_for_failure, self.machine, "maintenance",
         )  # fmt: skip
         self.assertIn("nothing it names", error.message)

@@ -9,13 +9,13 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools import hostload
+from trove_tools.host import hostload
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
+from trove_tools.verify import outcome
 from trove_tools.verify import qemu
 from trove_tools.verify import qemu_command
-from trove_tools.verify import report
 
 _USERNET = """\
 Hub -1 (net):
@@ -167,9 +167,9 @@ class RunningTest(QemuCase):
     def shutdown(self, reason: str) -> None:
         self.events.append({"event": "SHUTDOWN", "data": {"reason": reason}})
 
-    def dies(self) -> report.CheckError:
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.stay_alive
+    def dies(self) -> outcome.CheckError:
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.stay_alive
         )
         return error
 
@@ -193,8 +193,8 @@ class RunningTest(QemuCase):
         self.assertEqual(("x", 5.0), (asked["input"], asked["seconds"]))
 
     def test_an_answer_that_comes_too_late_is_no_other_one(self) -> None:
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.run, "one", seconds=0.1
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.run, "one", seconds=0.1
         )
         self.assertIn("does not answer any more (one)", error.message)
         self.says('{"id": 1, "status": 0, "output": "old"}')
@@ -203,8 +203,8 @@ class RunningTest(QemuCase):
 
     def test_a_command_that_did_not_end(self) -> None:
         self.says('{"id": 1, "status": null, "output": "a\\nb"}')
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.run, "sleep", "9"
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.run, "sleep", "9"
         )
         self.assertIn("did not end: sleep 9", error.message)
         self.assertEqual(["a", "b"], error.log)
@@ -212,8 +212,8 @@ class RunningTest(QemuCase):
     def test_qemu_dies_meanwhile(self) -> None:
         self.theirs.close()
         self.status = 1
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.run, "true"
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.run, "true"
         )
         self.assertIn("unexpectedly, with status 1", error.message)
         self.assertEqual(["qemu said"], error.log)
@@ -244,8 +244,8 @@ class RunningTest(QemuCase):
 
     def test_the_power_button_is_ignored(self) -> None:
         self.machine.limits.most = 0.1
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.power_off
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.power_off
         )
         self.assertIn("systemd-logind", error.hint or "")
         self.assertIn("does not obey", error.message)
@@ -255,10 +255,10 @@ class RunningTest(QemuCase):
             self.events.clear()
             self.status = status
             self.shutdown(reason)
-            self.assertRaises(report.CheckError, self.machine.power_off)
+            self.assertRaises(outcome.CheckError, self.machine.power_off)
         self.events.clear()
-        error: report.CheckError = self.assertRaises(
-            report.CheckError, self.machine.power_off
+        error: outcome.CheckError = self.assertRaises(
+            outcome.CheckError, self.machine.power_off
         )
         self.assertIn("nothing it told", error.message)
 

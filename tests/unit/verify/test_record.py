@@ -4,10 +4,10 @@
 from tests import base
 from tests import signing
 from trove_tools import errors
-from trove_tools import signature
-from trove_tools import verified
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
+from trove_tools.verify import outcome
 from trove_tools.verify import record
-from trove_tools.verify import report
 
 ASKED = record.Asked("boot", "vm", {})
 
@@ -28,7 +28,7 @@ class RecordTest(base.TestCase):
         return key
 
     def write(self, key: signature.SigningKey | None) -> None:
-        found = report.Report(str(self.image), "boot")
+        found = outcome.Report(str(self.image), "boot")
         with found.check("boot"):
             pass
         record.write(found, self.image, "abc", ASKED, key)
@@ -51,7 +51,7 @@ class RecordTest(base.TestCase):
 
     def test_no_old_signature_stays(self) -> None:
         self.write(self.key("key"))
-        path = signature.path(verified.path(self.image))
+        path = signature.path(verification.path(self.image))
         self.assertTrue(path.exists())
         self.write(None)
         self.assertFalse(path.exists())

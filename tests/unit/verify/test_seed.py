@@ -10,7 +10,7 @@ import threading
 import typing
 
 from tests import base
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import command_server
 from trove_tools.verify import machine
 from trove_tools.verify import seed

@@ -4,7 +4,7 @@ import re
 
 from tests import base
 from trove_tools import errors
-from trove_tools import process
+from trove_tools.host import process
 from trove_tools.verify import venv
 
 

@@ -8,9 +8,9 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import options
 from trove_tools import results
-from trove_tools.cmd import common
+from trove_tools.cli import common
+from trove_tools.config import options
 
 #: The checkout that this module is in.
 TOP = pathlib.Path(__file__).resolve().parents[3]

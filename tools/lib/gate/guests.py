@@ -13,8 +13,8 @@ from gate import rules
 from trove_tools.catalog import gate
 from trove_tools.catalog import model
 from trove_tools.catalog import native
-from trove_tools.image import elements as _elements
-from trove_tools.native import sources
+from trove_tools.plan import elements as _elements
+from trove_tools.sources.native import sources
 
 #: Kinds of images, in the order in which representatives are chosen.
 KINDS = (model.CONTAINER, *gate.KINDS)
@@ -65,7 +65,7 @@ class Guest:
         if container is not None and container.recipe:
             found.append(
                 rules.Matcher(
-                    f"^trove_tools/container/recipes/{container.recipe}/",
+                    f"^trove_tools/sources/container/recipes/{container.recipe}/",
                     f"the recipe of {store.name}'s container",
                 )
             )

@@ -24,7 +24,7 @@ TYPICAL = (
     ("the element trove-docker", f"{_ELEMENTS}/trove-docker/element-deps"),
     ("the element trove-guest", f"{_ELEMENTS}/trove-guest/element-deps"),
     ("how images are loaded (cloud/load.py)", "trove_tools/cloud/load.py"),
-    ("how images are built (image/build.py)", "trove_tools/image/build.py"),
+    ("how images are built (image/build.py)", "trove_tools/build/build.py"),
 )  # fmt: skip
 
 

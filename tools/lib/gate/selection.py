@@ -155,7 +155,7 @@ def _cross_series(catalog: model.Catalog) -> list[Job]:
             r"^trove_tools/catalog/series\.yaml$", "the series that is served"
         ),
         rules.Matcher(
-            r"^trove_tools/image/agent\.py$", "where the agent comes from"
+            r"^trove_tools/plan/agent\.py$", "where the agent comes from"
         ),
         *_elements(_AGENT, "installs the agent of any series"),
     )

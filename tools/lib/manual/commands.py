@@ -8,12 +8,12 @@ import argparse
 import collections.abc
 import dataclasses
 
-from trove_tools import config
-from trove_tools import options
-from trove_tools.cmd import activate
-from trove_tools.cmd import builder
-from trove_tools.cmd import common
-from trove_tools.cmd import load
+from trove_tools.cli import activate
+from trove_tools.cli import builder
+from trove_tools.cli import common
+from trove_tools.cli import load
+from trove_tools.config import options
+from trove_tools.config import table
 
 #: What is known at a shell's prompt of values that are no files.
 _KNOWN = {
@@ -47,7 +47,7 @@ def value(parser: common.Parser, action: argparse.Action) -> Value:
     """Return what completes the value of an option or an argument."""
     if action.option_strings and action.nargs == 0:
         return Value("flag")
-    option = config.BY_NAME.get(action.dest) if action.option_strings else None
+    option = table.BY_NAME.get(action.dest) if action.option_strings else None
     choices = option.choices if option else tuple(action.choices or ())
     if choices:
         return Value("words", choices)
@@ -96,7 +96,7 @@ def topics(
     """Return a command's options from the table, by topic."""
     found: dict[options.Topic, list[argparse.Action]] = {}
     for action in parser._actions:
-        option = config.BY_NAME.get(action.dest)
+        option = table.BY_NAME.get(action.dest)
         if option and option.topic and action.option_strings:
             found.setdefault(option.topic, []).append(action)
     return found

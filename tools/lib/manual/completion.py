@@ -12,8 +12,8 @@ import re
 import shlex
 
 from manual import commands
-from trove_tools import config
-from trove_tools.cmd import common
+from trove_tools.cli import common
+from trove_tools.config import table as config
 
 _PLACE = pathlib.Path(__file__).parent
 _LICENCE = "# SPDX-License-Identifier: Apache-2.0\n"

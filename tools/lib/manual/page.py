@@ -7,9 +7,9 @@ import re
 import textwrap
 
 from manual import commands
-from trove_tools import config
-from trove_tools import options
-from trove_tools.cmd import common
+from trove_tools.cli import common
+from trove_tools.config import options
+from trove_tools.config import table
 
 _SITE = "https://docs.openstack.org/trove/latest/"
 #: Longer lines are hard to read in a page's source.
@@ -43,7 +43,7 @@ def page(parser: common.Parser, others: collections.abc.Iterable[str]) -> str:
         ".fi",
         *_environment(every),
         ".SH FILES",
-        *(line for file in config.FILES for line in _term(str(file))),
+        *(line for file in table.FILES for line in _term(str(file))),
         "Options, in the section DEFAULT, as",
         '.IR name " = " value .',
         ".SH EXIT STATUS",
@@ -131,7 +131,7 @@ def _options(parsers: collections.abc.Iterable[common.Parser]) -> list[str]:
             if action.help and action.metavar != "COMMAND":
                 topics[None].setdefault(action.dest, _option(parser, action))
     lines = [".SH OPTIONS"]
-    order = [option.topic for option in config.OPTIONS]
+    order = [option.topic for option in table.OPTIONS]
     for topic in [None, *dict.fromkeys(order)]:
         if topic and topic in topics:
             title = topic.summary[0].upper() + topic.summary[1:]
@@ -159,7 +159,7 @@ def _environment(
     parsers: collections.abc.Iterable[common.Parser],
 ) -> list[str]:
     known = {
-        action.dest: config.BY_NAME[action.dest]
+        action.dest: table.BY_NAME[action.dest]
         for parser in parsers
         for actions in commands.topics(parser).values()
         for action in actions

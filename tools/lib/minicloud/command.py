@@ -11,9 +11,9 @@ import time
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools import options
 from trove_tools import results
-from trove_tools.cmd import common
+from trove_tools.cli import common
+from trove_tools.config import options
 
 _CLOUDS = ("minicloud", "minicloud-demo")
 

@@ -13,7 +13,7 @@ import threading
 from minicloud import layout as layouts
 from minicloud import services
 from minicloud import state as states
-from trove_tools import process
+from trove_tools.host import process
 
 
 def prepare(

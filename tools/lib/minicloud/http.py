@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 from trove_tools import errors
-from trove_tools import hostload
+from trove_tools.host import hostload
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

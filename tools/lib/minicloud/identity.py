@@ -14,7 +14,7 @@ from minicloud import http
 from minicloud import services
 from minicloud import state as states
 from trove_tools import errors
-from trove_tools import hostload
+from trove_tools.host import hostload
 
 #: Seconds after which what is refused is refused for good.
 _SETTLED = 10.0

@@ -18,8 +18,8 @@ import os
 import pathlib
 
 from trove_tools import errors
-from trove_tools import trust
 from trove_tools.host import files
+from trove_tools.host import trust
 
 #: Characters that an SQLite URL or the services' ini files, which replace
 #: ``$name`` and ``%(name)s`` more than once, cannot carry in a path.

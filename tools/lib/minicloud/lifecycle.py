@@ -25,10 +25,10 @@ from minicloud import processes
 from minicloud import services
 from minicloud import state as states
 from trove_tools import errors
-from trove_tools import hostload
-from trove_tools import liveness
-from trove_tools import process
+from trove_tools.host import hostload
+from trove_tools.host import liveness
 from trove_tools.host import locks
+from trove_tools.host import process
 from trove_tools.verify import venv as venvs
 
 _READY = 120.0

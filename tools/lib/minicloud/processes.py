@@ -16,7 +16,7 @@ import time
 
 from minicloud import layout as layouts
 from trove_tools import errors
-from trove_tools import liveness
+from trove_tools.host import liveness
 
 _PROC = pathlib.Path("/proc")
 _PAUSE = 0.05

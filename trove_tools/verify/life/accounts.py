@@ -3,7 +3,7 @@
 
 import secrets
 
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 
@@ -91,7 +91,7 @@ def _require_listed(
     users_found: dict[str, list[str]], name: str, databases: list[str]
 ) -> None:
     if users_found.get(name) != databases:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"Trove lists {users_found.get(name)} as the databases of a user"
             f" who has {databases}"
         )
@@ -117,12 +117,12 @@ def root(instance: _instance.Instance) -> str:
     )
     sql.execute(account(), "DROP USER life_of_root")
     if not instance.call("root_enabled")["enabled"]:
-        raise report.CheckError("Trove says that root is not enabled")
+        raise outcome.CheckError("Trove says that root is not enabled")
     instance.call("disable_root")
     instance.require_refused(
         lambda: sql.version(account()),
         "the superuser still logs in after Trove disabled that",
     )
     if instance.call("root_enabled")["enabled"]:
-        raise report.CheckError("Trove says that root is still enabled")
+        raise outcome.CheckError("Trove says that root is still enabled")
     return f"{given['user']} logs in when enabled, and only then"

@@ -4,7 +4,7 @@
 import dataclasses
 import secrets
 
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import world as _world
@@ -54,7 +54,7 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
         told = instance.call("upgrade", version=new, image=_world.IMAGE)
         for line in told["logged"]:
             if _MAJOR in line:
-                raise report.UnsupportedError(
+                raise outcome.UnsupportedError(
                     f"by Trove 26: {line[line.index(_MAJOR) :]}"
                 )
     since = instance.updated()
@@ -65,7 +65,7 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
         "no SQL after the rebuild",
     )
     if word not in rows:
-        raise report.CheckError("the data is gone after the rebuild")
+        raise outcome.CheckError("the data is gone after the rebuild")
     instance.wait_healthy(since)
     after = sql.version(instance.account())
     return (
@@ -81,7 +81,7 @@ def _volume(instance: _instance.Instance) -> int:
 
 def _require_container(instance: _instance.Instance) -> None:
     if not instance.datastore.backup:
-        raise report.UnmadeError(
+        raise outcome.UnmadeError(
             "the image does not carry the container that takes backups"
         )
 
@@ -111,14 +111,14 @@ def backup(instance: _instance.Instance) -> str:
     )  # fmt: skip
     rows = made.read(f"SELECT word FROM {_TABLE}", "no SQL after the restore")  # noqa: S608
     if rows != [("full",), ("incremental",)]:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"the restored instance has the rows {rows}, not those of the"
             " full and the incremental backup"
         )
     made.world.remove(made.server)
     archived = instance.call("volume")["mgr_extra_info"].get(_ARCHIVED)
     if archived == 0:
-        raise report.CheckError("PostgreSQL has archived no WAL")
+        raise outcome.CheckError("PostgreSQL has archived no WAL")
     return (
         f"full ({sizes[0]} bytes in Swift) and incremental ({sizes[1]}),"
         " restored into a new guest with the rows of both"
@@ -141,7 +141,7 @@ def _take(
     instance.wait_until(ended, f"the {word} backup does not end")
     if state["state"] != _DONE:
         faults = instance.plane.call("state", instance=instance.id)["faults"]
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"the {word} backup is {state['state']}"
             + "".join(f": {line}" for line in faults[:1])
         )
@@ -154,7 +154,7 @@ def _size(instance: _instance.Instance, backup_id: str) -> int:
     path = state["location"].partition("/v1/")[2].split("/", 2)
     size = instance.swift.size(path[1], path[2])
     if not size:
-        raise report.CheckError(f"Swift has nothing of {state['location']}")
+        raise outcome.CheckError(f"Swift has nothing of {state['location']}")
     return size
 
 
@@ -181,7 +181,7 @@ def replication(instance: _instance.Instance) -> str:
     replica.call("promote")
     state = replica.plane.call("state", instance=replica.id)
     if state["replica_of"]:
-        raise report.CheckError("Trove still calls it a replica")
+        raise outcome.CheckError("Trove still calls it a replica")
     word = _write(replica, "no write to the promoted replica")
     _await_word(
         instance, word, "a write to the new source does not arrive at the old"

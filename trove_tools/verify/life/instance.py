@@ -8,7 +8,7 @@ import typing
 
 from trove_tools.verify import control
 from trove_tools.verify import machine as _machine
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import swift
@@ -66,7 +66,7 @@ class Instance:
                 name, between, self.world, instance=self.id, **arguments
             )
         except control.FailedError as exc:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"Trove fails at `{action}`: {_shortened(exc.message)}"
             ) from exc
 

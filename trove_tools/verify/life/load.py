@@ -7,7 +7,7 @@ import time
 import types
 import typing
 
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import server
@@ -84,7 +84,7 @@ def load(instance: _instance.Instance) -> str:
         time.sleep(_CALM)
         before = len(writers.acknowledged())
         if not before:
-            raise report.CheckError("no row was written in a quiet database")
+            raise outcome.CheckError("no row was written in a quiet database")
         instance.restart()
         server.kill(instance)
         sql.patiently(
@@ -97,9 +97,9 @@ def load(instance: _instance.Instance) -> str:
     wanted = writers.acknowledged()
     lost = wanted - {row[0] for row in rows}
     if lost:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"{len(lost)} of {len(wanted)} acknowledged rows are lost"
         )
     if len(wanted) <= before:
-        raise report.CheckError("no row was written after the restart")
+        raise outcome.CheckError("no row was written after the restart")
     return f"{len(wanted)} rows acknowledged by {_WRITERS} writers, none lost"

@@ -4,7 +4,7 @@
 import pathlib
 import secrets
 
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 
@@ -43,7 +43,7 @@ def configuration(instance: _instance.Instance) -> str:
     attached = instance.call("attach_configuration", values=dict((dynamic,)))
     _require_values(values(), (str(dynamic[1]), before[1]), dynamic[0])
     if attached["restart"]:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"Trove asks for a restart for {dynamic[0]}, which needs none"
         )
     _detach(instance)
@@ -51,7 +51,7 @@ def configuration(instance: _instance.Instance) -> str:
         "attach_configuration", values=dict((dynamic, static))
     )
     if not attached["restart"]:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"Trove asks for no restart for {static[0]}, which needs one"
         )
     instance.restart()
@@ -73,7 +73,7 @@ def _require_values(
     found: tuple[str, str], wanted: tuple[str, str], cause: str
 ) -> None:
     if found != wanted:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"the server has {', '.join(found)} in place of"
             f" {', '.join(wanted)} after {cause}"
         )
@@ -84,7 +84,7 @@ def restart(instance: _instance.Instance) -> str:
     word = _write(instance)
     instance.call("stop")
     if _answers(instance):
-        raise report.CheckError("the database answers after Trove stopped it")
+        raise outcome.CheckError("the database answers after Trove stopped it")
     instance.restart()
     _require_word(instance, word, "after stop and start")
     since = instance.updated()
@@ -159,7 +159,7 @@ def _require_word(instance: _instance.Instance, word: str, when: str) -> None:
         f"no SQL {when}",
     )
     if word not in rows:
-        raise report.CheckError(f"what was written is not there {when}")
+        raise outcome.CheckError(f"what was written is not there {when}")
 
 
 def volume(instance: _instance.Instance) -> str:
@@ -172,7 +172,7 @@ def volume(instance: _instance.Instance) -> str:
             "--format=%b %S", place,
         )  # fmt: skip
         if done.status != 0:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"the container does not tell its size: {done.output}"
             )
         blocks, block = done.output.split()
@@ -186,13 +186,13 @@ def volume(instance: _instance.Instance) -> str:
     after = size()
     # a file system has some of it for itself
     if not 0.9 < after - before <= 1.0:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"the database's file system has {after:.2f} GiB after the"
             f" volume grew from {old} to {old + 1} GiB; it had {before:.2f}"
         )
     told = instance.call("volume")["total"]
     if abs(told - after) > 0.2:
-        raise report.CheckError(
+        raise outcome.CheckError(
             f"the agent says {told} GiB, and {after:.2f} there are"
         )
     _require_word(instance, word, "after the volume grew")
@@ -217,7 +217,7 @@ def logs(instance: _instance.Instance) -> str:
     listed = instance.call("logs")["logs"]
     for name in ("general", "guest"):
         if name not in listed:
-            raise report.CheckError(
+            raise outcome.CheckError(
                 f"Trove lists no log {name!r}, but {', '.join(listed)}"
             )
     instance.call("log", log="general", enable=True)
@@ -231,11 +231,11 @@ def logs(instance: _instance.Instance) -> str:
         objects = instance.swift.read(told["container"], told["prefix"])
         sizes[name] = len(b"".join(objects.values()))
         if not sizes[name]:
-            raise report.CheckError(f"Swift has nothing of the log {name!r}")
+            raise outcome.CheckError(f"Swift has nothing of the log {name!r}")
         if name == "general" and word.encode() not in b"".join(
             objects.values()
         ):
-            raise report.CheckError(
+            raise outcome.CheckError(
                 "a statement is missing in the published log of statements"
             )
     instance.call("log", log="general", disable=True)

@@ -11,9 +11,9 @@ import secrets
 import time
 
 from trove_tools import errors
-from trove_tools import hostload
-from trove_tools import process
-from trove_tools.verify import children
+from trove_tools.host import hostload
+from trove_tools.host import process
+from trove_tools.verify import processes
 
 #: The Python that Debian's packages are for.
 PYTHON = pathlib.Path("/usr/bin/python3")
@@ -101,17 +101,17 @@ def swift(
     require()
     place = directory / "swift"
     place.mkdir(mode=0o700)
-    key, port = secrets.token_hex(16), children.free_port()
+    key, port = secrets.token_hex(16), processes.free_port()
     # not on a command line, which other users see
     (place / "key").write_text(key)
     log = directory / "swift.log"
-    with children.child(
+    with processes.child(
         [PYTHON, "-I", SERVER, place, str(port), tenant], log, cwd=place
     ) as server:
         deadline = time.monotonic() + hostload.scaled(_START)
         while not (token := _log_in(port, tenant, key)):
             if server.poll() is not None or time.monotonic() > deadline:
-                said = "".join(f"\n  {line}" for line in children.tail(log))
+                said = "".join(f"\n  {line}" for line in processes.tail(log))
                 raise errors.VerifyError(f"Swift does not start{said}")
             time.sleep(_PAUSE)
         yield Swift(port, tenant, token)

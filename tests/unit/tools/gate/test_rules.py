@@ -65,7 +65,7 @@ def touched(file: str) -> set[str]:
 
 class RulesTest(base.TestCase):
     def paths(self, name: str) -> collections.abc.Iterator[str]:
-        for each in reached(f"trove_tools.cmd.{name}"):
+        for each in reached(f"trove_tools.cli.{name}"):
             path = each.replace(".", "/")
             if not (base.ROOT / path).is_dir():
                 yield f"{path}.py"
@@ -83,7 +83,7 @@ class RulesTest(base.TestCase):
         # the other modules there are parts of these
         names = {
             file.stem
-            for file in (PACKAGE / "cmd").glob("*.py")
+            for file in (PACKAGE / "cli").glob("*.py")
             if re.search("^(def main\\(argv|main = )", file.read_text(), re.M)
         }
         self.assertEqual(set(COMMANDS), names)

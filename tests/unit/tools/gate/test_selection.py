@@ -58,7 +58,7 @@ class DatastoreTest(SelectionCase):
             self.assertEqual(self.voting(self.of_datastore("db2")), found)
 
     def test_recipe_runs_containers_of_its_datastore(self) -> None:
-        file = "trove_tools/container/recipes/mariadb/recipe.yaml"
+        file = "trove_tools/sources/container/recipes/mariadb/recipe.yaml"
         found = self.chosen("check", file)
         self.assertTrue(found)
         for each in (*self.images, *self.scenarios):
@@ -83,7 +83,7 @@ class SharedTest(SelectionCase):
     def test_one_of_each_kind_then_all(self) -> None:
         for file in (
             f"{ELEMENTS}/trove-guest/element-deps",
-            "trove_tools/image/build.py",
+            "trove_tools/build/build.py",
             "trove_tools/catalog/guests.yaml",
         ):
             self.assertEqual(
@@ -128,7 +128,7 @@ class SharedTest(SelectionCase):
             self.assertTrue(having.issuperset(found), name)
 
     def test_native_code_runs_no_container(self) -> None:
-        found = self.chosen("gate", "trove_tools/native/apt.py")
+        found = self.chosen("gate", "trove_tools/sources/native/apt.py")
         self.assertEqual(
             {
                 each.name

@@ -8,8 +8,8 @@ from manual import command
 from manual import commands
 from manual import page
 from tests import base
-from trove_tools import config
-from trove_tools.cmd import common
+from trove_tools.cli import common
+from trove_tools.config import table
 
 
 class PageTest(base.TestCase):
@@ -76,7 +76,7 @@ class PageTest(base.TestCase):
 
     def test_variables_and_statuses(self) -> None:
         text = " ".join(self.shown("trove-image-builder").split())
-        for option in config.group(
+        for option in table.group(
             "plan", "container", "guest", "system", "arch"
         ):
             for variable in option.variables:

@@ -6,7 +6,7 @@ import time
 
 from minicloud import processes
 from tests import base
-from trove_tools import liveness
+from trove_tools.host import liveness
 
 #: A service with a worker, as uWSGI is one; the worker ignores SIGTERM.
 _SERVICE = """

@@ -6,7 +6,7 @@ import threading
 from minicloud import databases
 from minicloud import services
 from tests.unit.tools.minicloud import layout_case
-from trove_tools import process
+from trove_tools.host import process
 
 
 class CommandLinesTest(layout_case.LayoutCase):

@@ -7,7 +7,7 @@ from unittest import mock
 
 from tests import base
 from trove_tools.verify import limits
-from trove_tools.verify import report
+from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import copies
@@ -53,11 +53,11 @@ class LifeCase(base.TestCase):
 class InstanceTest(LifeCase):
     def test_silence_is_no_refusal(self) -> None:
         silent = mock.Mock(side_effect=OSError("gone"))
-        with self.assertRaisesRegex(report.CheckError, "still logs in"):
+        with self.assertRaisesRegex(outcome.CheckError, "still logs in"):
             self.instance.require_refused(silent, "still logs in")
 
     def test_healthy_from_before_does_not_count(self) -> None:
-        with self.assertRaisesRegex(report.CheckError, "HEALTHY again"):
+        with self.assertRaisesRegex(outcome.CheckError, "HEALTHY again"):
             self.instance.wait_healthy(since="2")
         self.instance.wait_healthy(since="1")
 
@@ -71,7 +71,7 @@ class ConfigurationTest(LifeCase):
     def test_a_parameter_without_effect(self) -> None:
         self.answers["attach_configuration"] = {"restart": False}
         with self.assertRaisesRegex(
-            report.CheckError, "400, 1024 in place of 77, 1024"
+            outcome.CheckError, "400, 1024 in place of 77, 1024"
         ):
             self.look("400", "1024", "400", "1024")
 
@@ -106,7 +106,7 @@ class UpgradeTest(LifeCase):
         }
         self.patch_object(sql, "write", lambda *_: None)
         self.patch_object(sql, "version", lambda *_: "10.11.1")
-        with self.assertRaises(report.UnsupportedError) as caught:
+        with self.assertRaises(outcome.UnsupportedError) as caught:
             copies.upgrade(self.instance)
         self.assertIn("not allowed: 10.11 -> 11.8", caught.exception.message)
         self.assertNotIn("rebuild", self.calls)
@@ -141,5 +141,5 @@ class LoadTest(LifeCase):
 
     def test_lost_rows(self) -> None:
         self.losing = True
-        with self.assertRaisesRegex(report.CheckError, "rows are lost"):
+        with self.assertRaisesRegex(outcome.CheckError, "rows are lost"):
             load.load(self.instance)

@@ -6,8 +6,8 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools import options
-from trove_tools.cmd import verifying
+from trove_tools.cli import verify
+from trove_tools.config import options
 from trove_tools.verify import levels
 from trove_tools.verify.life import checks
 
@@ -19,7 +19,7 @@ def settings(**values: typing.Any) -> options.Settings:
 class OptionsTest(base.TestCase):
     def refused(self, level: str, **values: typing.Any) -> str:
         with self.assertRaises(errors.UsageError) as caught:
-            verifying._life(settings(**values), level)
+            verify._life(settings(**values), level)
         return f"{caught.exception.message}; {caught.exception.hint}"
 
     def test_an_unknown_check(self) -> None:
@@ -34,7 +34,7 @@ class OptionsTest(base.TestCase):
             )
 
     def test_what_is_asked_is_kept(self) -> None:
-        found = verifying._life(
+        found = verify._life(
             settings(only=["volume", "crash"]), levels.LIFE
         )
         self.assertEqual({"only": "crash, volume"}, found)

@@ -8,7 +8,7 @@ URL, the ref, the commit, and yes or no for uncommitted changes.
 import json
 import sys
 
-from trove_tools import credentials
+from trove_tools.host import credentials
 
 
 def main(

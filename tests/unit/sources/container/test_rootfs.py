@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What mmdebstrap is told, and what is made of its failures."""
+
+import io
+import pathlib
+import tarfile
+import typing
+
+from tests import base
+from trove_tools import errors
+from trove_tools.host import process
+from trove_tools.sources.container import recipes
+from trove_tools.sources.container import rootfs
+from trove_tools.sources.network import session
+
+GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
+
+
+class RecipesTest(base.TestCase):
+    def test_all_are_whole(self) -> None:
+        for directory in recipes.DIRECTORY.iterdir():
+            if not directory.is_dir():
+                continue
+            recipe = recipes.read(directory.name)
+            config = recipe.configuration("17")
+            self.assertEqual("1001:1001", config["User"])
+            places = dict(recipe.files())
+            entrypoint = places["usr/local/bin/docker-entrypoint.sh"]
+            self.assertTrue(entrypoint.stat().st_mode & 0o100)
+
+    def test_version_in_the_environment(self) -> None:
+        config = recipes.read("postgresql").configuration("17")
+        self.assertIn("/usr/lib/postgresql/17/bin", config["Env"][0])
+
+    def test_unknown(self) -> None:
+        error = self.assertRaises(errors.UsageError, recipes.read, "mariabd")
+        self.assertIn("did you mean mariadb?", error.hint or "")
+
+
+class RootfsTest(base.TestCase):
+    def make(self, run: typing.Any, **changes: typing.Any) -> typing.Any:
+        self.patch_object(process, "run", run)
+        values: dict[str, typing.Any] = {
+            "guest": GUEST,
+            "packages": ["server-core"],
+            "mirror": "http://m.example",
+            "security": "http://s.example",
+            "directory": self.temp_dir(),
+        }
+        return rootfs.make(recipes.read("mariadb"), **{**values, **changes})
+
+    def argv(self, **changes: typing.Any) -> list[str]:
+        seen: list[list[str]] = []
+
+        def run(argv: list[str], **_: typing.Any) -> process.Completed:
+            seen.append([str(word) for word in argv])
+            return process.Completed(0, "", "")
+
+        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        self.make(run, **changes)
+        return seen[0]
+
+    def keyrings(self) -> pathlib.Path:
+        directory = self.temp_dir()
+        (directory / "debian-archive-keyring.gpg").touch()
+        return directory
+
+    def test_signed_sources(self) -> None:
+        lines = [word for word in self.argv() if word.startswith("deb ")]
+        self.assertEqual(3, len(lines))
+        for line in lines:
+            self.assertIn("debian-archive-keyring.gpg", line)
+        self.assertTrue(lines[0].endswith("http://m.example trixie main"))
+        self.assertTrue(
+            lines[2].endswith("http://s.example trixie-security main")
+        )
+
+    def test_without_a_mirror_mmdebstrap_knows(self) -> None:
+        argv = self.argv(mirror=None, security=None)
+        self.assertTrue(argv[-1].endswith("root.tar"))
+
+    def test_without_security_updates_of_its_own(self) -> None:
+        lines = [w for w in self.argv(security=None) if w.startswith("deb ")]
+        self.assertEqual(2, len(lines))
+
+    def test_time(self) -> None:
+        self.assertIn("SOURCE_DATE_EPOCH=42", self.argv(epoch=42))
+
+    def test_packages_of_an_earlier_day(self) -> None:
+        self.assertNotIn("Valid-Until", " ".join(self.argv()))
+        self.assertIn(
+            "Check-Valid-Until", " ".join(self.argv(is_snapshot=True))
+        )
+
+    def test_no_keyring(self) -> None:
+        self.patch_object(rootfs, "_KEYRINGS", self.temp_dir())
+        error = self.assertRaises(
+            errors.MissingToolError, self.make, lambda *a, **k: None
+        )
+        self.assertIn("debian-archive-keyring", error.hint or "")
+
+    def test_failure_tells_the_reason_only(self) -> None:
+        def run(argv: typing.Any, **_: typing.Any) -> typing.NoReturn:
+            raise errors.CommandError(
+                "mmdebstrap", status=25,
+                output="I: so far\nE: Unable to locate package x\nI: bye",
+            )  # fmt: skip
+
+        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        error = self.assertRaises(errors.BuildError, self.make, run)
+        self.assertIn("server-core of trixie", error.message)
+        self.assertIn("  | E: Unable to locate package x", error.message)
+        self.assertNotIn("so far", error.message)
+
+    def test_failure_tells_the_cause(self) -> None:
+        cause = "  Certificate verification failed: it is NOT trusted."
+
+        def run(argv: typing.Any, **_: typing.Any) -> typing.NoReturn:
+            raise errors.CommandError(
+                "mmdebstrap", status=25,
+                output=f"Ign:1 https://m trixie\n{cause}\nE: no such file",
+            )  # fmt: skip
+
+        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        error = self.assertRaises(errors.BuildError, self.make, run)
+        self.assertIn(f"  | {cause}\n  | E: no such file", error.message)
+        self.assertIn("--ca-certificate", error.hint or "")
+
+    def test_how_mirrors_are_reached(self) -> None:
+        place = self.temp_dir()
+        (place / "special").touch()
+        option = f"--setup-hook=upload {place}/apt.conf {session.APT_CONF}"
+        self.assertNotIn(option, self.argv())
+        self.set_env(TROVE_BUILD_NETWORK=str(place))
+        self.assertIn(option, self.argv())
+
+    def test_installed(self) -> None:
+        status = (
+            b"Package: a\nStatus: install ok installed\nVersion: 1:2.3\n"
+            b"Description: x\n more: of it\n\n"
+            b"Package: b\nStatus: deinstall ok config-files\nVersion: 1\n"
+        )
+        file = self.temp_dir() / "root.tar"
+        with tarfile.open(file, "w") as archive:
+            member = tarfile.TarInfo("./var/lib/dpkg/status")
+            member.size = len(status)
+            archive.addfile(member, io.BytesIO(status))
+        self.assertEqual({"a": "1:2.3"}, rootfs.installed(file))

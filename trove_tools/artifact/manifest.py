@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest: what an image is, in a file that travels beside it.
+
+``NAME.d/manifest.json`` lies beside ``NAME.qcow2``.  It is all that passes
+from building to verifying and loading.  ``manifest.schema.json`` describes
+it, in this package and for everybody else who reads it.
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import json
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools.catalog import approved
+from trove_tools.catalog import problems
+from trove_tools.host import credentials
+from trove_tools.host import untrusted
+
+if typing.TYPE_CHECKING:
+    from trove_tools.artifact import signature
+
+VERSION = 1
+SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
+
+# of many things that are wrong, the first ones tell enough
+_SHOWN = 5
+_BLOCK = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """A datastore that an image serves.
+
+    :param min_ram: memory a guest needs, MiB.
+    :param min_disk: disk a guest needs, GiB.
+    :param installed: the full version of the server's package.
+    :param containers: those in the guest's image store that it runs in:
+        names (with tags), digest, source, reference and size (bytes).
+    """
+
+    name: str
+    version: str
+    manager: str | None
+    runtime: str
+    packages: tuple[str, ...]
+    min_ram: int
+    min_disk: int
+    installed: str = ""
+    containers: tuple[dict[str, typing.Any], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What an image is made of, and for.
+
+    :param image: file, format, size and virtual_size (bytes), sha256,
+        sha512.
+    :param guest: distribution, version, release, arch.
+    :param series: name and trove (the major version).
+    :param agent: source, version, commit, dirty.
+    :param dev: made for development: never to be made public.
+    :param guest_ca: the authorities that guests trust besides the guest
+        system's: subject, sha256 and expires of each.
+    :param unattended_upgrades: guests install security updates by themselves.
+    :param plan: the plan it was built from, as plain data.
+    :param timeline: the parts of the build; see
+        :class:`trove_tools.build.timeline.Span`.
+    :param layers: what it is built on: name, digest, cached (it was there
+        already), created and size (bytes) of each.
+    :param contents: what is in the image, but for what the bill of
+        materials has: system, directories and configuration.
+    :param sbom: file and sha256 of the bill of materials.
+    """
+
+    build_id: str
+    created: str
+    image: dict[str, typing.Any]
+    guest: dict[str, str]
+    series: dict[str, str]
+    agent: dict[str, typing.Any]
+    datastores: tuple[Datastore, ...]
+    dev: bool = False
+    guest_ca: tuple[dict[str, str], ...] = ()
+    unattended_upgrades: bool = False
+    plan: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    plan_digest: str = ""
+    tools: dict[str, str] = dataclasses.field(default_factory=dict)
+    timeline: tuple[dict[str, typing.Any], ...] = ()
+    layers: tuple[dict[str, typing.Any], ...] = ()
+    contents: dict[str, typing.Any] | None = None
+    sbom: dict[str, str] | None = None
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it as it is written."""
+        return {"manifest_version": VERSION, **dataclasses.asdict(self)}
+
+
+def sidecar(image: pathlib.Path) -> pathlib.Path:
+    """Return the directory beside an image: ``NAME.d`` for ``NAME.qcow2``."""
+    return image.with_name(f"{_stem(image)}.d")
+
+
+def _stem(image: pathlib.Path) -> str:
+    for ending in (".qcow2", ".raw", ".tar"):
+        if image.name.endswith(ending):
+            return image.name.removesuffix(ending)
+    return image.name
+
+
+def path(image: pathlib.Path) -> pathlib.Path:
+    """Return where the manifest of an image lies."""
+    return sidecar(image) / "manifest.json"
+
+
+def read(
+    image: pathlib.Path, trusted: "signature.TrustedKeys | None" = None
+) -> Manifest | None:
+    """Read the manifest beside an image.
+
+    :param trusted: who must have signed it; anybody if not given.
+    :returns: nothing where there is none.
+    :raises ImageError: it cannot be understood, or is not signed by a key
+        that is trusted; with such keys, there must be one.
+    """
+    file = path(image)
+    if file.exists():
+        return load(file, trusted)
+    if trusted is not None:
+        raise trusted.refusal(f"{image} is not signed: there is no {file}")
+    return None
+
+
+def load(
+    file: pathlib.Path, trusted: "signature.TrustedKeys | None" = None
+) -> Manifest:
+    """Read a manifest.
+
+    :param trusted: as for :func:`read`.
+    :raises ImageError: it cannot be understood, or is not signed by a key
+        that is trusted.
+    """
+    from trove_tools.artifact import signature
+
+    try:
+        text = untrusted.read_bytes(file)
+        if trusted is not None:
+            trusted.require(file, text, signature.MANIFEST)
+        data = untrusted.decode_json(text)
+    except (OSError, ValueError) as exc:
+        raise errors.ImageError(
+            f"manifest {file} cannot be read: {exc}",
+            hint="build the image again, or remove the manifest and name"
+            " the datastore on the command line",
+        ) from exc
+    found = data.get("manifest_version") if isinstance(data, dict) else None
+    if found != VERSION:
+        raise errors.ImageError(
+            f"manifest {file} is of version {found!r};"
+            f" this release reads version {VERSION}",
+            hint="use the release that built the image, or build it again",
+        )
+    _require_valid(file, text, data)
+    return _from(data)
+
+
+def schema() -> dict[str, typing.Any]:
+    """Return the JSON schema (draft 2020-12) of a manifest."""
+    found: dict[str, typing.Any] = json.loads(SCHEMA.read_bytes())
+    return found
+
+
+def _require_valid(
+    file: pathlib.Path, text: bytes, data: dict[str, typing.Any]
+) -> None:
+    """Make sure that a manifest is as the schema says.
+
+    :raises ImageError: saying all that is wrong.
+    """
+    known = approved.Approved(SCHEMA.read_bytes())
+    if known.has("manifest", text):
+        return
+    wrong = problems.violations(data, schema())
+    if not wrong:
+        known.add("manifest", text)
+        return
+    shown = "".join(
+        f"\n  {'.'.join(map(str, each.place)) or 'at its top'}: {each.text}"
+        for each in wrong[:_SHOWN]
+    )
+    raise errors.ImageError(
+        f"manifest {file} is damaged:{shown}",
+        hint="build the image again",
+    )
+
+
+def _from(data: dict[str, typing.Any]) -> Manifest:
+    values = _known(data, Manifest)
+    values["datastores"] = tuple(
+        Datastore(
+            **{
+                **_known(entry, Datastore),
+                "packages": tuple(entry["packages"]),
+                "containers": tuple(entry.get("containers", ())),
+            }
+        )
+        for entry in data["datastores"]
+    )
+    for name in ("timeline", "layers", "guest_ca"):
+        values[name] = tuple(data.get(name, ()))
+    return Manifest(**values)
+
+
+def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
+    """Return what this release knows; a later one may add properties."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: data[name] for name in names if name in data}
+
+
+def write(
+    manifest: Manifest,
+    file: pathlib.Path,
+    key: "signature.SigningKey | None" = None,
+) -> None:
+    """Write a manifest, complete or not at all.
+
+    :param file: where to; its directory exists.
+    :param key: what signs it.
+    :raises UsageError: the key cannot sign.
+    """
+    from trove_tools.artifact import signature
+
+    data = credentials.hide_all(manifest.as_dict())
+    text = json.dumps(data, indent=2) + "\n"
+    signature.write(file, text, signature.MANIFEST, key)
+
+
+def require_digests(
+    made: Manifest,
+    image: pathlib.Path,
+    found: collections.abc.Mapping[str, str],
+) -> None:
+    """Make sure that an image has the digests that its manifest names.
+
+    :param found: the file's, by name, such as ``sha256``.
+    :raises ImageError: it has others, or the manifest names none.
+    """
+    named = {name: made.image.get(name) for name in found}
+    if not any(named.values()):
+        raise errors.ImageError(
+            f"{path(image)} names no digest of the image",
+            hint="build the image again, or remove the manifest and name the"
+            " datastore on the command line",
+        )
+    for name, wanted in named.items():
+        if wanted and found[name] != wanted:
+            raise errors.ImageError(
+                f"{image} is not the image that its manifest describes: its"
+                f" {name} is {found[name]}, the manifest says {wanted}",
+                hint="the file was damaged or changed after the build: copy"
+                " the image and its .d directory again, or build it again",
+            )
+
+
+def digests(
+    file: pathlib.Path,
+    names: collections.abc.Iterable[str] = ("sha256", "sha512"),
+) -> dict[str, str]:
+    """Return digests of a file, read once and in constant memory."""
+    sums = {name: hashlib.new(name) for name in names}
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            for total in sums.values():
+                total.update(block)
+    return {name: total.hexdigest() for name, total in sums.items()}

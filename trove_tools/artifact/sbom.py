@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bill of materials beside an image: ``NAME.d/sbom.cdx.json``.
+
+CycloneDX (https://cyclonedx.org/docs/1.6/json/): the guest system's
+packages, those of the guest agent's virtual environment, and the containers
+with what is inside.  It tells what was found in the finished root, so the
+same root gives the same bill.
+"""
+
+import collections.abc
+import datetime
+import functools
+import json
+import pathlib
+import re
+import typing
+import urllib.parse
+import uuid
+
+from trove_tools import errors
+from trove_tools.artifact import manifest
+from trove_tools.host import credentials
+from trove_tools.host import untrusted
+from trove_tools.inspection import contents as _contents
+from trove_tools.inspection import docker
+from trove_tools.inspection import package as _package
+
+#: Properties of ours; https://github.com/CycloneDX/cyclonedx-property-taxonomy
+SIZE = "trove-tools:installed-size"
+SOURCE = "trove-tools:source-package"
+NAMES = "trove-tools:names"
+
+_DIGESTS = {"sha256": "SHA-256", "sha512": "SHA-512"}
+_SPACE = uuid.UUID("6f1c1f0e-4d2b-5a69-9d0e-0d1f6c5b7a31")
+
+
+def path(image: pathlib.Path) -> pathlib.Path:
+    """Return where the bill of materials of an image lies."""
+    return manifest.sidecar(image) / "sbom.cdx.json"
+
+
+def write(
+    found: _contents.Contents, made: manifest.Manifest, file: pathlib.Path
+) -> None:
+    """Write the bill of materials of an image.
+
+    :param found: what is in the image.
+    :param made: what the image is.
+    """
+    data = credentials.hide_all(_bill(found, made))
+    file.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def read(
+    image: pathlib.Path,
+) -> tuple[
+    tuple[_package.Package, ...],
+    tuple[_package.Package, ...],
+    tuple[docker.Container, ...],
+]:
+    """Read the bill beside an image.
+
+    :returns: the system's packages, the agent's, and the containers.
+    :raises ImageError: there is none, or none that we have written.
+    """
+    file = path(image)
+    try:
+        components = untrusted.read_json(file)["components"]
+        return (
+            _packages(components, "pkg:deb/"),
+            _packages(components, "pkg:pypi/"),
+            tuple(
+                sorted(
+                    (
+                        _container(each)
+                        for each in components
+                        if each["type"] == "container"
+                    ),
+                    key=lambda each: each.names,
+                )
+            ),
+        )
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError,
+    ) as exc:  # fmt: skip
+        raise errors.ImageError(
+            f"bill of materials {file} cannot be read: {exc}",
+            hint="build the image again",
+        ) from exc
+
+
+def _bill(
+    found: _contents.Contents, made: manifest.Manifest
+) -> dict[str, typing.Any]:
+    parts = _Parts(made)
+    components = [
+        *(parts.debian(each) for each in found.packages),
+        *(parts.python(each) for each in found.python),
+        *(parts.container(each) for each in found.containers),
+    ]
+    components.sort(key=_reference)
+    every = [*components, *(p for c in components for p in _parts_of(c))]
+    image = {
+        "type": "operating-system",
+        "bom-ref": "image",
+        "name": pathlib.Path(made.image["file"]).stem,
+        "version": made.build_id,
+        "description": "guest image for OpenStack Trove: "
+        + ", ".join(f"{each.name} {each.version}" for each in made.datastores),
+        "hashes": [
+            {"alg": algorithm, "content": made.image[name]}
+            for name, algorithm in _DIGESTS.items()
+            if name in made.image
+        ],
+    }
+    tools = [
+        {"type": "application", "name": name, "version": version}
+        for name, version in sorted(made.tools.items())
+    ]
+    serial = uuid.uuid5(_SPACE, made.image.get("sha256", ""))
+    created = datetime.datetime.fromisoformat(made.created)
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": serial.urn,
+        "version": 1,
+        "metadata": {
+            "timestamp": created.isoformat(),
+            **({"tools": {"components": tools}} if tools else {}),
+            "component": image,
+        },
+        "components": components,
+        "dependencies": [
+            _dependency("image", components),
+            *(_dependency(_reference(c), _parts_of(c)) for c in every),
+        ],
+    }
+
+
+def _reference(component: dict[str, typing.Any]) -> str:
+    return str(component["bom-ref"])
+
+
+def _parts_of(
+    component: dict[str, typing.Any],
+) -> collections.abc.Sequence[dict[str, typing.Any]]:
+    return component.get("components") or ()
+
+
+def _dependency(
+    reference: str, parts: collections.abc.Iterable[dict[str, typing.Any]]
+) -> dict[str, typing.Any]:
+    return {"ref": reference, "dependsOn": sorted(map(_reference, parts))}
+
+
+class _Parts:
+    """Makes components of what was found."""
+
+    def __init__(self, made: manifest.Manifest) -> None:
+        guest = made.guest
+        self._distribution = guest.get("distribution", "")
+        self._distro = f"{self._distribution}-{guest.get('version', '')}"
+        self._arch = guest.get("arch", "")
+
+    def debian(
+        self, found: _package.Package, where: str = ""
+    ) -> dict[str, typing.Any]:
+        name = f"{self._distribution}/{found.name.lower()}"
+        purl = _purl(
+            "deb", name, found.version, arch=found.arch, distro=self._distro
+        )
+        return _library(found, purl, where)
+
+    def python(self, found: _package.Package) -> dict[str, typing.Any]:
+        name = found.name.lower().replace("_", "-")
+        return _library(found, _purl("pypi", name, found.version))
+
+    def container(self, found: docker.Container) -> dict[str, typing.Any]:
+        repository, _, tag = found.names[0].rpartition(":")
+        name = repository.rpartition("/")[2]
+        properties = [(SIZE, str(found.size))]
+        properties += [(NAMES, each) for each in found.names]
+        return {
+            "type": "container",
+            "bom-ref": found.id,
+            "name": repository,
+            "version": tag,
+            "purl": _purl(
+                "oci", name.lower(), found.id, arch=self._arch,
+                repository_url=repository if name != repository else "",
+                tag=tag,
+            ),
+            "hashes": [
+                {"alg": "SHA-256", "content": found.id.partition(":")[2]}
+            ],
+            "properties": _named(properties),
+            "components": [
+                self.debian(each, found.id) for each in found.packages
+            ],
+        }  # fmt: skip
+
+
+def _library(
+    found: _package.Package, purl: str, where: str = ""
+) -> dict[str, typing.Any]:
+    # the same package may be in several containers as well
+    component: dict[str, typing.Any] = {
+        "type": "library",
+        "bom-ref": f"{where}/{purl}" if where else purl,
+        "name": found.name,
+        "version": found.version,
+        "purl": purl,
+    }
+    if found.licences:
+        component["licenses"] = [
+            {"license": {"id" if _is_spdx(each) else "name": each}}
+            for each in found.licences
+        ]
+    properties = [(SIZE, str(found.size or "")), (SOURCE, found.source)]
+    if any(value for _, value in properties):
+        component["properties"] = _named(properties)
+    return component
+
+
+def _named(
+    properties: collections.abc.Iterable[tuple[str, str]],
+) -> list[dict[str, str]]:
+    return [
+        {"name": name, "value": value} for name, value in properties if value
+    ]
+
+
+def _purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
+    """Return a package URL.
+
+    :param qualifiers: in the order of their names; empty ones are left out.
+    """
+    told = "&".join(
+        f"{key}={_quoted(value)}" for key, value in qualifiers.items() if value
+    )
+    address = f"pkg:{kind}/{_quoted(name)}@{_quoted(version)}"
+    return f"{address}?{told}" if told else address
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="/:")
+
+
+@functools.cache
+def _is_spdx(licence: str) -> bool:
+    """Tell whether a licence is written as SPDX identifies it."""
+    # packaging reads whole expressions; only these identifiers have a plus
+    if re.search(r"^LicenseRef-|\s|\(|(?<!GPL-\d\.\d)\+$", licence):
+        return False
+    from packaging import licenses
+
+    try:
+        return licenses.canonicalize_license_expression(licence) == licence
+    except licenses.InvalidLicenseExpression:
+        return False
+
+
+def _packages(
+    components: collections.abc.Iterable[dict[str, typing.Any]], kind: str
+) -> tuple[_package.Package, ...]:
+    return tuple(
+        sorted(
+            _from(each)
+            for each in components
+            if each.get("purl", "").startswith(kind)
+        )
+    )
+
+
+def _from(component: dict[str, typing.Any]) -> _package.Package:
+    properties = _properties(component)
+    _, _, arch = component["purl"].partition("arch=")
+    return _package.Package(
+        name=_text(component["name"]),
+        version=_text(component["version"]),
+        arch=arch.partition("&")[0],
+        source=properties.get(SOURCE, [""])[0],
+        size=untrusted.parse_number(properties.get(SIZE, ["0"])[0]),
+        licences=tuple(
+            sorted(
+                _text(each["license"].get("id") or each["license"]["name"])
+                for each in component.get("licenses", ())
+            )
+        ),
+    )
+
+
+def _container(component: dict[str, typing.Any]) -> docker.Container:
+    properties = _properties(component)
+    return docker.Container(
+        names=tuple(sorted(properties[NAMES])),
+        id=_text(component["bom-ref"]),
+        size=untrusted.parse_number(properties[SIZE][0]),
+        packages=_packages(component.get("components", ()), "pkg:deb/"),
+    )
+
+
+def _properties(component: dict[str, typing.Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in component.get("properties", ()):
+        found.setdefault(each["name"], []).append(_text(each["value"]))
+    return found
+
+
+def _text(value: typing.Any) -> str:
+    """Return a value that must be a text.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of a text")
+    return value

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signs what travels beside an image, and checks who has signed it.
+
+``FILE.sig`` beside ``FILE`` is a detached signature of SSH, which ssh-keygen
+(``-Y sign``, ``-Y verify``) makes and checks; OpenSSH's PROTOCOL.sshsig
+describes its format.  A signature is made for one namespace and is worth
+nothing in another, so a record's signature does not pass for a manifest's.
+
+No question is ever asked: a key with a passphrase comes from ssh-agent.
+"""
+
+import base64
+import binascii
+import collections.abc
+import dataclasses
+import hashlib
+import os
+import pathlib
+import stat
+import tempfile
+
+from trove_tools import errors
+from trove_tools.host import files
+from trove_tools.host import process
+from trove_tools.host import trust
+from trove_tools.host import untrusted
+
+TOOL = "ssh-keygen"
+#: What a signature is made for.
+MANIFEST = "trove-image-manifest@openstack.org"
+RECORD = "trove-image-record@openstack.org"
+
+_PROBE = "trove-image-probe@openstack.org"
+# whom ssh-keygen takes the signer for; who it is, the key says
+_SIGNER = "trove-tools"
+_KINDS = {
+    "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+}  # fmt: skip
+# bytes; an RSA key of 16384 bits has 12 KiB, a signature by it 6 KiB
+_LARGEST = 64 * 1024
+# seconds; somebody may have to touch a hardware token
+_LONGEST = 60.0
+# a passphrase that is asked for is never given, at a terminal neither
+_NO_QUESTIONS = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}
+_BEGIN = "-----BEGIN SSH SIGNATURE-----"
+_END = "-----END SSH SIGNATURE-----"
+
+
+@dataclasses.dataclass(frozen=True)
+class PublicKey:
+    """A public key of SSH.
+
+    :param kind: its type, such as ``ssh-ed25519``.
+    :param blob: the key, as SSH encodes it.
+    """
+
+    kind: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint, as ``ssh-keygen -l`` prints it."""
+        digest = hashlib.sha256(self.blob).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {base64.b64encode(self.blob).decode()}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrustedKeys:
+    """The keys whose signatures count."""
+
+    keys: tuple[PublicKey, ...]
+
+    def require(self, file: pathlib.Path, data: bytes, namespace: str) -> None:
+        """Make sure that one of the keys has signed a file.
+
+        :param file: the signature lies beside it.
+        :param data: what was read from it, and what is used of it then.
+        :param namespace: what the signature must have been made for.
+        :raises ImageError: it is not signed, or not by one of the keys, or
+            not for this, or was changed since.
+        :raises MissingToolError: ssh-keygen is not on this host.
+        """
+        signature = path(file)
+        try:
+            text = untrusted.read_bytes(signature, _LARGEST)
+            key, made_for = _parse(text)
+        except FileNotFoundError as exc:
+            raise self.refusal(
+                f"{file} is not signed: there is no {signature}"
+            ) from exc
+        except (OSError, ValueError) as exc:
+            raise self.refusal(
+                f"{signature} cannot be read as a signature of SSH: {exc}"
+            ) from exc
+        by = f"signed with the key {key.fingerprint}"
+        if key not in self.keys:
+            raise self.refusal(f"{file} is {by}, which is not trusted here")
+        if made_for != namespace:
+            raise self.refusal(
+                f"{file} is not signed: {signature} is {by} for {made_for!r},"
+                f" not for {namespace!r}"
+            )
+        if not self._is_good(data, text, namespace):
+            raise self.refusal(
+                f"{file} is not what was {by}: it was changed since, or"
+                f" {signature} was"
+            )
+
+    def _is_good(self, data: bytes, signature: bytes, namespace: str) -> bool:
+        try:
+            text = data.decode()
+        except ValueError:
+            return False
+        with tempfile.TemporaryDirectory(prefix="trove-tools-") as place:
+            signers = pathlib.Path(place, "signers")
+            signers.write_text(
+                "".join(
+                    f'{_SIGNER} namespaces="{namespace}" {key}\n'
+                    for key in self.keys
+                )
+            )
+            copy = pathlib.Path(place, "signature")
+            copy.write_bytes(signature)
+            done = process.run(
+                [
+                    TOOL, "-Y", "verify", "-f", signers, "-I", _SIGNER,
+                    "-n", namespace, "-s", copy,
+                ],
+                input=text,
+                timeout=_LONGEST,
+                check=False,
+            )  # fmt: skip
+        return done.status == 0
+
+    def refusal(self, message: str) -> errors.ImageError:
+        """Return the error for a file that none of the keys vouches for."""
+        known = ", ".join(key.fingerprint for key in self.keys)
+        return errors.ImageError(
+            message,
+            hint="copy the image and its .d directory again from where it"
+            " was built and signed (--sign-key); or name the public key of"
+            f" who signed it with --trusted-key; trusted now: {known}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SigningKey:
+    """A key that signs.
+
+    :param file: the private key, or the public one where ssh-agent has the
+        private one.
+    :param public: its public part.
+    """
+
+    file: pathlib.Path
+    public: PublicKey
+
+    @property
+    def trusted(self) -> TrustedKeys:
+        """The one key whose signatures this key makes."""
+        return TrustedKeys((self.public,))
+
+    def sign(self, text: str, namespace: str) -> str:
+        """Return the signature of a text.
+
+        :param namespace: what the signature is made for.
+        :raises UsageError: the key cannot sign.
+        :raises MissingToolError: ssh-keygen is not on this host.
+        """
+        return _sign(self.file, text, namespace)
+
+
+def path(file: pathlib.Path) -> pathlib.Path:
+    """Return where the signature of a file lies."""
+    return file.with_name(f"{file.name}.sig")
+
+
+def write(
+    file: pathlib.Path, text: str, namespace: str, key: SigningKey | None
+) -> None:
+    """Replace a file, and its signature, which is never that of another text.
+
+    The old signature is removed first, and the new one comes last.
+
+    :param file: its directory exists.
+    :param key: what signs it; nothing where it is not to be signed.
+    :raises UsageError: the key cannot sign; nothing has changed then.
+    """
+    signed = key.sign(text, namespace) if key else None
+    path(file).unlink(missing_ok=True)
+    files.write(file, text)
+    if signed is not None:
+        files.write(path(file), signed)
+
+
+def open_signing_key(file: pathlib.Path | None) -> SigningKey | None:
+    """Make sure that a key can sign now, by signing something with it.
+
+    :param file: what ``--sign-key`` names, if it is given.
+    :returns: nothing where it is not.
+    :raises UsageError: it cannot be read, others can read it, it is no key,
+        or its passphrase is not known.
+    :raises MissingToolError: ssh-keygen is not on this host.
+    """
+    if file is None:
+        return None
+    _require_private(file)
+    # of a public key, ssh-keygen takes the private one beside it, too
+    private = file.with_name(file.name.removesuffix(".pub"))
+    if private != file and private.exists():
+        _require_private(private)
+    key, _ = _parse(_sign(file, "", _PROBE).encode())
+    return SigningKey(file, key)
+
+
+def _require_private(file: pathlib.Path) -> None:
+    """Make sure that a file, if it has a private key, is kept private.
+
+    :raises UsageError: it cannot be read, or others can read it.
+    """
+    text, mode = _read(file, "--sign-key")
+    if b"PRIVATE KEY" in text and mode & 0o077:
+        raise errors.UsageError(
+            f"--sign-key {file} is not used: other users may read this"
+            f" private key (its mode is {mode:o})",
+            hint=f"if nobody has read it: chmod 600 {file}; else make a new"
+            " one: ssh-keygen -t ed25519 -f FILE",
+        )
+
+
+def read_trusted_keys(
+    files: collections.abc.Iterable[pathlib.Path],
+) -> TrustedKeys | None:
+    """Read the keys whose signatures count.
+
+    :param files: what ``--trusted-key`` names; each has one public key or
+        more, one a line.
+    :returns: nothing where no file is named.
+    :raises UsageError: one cannot be read, others can write to it, or it
+        has something else than public keys.
+    """
+    keys: list[PublicKey] = []
+    files = list(files)
+    for file in files:
+        text, _ = _read(file, "--trusted-key")
+        lines = text.decode(errors="replace").splitlines()
+        found = [
+            _public_key(file, line)
+            for line in map(str.strip, lines)
+            if line and not line.startswith("#")
+        ]
+        if not found:
+            raise _no_key(file)
+        keys += found
+    return TrustedKeys(tuple(dict.fromkeys(keys))) if files else None
+
+
+def _read(file: pathlib.Path, flag: str) -> tuple[bytes, int]:
+    """Return the content and the mode of a key file.
+
+    :raises UsageError: it cannot be read, or others can have written it.
+    """
+    try:
+        descriptor = trust.open_own(file, os.O_RDONLY, flag)
+    except OSError as exc:
+        raise errors.UsageError(
+            f"{flag} {file} cannot be read: {exc.strerror}",
+            hint="name the file of a key that this user may read",
+        ) from exc
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST:
+        with open(descriptor, "rb") as stream:
+            return stream.read(_LARGEST), stat.S_IMODE(status.st_mode)
+    os.close(descriptor)
+    raise errors.UsageError(
+        f"{flag} {file} is not the file of a key",
+        hint="make a pair of keys with: ssh-keygen -t ed25519 -f FILE",
+    )
+
+
+def _public_key(file: pathlib.Path, line: str) -> PublicKey:
+    kind, encoded, *_ = [*line.split(maxsplit=2), "", ""]
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+        inner, _ = _take(blob)
+    except ValueError as exc:
+        raise _no_key(file) from exc
+    if kind not in _KINDS or inner != kind.encode():
+        raise _no_key(file)
+    return PublicKey(kind, blob)
+
+
+def _no_key(file: pathlib.Path) -> errors.UsageError:
+    return errors.UsageError(
+        f"--trusted-key {file} has something else than public keys of SSH",
+        hint="name the public part of who signs, such as KEY.pub that"
+        " ssh-keygen -t ed25519 -f KEY has made",
+    )
+
+
+def _sign(file: pathlib.Path, text: str, namespace: str) -> str:
+    try:
+        return process.run(
+            [TOOL, "-Y", "sign", "-f", file, "-n", namespace],
+            env=_NO_QUESTIONS,
+            input=text,
+            timeout=_LONGEST,
+        ).stdout
+    except errors.CommandError as exc:
+        said = exc.output.strip()
+        raise errors.UsageError(
+            f"--sign-key {file} cannot sign: {_explain(said, file)}",
+            hint="a key with a passphrase, or in a hardware token, comes from"
+            " ssh-agent: add it with ssh-add and name its public part, and let"
+            " SSH_AUTH_SOCK reach this command (sudo drops it)",
+        ) from exc
+
+
+def _explain(said: str, file: pathlib.Path) -> str:
+    """Return why ssh-keygen does not sign.
+
+    :param said: what it printed.
+    """
+    if "incorrect passphrase" in said:
+        return "it has a passphrase, and no ssh-agent has this key"
+    if "No private key found" in said:
+        return "this is a public key, and no ssh-agent has its private part"
+    if "load public key" in said or "invalid format" in said:
+        return "it is no key of SSH"
+    return said.splitlines()[-1] if said else f"{TOOL} does not say why"
+
+
+def _parse(text: bytes) -> tuple[PublicKey, str]:
+    """Return the key that a signature names, and its namespace.
+
+    Whether that key made it, only ssh-keygen finds out.
+
+    :raises ValueError: it is no signature of SSH.
+    """
+    lines = text.decode("ascii").strip().splitlines()
+    if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
+        raise ValueError("it is not armored as one")
+    rest = base64.b64decode("".join(lines[1:-1]), validate=True)
+    if rest[:10] != b"SSHSIG\0\0\0\1":
+        raise ValueError("it is not of version 1")
+    blob, rest = _take(rest[10:])
+    namespace, _ = _take(rest)
+    kind, _ = _take(blob)
+    return PublicKey(kind.decode(), blob), namespace.decode()
+
+
+def _take(data: bytes) -> tuple[bytes, bytes]:
+    """Split off the string that SSH-encoded data begins with.
+
+    :raises ValueError: it does not begin with one.
+    """
+    end = 4 + int.from_bytes(data[:4])
+    if len(data) < max(end, 4):
+        raise binascii.Error("it ends too early")
+    return data[4:end], data[end:]

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds an image from a plan: check, build, convert, describe, publish."""
+
+import collections.abc
+import concurrent.futures
+import dataclasses
+import pathlib
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.artifact import description
+from trove_tools.artifact import manifest
+from trove_tools.artifact import sbom
+from trove_tools.artifact import signature
+from trove_tools.artifact.report import page
+from trove_tools.build import cache as _cache
+from trove_tools.build import cache_maintenance
+from trove_tools.build import describe
+from trove_tools.build import dib
+from trove_tools.build import disk
+from trove_tools.build import lower_layers
+from trove_tools.build import parallel
+from trove_tools.build import preflight
+from trove_tools.build import ramdisk
+from trove_tools.build import timeline as _timeline
+from trove_tools.build import workspace
+from trove_tools.host import paths
+from trove_tools.host import process
+from trove_tools.host import requirements
+from trove_tools.host import trust
+from trove_tools.inspection import contents as _contents
+from trove_tools.inspection import inspect
+from trove_tools.plan import layers
+from trove_tools.plan import plan as _plan
+from trove_tools.plan import variables
+from trove_tools.sources.network import session
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """An image that is there.
+
+    :param built: whether it was built now; false when it was current.
+    :param seconds: how long that took.
+    """
+
+    image: pathlib.Path
+    manifest: manifest.Manifest
+    log: pathlib.Path
+    built: bool
+    seconds: float
+
+    def pinned(self) -> dict[str, str]:
+        """Return the digests of what came from registries, by reference."""
+        return {
+            container["reference"]: container["digest"]
+            for datastore in self.manifest.datastores
+            for container in datastore.containers
+            if container["source"] == "registry"
+        }
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for printing."""
+        return {
+            "image": str(self.image),
+            "size": self.manifest.image["size"],
+            "sha256": self.manifest.image["sha256"],
+            "built": self.built,
+            "seconds": round(self.seconds, 1),
+            "log": str(self.log),
+            "manifest": str(manifest.path(self.image)),
+            "report": str(page.path(self.image)),
+        }
+
+
+def current(
+    plan: _plan.Plan,
+    output: pathlib.Path,
+    key: signature.SigningKey | None = None,
+) -> manifest.Manifest | None:
+    """Return the manifest of the image that this plan would build again.
+
+    :param key: what signs it: only what was built is signed, so an image
+        that this key has not signed is not current.
+    :returns: nothing, when there is no image, or one of another plan.
+    """
+    image = output / plan.file
+    try:
+        found = manifest.read(image, key.trusted if key else None)
+    except (errors.ImageError, OSError):
+        # such as a path that is too long, which is reported when it is used
+        return None
+    if found is None or found.plan_digest != plan.digest():
+        return None
+    # what another user can have written is no image of ours
+    record = manifest.path(image)
+    if not all(map(trust.is_own, (image, record.parent, record))):
+        return None
+    # what lies there by this name may be something else by now
+    return found if description.is_of(found, image) else None
+
+
+def build(
+    plan: _plan.Plan,
+    *,
+    output: pathlib.Path,
+    work: pathlib.Path | None,
+    cache: _cache.Cache,
+    force: bool,
+    screen: console.Console,
+    key: signature.SigningKey | None = None,
+) -> Result:
+    """Build an image, unless it is there already.
+
+    :param output: the directory that gets it.
+    :param work: where diskimage-builder works, if not there too.
+    :param cache: where layers come from, and go to.
+    :param force: build even if it is there.
+    :param key: what signs the manifest.
+    :raises MissingToolError: the host lacks something.
+    :raises UsageError: a directory cannot be used.
+    :raises BuildError: it could not be built; nothing is left of it but
+        the log.
+    """
+    begin = time.monotonic()
+    if not force and current(plan, output, key) is not None:
+        seconds = time.monotonic() - begin
+        return read_result(output / plan.file, seconds, built=False)
+    if key is not None and current(plan, output) is not None:
+        screen.say(
+            f"{output / plan.file} is not signed with the key"
+            f" {key.public.fingerprint}: it is built again"
+        )
+    workspace.take_down_dead(cache.workspaces, screen.warn)
+    cache_maintenance.abandoned(cache, screen.warn)
+    missing = require(plan, output, work, cache)
+    with workspace.open_workspace(
+        output, plan.file, work, cache.workspaces, screen.warn
+    ) as space:
+        screen.say(f"Building {plan.name}; the log grows in {space.log}")
+        try:
+            made, found = _make(plan, space, cache, missing, screen)
+        except OSError as exc:
+            kept = space.keep_log(output)
+            raise errors.BuildError(
+                f"cannot write: {exc}", hint=f"the whole log is in {kept}"
+            ) from exc
+        except errors.TroveToolsError as exc:
+            kept = space.keep_log(output)
+            where = f"the whole log is in {kept}"
+            exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
+            raise
+        bill = sbom.path(space.image)
+        sbom.write(found, made, bill)
+        made = dataclasses.replace(
+            made,
+            sbom={"file": bill.name, **manifest.digests(bill, ("sha256",))},
+        )
+        manifest.write(made, manifest.path(space.image), key)
+        page.write(space.image)
+        image = space.publish(output)
+    return read_result(image, time.monotonic() - begin)
+
+
+def read_result(
+    image: pathlib.Path, seconds: float, built: bool = True
+) -> Result:
+    """Return the result of a build from what it left.
+
+    :param seconds: how long the build took.
+    :param built: whether it was built now.
+    :raises ImageError: the image has no manifest that can be read.
+    """
+    made = manifest.read(image)
+    if made is None:
+        raise errors.ImageError(f"{image} has no manifest")
+    log = manifest.sidecar(image) / "build.log"
+    return Result(image, made, log, built, seconds)
+
+
+def require(
+    plan: _plan.Plan,
+    output: pathlib.Path,
+    work: pathlib.Path | None,
+    cache: _cache.Cache,
+) -> list[layers.Layer]:
+    """Make sure of all that a build needs and that can be looked at now.
+
+    :returns: the layers that are not in the cache.
+    :raises MissingToolError: the host lacks something.
+    :raises UsageError: a directory cannot be written to.
+    :raises BuildError: the network does not have what the plan asks for.
+    """
+    paths.require_writable(output, "--output-dir")
+    if work is not None:
+        paths.require_writable(work, "--work-dir")
+    missing = lower_layers.missing(plan.layers, cache)
+    requirements.require_tools("build")
+    requirements.require_arch(plan.guest["arch"])
+    requirements.require_layout(
+        plan.output["partition_table"], plan.output["format"]
+    )
+    for layer in missing:
+        for container in layer.containers:
+            packaged = container["source"] == "packages"
+            requirements.require_tools(
+                "packages" if packaged else "containers"
+            )
+    if missing and session.needs_mmdebstrap():
+        requirements.require_tools("packages")
+    requirements.require_root()
+    requirements.require_space(output, work, cache.directory)
+    preflight.check(plan, missing)
+    return missing
+
+
+def _make(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    cache: _cache.Cache,
+    missing: collections.abc.Sequence[layers.Layer],
+    screen: console.Console,
+) -> tuple[manifest.Manifest, _contents.Contents]:
+    """Make the image in the workspace; return what it is, and has in it."""
+    steps = len(dib.PHASES) + 3
+    for layer in missing:
+        steps += lower_layers.STEPS + len(layer.containers)
+    ramdisk.mount(space.work)
+    # what is kept there is given to diskimage-builder as well
+    cache = _cache.Cache(space.plain(cache.directory), cache.not_before)
+    downloads = cache.downloads
+    if plan.downloads:
+        downloads = space.plain(pathlib.Path(plan.downloads).absolute())
+    space.stem.parent.mkdir(0o700)
+    with screen.progress(plan.name, steps) as shown:
+        progress = parallel.Lanes(shown)
+        timeline = _timeline.Timeline()
+        run = dib.Run(
+            arch=plan.guest["arch"],
+            distribution=plan.guest["distribution"],
+            elements_path=plan.elements_path,
+            work=space.work,
+            log=space.log,
+            progress=progress,
+            timeline=timeline,
+            downloads=downloads,
+            containers=space.containers,
+            natives=space.natives,
+            clean=variables.Filter(plan.secrets()),
+        )
+        below = lower_layers.Stack(
+            plan.layers, cache, run, plan.guest, progress
+        )
+        last = plan.layers[-1]
+        kind = "tar" if plan.output["format"] == "tar" else "raw"
+        with below.top() as entry:
+            with timeline.within("layer", last.name):
+                run.build(last, space.stem, kind, below.root(entry))
+            _found_out(space)
+            facts = entry.record.facts
+        found = _finish(plan, space, run)
+        progress.state("describe")
+        reports = [
+            *below.reports(),
+            lower_layers.Report(last.name, last.digest, False),
+        ]
+        return describe.describe(
+            plan,
+            space,
+            reports=reports,
+            timeline=timeline,
+            facts=facts,
+            contents=found,
+        ), found
+
+
+def _found_out(space: workspace.Workspace) -> None:
+    """Bring what elements have found out inside the image beside it."""
+    made = space.stem.with_name(f"{space.stem.name}.d")
+    for each in made.iterdir():
+        process.run(["mv", each, space.sidecar])
+    # diskimage-builder's variables with all their values; the manifest has
+    # those that may be recorded
+    told = space.sidecar / "dib-manifests" / "dib_environment"
+    told.unlink(missing_ok=True)
+
+
+def _finish(
+    plan: _plan.Plan, space: workspace.Workspace, run: dib.Run
+) -> _contents.Contents:
+    """Look into the disk, and bring it into its format.
+
+    :returns: what is in it.
+    :raises BuildError: it holds what must not be in an image.
+    """
+    kind = "tar" if plan.output["format"] == "tar" else "raw"
+    raw = space.stem.with_name(f"{space.stem.name}.{kind}")
+    run.progress.state("look for what must not be in an image")
+    convert = plan.output["format"] == "qcow2"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        # both only read the disk
+        if convert:
+            converted = pool.submit(
+                disk.to_qcow2, raw, space.image, plan.output["compression"]
+            )
+        with run.timeline.within("step", "inspect"):
+            found = inspect.inspect(raw, plan.dev, plan.allow)
+            found.require_safe()
+        run.progress.advance()
+        if convert:
+            run.progress.state("convert to qcow2")
+            with run.timeline.within("step", "convert"):
+                converted.result()
+                raw.unlink()
+        else:
+            process.run(["mv", raw, space.image])
+    run.progress.advance()
+    return found.contents

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datastores in containers: what a build lays where their element looks.
+
+Making them takes a processor half a minute, and needs nothing of the image:
+it is done beside the image's own layers.
+"""
+
+import collections.abc
+import concurrent.futures
+import contextlib
+import dataclasses
+import typing
+
+from trove_tools import errors
+from trove_tools.build import dib
+from trove_tools.build import packages
+from trove_tools.build import parallel
+from trove_tools.sources.container import prepare as _prepare
+from trove_tools.sources.container import sources
+
+
+@contextlib.contextmanager
+def beside(
+    run: dib.Run,
+    make: collections.abc.Callable[[dib.Run], list[dict[str, typing.Any]]],
+    progress: parallel.Lanes,
+) -> collections.abc.Iterator[
+    concurrent.futures.Future[list[dict[str, typing.Any]]]
+]:
+    """Make archives of containers while this context lasts.
+
+    :param make: a call of :func:`prepare` for a run.
+    :param progress: the build's, which names what is made here.
+
+    The element waits as long as ``.busy`` is there.  Who leaves early does
+    not wait: the programs end with the workspace.
+
+    :returns: what that will have returned.
+    :raises BuildError: one cannot be had, or is of another version.
+    """
+    busy = run.containers / ".busy"
+    busy.touch()
+    lane = progress.beside()
+
+    def work() -> list[dict[str, typing.Any]]:
+        try:
+            return make(dataclasses.replace(run, progress=lane))
+        except BaseException:
+            (run.containers / ".failed").touch()
+            raise
+        finally:
+            busy.unlink(missing_ok=True)
+            lane.end()
+
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    try:
+        yield future
+    except errors.BuildError:
+        # the element failed because the containers had failed
+        if future.done():
+            future.result()
+        raise
+    finally:
+        pool.shutdown(wait=False)
+
+
+def prepare(
+    entries: collections.abc.Iterable[dict[str, typing.Any]],
+    run: dib.Run,
+    guest: collections.abc.Mapping[str, str],
+    *,
+    mirror: str | None,
+    security: str | None,
+    epoch: int = 0,
+    is_snapshot: bool = False,
+) -> list[dict[str, typing.Any]]:
+    """Make archives of containers.
+
+    :param entries: the containers, as the plan has them.
+    :param epoch: the time of what is made here, seconds since 1970.
+    :param is_snapshot: the mirrors are as they were on an earlier day.
+    :returns: datastore, installed (the server's version) and container (as
+        the manifest has it) of each.
+    :raises BuildError: one cannot be had, or is of another version.
+    """
+    prepared = []
+    for entry in entries:
+        container = sources.Container(**entry)
+        run.progress.state(container.title)
+        made = _prepare.prepare(
+            container,
+            run.containers,
+            guest=guest,
+            mirror=mirror,
+            security=security,
+            log=run.write_log,
+            epoch=epoch,
+            is_snapshot=is_snapshot,
+        )
+        servers = () if container.backup else container.packages[:1]
+        for server in servers:
+            packages.of_version(
+                {server: made.installed},
+                server,
+                container.version,
+                mirror or "the mirror",
+            )
+        prepared.append(
+            {
+                "datastore": container.datastore,
+                "installed": made.installed,
+                "container": made.as_dict(),
+            }
+        )
+        run.progress.advance()
+    return prepared

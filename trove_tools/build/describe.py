@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image that was just made is: its manifest."""
+
+import collections.abc
+import datetime
+import importlib.metadata
+import json
+import typing
+import uuid
+
+from trove_tools import errors
+from trove_tools.artifact import manifest
+from trove_tools.build import disk
+from trove_tools.build import lower_layers
+from trove_tools.build import natives
+from trove_tools.build import packages
+from trove_tools.build import timeline as _timeline
+from trove_tools.build import workspace
+from trove_tools.inspection import contents as _contents
+from trove_tools.plan import plan as _plan
+
+
+def describe(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    *,
+    reports: collections.abc.Sequence[lower_layers.Report],
+    timeline: _timeline.Timeline,
+    contents: _contents.Contents,
+    facts: collections.abc.Mapping[str, typing.Any],
+) -> manifest.Manifest:
+    """Return the manifest of an image.
+
+    :param reports: of its layers, the first one first.
+    :param contents: what is in it.
+    :param facts: what its datastores' layer found out.
+    :raises BuildError: the image is not what the plan says.
+    """
+    image = space.image
+    virtual = image.stat().st_size
+    if plan.output["format"] != "tar":
+        virtual = disk.info(image)["virtual-size"]
+    agent = _facts(space, "trove-guest-agent.json")
+    # what pip installed besides stays in the element's own file
+    agent.pop("packages", None)
+    check_managers(plan, agent)
+    return manifest.Manifest(
+        build_id=uuid.uuid4().hex,
+        created=datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="seconds"
+        ),
+        image={
+            "file": image.name,
+            "format": plan.output["format"],
+            "size": image.stat().st_size,
+            "virtual_size": virtual,
+            **manifest.digests(image),
+        },
+        guest=plan.guest,
+        series=plan.series,
+        agent=agent,
+        datastores=tuple(_datastores(plan, space, facts)),
+        dev=plan.dev,
+        guest_ca=plan.guest_ca,
+        unattended_upgrades=plan.unattended_upgrades,
+        plan=plan.as_dict(),
+        plan_digest=plan.digest(),
+        tools={
+            name: importlib.metadata.version(name)
+            for name in ("trove-tools", "diskimage-builder")
+        },
+        layers=tuple(each.as_dict() for each in reports),
+        timeline=tuple(timeline.as_list()),
+        contents={
+            "system": contents.system,
+            "directories": contents.directories,
+            "configuration": contents.configuration,
+        },
+    )
+
+
+def check_managers(
+    plan: _plan.Plan, agent: collections.abc.Mapping[str, typing.Any]
+) -> None:
+    """Look whether the agent in an image can manage what the image serves.
+
+    :param agent: what the image's record says of it.
+    :raises BuildError: it has no manager for one of the datastores.
+    """
+    managers = agent["managers"]
+    for each in plan.datastores:
+        if each["manager"] is not None and each["manager"] not in managers:
+            raise errors.BuildError(
+                f"the guest agent {agent['version']} has no manager"
+                f" {each['manager']} for {each['name']}; it has"
+                f" {', '.join(managers)}",
+                hint="build with --agent of a Trove that has it, as the"
+                f" series {plan.series['name']} does",
+            )
+
+
+def _datastores(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    facts: collections.abc.Mapping[str, typing.Any],
+) -> collections.abc.Iterator[manifest.Datastore]:
+    """Yield what the image serves, with what is really installed.
+
+    :raises BuildError: that is not what the plan says.
+    """
+    for entry in plan.datastores:
+        prepared = [
+            each
+            for each in facts.get("containers", ())
+            if each["datastore"] == entry["name"]
+        ]
+        if prepared:
+            yield manifest.Datastore(
+                **entry,
+                # the server's comes before what takes backups of it
+                installed=prepared[0]["installed"],
+                containers=tuple(each["container"] for each in prepared),
+            )
+            continue
+        yield manifest.Datastore(
+            **entry,
+            installed=natives.installed(
+                entry,
+                facts["natives"][entry["name"]],
+                packages.installed(space.sidecar),
+                plan.mirror or "the mirror",
+            ),
+        )
+
+
+def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
+    """Return what an element found out inside the image.
+
+    :raises BuildError: the element did not say it.
+    """
+    file = space.sidecar / "dib-manifests" / name
+    try:
+        found: dict[str, typing.Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as exc:
+        raise errors.BuildError(
+            f"the build ended without {name}: {exc}"
+        ) from exc
+    return found

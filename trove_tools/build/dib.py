@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs diskimage-builder and understands what it prints.
+
+diskimage-builder runs hooks, phase by phase, and names each hook before it
+runs (``lib/dib-run-parts``).  From these lines come the progress, the
+timings, and, when a hook fails, the few lines out of thousands that tell
+why.
+"""
+
+import collections
+import collections.abc
+import dataclasses
+import getpass
+import os
+import pathlib
+import re
+import shlex
+import signal
+import sys
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.build import element_copies
+from trove_tools.build import inputs
+from trove_tools.build import ramdisk
+from trove_tools.build import timeline as _timeline
+from trove_tools.host import causes
+from trove_tools.host import credentials
+from trove_tools.host import process
+from trove_tools.plan import elements
+from trove_tools.plan import layers
+from trove_tools.sources import downloads as _downloads
+from trove_tools.sources.network import session
+
+#: diskimage-builder's phases in their order, in a user's words.
+PHASES = {
+    "root": "make the root file system",
+    "extra-data": "copy data into the build",
+    "pre-install": "prepare for packages",
+    "install": "install packages",
+    "post-install": "configure",
+    "post-root": "finish the root",
+    "block-device": "lay out the disk",
+    "disk": "copy it to the disk",
+    "pre-finalise": "prepare to finalise",
+    "finalise": "finalise",
+    "cleanup": "clean up",
+}
+
+# those that read files of this host; later ones see the image's root alone
+_READING = ("root", "extra-data")
+
+# hooks that take long for a reason of their own
+_HOOKS = {
+    "85-trove-datastore-containers": "put the containers into the image",
+}
+_HOOK = re.compile(
+    r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
+)
+_COMPLETED = re.compile(r"dib-run-parts \S+ completed$")
+# no hook makes the disk: disk-image-create does it between two of them
+_DISK_LINE = "diskimage_builder.block_device.blockdevice [-] create() called"
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
+# after it there is nothing but a second's sleep (lib/disk-image-create)
+_LAST_LINE = "Build completed successfully"
+_SHOWN_LINES = 20
+_NOISE = re.compile(
+    r"^(dib-run-parts (Running|Sourcing)|\s*$|.*(umount|sync)$)"
+)
+
+def _bootstrap(layer: layers.Layer) -> dict[str, str]:
+    """Return what lets the tool that makes the base reach its mirror."""
+    name = "DIB_MMDEBSTRAP_EXTRA_ARGS"
+    # diskimage-builder hands it to a shell
+    words = [shlex.quote(word) for word in session.bootstrap_options()]
+    if not words:
+        return {}
+    return {name: " ".join([layer.environment.get(name, ""), *words])}
+
+
+class Log:
+    """Follows diskimage-builder's output line by line.
+
+    :param layer: the layer's name.
+    :param progress: told of each new phase.
+    :param timeline: told of each phase and hook.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        progress: console.Progress,
+        timeline: _timeline.Timeline,
+    ) -> None:
+        self._layer = layer
+        self._progress = progress
+        self._timeline = timeline
+        self._tail: collections.deque[str] = collections.deque(maxlen=400)
+        self.phase = ""
+        self.hook = ""
+        self._said = ""
+        self._completed = False
+        #: whether diskimage-builder has come to its end
+        self.done = False
+
+    def line(self, line: str) -> None:
+        """Take the next line."""
+        text = _STAMP.sub("", line.rstrip("\n"))
+        self.done = text == _LAST_LINE
+        match = _HOOK.search(text)
+        if match and match["phase"] in PHASES:
+            if match["phase"] != self.phase:
+                self.enter(match["phase"])
+            self.hook = match["hook"]
+            self._completed = False
+            self._say(_HOOKS.get(self.hook, PHASES[self.phase]))
+            self._timeline.enter("hook", self.hook)
+            self._tail.clear()
+        elif _COMPLETED.match(text):
+            self._completed = True
+            self._timeline.leave("hook")
+        elif text.endswith(_DISK_LINE):
+            self.enter("disk")
+        self._tail.append(text)
+
+    def enter(self, phase: str) -> None:
+        """Note that a phase begins, and so that the one before has ended."""
+        if self.phase:
+            self._timeline.leave("phase")
+            self._progress.advance()
+        self.phase = phase
+        if phase:
+            self._timeline.enter("phase", phase)
+            self._say(PHASES[phase])
+
+    def _say(self, what: str) -> None:
+        if what != self._said:
+            self._said = what
+            self._progress.state(f"{self._layer}: {what}")
+
+    def failure(self, status: int) -> errors.BuildError:
+        """Return the error that tells why the build stopped here."""
+        lines = [line for line in self._tail if not _NOISE.match(line)]
+        last = lines[-_SHOWN_LINES:]
+        cause = causes.find("\n".join(lines))
+        if cause is not None and cause.line not in last:
+            last = [cause.line, "...", *last]
+        shown = "".join(f"\n  | {line}" for line in last)
+        return errors.BuildError(
+            f"diskimage-builder failed with status {status}"
+            f" {self._where()} of the layer {self._layer}:{shown}",
+            hint=cause and cause.remedy,
+        )
+
+    def _where(self) -> str:
+        if not self.hook:
+            return "before the first hook"
+        if self.phase == "disk":
+            return "at the disk"
+        when = "after" if self._completed else "in"
+        return f"{when} hook {self.phase}.d/{self.hook}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run of diskimage-builder needs besides the layer itself.
+
+    :param arch: the guest's architecture.
+    :param distribution: the guest's.
+    :param elements_path: where elements are, besides diskimage-builder's.
+    :param work: an empty directory, with no blank in its path.
+    :param log: takes all that diskimage-builder prints.
+    :param progress: told of each phase; there are ``len(PHASES)``.
+    :param timeline: told of each phase and hook.
+    :param downloads: where downloads are kept.
+    :param containers: the directory with the containers' archives.
+    :param natives: that with what the native datastores' elements read.
+    :param clean: returns a text without what must not be in the log.
+    """
+
+    arch: str
+    distribution: str
+    elements_path: tuple[str, ...]
+    work: pathlib.Path
+    log: pathlib.Path
+    progress: console.Progress
+    timeline: _timeline.Timeline
+    downloads: pathlib.Path
+    containers: pathlib.Path
+    natives: pathlib.Path
+    clean: collections.abc.Callable[[str], str] = credentials.hide
+
+    def write_log(self, text: str) -> None:
+        """Add to the log, without what must not be in it."""
+        with open(self.log, "a") as stream:
+            stream.write(self.clean(text))
+
+    def command(
+        self, layer: layers.Layer, stem: pathlib.Path, kind: str
+    ) -> list[str]:
+        """Return the command line that builds a layer.
+
+        :param stem: the result's path without an ending.
+        :param kind: tar or raw.
+        """
+        return [
+            # the one installed with us, whatever is first on PATH
+            os.path.join(sys.prefix, "bin", "disk-image-create"),
+            # without the element "base", whose packages no guest of ours needs
+            "-n",
+            "-a", self.arch,
+            "-t", kind,
+            "-o", os.fspath(stem),
+            *layer.elements,
+        ]  # fmt: skip
+
+    def environment(
+        self,
+        layer: layers.Layer,
+        parent: pathlib.Path | None,
+        downloads: pathlib.Path | None = None,
+    ) -> dict[str, str]:
+        """Return the variables that diskimage-builder is given.
+
+        :param parent: the root of the layer below.
+        :param downloads: the run's own directory of them, if it has one.
+        """
+        binaries = os.path.join(sys.prefix, "bin")
+        path = process.environment()["PATH"]
+        return {
+            # a layer is not a disk, and nothing is to be counted
+            "DIB_IMAGE_SIZE": "1",
+            **layer.environment,
+            **({} if parent else _bootstrap(layer)),
+            "DIB_IMAGE_CACHE": os.fspath(downloads or self.downloads),
+            "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
+            "DIB_TROVE_NATIVES": os.fspath(self.natives),
+            "DIB_TROVE_LAYER": os.fspath(parent or ""),
+            "ELEMENTS_PATH": os.fspath(self._below(layer)),
+            "PATH": f"{binaries}:{path}",
+            "TMP_DIR": os.fspath(self.work),
+            # that is in memory already, where it can be
+            ramdisk.SWITCH: "1",
+            # diskimage-builder gives files back to $USER, which not every
+            # environment has
+            "USER": getpass.getuser(),
+        }
+
+    def _below(self, layer: layers.Layer) -> pathlib.Path:
+        return self.work / f"elements-{layer.name}"
+
+    def build_layer(
+        self,
+        layer: layers.Layer,
+        archive: pathlib.Path,
+        parent: pathlib.Path | None,
+    ) -> pathlib.Path:
+        """Build a layer that others are built on.
+
+        :param archive: gets its root as an archive.
+        :param parent: as for :meth:`build`.
+        :returns: the root itself, a directory in ``work``.
+        :raises BuildError: it failed.
+        """
+        place = self.work / f"layer-{layer.name}"
+        place.mkdir(0o700)
+        kept = place / "kept"
+        # compressed while it is packed, with nothing written in between; a
+        # little compression costs no time, as less is written
+        os.mkfifo(place / "root.tar")
+        said = place / "said"
+        packer = process.start(
+            ["zstd", "--quiet", "-1", "--threads=0", "-o", archive,
+             place / "root.tar"],
+            cwd=place, log=said,
+        )  # fmt: skip
+        try:
+            self.build(
+                layer, place / "root", "tar", parent,
+                DIB_TROVE_LAYER_KEPT=os.fspath(kept),
+            )  # fmt: skip
+            packer.wait()
+        except errors.BuildError:
+            # without a reader diskimage-builder fails as well
+            if not packer.poll():
+                raise
+        finally:
+            process.stop(packer)
+        if packer.returncode != 0:
+            text = said.read_text().strip()
+            raise errors.BuildError(
+                f"the layer {layer.name} cannot be kept: {text}",
+                hint=causes.remedy(text),
+            )
+        return kept
+
+    def build(
+        self,
+        layer: layers.Layer,
+        stem: pathlib.Path,
+        kind: str,
+        parent: pathlib.Path | None = None,
+        **variables: str,
+    ) -> None:
+        """Run diskimage-builder over a layer's elements.
+
+        :param stem: the result's path without an ending.
+        :param kind: tar or raw.
+        :param parent: the root of the layer below, an archive or a
+            directory; a directory is used up.
+        :param variables: further ones for its hooks.
+        :raises BuildError: it failed.
+        """
+        element_copies.write(
+            layer,
+            (*self.elements_path, elements.shipped()),
+            self._below(layer),
+        )
+        inputs.require_elements(layer, self._below(layer))
+        with _downloads.own(self.downloads, self.distribution) as downloads:
+            given = {**self.environment(layer, parent, downloads), **variables}
+            self._run(layer, self.command(layer, stem, kind), given)
+
+    def _run(
+        self,
+        layer: layers.Layer,
+        command: list[str],
+        variables: dict[str, str],
+    ) -> None:
+        follower = Log(layer.name, self.progress, self.timeline)
+        # what diskimage-builder is to see of the variables is the layer's
+        hidden = [name for name in os.environ if name.startswith("DIB_")]
+        # it works there, so that all its processes can be told from others
+        child = process.start(
+            command,
+            env=variables,
+            without=hidden,
+            cwd=self.work,
+            pipe=True,
+        )
+        assert child.stdout is not None
+        status = 0
+        unread = True
+        try:
+            with open(self.log, "a") as stream, child.stdout:
+                for raw in child.stdout:
+                    line = self.clean(raw.decode(errors="replace"))
+                    stream.write(line)
+                    stream.flush()
+                    follower.line(line)
+                    if unread and follower.phase not in ("", *_READING):
+                        inputs.require_files(layer)
+                        unread = False
+                    if follower.done:
+                        break
+                else:
+                    status = child.wait()
+        finally:
+            # whoever called takes down what this leaves mounted; at its end
+            # nothing is, and its traps would only look for that
+            ending = signal.SIGKILL if follower.done else signal.SIGTERM
+            process.stop(child, sign=ending)
+        if status != 0:
+            raise follower.failure(status)
+        follower.enter("")

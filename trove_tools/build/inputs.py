@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes sure that a layer is built from what its digest names.
+
+A layer is found in the cache by a digest of what it was made from.  That was
+computed when the plan was made, minutes before the files are used: what
+somebody has changed meanwhile must not be kept under that digest.
+"""
+
+import collections.abc
+import pathlib
+
+from trove_tools.host import digests
+from trove_tools.plan import agent
+from trove_tools.plan import elements
+from trove_tools.plan import guestca
+from trove_tools.plan import layers
+
+_HINT = "build again when nobody writes to it any more"
+
+
+def require_elements(layer: layers.Layer, directory: pathlib.Path) -> None:
+    """Make sure that the copies of a layer's elements are those of the plan.
+
+    :param directory: has the copies.
+    :raises BuildError: an element is another one.
+    """
+    for name in layer.runs:
+        found = elements.digest(directory / name)
+        _require(layer, f"the element {name}", found, layer.element(name))
+
+
+def require_files(layer: layers.Layer) -> None:
+    """Make sure that files that variables name are those of the plan.
+
+    Call it once the layer's hooks have read them.
+
+    :raises BuildError: a file or a checkout is another one.
+    """
+    readers: dict[str, collections.abc.Callable[[str], str]] = {
+        agent.CHECKOUT: lambda place: agent.state(pathlib.Path(place)),
+        agent.CONSTRAINTS: lambda place: digests.sha256(pathlib.Path(place)),
+        guestca.VARIABLE: lambda places: guestca.digest(
+            guestca.read(map(pathlib.Path, places.split(":")))
+        ),
+    }
+    for name, wanted in layer.places.items():
+        if name in readers and wanted:
+            place = layer.environment[name]
+            _require(layer, place, readers[name](place), wanted)
+
+
+def _require(layer: layers.Layer, what: str, found: str, wanted: str) -> None:
+    what = f"the layer {layer.name}: {what}"
+    digests.require(what, found, wanted, _HINT, said="the plan")

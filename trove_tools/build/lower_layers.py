@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers below an image: from the cache, or built and put there."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import typing
+
+from trove_tools.build import cache as _cache
+from trove_tools.build import containers
+from trove_tools.build import dib
+from trove_tools.build import natives
+from trove_tools.build import parallel
+from trove_tools.plan import layers
+
+#: Steps of the progress that a layer's build is, besides its containers.
+STEPS = len(dib.PHASES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How an image came by one of its layers.
+
+    :param cached: whether it was there already.
+    :param created: when it was built; empty where that is not known.
+    :param size: of its archive, bytes; the last layer has none.
+    """
+
+    name: str
+    digest: str
+    cached: bool
+    created: str = ""
+    size: int = 0
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for a manifest."""
+        return dataclasses.asdict(self)
+
+
+class Stack:
+    """The layers of one image, but for the last.
+
+    :param chain: all its layers.
+    :param cache: where they are kept.
+    :param run: how diskimage-builder is run.
+    :param progress: of the whole build.
+    """
+
+    def __init__(
+        self,
+        chain: collections.abc.Sequence[layers.Layer],
+        cache: _cache.Cache,
+        run: dib.Run,
+        guest: collections.abc.Mapping[str, str],
+        progress: parallel.Lanes,
+    ) -> None:
+        self.chain = chain
+        self._progress = progress
+        self._reports: dict[str, Report] = {}
+        self._roots: dict[str, pathlib.Path] = {}
+        self._cache = cache
+        self._run = run
+        self._guest = guest
+
+    def reports(self) -> list[Report]:
+        """Return how the image came by its layers, the first one first.
+
+        Those that were not needed, because one above them was there, are
+        told of as far as they still are in the cache.
+        """
+        return [
+            self._reports.get(layer.digest) or self._unused(layer)
+            for layer in self.chain[:-1]
+        ]
+
+    def _unused(self, layer: layers.Layer) -> Report:
+        entry = self._cache.read(layer.digest)
+        if entry is not None:
+            return _report(entry, True)
+        return Report(layer.name, layer.digest, True)
+
+    @contextlib.contextmanager
+    def top(self) -> collections.abc.Iterator[_cache.Entry]:
+        """Give the layer below the last, built if it is not there.
+
+        :raises BuildError: it cannot be built.
+        """
+        with self._held(len(self.chain) - 2) as entry:
+            yield entry
+
+    @contextlib.contextmanager
+    def _held(
+        self, number: int
+    ) -> collections.abc.Iterator[_cache.Entry]:
+        """Give a layer, which nobody removes meanwhile."""
+        layer = self.chain[number]
+        timeline = self._run.timeline
+        built = False
+        while True:
+            lock = self._cache.locked(layer.digest, shared=True, wait=False)
+            with lock as free:
+                entry = self._cache.find(layer.digest) if free else None
+                if entry is not None:
+                    self._reports[layer.digest] = _report(entry, not built)
+                    if not built:
+                        timeline.enter("layer", layer.name, cached=True)
+                        timeline.leave("layer")
+                    yield entry
+                    return
+            if not free:
+                self._progress.state(
+                    f"{layer.name}: wait for another build, which makes it"
+                )
+            with self._cache.locked(layer.digest):
+                if self._cache.find(layer.digest) is None:
+                    self._build(number)
+                    built = True
+
+    def _build(self, number: int) -> None:
+        layer = self.chain[number]
+        timeline = self._run.timeline
+        # what cannot be had, or trusted, ends the build before it begins
+        facts: dict[str, typing.Any] = {}
+        if layer.natives:
+            with timeline.within("step", "packages"):
+                facts["natives"] = natives.prepare(
+                    layer.natives, self._run, self._mirrors()["mirror"] or ""
+                )
+        with contextlib.ExitStack() as stack:
+            making = None
+            if layer.containers:
+                make = functools.partial(
+                    containers.prepare,
+                    layer.containers,
+                    guest=self._guest,
+                    **self._mirrors(),
+                    **self._times(),
+                )
+                making = stack.enter_context(
+                    containers.beside(self._run, make, self._progress)
+                )
+            parent = None
+            if number:
+                parent = stack.enter_context(self._held(number - 1))
+            place = stack.enter_context(self._cache.partial())
+            timeline.enter("layer", layer.name)
+            self._roots[layer.digest] = self._run.build_layer(
+                layer, place / _cache.ARCHIVE, parent and self.root(parent)
+            )
+            self._progress.state(f"{layer.name}: keep it in the cache")
+            if making is not None:
+                facts["containers"] = making.result()
+            timeline.leave("layer")
+            self._cache.put(
+                place,
+                name=layer.name,
+                digest=layer.digest,
+                inputs=layer.as_dict(),
+                facts=facts,
+                timeline=timeline.as_list()[-1],
+                **({"since": parent.record.since} if parent else {}),
+            )
+
+    def root(self, entry: _cache.Entry) -> pathlib.Path:
+        """Return a layer's root for the one that is built on it.
+
+        :returns: the directory that its own build has left, if that was now
+            and nobody has had it; else its archive.
+        """
+        return self._roots.pop(entry.record.digest, entry.archive)
+
+    def _times(self) -> dict[str, typing.Any]:
+        known = self.chain[0].environment
+        return {
+            # of its own choosing a build has none: the packages' versions
+            # say more
+            "epoch": int(known.get(layers.EPOCH, 0)),
+            "is_snapshot": layers.SNAPSHOT in known,
+        }
+
+    def _mirrors(self) -> dict[str, typing.Any]:
+        known = self.chain[0].environment
+        return {
+            "mirror": known.get(layers.MIRROR),
+            "security": known.get(layers.SECURITY_MIRROR),
+        }
+
+
+def missing(
+    chain: collections.abc.Sequence[layers.Layer], cache: _cache.Cache
+) -> list[layers.Layer]:
+    """Return the layers below the last that are not there.
+
+    A mere look: another build may change it at any time.
+    """
+    found: list[layers.Layer] = []
+    for layer in reversed(chain[:-1]):
+        entry = cache.read(layer.digest)
+        if entry is not None and not cache.is_stale(entry):
+            break
+        found.append(layer)
+    return found
+
+
+def _report(entry: _cache.Entry, cached: bool) -> Report:
+    record = entry.record
+    return Report(
+        record.name, record.digest, cached, record.created, record.size
+    )

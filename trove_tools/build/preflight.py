@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build asks of the network and of this host, asked before it begins.
+
+A version that no index has, a branch that is not there or a mirror that does
+not answer would end a build after minutes.  Here each is asked for the one
+small thing that tells, all at the same time.  What an answer would change in
+a build is still checked where it is used.
+"""
+
+import collections.abc
+import concurrent.futures
+import functools
+import importlib.util
+import pathlib
+import re
+import sys
+
+from trove_tools import errors
+from trove_tools.build import workspace
+from trove_tools.host import causes
+from trove_tools.host import process
+from trove_tools.plan import agent as _agent
+from trove_tools.plan import elements
+from trove_tools.plan import layers
+from trove_tools.plan import plan as _plan
+from trove_tools.sources.container import skopeo
+from trove_tools.sources.container import sources
+from trove_tools.sources.native import fetch
+
+#: Seconds that a mirror, an index or a repository gets for its answer.
+TIMEOUT = 20.0
+
+LOOP_CONTROL = pathlib.Path("/dev/loop-control")
+
+# git's abbreviations of a commit's name have four digits at least
+_COMMIT = re.compile(r"[0-9a-f]{4,40}")
+
+# what pip says when it finds none that will do; the last five are kept
+_VERSIONS = re.compile(r"from versions: .*?((?:[^, ]+, ){0,4}[^, ]+)\)$")
+
+_Check = collections.abc.Callable[[], object]
+
+
+def check(
+    plan: _plan.Plan, missing: collections.abc.Iterable[layers.Layer]
+) -> None:
+    """Make sure of what would otherwise end a build late.
+
+    :param missing: the layers that are not in the cache.
+    :raises MissingToolError: this host cannot build.
+    :raises BuildError: the network does not have what the plan asks for; names
+        all of it.
+    """
+    _check_host()
+    environment = plan.layers[0].environment
+    if plan.layers[-1].environment.get("DIB_OFFLINE"):
+        return
+    wanted: list[_Check] = [
+        functools.partial(
+            _check_agent,
+            plan.agent["source"],
+            plan.agent["location"],
+            plan.agent["ref"],
+            plan.agent["constraints"],
+        )
+    ]
+    if plan.guest["distribution"] in ("debian", "ubuntu"):
+        release = plan.guest["release"]
+        for variable, option, suite in (
+            (layers.MIRROR, "--mirror", release),
+            (
+                layers.SECURITY_MIRROR,
+                "--security-mirror",
+                f"{release}-security",
+            ),
+        ):
+            mirror = environment.get(variable)
+            if mirror:
+                wanted.append(
+                    functools.partial(_check_mirror, mirror, suite, option)
+                )
+    for layer in missing:
+        for entry in layer.containers:
+            container = sources.Container(**entry)
+            if container.source != "packages":
+                wanted.append(
+                    functools.partial(
+                        skopeo.find, container, plan.guest["arch"]
+                    )
+                )
+    _run(wanted)
+
+
+def _run(wanted: collections.abc.Sequence[_Check]) -> None:
+    """Run checks at the same time, and raise what they raise as one error."""
+    with concurrent.futures.ThreadPoolExecutor(len(wanted)) as pool:
+        futures = [pool.submit(each) for each in wanted]
+    failures = [
+        exc for future in futures if (exc := future.exception()) is not None
+    ]
+    for exc in failures:
+        if not isinstance(exc, errors.TroveToolsError):
+            raise exc
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        known = [
+            exc for exc in failures if isinstance(exc, errors.TroveToolsError)
+        ]
+        hints = dict.fromkeys(exc.hint for exc in known if exc.hint)
+        raise errors.BuildError(
+            "\n".join(exc.message for exc in known), hint="\n".join(hints)
+        )
+
+
+def _check_host() -> None:
+    """Make sure that the host can do what the last layer does.
+
+    :raises MissingToolError: it cannot.
+    """
+    shipped = pathlib.Path(elements.shipped())
+    if not workspace.is_plain(shipped):
+        raise errors.MissingToolError(
+            f"diskimage-builder cannot run from {shipped}",
+            hint="install trove-tools into a virtual environment whose path"
+            " has only letters, digits and . _ + -",
+        )
+    if not LOOP_CONTROL.exists():
+        raise errors.MissingToolError(
+            f"this host has no loop devices: {LOOP_CONTROL} is not there",
+            hint="load the kernel module loop (modprobe loop); in a"
+            " container, give it /dev/loop-control and /dev/loop*",
+        )
+
+
+def _check_mirror(mirror: str, suite: str, option: str) -> None:
+    """Make sure that a package mirror answers, and has a suite.
+
+    :param option: the one that names another mirror.
+    :raises BuildError: it does not.
+    """
+    if not fetch.is_url(mirror):
+        # debootstrap has more methods than these
+        return
+    hint = f"check the network, and {option} or this host's apt sources"
+    # https://wiki.debian.org/DebianRepository/Format
+    for name in ("InRelease", "Release"):
+        url = f"{mirror.rstrip('/')}/dists/{suite}/{name}"
+        try:
+            fetch.read(url, "package mirror", packages=True, timeout=TIMEOUT)
+        except fetch.AbsentError:
+            continue
+        except errors.BuildError as exc:
+            raise errors.BuildError(
+                exc.message, hint=causes.remedy(exc.message) or hint
+            ) from exc
+        return
+    raise errors.BuildError(
+        f"the package mirror {mirror} does not have {suite}", hint=hint
+    )
+
+
+def _check_agent(
+    source: str, location: str, ref: str, constraints: str
+) -> None:
+    """Make sure that the guest agent's code is where the plan says.
+
+    :raises BuildError: it is not.
+    """
+    if fetch.is_url(constraints):
+        try:
+            content = fetch.read(constraints, "--constraints", timeout=TIMEOUT)
+        except errors.BuildError as exc:
+            raise errors.BuildError(
+                exc.message,
+                hint=causes.remedy(exc.message)
+                or "check the network, and --constraints",
+            ) from exc
+        _agent.require_constraints(content, constraints)
+    if source == "git":
+        _check_git(location, ref)
+    elif source == "pypi":
+        _check_requirement(location, constraints)
+
+
+def _check_git(url: str, ref: str) -> None:
+    """Make sure that a repository has a branch, a tag or perhaps a commit.
+
+    :raises BuildError: it does not.
+    """
+    process.require("git")
+    try:
+        done = process.run(
+            ["git", "ls-remote", url, ref, f"refs/tags/{ref}^{{}}"],
+            env={"GIT_TERMINAL_PROMPT": "0"},
+            timeout=TIMEOUT,
+        )
+    except errors.CommandError as exc:
+        lines = [
+            line
+            for line in exc.output.splitlines()
+            if line.startswith(("fatal: ", "remote: ", "ssh: "))
+        ]
+        raise errors.BuildError(
+            f"--agent git+{url}: the repository cannot be read:"
+            + "".join(f"\n  | {line}" for line in lines or [exc.message]),
+            hint=causes.remedy(exc.output)
+            or "check the network, the address, and git's credentials",
+        ) from exc
+    # which commits a repository has, it tells only who fetches them
+    if not done.stdout.strip() and not _COMMIT.fullmatch(ref):
+        raise errors.BuildError(
+            f"--agent git+{url}@{ref}: the repository has no branch and no"
+            f" tag {ref}",
+            hint=f"`git ls-remote {url}` lists what it has",
+        )
+
+
+def _check_requirement(requirement: str, constraints: str) -> None:
+    """Make sure that the package index has the guest agent.
+
+    The host's pip is asked, whose settings count in the guest's environment.
+    The host's Python is not the guest's, so what it needs is not looked at.
+
+    :raises BuildError: it does not.
+    """
+    if importlib.util.find_spec("pip") is None:
+        return
+    try:
+        process.run(
+            [
+                sys.executable, "-m", "pip", "--disable-pip-version-check",
+                "--no-input", "--retries=1", f"--timeout={TIMEOUT / 4:.0f}",
+                "install", "--dry-run", "--quiet", "--no-deps",
+                "--ignore-installed", "--ignore-requires-python",
+                "--no-build-isolation", "--", requirement,
+            ],
+            # an address may hold a token, which ps would show
+            env={"PIP_CONSTRAINT": constraints} if constraints else {},
+            timeout=TIMEOUT * 2,
+        )  # fmt: skip
+    except errors.CommandError as exc:
+        lines = [
+            # pip lists the oldest version first
+            _VERSIONS.sub(r"newest: \1)", line.removeprefix("ERROR: "))
+            for line in exc.output.splitlines()
+            if line.startswith("ERROR: ")
+        ]
+        # why an index was not reached; that it has nothing follows from that
+        warnings = "\n".join(
+            line
+            for line in exc.output.splitlines()
+            if line.startswith("WARNING: ")
+        )
+        raise errors.BuildError(
+            f"--agent {requirement}: the package index does not have it"
+            + "".join(f"\n  | {line}" for line in lines or [exc.message]),
+            hint=causes.remedy(warnings)
+            or "check --agent and --constraints, the network, and pip's"
+            " settings (PIP_INDEX_URL, pip.conf)",
+        ) from exc

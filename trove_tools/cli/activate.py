@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""activate-trove-image: make a datastore version the one that users get."""
+
+import argparse
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.cli import cloud as clouds
+from trove_tools.cli import common
+from trove_tools.config import options
+
+_EXAMPLES = (
+    "activate-trove-image mariadb:11.8",
+    "activate-trove-image --rollback mariadb:11.8",
+    "activate-trove-image --rollback mariadb:11.8 --to-image ID",
+    "activate-trove-image --list",
+)
+
+_NOTES = """
+Without VERSION, the newest that is registered becomes the default.
+"""
+
+_COLUMNS = (
+    "datastore",
+    "version",
+    "active",
+    "default",
+    "image",
+    "image_id",
+)
+
+_LISTED = (
+    "datastore",
+    "version",
+    "active",
+    "default",
+    "image",
+    "age",
+    "agent_version",
+    "previous_age",
+)
+
+
+def _prepare(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> clouds.Work:
+    from trove_tools.catalog import model
+
+    name = version = ""
+    if flags.datastore:
+        name, version = model.split_name(flags.datastore)
+    if settings.list and settings.rollback:
+        raise errors.UsageError(
+            "--list changes nothing, and --rollback does",
+            hint="leave one of them out",
+        )
+    if not name and not settings.list:
+        raise errors.UsageError(
+            "no DATASTORE is named",
+            hint="see what there is: activate-trove-image --list",
+        )
+    if settings.rollback and not version:
+        raise errors.UsageError(
+            f"it is not said which version of {name} goes back",
+            hint=f"write --rollback {name}:VERSION",
+        )
+    if settings.to_image and not settings.rollback:
+        raise errors.UsageError(
+            "--to-image names an image to return to",
+            hint="write --rollback DATASTORE:VERSION --to-image ID",
+        )
+    from trove_tools.cloud import activate
+    from trove_tools.cloud import connection
+    from trove_tools.cloud import offer
+
+    def listed(cloud: connection.Cloud) -> clouds.Rows:
+        return offer.rows(cloud, name or None, version or None)
+
+    def done(cloud: connection.Cloud) -> clouds.Rows:
+        activation = activate.Activation(cloud, screen)
+        if settings.rollback:
+            return [activation.roll_back(name, version, settings.to_image)]
+        return [activation.activate(name, version or None)]
+
+    if settings.list:
+        return clouds.Work(listed, results.REGISTERED, _LISTED)
+    return clouds.Work(done, results.ACTIVATE, _COLUMNS)
+
+
+PROGRAM = common.Program(
+    name="activate-trove-image",
+    description="Make a registered datastore version active and its"
+    " datastore's default, if there is an image to start it from.",
+    examples=_EXAMPLES,
+    statuses=common.statuses(
+        0, 1, 2, 3, 4, 130, failed="there is no older image to return to"
+    ),
+    notes=_NOTES,
+    commands=(
+        common.Command(
+            "",
+            "",
+            clouds.runner(_prepare),
+            groups=(*clouds.GROUPS, "activate"),
+            arguments=(
+                common.argument(
+                    "datastore",
+                    metavar="DATASTORE[:VERSION]",
+                    nargs="?",
+                    default="",
+                ),
+            ),
+        ),
+    ),
+)
+
+main = PROGRAM.main
+parser = PROGRAM.parser

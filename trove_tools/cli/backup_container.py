@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder backup-container``: from options to an archive."""
+
+import pathlib
+import shutil
+import tempfile
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.build import workspace
+from trove_tools.catalog import model
+from trove_tools.config import options
+from trove_tools.host import credentials
+from trove_tools.host import paths
+from trove_tools.host import requirements
+from trove_tools.plan import mirrors
+from trove_tools.sources.container import prepare
+from trove_tools.sources.container import sources
+
+
+def make(
+    word: str,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Make the container that takes backups of a datastore.
+
+    :param word: ``DATASTORE[:VERSION]``.
+    :returns: the command's exit status.
+    """
+    name, version = model.split_name(word)
+    datastore = catalog.datastore(name)
+    version = datastore.version(version or None).version
+    wanted = datastore.runtime("container").container
+    known = list(wanted.packages.get(version, {})) if wanted else []
+    system = settings.guest or next(iter(known), "")
+    container = sources.make_backup(
+        datastore,
+        version,
+        wanted,
+        system,
+        requirement=catalog.series.requirement,
+        constraints=settings.constraints,
+    )
+    guest = catalog.guest(system)
+    output: pathlib.Path = settings.output_dir
+    paths.require_writable(output, "--output-dir")
+    work = (settings.work_dir or pathlib.Path(tempfile.gettempdir())).resolve()
+    if not work.is_dir() or not workspace.is_plain(work):
+        raise errors.UsageError(
+            f"mmdebstrap cannot work in {work}",
+            hint="give --work-dir a directory that exists, and whose path has"
+            " only letters, digits and . _ + -",
+        )
+    requirements.require_tools("packages")
+    requirements.require_root("making a container of packages")
+    paths.make_directory(output, "--output-dir")
+    chosen = mirrors.choose(
+        settings.mirror, settings.security_mirror, guest.distribution
+    )
+    credentials.refuse(
+        settings.constraints, "--constraints", "leave it out", query=True
+    )
+    (image,) = container.names
+    file = output / f"trove-backup-{datastore.name}-{version}.tar"
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="trove-backup-", dir=work
+        ) as directory,
+        screen.progress(image),
+    ):
+        made = prepare.prepare(
+            container,
+            pathlib.Path(directory),
+            guest={
+                "distribution": guest.distribution,
+                "release": guest.release,
+                "arch": settings.arch,
+            },
+            mirror=chosen.archive,
+            security=chosen.security,
+            log=lambda text: None,
+        )
+        shutil.move(pathlib.Path(directory, container.file), file)
+    console.emit(
+        {
+            "archive": str(file),
+            "image": image,
+            "size": made.size,
+            "digest": made.digest,
+            "trove": made.installed,
+        },
+        settings.format,
+        result=results.BACKUP,
+    )
+    screen.say(
+        "put it where guests ask for it: skopeo copy"
+        f" docker-archive:{file} docker://REGISTRY/{image}"
+    )
+    return errors.EXIT_OK

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder build``: one image, or many and a summary."""
+
+import collections.abc
+import functools
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.artifact import signature
+from trove_tools.build import build as _build
+from trove_tools.build import cache as _cache
+from trove_tools.build import jobs
+from trove_tools.catalog import model
+from trove_tools.cli import build_job
+from trove_tools.cli import cache as caching
+from trove_tools.config import options
+from trove_tools.host import paths
+from trove_tools.host import requirements
+from trove_tools.plan import plan as _plan
+from trove_tools.sources.container import lock
+
+Row = dict[str, typing.Any]
+
+_DAY = 24 * 60 * 60
+
+_SUMMARY = ("image", "guest", "size", "seconds", "result", "verified")
+
+
+def build(
+    plans: collections.abc.Sequence[_plan.Plan],
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Build images, and verify them if the settings say so.
+
+    Several are built at a time if the host has the memory.  A failed build
+    does not stop the others.
+
+    :returns: the command's exit status.
+    :raises TroveToolsError: the only image could not be built.
+    :raises BuildError: some of several images could not be built or
+        verified.
+    """
+    _require_for_later(plans, settings)
+    key = signature.open_signing_key(settings.sign_key)
+    cache = caching.open_cache(settings, fresh=settings.fresh)
+    outcomes = _build_in_parallel(plans, settings, cache, screen, key)
+    rows = []
+    for plan in plans:
+        try:
+            result = _build_one(
+                plan, settings, cache, screen, outcomes.get(plan.name), key
+            )
+            rows.append(_row(plan, result, settings, screen, catalog, key))
+        except errors.TroveToolsError as exc:
+            if len(plans) == 1:
+                raise
+            screen.error(exc)
+            rows.append(
+                {
+                    "image": plan.name,
+                    "guest": _guest(plan),
+                    "result": "FAILED",
+                    "error": exc.message.splitlines()[0],
+                }
+            )
+    caching.evict(settings, cache, screen)
+    _print(rows, settings.format)
+    return _status(rows)
+
+
+def _require_for_later(
+    plans: collections.abc.Iterable[_plan.Plan], settings: options.Settings
+) -> None:
+    """Make sure of what is needed only when the images have been built.
+
+    :raises MissingToolError: this host cannot verify.
+    :raises UsageError: the lock file cannot be written.
+    """
+    if settings.lock:
+        paths.make_directory(settings.lock.absolute().parent, "--lock")
+    if settings.verify:
+        for plan in plans:
+            requirements.require_tools("verify", plan.guest["arch"])
+
+
+def _build_one(
+    plan: _plan.Plan,
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    outcome: jobs.Outcome | None,
+    key: signature.SigningKey | None,
+) -> _build.Result:
+    """Build an image, unless a child process has built it.
+
+    :param outcome: what the child process reported; None if there was none.
+    :raises TroveToolsError: the image could not be built.
+    """
+    if outcome is None:
+        return _build.build(
+            plan,
+            output=settings.output_dir,
+            work=settings.work_dir,
+            cache=cache,
+            force=_forced(settings),
+            screen=screen,
+            key=key,
+        )
+    for text in outcome.warnings:
+        screen.warn(f"{plan.name}: {text}")
+    if outcome.result is None:
+        if settings.debug and outcome.text:
+            screen.say(outcome.text)
+        assert outcome.error is not None
+        raise outcome.error
+    return _build.read_result(
+        settings.output_dir / plan.file,
+        outcome.result["seconds"],
+        outcome.result["built"],
+    )
+
+
+def _row(
+    plan: _plan.Plan,
+    result: _build.Result,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+    key: signature.SigningKey | None,
+) -> Row:
+    """Do what follows a build, and return what is printed about it."""
+    if not result.built:
+        screen.say(f"{result.image} is current; nothing to do")
+    if settings.lock:
+        lock.write(settings.lock, result.pinned())
+    row: Row = {**result.as_dict(), "guest": _guest(plan), "result": "ok"}
+    if key is not None:
+        row["signed_by"] = key.public.fingerprint
+    if settings.verify:
+        from trove_tools.cli import verify
+
+        found, _ = verify.examine(
+            result.image, settings, screen, catalog, key=key
+        )
+        row["verified"] = "ok" if found["ok"] else "FAILED"
+        if not found["ok"]:
+            wrong = next(c for c in found["checks"] if not c["ok"])
+            row["error"] = f"{wrong['name']}: {wrong['detail']}"
+            screen.warn(f"{result.image}: {row['error']}")
+    return row
+
+
+def _forced(settings: options.Settings) -> bool:
+    return bool(
+        settings.force or settings.fresh or settings.refresh_packages
+    )
+
+
+def _build_in_parallel(
+    plans: collections.abc.Sequence[_plan.Plan],
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    key: signature.SigningKey | None,
+) -> dict[str, jobs.Outcome]:
+    """Build the images that are not current, several at a time.
+
+    :returns: by the image's name, what its child process reported; nothing
+        where only one image can be built at a time.
+    """
+    if settings.jobs is not None and settings.jobs < 1:
+        raise errors.UsageError(
+            f"--jobs {settings.jobs}: at least 1", hint="leave it out"
+        )
+    wanted = {
+        plan.name: plan
+        for plan in plans
+        if _forced(settings)
+        or _build.current(plan, settings.output_dir, key) is None
+    }
+    limit = min(settings.jobs or jobs.default(), len(wanted))
+    if limit < 2:
+        return {}
+    for plan in wanted.values():
+        # report what the host lacks once, not once per job
+        _build.require(plan, settings.output_dir, settings.work_dir, cache)
+    begin = time.time()
+
+    def data(plan: _plan.Plan) -> dict[str, typing.Any]:
+        age = settings.max_age
+        if settings.fresh:
+            # a layer that another job has built meanwhile is fresh
+            age = (time.time() - begin) / _DAY
+        return build_job.to_data(
+            plan,
+            settings.replaced(
+                force=_forced(settings), fresh=False, max_age=age
+            ),
+        )
+
+    return jobs.run(
+        [
+            jobs.Job(name, functools.partial(data, plan), build_job.argv(name))
+            for name, plan in wanted.items()
+        ],
+        limit,
+        screen,
+    )
+
+
+def _guest(plan: _plan.Plan) -> str:
+    return "{distribution}-{version} {arch}".format(**plan.guest)
+
+
+def _print(rows: list[Row], form: str) -> None:
+    if form != "table":
+        data = rows[0] if len(rows) == 1 else rows
+        console.emit(data, form, result=results.BUILD)
+    elif len(rows) == 1:
+        size = f"{console.size(rows[0]['size'])} ({rows[0]['size']} bytes)"
+        console.emit({**rows[0], "size": size}, form)
+    else:
+        shown = [
+            {
+                **row,
+                "size": console.size(row["size"]) if "size" in row else "-",
+                "image": row["image"].rpartition("/")[2],
+            }
+            for row in rows
+        ]
+        known = [name for name in _SUMMARY if any(name in r for r in shown)]
+        console.emit(
+            [{name: row.get(name) for name in known} for row in shown], form
+        )
+
+
+def _status(rows: list[Row]) -> int:
+    failed = [row for row in rows if "error" in row]
+    if not failed:
+        return errors.EXIT_OK
+    listed = "".join(f"\n  {row['image']}: {row['error']}" for row in failed)
+    raise errors.BuildError(
+        f"{len(failed)} of {len(rows)} images failed to build or verify:"
+        f"{listed}",
+        hint="run the same again once the cause is removed: what is there"
+        " is not built again",
+    )

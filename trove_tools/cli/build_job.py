@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build one of several images, in a process of its own.
+
+``trove-image-builder build`` starts this with :func:`argv` where it builds
+several images at a time.  What is to be built is read from standard input:
+every setting as the parent has resolved it, so that no option can be lost
+or resolved differently, and no secret is in a command line.
+"""
+
+import json
+import sys
+import typing
+
+from trove_tools.artifact import signature
+from trove_tools.build import build as _build
+from trove_tools.build import jobs
+from trove_tools.catalog import loader
+from trove_tools.cli import cache
+from trove_tools.cli import common
+from trove_tools.config import options
+from trove_tools.plan import plan as _plan
+from trove_tools.plan import request
+
+
+def argv(name: str) -> list[str]:
+    """Return the command line of a job.
+
+    :param name: the image's name, which tells people what the process does.
+    """
+    return [sys.executable, "-m", "trove_tools.cli.build_job", name]
+
+
+def to_data(
+    plan: _plan.Plan, settings: options.Settings
+) -> dict[str, typing.Any]:
+    """Return what a job reads, as plain data.
+
+    :param plan: what is to be built.
+    :param settings: those that the plan was made with.
+    """
+    return {
+        "datastores": [
+            f"{datastore['name']}:{datastore['version']}"
+            for datastore in plan.datastores
+        ],
+        "settings": settings.to_data(),
+    }
+
+
+def from_data(
+    data: dict[str, typing.Any],
+) -> tuple[_plan.Plan, options.Settings]:
+    """Return the plan and the settings that :func:`to_data` described.
+
+    :raises TroveToolsError: the plan cannot be made.
+    """
+    settings = options.Settings.from_data(data["settings"])
+    catalog = loader.load(settings.catalog)
+    plan = _plan.make(request.make(data["datastores"], settings, catalog))
+    return plan, settings
+
+
+def main() -> int:
+    """Build the image that standard input describes.
+
+    :returns: an exit status.
+    """
+    screen = jobs.EventConsole()
+    manner = common.Manner(screen)
+
+    def work() -> int:
+        data = json.load(sys.stdin)
+        manner.debug = data["settings"]["debug"]
+        plan, settings = from_data(data)
+        result = _build.build(
+            plan,
+            output=settings.output_dir,
+            work=settings.work_dir,
+            cache=cache.open_cache(settings),
+            force=settings.force,
+            screen=screen,
+            key=signature.open_signing_key(settings.sign_key),
+        )
+        screen.result(result.as_dict())
+        return 0
+
+    return common.exit_status(work, manner)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

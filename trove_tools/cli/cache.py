@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-image-builder cache: what is kept, and what goes."""
+
+import argparse
+import datetime
+import time
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.build import cache as _cache
+from trove_tools.build import cache_maintenance
+from trove_tools.build import workspace
+from trove_tools.config import options
+from trove_tools.host import userdirs
+
+_GIB = 1024**3
+_DAY = 24 * 60 * 60
+
+
+def open_cache(
+    settings: options.Settings, *, fresh: bool = False
+) -> _cache.Cache:
+    """Return the cache that the options name.
+
+    :param fresh: with nothing in it that is older than this moment.
+    :raises UsageError: it cannot be used.
+    """
+    now = time.time()
+    return _cache.Cache(
+        settings.cache_dir or userdirs.cache(),
+        now if fresh else now - settings.max_age * _DAY,
+    )
+
+
+def evict(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> None:
+    """Remove what was used longest ago, down to the limit."""
+    limit = settings.cache_size * _GIB
+    for _ in cache_maintenance.prune(cache, limit, screen.warn):
+        pass
+
+
+def clean(settings: options.Settings, screen: console.Console) -> None:
+    """Take down what builds and verifies that were killed have left.
+
+    What cannot be taken down is a warning.
+    """
+    from trove_tools.verify import workspace as verify_workspace
+
+    cache = open_cache(settings)
+    removed = [
+        *workspace.take_down_dead(cache.workspaces, screen.warn),
+        *cache_maintenance.abandoned(cache, screen.warn),
+        *verify_workspace.abandoned(screen.warn),
+    ]
+    for directory in removed:
+        screen.say(f"taken down: {directory}")
+    if not removed:
+        screen.say("no killed build has left anything")
+
+
+def run(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
+    """Do what the command line asks for.
+
+    :returns: an exit status.
+    """
+    cache = open_cache(settings)
+    action = {"list": _list, "prune": _prune, "verify": _verify}[flags.action]
+    return action(settings, cache, screen)
+
+
+def _list(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    rows = [_row(cache, entry) for entry in cache_maintenance.entries(cache)]
+    _emit(rows, settings, results.CACHE["list"])
+    layers, downloads = (
+        cache_maintenance.size(place)
+        for place in (cache.layers, cache.downloads)
+    )
+    screen.say(
+        f"{cache.directory}: layers {console.size(layers)} (limit"
+        f" {settings.cache_size} GiB), downloads {console.size(downloads)}"
+    )
+    return errors.EXIT_OK
+
+
+def _prune(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    limit = settings.cache_size * _GIB
+    removed = [
+        _row(cache, entry)
+        for entry in cache_maintenance.prune(
+            cache, limit, screen.warn, stale=True
+        )
+    ]
+    _emit(removed, settings, results.CACHE["prune"])
+    freed = sum(row["size"] for row in removed)
+    screen.say(f"removed {len(removed)} layers, {console.size(freed)}")
+    return errors.EXIT_OK
+
+
+def _verify(
+    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+) -> int:
+    removed = [
+        {"digest": digest} for digest in cache_maintenance.damaged(cache)
+    ]
+    if removed or settings.format != "table":
+        console.emit(
+            removed, settings.format, ("digest",),
+            result=results.CACHE["verify"],
+        )  # fmt: skip
+    if not removed:
+        screen.say("every layer is whole")
+        return errors.EXIT_OK
+    screen.say(
+        f"removed {len(removed)} damaged layers; the next build makes them"
+        " anew"
+    )
+    return errors.EXIT_FAILED
+
+
+def _row(cache: _cache.Cache, entry: _cache.Entry) -> dict[str, typing.Any]:
+    record = entry.record
+    used = datetime.datetime.fromtimestamp(entry.used, datetime.UTC)
+    return {
+        "layer": record.name,
+        "digest": record.digest,
+        "size": record.size,
+        "created": record.created,
+        "used": used.isoformat(),
+        "stale": cache.is_stale(entry),
+        "elements": [
+            name
+            for name in record.inputs["elements"]
+            if not name.startswith("trove-layer")
+        ],
+    }
+
+
+def _emit(
+    rows: list[dict[str, typing.Any]],
+    settings: options.Settings,
+    result: results.Result,
+) -> None:
+    if settings.format == "table":
+        rows = [
+            {
+                **row,
+                "digest": row["digest"][:12],
+                "size": console.size(row["size"]),
+                "created": row["created"][:16],
+                "used": row["used"][:16],
+            }
+            for row in rows
+        ]
+    console.emit(rows, settings.format, result.fields, result=result)

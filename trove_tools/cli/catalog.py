@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder list`` and ``show``: what the catalog has."""
+
+import collections.abc
+import dataclasses
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.catalog import gate
+from trove_tools.catalog import model
+from trove_tools.config import options
+
+
+def list_datastores(
+    names: collections.abc.Sequence[str],
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Print the datastores of the catalog.
+
+    A table has a row a datastore; with ``--long``, as JSON and in the
+    shell's format, there is one for each version and runtime.
+
+    :param names: only these; all, when none is named.
+    :returns: the command's exit status.
+    :raises UsageError: there is no datastore of a name.
+    """
+    datastores = [
+        catalog.datastore(name)
+        for name in dict.fromkeys(names or catalog.datastores)
+    ]
+    if settings.format == "table" and not settings.long:
+        console.emit([_short(each) for each in datastores], "table")
+        screen.say(
+            "guest systems and sources: list --long; all about one:"
+            " show DATASTORE"
+        )
+        return errors.EXIT_OK
+    booted = gate.booted(catalog)
+    rows = [
+        _long(datastore, version, runtime, booted)
+        for datastore in datastores
+        for version in datastore.versions.values()
+        for runtime in version.guests
+    ]
+    console.emit(rows, settings.format, result=results.LIST)
+    return errors.EXIT_OK
+
+
+def _short(datastore: model.Datastore) -> dict[str, typing.Any]:
+    return {
+        "datastore": datastore.name,
+        "default": datastore.default_version,
+        "versions": errors.in_order(datastore.versions)[::-1],
+        "in Trove": datastore.tier,
+        "runtimes": list(datastore.runtimes),
+    }
+
+
+def _long(
+    datastore: model.Datastore,
+    version: model.Version,
+    runtime: str,
+    booted: collections.abc.Container[tuple[str, str, str]],
+) -> dict[str, typing.Any]:
+    return {
+        "datastore": datastore.name,
+        "version": version.version,
+        "default": version.version == datastore.default_version,
+        "runtime": runtime,
+        "guest_systems": list(version.supported(runtime)),
+        "tier": datastore.tier,
+        "manager": datastore.manager,
+        "from": datastore.source(runtime),
+        "gate": (datastore.name, version.version, runtime) in booted,
+    }
+
+
+def show_datastore(
+    name: str,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Print all that the catalog knows of a datastore.
+
+    :returns: the command's exit status.
+    :raises UsageError: there is no such datastore.
+    """
+    datastore = catalog.datastore(name)
+    data = dataclasses.asdict(datastore)
+    data["versions"] = [
+        {
+            "version": each.version,
+            **{name: each.supported(name) for name in each.guests},
+            **({"unsupported": each.unsupported} if each.unsupported else {}),
+            **({"refused": each.refused} if each.refused else {}),
+        }
+        for each in datastore.versions.values()
+    ]
+    data["series"] = catalog.series.name
+    data["gate"] = [
+        f"{version} ({runtime})"
+        for name, version, runtime in sorted(gate.booted(catalog))
+        if name == datastore.name
+    ]
+    for runtime_name, runtime in data["runtimes"].items():
+        runtime["from"] = datastore.source(runtime_name)
+    if datastore.manager is None:
+        screen.say(
+            f"this series of Trove has no manager for {datastore.name}: an"
+            " image can be built and booted; load-trove-image needs"
+            " --manager NAME, one of your cloud's datastore_registry_ext"
+        )
+    console.emit(data, settings.format, result=results.SHOW)
+    return errors.EXIT_OK

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands share: the parser's manners and the way out."""
+
+import argparse
+import collections.abc
+import dataclasses
+import signal
+import sys
+import types
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.cli import streams
+from trove_tools.config import options
+from trove_tools.config import table
+from trove_tools.host import credentials
+from trove_tools.host import liveness
+
+_VARIABLES = f"""\
+An option that is not given is looked for in the environment, as
+{options.PREFIX}NAME in capital letters and as the names in brackets, then in
+trove-tools.conf."""
+
+
+def synopsis(action: argparse.Action) -> str:
+    """Return how an argument is written in a usage line."""
+    if isinstance(action, argparse._SubParsersAction):
+        return f"{action.metavar} ..."
+    name = str(action.metavar or "|".join(action.choices or [action.dest]))
+    return {"?": f"[{name}]", "*": f"[{name}]...", "+": f"{name}..."}.get(
+        str(action.nargs), name
+    )
+
+
+def _filled(text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(
+        text, 78, break_long_words=False, break_on_hyphens=False
+    )
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that explains itself with examples, and mistyped words.
+
+    :param examples: command lines to begin with.
+    :param notes: what else is to be said about the command.
+    :param statuses: what its exit statuses mean.
+    :param kwargs: as argparse's.
+    """
+
+    def __init__(
+        self,
+        *,
+        examples: collections.abc.Sequence[str] = (),
+        notes: str = "",
+        statuses: collections.abc.Mapping[int, str] | None = None,
+        **kwargs: typing.Any,
+    ) -> None:
+        self.examples = tuple(examples)
+        self.notes = notes
+        self.statuses = dict(statuses or {})
+        # an abbreviated flag changes its meaning when a new one is added
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def format_help(self) -> str:
+        """Return what ``--help`` prints."""
+        taken = map(
+            synopsis, (a for a in self._actions if not a.option_strings)
+        )
+        self.usage = " ".join([self.prog, "[OPTION]...", *taken])
+        paragraphs = (self.description or "").split("\n\n")
+        self.description = "\n\n".join(map(_filled, paragraphs))
+        self.epilog = "\n\n".join(filter(None, self._closing()))
+        return super().format_help()
+
+    def _closing(self) -> collections.abc.Iterator[str]:
+        """Yield what stands below the options."""
+        if self.examples:
+            yield "examples:\n  " + "\n  ".join(self.examples)
+        yield self.notes.strip()
+        yield _VARIABLES
+        if self.statuses:
+            words = (f"{status} {of}" for status, of in self.statuses.items())
+            yield _filled(f"exit status: {', '.join(words)}")
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: typing.Any = None,
+        namespace: typing.Any = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = sys.argv[1:] if args is None else args
+        known, rest = super().parse_known_args(
+            options.current_words(words, table.OPTIONS), namespace
+        )
+        for word in rest:
+            if word.startswith("-"):
+                flags = self._option_string_actions
+                raise errors.UsageError(
+                    f"{self.prog}: unknown option {word}",
+                    hint=_near_flag(word, flags, self.prog),
+                )
+        return known, rest
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        """Refuse a word that is none of an argument's choices."""
+        if action.choices is None or value in action.choices:
+            return
+        what = "command" if action.dest == "command" else action.dest
+        raise errors.UsageError(
+            f"{self.prog}: unknown {what} {value!r}",
+            hint=errors.nearest(value, action.choices, f"{what}s"),
+        )
+
+    def error(self, message: str) -> typing.NoReturn:
+        hint = f"see {self.prog} --help"
+        if "expected one argument" in message:
+            hint += (
+                "; a value that begins with a dash is given with an equals"
+                " sign: --output-dir=-x"
+            )
+        raise errors.UsageError(f"{self.prog}: {message}", hint=hint)
+
+
+#: What exit statuses mean, where a command does not say more about them.
+STATUSES = {
+    errors.EXIT_OK: "done",
+    errors.EXIT_FAILED: "failed",
+    errors.EXIT_USAGE: "bad usage",
+    errors.EXIT_MISSING: "something is missing on this host",
+    errors.EXIT_CLOUD: "the cloud refused or could not be reached",
+    errors.EXIT_INTERRUPTED: "interrupted",
+}
+
+
+def statuses(*numbers: int, failed: str = "failed") -> dict[int, str]:
+    """Return what some exit statuses mean.
+
+    :param numbers: those that a command has.
+    :param failed: what 1 means for it.
+    """
+    words = {**STATUSES, errors.EXIT_FAILED: failed}
+    return {number: words[number] for number in numbers}
+
+
+def _near_flag(
+    word: str, flags: collections.abc.Iterable[str], prog: str
+) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word.partition("=")[0], flags, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}see {prog} --help"
+
+
+def _unwind_on_signals() -> None:
+    """Make Ctrl-C and SIGTERM unwind the stack, once.
+
+    Unwinding takes mounts and processes down; an impatient second Ctrl-C
+    in the middle of that would leave them.  The third is obeyed.
+    """
+    received = 0
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received != 2:
+            raise KeyboardInterrupt
+        print("undoing what was begun; once more to stop at once",
+              file=sys.stderr)  # fmt: skip
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # ignored by whoever started us, as nohup does: leave it so
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+def _traceback() -> None:
+    import traceback
+
+    print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
+
+
+Run = collections.abc.Callable[..., int]
+
+
+def argument(
+    *names: str, **settings: typing.Any
+) -> collections.abc.Callable[[argparse.ArgumentParser], object]:
+    """Return what adds an argument, as argparse takes it, to a parser."""
+    return lambda parser: parser.add_argument(*names, **settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command of a program.
+
+    :param name: empty where the program has no other.
+    :param summary: what it does.
+    :param run: takes settings, flags and screen, and returns an exit status.
+    :param groups: the groups of options that it takes.
+    :param further: single options of other groups.
+    :param own: options that no other program knows.
+    :param arguments: each adds something that is no option of the table.
+    :param examples: command lines to begin with, without the program's name.
+    :param with_catalog: ``run`` takes the catalog, too.
+    """
+
+    name: str
+    summary: str
+    run: Run
+    groups: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    own: tuple[options.Option, ...] = ()
+    arguments: tuple[
+        collections.abc.Callable[[argparse.ArgumentParser], object], ...
+    ] = ()
+    examples: tuple[str, ...] = ()
+    with_catalog: bool = False
+
+    def declared(self) -> list[options.Option]:
+        """Return the options that it takes."""
+        return [
+            option
+            for option in (*table.OPTIONS, *self.own)
+            if option.group in self.groups
+            or option.name in self.further
+            or option in self.own
+        ]
+
+    def fill(self, parser: argparse.ArgumentParser) -> None:
+        """Add what it takes to its parser."""
+        for add in self.arguments:
+            add(parser)
+        options.add(parser, self.declared())
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A program, with one command or several.
+
+    :param name: of the program.
+    :param description: what it is for.
+    :param commands: what it does.
+    :param examples: command lines to begin with.
+    :param notes: what else is to be said about it.
+    :param statuses: what its exit statuses mean.
+    :param directory: what stands before its name in its commands' examples.
+    """
+
+    name: str
+    description: str
+    commands: tuple[Command, ...]
+    examples: tuple[str, ...]
+    statuses: collections.abc.Mapping[int, str]
+    notes: str = ""
+    directory: str = ""
+
+    def command(self, name: str = "") -> Command:
+        """Return one of its commands."""
+        (found,) = (each for each in self.commands if each.name == name)
+        return found
+
+    def parser(
+        self, words: collections.abc.Container[str] | None = None
+    ) -> Parser:
+        """Return its parser.
+
+        :param words: of the command line, which alone is to be parsed: a
+            command that is not among them needs no options.
+        """
+        top = Parser(
+            prog=self.name,
+            description=self.description,
+            examples=self.examples,
+            notes=self.notes,
+            statuses=self.statuses,
+        )
+        if not self.commands[0].name:
+            self.commands[0].fill(top)
+            return top
+        known = top.add_subparsers(
+            dest="command", required=True, metavar="COMMAND"
+        )
+        for command in self.commands:
+            place = f"{self.directory}{self.name}"
+            sub = known.add_parser(
+                command.name,
+                help=command.summary,
+                description=command.summary,
+                examples=[f"{place} {line}" for line in command.examples],
+                statuses=self.statuses,
+            )
+            if words is None or command.name in words:
+                command.fill(sub)
+        return top
+
+    def main(self, argv: collections.abc.Sequence[str] | None = None) -> int:
+        """Parse, run, and turn whatever happens into an exit status.
+
+        :param argv: the command line without the program's name.
+        :returns: an exit status.
+        """
+        # also before anything that may print
+        streams.open_missing()
+        words = list(sys.argv[1:] if argv is None else argv)
+        manner = Manner(console.Console(), "--debug" in words)
+        return exit_status(lambda: self._run(words, manner), manner)
+
+    def _run(self, words: list[str], manner: "Manner") -> int:
+        flags = self.parser(words).parse_args(words)
+        command = self.command(getattr(flags, "command", ""))
+        settings = table.settings(command.declared(), flags)
+        manner.debug = settings.debug
+        manner.screen = screen = console.Console(quiet=settings.quiet)
+        if not command.with_catalog:
+            return command.run(settings, flags, screen)
+        # --help must not wait for a YAML parser
+        from trove_tools.catalog import loader
+
+        catalog = loader.load(settings.catalog)
+        return command.run(settings, flags, screen, catalog)
+
+
+@dataclasses.dataclass
+class Manner:
+    """How a program reports what goes wrong.
+
+    :param screen: where errors are reported.
+    :param debug: whether tracebacks are shown.
+    """
+
+    screen: console.Console
+    debug: bool = False
+
+
+def exit_status(
+    work: collections.abc.Callable[[], int], manner: Manner
+) -> int:
+    """Call ``work``, and turn whatever happens into an exit status.
+
+    Call it in the main thread, as the first thing that a program does: it
+    installs the handlers of signals.
+
+    :param work: returns an exit status; may change ``manner``.
+    :returns: an exit status as DESIGN documents them.
+    """
+    streams.open_missing()
+    _unwind_on_signals()
+    liveness.follow()
+    try:
+        status = work()
+        # a full disk must be noticed while it can still be reported
+        sys.stdout.flush()
+        return status
+    except errors.TroveToolsError as exc:
+        if manner.debug:
+            _traceback()
+        manner.screen.error(exc)
+        return exc.exit_status
+    except KeyboardInterrupt:
+        manner.screen.warn("interrupted; what was begun has been undone")
+        return errors.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our stdout has gone, as `list | head` does
+        return errors.EXIT_OK
+    except OSError as exc:
+        if manner.debug:
+            _traceback()
+        manner.screen.error(streams.explain(exc))
+        return errors.EXIT_FAILED
+    except Exception as exc:
+        if manner.debug:
+            _traceback()
+            return errors.EXIT_FAILED
+        manner.screen.error(
+            errors.TroveToolsError(
+                f"unexpected {type(exc).__name__}: {exc}",
+                hint="this is a defect of the tool: run again with"
+                " --debug and report what it prints",
+            )
+        )
+        return errors.EXIT_FAILED
+    finally:
+        streams.settle(sys.stdout)
+        streams.settle(sys.stderr)

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trove-devstack: what the devstack plugin needs of Python."""
+
+import argparse
+import collections.abc
+import dataclasses
+import pathlib
+import sys
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.cli import common
+from trove_tools.config import options
+from trove_tools.host import paths
+from trove_tools.host import untrusted
+
+if typing.TYPE_CHECKING:
+    from trove_tools.catalog import model
+
+_NOTES = """
+`settings`, `tempest` and `images` print words for a shell's `read`, a line
+each; the others take --format.
+"""
+
+
+def _lines(rows: collections.abc.Iterable[tuple[str, ...]]) -> int:
+    for row in rows:
+        print(*row)
+    sys.stdout.flush()
+    return errors.EXIT_OK
+
+
+def _settings(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.devstack import datastores
+
+    choices = datastores.parse(flags.datastores, catalog)
+    return _lines(
+        datastores.settings(
+            choices,
+            catalog,
+            volumes=settings.volumes,
+            system=settings.guest,
+            sources=settings.container_source,
+        )
+    )
+
+
+def _validate(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cli import load
+    from trove_tools.devstack import quotas
+
+    quotas.parse(settings.quota)
+    load.parser().parse_args([*flags.load_options, "IMAGE"])
+    return errors.EXIT_OK
+
+
+def _images(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.devstack import images
+
+    hint = "give it what trove-image-builder build --format json printed"
+    paths.require_file(flags.built, "file", hint)
+    try:
+        results = untrusted.read_json(flags.built)
+    except ValueError as exc:
+        raise errors.UsageError(
+            f"file {flags.built} is not JSON: {exc}", hint=hint
+        ) from exc
+    return _lines(images.steps(results))
+
+
+def _prepare(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import checks
+    from trove_tools.devstack import flavors
+    from trove_tools.devstack import quotas
+
+    limits = quotas.parse(settings.quota)
+    login = connection.log_in(settings)
+    result: dict[str, typing.Any] = {}
+    if settings.flavors:
+        made = flavors.ensure(login.service("Nova", "compute"))
+        result["flavors"] = dataclasses.asdict(made)
+        for name in made.different:
+            screen.warn(
+                f"flavor {name} exists with other sizes than Trove's tests"
+                " expect; it is left as it is"
+            )
+    if limits:
+        project = checks.project(login, settings.service_project)
+        result["raised"] = quotas.ensure(login, project, limits)
+    if settings.user_cloud:
+        user = connection.log_in(
+            settings.replaced(os_cloud=settings.user_cloud)
+        )
+        findings = checks.check(user, [])
+        result["checks"] = [dataclasses.asdict(each) for each in findings]
+    console.emit(result, settings.format, result=results.PREPARE)
+    return errors.EXIT_OK
+
+
+def _check(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import checks
+    from trove_tools.devstack import datastores
+
+    choices = datastores.parse(flags.datastores, catalog)
+    findings = checks.check(connection.log_in(settings), choices)
+    rows = [dataclasses.asdict(each) for each in findings]
+    console.emit(
+        rows, settings.format, ("check", "ok", "found"), result=results.CHECK
+    )
+    wrong = [each for each in findings if not each.ok]
+    if wrong:
+        raise errors.TroveToolsError(
+            "; ".join(
+                f"not so: {each.check} ({each.found})" for each in wrong
+            ),
+            hint="; ".join(each.remedy for each in wrong),
+        )
+    return errors.EXIT_OK
+
+
+def _tempest(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: "model.Catalog",
+) -> int:
+    from trove_tools.cloud import connection
+    from trove_tools.devstack import tempest
+
+    login = connection.log_in(settings)
+    rows = tempest.settings(
+        tempest.look(login),
+        catalog,
+        network=settings.network,
+        timeout=settings.build_timeout,
+        only=flags.datastores,
+    )
+    path = settings.tempest_conf
+    if path is None:
+        return _lines(rows)
+    from trove_tools.devstack import tempestconf
+
+    general = tempestconf.settings(login, path.parent.absolute())
+    try:
+        tempestconf.write(path, [*general, *rows])
+    except OSError as exc:
+        raise errors.UsageError(
+            f"{path} cannot be written: {exc.strerror}"
+        ) from exc
+    screen.say(f"tempest's configuration is in {path}")
+    return errors.EXIT_OK
+
+_DATASTORES = "DATASTORE[:VERSION]"
+
+PROGRAM = common.Program(
+    name="trove-devstack",
+    description="Make a cloud ready for Trove's tests: what the devstack"
+    " plugin does, one command a phase.",
+    examples=(
+        "trove-devstack prepare --os-cloud devstack-admin",
+        "trove-devstack check --os-cloud devstack mysql",
+    ),
+    notes=_NOTES,
+    statuses=common.statuses(0, 1, 2, 4, 130, failed="a check failed"),
+    commands=(
+        common.Command(
+            "settings",
+            "print what Trove's configuration says of datastores",
+            _settings,
+            groups=("common", "guest", "container", "settings"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="+"),
+            ),
+            examples=(
+                "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "validate",
+            "check values that later phases take, without a cloud",
+            _validate,
+            groups=("common", "quota"),
+            arguments=(
+                common.argument(
+                    "load_options", metavar="OPTION", nargs="*",
+                    help="after --: an option for load-trove-image",
+                ),
+            ),
+            examples=(
+                "validate --quota instances=30",
+                "validate --quota cores=60 -- --keep 3",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "images",
+            "print what to do with images that were built",
+            _images,
+            groups=("common",),
+            arguments=(
+                common.argument(
+                    "built", metavar="FILE", type=pathlib.Path,
+                    help="what trove-image-builder build --format json"
+                    " printed",
+                ),
+            ),
+            examples=("images built.json", "images built.json >steps"),
+            with_catalog=True,
+        ),
+        common.Command(
+            "prepare",
+            "make the flavors of Trove's tests, and raise quotas",
+            _prepare,
+            groups=("common", "prepare", "quota", "cloud"),
+            examples=(
+                "prepare --os-cloud devstack-admin --quota instances=30",
+                "prepare --os-cloud devstack-admin --user-cloud devstack",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "check",
+            "see that a user of the cloud can have the datastores",
+            _check,
+            groups=("common", "cloud"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="+"),
+            ),
+            examples=(
+                "check --os-cloud devstack mysql",
+                "check --os-cloud devstack mariadb:11.8 --format json",
+            ),
+            with_catalog=True,
+        ),
+        common.Command(
+            "tempest",
+            "print the settings of trove-tempest-plugin for a cloud",
+            _tempest,
+            groups=("common", "tempest", "cloud"),
+            arguments=(
+                common.argument("datastores", metavar=_DATASTORES, nargs="*"),
+            ),
+            examples=(
+                "tempest --os-cloud devstack-admin >tempest.settings",
+                "tempest --os-cloud devstack-admin --tempest-conf"
+                " tempest.conf",
+            ),
+            with_catalog=True,
+        ),
+    ),
+)  # fmt: skip
+
+main = PROGRAM.main
+parser = PROGRAM.parser
+
+if __name__ == "__main__":
+    sys.exit(main())

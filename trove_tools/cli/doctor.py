@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder doctor``: what this host lacks."""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import checked
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.artifact import signature
+from trove_tools.cli import cache
+from trove_tools.config import options
+from trove_tools.host import requirements
+from trove_tools.host import userdirs
+from trove_tools.sources.network import proxies
+from trove_tools.verify import levels
+from trove_tools.verify import machine
+from trove_tools.verify import machines
+
+
+def run(settings: options.Settings, screen: console.Console) -> int:
+    """Print what was looked at on this host.
+
+    :returns: the command's exit status.
+    """
+    if settings.clean:
+        cache.clean(settings, screen)
+    findings = [
+        *requirements.tools(),
+        *_signing(settings),
+        *requirements.privileges(),
+        *proxies.findings(),
+        *requirements.space(
+            settings.output_dir,
+            settings.work_dir,
+            settings.cache_dir or userdirs.cache(),
+        ),
+        _machines(),
+    ]
+    rows = [dataclasses.asdict(finding) for finding in findings]
+    for row in rows:
+        if row["ok"]:
+            row["remedy"] = ""
+    columns = ["check", "ok", "found"]
+    if any(row["remedy"] for row in rows):
+        columns.append("remedy")
+    console.emit(rows, settings.format, columns, result=results.DOCTOR)
+    return (
+        errors.EXIT_OK
+        if all(finding.ok for finding in findings)
+        else errors.EXIT_MISSING
+    )
+
+
+def _signing(
+    settings: options.Settings,
+) -> collections.abc.Iterator[checked.Finding]:
+    """Look at the keys that are configured, and at what they need."""
+    if settings.sign_key is None and not settings.trusted_key:
+        return
+    (tool,) = requirements.tools_for("sign", "to sign and to check signatures")
+    yield tool
+    try:
+        if settings.sign_key and tool.ok:
+            key = signature.open_signing_key(settings.sign_key)
+            assert key is not None
+            yield checked.Finding("--sign-key", True, key.public.fingerprint)
+        trusted = signature.read_trusted_keys(settings.trusted_key)
+    except errors.UsageError as exc:
+        yield checked.Finding("keys", False, exc.message, exc.hint or "")
+        return
+    for public in trusted.keys if trusted else ():
+        yield checked.Finding("--trusted-key", True, public.fingerprint)
+
+
+def _machines() -> checked.Finding:
+    """Say what will run guests here; no machine at all is a fault."""
+    try:
+        chosen = machines.choose(
+            machines.AUTO, machine.Settings(), levels.AGENT
+        )
+    except errors.MissingToolError as exc:
+        return checked.Finding(
+            "what runs a guest", False, exc.message, exc.hint or ""
+        )
+    words = [" and ".join(chosen.kinds)]
+    if chosen.accelerator:
+        words.append(f"QEMU with {chosen.accelerator.upper()}")
+    return checked.Finding(
+        "what runs a guest", True, "; ".join([*words, *chosen.notes])
+    )

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder inspect`` and ``diff``: what is in images."""
+
+import pathlib
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.artifact import description
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.catalog import model
+from trove_tools.host import paths
+from trove_tools.host import requirements
+from trove_tools.inspection import contents
+from trove_tools.inspection import datastores as served
+from trove_tools.inspection import diff as _diff
+from trove_tools.inspection import inspect as _inspect
+
+_LARGEST = 10
+_READING = "reading the files in an image"
+
+
+def inspect(
+    image: pathlib.Path,
+    form: str,
+    screen: console.Console,
+    catalog: model.Catalog,
+    trusted: signature.TrustedKeys | None = None,
+) -> int:
+    """Tell what is in an image, and what must not be.
+
+    The manifest is asked for two things only: whether this is a development
+    image, which a key may let in, and what its builder has allowed.
+
+    :param trusted: who must have signed the manifest; anybody if not given.
+    :returns: the command's exit status.
+    :raises UsageError: there is no such file.
+    :raises ImageError: something is in it that must not be, or its manifest
+        is not signed by a key that is trusted, or is another image's.
+    """
+    _require_files(image)
+    requirements.require_root(_READING)
+    known = manifest.read(image, trusted)
+    if known is not None and trusted is not None:
+        sums = manifest.digests(image, ("sha256",))
+        manifest.require_digests(known, image, sums)
+    found = _inspect.inspect(
+        image,
+        dev=known is not None and known.dev,
+        allow=known.plan.get("allow", ()) if known else (),
+    )
+    rows = [each._asdict() for each in found.findings]
+    datastores = [
+        each._asdict() for each in served.datastores(found.contents, catalog)
+    ]
+    if form == "table":
+        console.emit(_summary(found.contents, datastores), form)
+        _tables(found.contents)
+        if rows:
+            console.emit(rows, form, ("kind", "path", "what"))
+    else:
+        console.emit(
+            {
+                "image": str(image),
+                "safe": not rows,
+                "findings": rows,
+                "allowed": [each._asdict() for each in found.allowed],
+                "datastores": datastores,
+                "agent": found.contents.agent,
+                **found.contents.as_dict(),
+            },
+            form,
+            result=results.INSPECT,
+        )
+    for each in found.allowed:
+        screen.warn(
+            f"{each.path}: {each.kind}: {each.what}; whoever built the image"
+            " has allowed it"
+        )
+    if not rows:
+        screen.say(f"nothing is in {image} that must not be in an image")
+        return errors.EXIT_OK
+    raise errors.ImageError(
+        f"{len(rows)} things are in {image} that must not be in an image",
+        hint="remove them in an element's hook, and build again",
+    )
+
+
+def _summary(
+    found: contents.Contents, datastores: list[dict[str, typing.Any]]
+) -> dict[str, typing.Any]:
+    return {
+        "system": f"{found.system['name']}, Linux {found.system['kernel']}",
+        "guest agent": f"trove {found.agent}" if found.agent else "none",
+        "datastores": [
+            f"{each['name']} {each['installed'] or each['version']}"
+            f" ({each['runtime']})"
+            for each in datastores
+        ]
+        or "none that the catalog knows",
+        "packages": f"{len(found.packages)} of the system,"
+        f" {len(found.python)} of the agent",
+        "size": console.size(found.directories["/"]),
+    }
+
+
+def _tables(found: contents.Contents) -> None:
+    """Print the containers, and what takes most room."""
+    if found.containers:
+        console.emit(
+            [
+                {
+                    "container": ", ".join(each.names),
+                    "packages": len(each.packages),
+                    "size": console.size(each.size),
+                    "id": each.id,
+                }
+                for each in found.containers
+            ],
+            "table",
+        )
+    packages = sorted(found.packages, key=lambda each: -each.size)
+    console.emit(
+        [
+            {
+                "largest packages": each.name,
+                "version": each.version,
+                "size": console.size(each.size),
+            }
+            for each in packages[:_LARGEST]
+        ],
+        "table",
+    )
+    console.emit(
+        [
+            {"largest directories": path, "size": console.size(size)}
+            for path, size in _largest(found.directories)[:_LARGEST]
+        ],
+        "table",
+    )
+
+
+def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
+    """Return directories by size, without those that hold one other only."""
+    return sorted(
+        (
+            (path, size)
+            for path, size in directories.items()
+            if not any(
+                inner != path
+                and inner.startswith(path.rstrip("/") + "/")
+                and inside > 0.9 * size
+                for inner, inside in directories.items()
+            )
+        ),
+        key=lambda each: -each[1],
+    )
+
+
+def diff(
+    old: pathlib.Path,
+    new: pathlib.Path,
+    form: str,
+    screen: console.Console,
+) -> int:
+    """Tell how the contents of two images differ.
+
+    :returns: the command's exit status.
+    :raises UsageError: there is no such file.
+    :raises ImageError: one of them is no image.
+    """
+    _require_files(old, new)
+    told = [description.read(image) for image in (old, new)]
+    left, right = told
+    source = "sidecars"
+    if left is None or right is None:
+        # what two sources say of the same may differ
+        source = "images"
+        absent = [
+            str(image)
+            for image, each in zip((old, new), told, strict=True)
+            if each is None
+        ]
+        screen.say(
+            f"no manifest and bill of materials speak of"
+            f" {' and '.join(absent)}: looking into the images themselves"
+        )
+        requirements.require_root(_READING)
+        left = _inspect.inspect(old).contents
+        right = _inspect.inspect(new).contents
+    else:
+        screen.say("compared by manifests and bills of materials")
+    found = _diff.compare(left, right)
+    if source == "sidecars":
+        found += _plans(old, new)
+    _print(old, new, source, found, form, screen)
+    return errors.EXIT_OK
+
+
+def diff_files(
+    old: pathlib.Path,
+    new: pathlib.Path,
+    form: str,
+    screen: console.Console,
+) -> int:
+    """Tell which files of two images differ, each of them looked at.
+
+    :returns: the command's exit status.
+    :raises UsageError: there is no such file.
+    :raises ImageError: one of them is no image.
+    """
+    _require_files(old, new)
+    requirements.require_root(_READING)
+    screen.say("comparing every file of the two images")
+    found = _diff.every_file(
+        _inspect.every_file(old), _inspect.every_file(new)
+    )
+    _print(old, new, "images", found, form, screen)
+    return errors.EXIT_OK
+
+
+def _require_files(*images: pathlib.Path) -> None:
+    """Make sure that images are there, before anything else is wrong."""
+    for image in images:
+        paths.require_file(
+            image, "image", "give the path of an image file", by_root=True
+        )
+
+
+def _print(
+    old: pathlib.Path,
+    new: pathlib.Path,
+    source: str,
+    found: list[_diff.Difference],
+    form: str,
+    screen: console.Console,
+) -> None:
+    if form == "table":
+        console.emit([_shown(each) for each in found], form)
+        if not found:
+            screen.say(f"{old} and {new} have the same contents")
+        return
+    console.emit(
+        {
+            "old": str(old), "new": str(new), "source": source,
+            "same": not found,
+            "differences": [each._asdict() for each in found],
+        },
+        form,
+        result=results.DIFF,
+    )  # fmt: skip
+
+
+def _plans(
+    old: pathlib.Path, new: pathlib.Path
+) -> list[_diff.Difference]:
+    left, right = manifest.read(old), manifest.read(new)
+    assert left is not None and right is not None
+    return _diff.plans(left.plan, right.plan)
+
+
+def _shown(found: _diff.Difference) -> dict[str, typing.Any]:
+    row = found._asdict()
+    if found.kind == "directory":
+        grown = (found.new or 0) - (found.old or 0)
+        row["old"] = console.size(found.old or 0)
+        row["new"] = console.size(found.new or 0)
+        sign = "+" if grown > 0 else "-"
+        row["change"] = f"{sign}{console.size(abs(grown))}"
+    return row

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""load-trove-image: bring images into Glance and register them in Trove."""
+
+import argparse
+import pathlib
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.cli import cloud as clouds
+from trove_tools.cli import common
+from trove_tools.config import options
+
+_EXAMPLES = (
+    "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
+    "load-trove-image --from-build mariadb:11.8",
+    "load-trove-image other.qcow2 --datastore mariadb --version 11.8",
+    "load-trove-image https://.../x.qcow2 --sha256 DIGEST --datastore ...",
+    'eval "$(load-trove-image IMAGE -f shell)"; echo $LOADED_0_IMAGE_ID',
+)
+
+_NOTES = """
+A version that is new to Trove is registered inactive: users do not see it
+before activate-trove-image, or --activate here, makes it the default.
+An image that is in Glance already is not sent again.  Trove takes the new
+image from one moment to the next, when it is there, whole and described;
+activate-trove-image --rollback returns to the one before.
+"""
+
+_COLUMNS = (
+    "datastore",
+    "version",
+    "active",
+    "default",
+    "verified",
+    "registration",
+    "upload",
+    "image_id",
+)
+
+
+def _prepare(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> clouds.Work:
+    from trove_tools.catalog import loader
+    from trove_tools.cloud import connection
+    from trove_tools.cloud import download
+    from trove_tools.cloud import load
+    from trove_tools.cloud import local_images
+    from trove_tools.cloud import sources
+    from trove_tools.cloud import transfer
+
+    if not flags.images and not settings.from_build:
+        raise errors.UsageError(
+            "no IMAGE is named",
+            hint="name files or URLs, or use --from-build DATASTORE:VERSION",
+        )
+    paths, urls = [], {}
+    for word in flags.images:
+        path = pathlib.Path(word)
+        if download.is_url(word):
+            path = download.fetch(word, settings.sha256, screen)
+            urls[path] = word
+        paths.append(path)
+    for name in settings.from_build:
+        paths.append(local_images.newest(settings.output_dir, name))
+        screen.say(f"the newest build of {name} is {paths[-1].name}")
+    found = sources.prepare(paths, settings, urls)
+    wishes = load.Wishes(
+        pin=settings.pin,
+        activate=settings.activate,
+        keep=settings.keep,
+        keep_in_use=settings.keep_in_use,
+        way=transfer.Way(settings.import_method, tuple(settings.store)),
+        rules=settings.parameters,
+        strict=settings.strict,
+        members=tuple(settings.member),
+    )
+    series = loader.load(settings.catalog).series
+
+    def do(cloud: connection.Cloud) -> clouds.Rows:
+        return load.Loader(cloud, wishes, series, screen).load(found)
+
+    return clouds.Work(do, results.LOAD, _COLUMNS)
+
+
+PROGRAM = common.Program(
+    name="load-trove-image",
+    description="Load guest images into Glance and register their"
+    " datastores in Trove.",
+    examples=_EXAMPLES,
+    statuses=common.statuses(
+        0, 1, 2, 3, 4, 130, failed="the image is not usable"
+    ),
+    notes=_NOTES,
+    commands=(
+        common.Command(
+            "",
+            "",
+            clouds.runner(_prepare),
+            groups=(
+                *clouds.GROUPS, "arch", "datastore", "load", "trust",
+            ),  # fmt: skip
+            further=("output_dir", "name"),
+            arguments=(
+                common.argument(
+                    "images",
+                    metavar="IMAGE",
+                    nargs="*",
+                    help="image file, or its URL; the manifest beside a file"
+                    " says what it is",
+                ),
+            ),
+        ),
+    ),
+)
+
+main = PROGRAM.main
+parser = PROGRAM.parser

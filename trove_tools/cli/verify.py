@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trove-image-builder verify``: from options to a report."""
+
+import argparse
+import collections.abc
+import dataclasses
+import hashlib
+import pathlib
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools import results
+from trove_tools.artifact import manifest
+from trove_tools.artifact import signature
+from trove_tools.artifact import verification
+from trove_tools.artifact.report import page
+from trove_tools.catalog import model
+from trove_tools.config import options
+from trove_tools.host import digests
+from trove_tools.host import untrusted
+from trove_tools.verify import disks
+from trove_tools.verify import guest_configuration
+from trove_tools.verify import ladder
+from trove_tools.verify import levels
+from trove_tools.verify import machine
+from trove_tools.verify import outcome
+from trove_tools.verify import record
+from trove_tools.verify import workspace
+from trove_tools.verify.life import checks as life_checks
+
+Questions = collections.abc.Mapping[str, typing.Any]
+
+
+def verify(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Look at an image, unless that has been done already.
+
+    :returns: the command's exit status.
+    """
+    found, result = examine(
+        flags.image,
+        settings,
+        screen,
+        catalog,
+        settings.datastore,
+        key=signature.open_signing_key(settings.sign_key),
+        trusted=signature.read_trusted_keys(settings.trusted_key),
+    )
+    _print(found, settings.format)
+    if result is not None:
+        result.raise_for_failure()
+    return errors.EXIT_OK
+
+
+def examine(
+    image: pathlib.Path,
+    settings: options.Settings,
+    screen: console.Console,
+    catalog: model.Catalog,
+    datastore: str | None = None,
+    key: signature.SigningKey | None = None,
+    trusted: signature.TrustedKeys | None = None,
+) -> tuple[dict[str, typing.Any], outcome.Report | None]:
+    """Look at an image, unless that has been done already.
+
+    :param datastore: only this one; where there is no manifest, what the
+        image is for.
+    :param key: what signs the record.
+    :param trusted: who must have signed the manifest and, where there is no
+        key, a record that is believed; anybody if not given.
+    :returns: what is found, now or when it was looked at before; and the
+        report of now.
+    :raises UsageError: nothing tells what to ask it, or there is no place
+        for a record that is to be signed.
+    :raises ImageError: the file is no image, or its manifest is not signed
+        by a key that is trusted, or is another image's.
+    :raises MissingToolError: this host cannot boot it.
+    """
+    known = manifest.read(image, trusted)
+    disks.require_file(image, known)
+    if key is not None:
+        record.require_place(image)
+    level = levels.choose(known, settings.level)
+    if known is None and datastore is None and level != levels.BOOT:
+        # before asking what it is for: is it an image?
+        disks.inspect(image)
+    questions: Questions = {}
+    if level in levels.WITH_TROVE:
+        questions = {
+            each.name: each
+            for each in levels.instances(catalog, known, datastore)
+        }
+    elif level == levels.DATASTORE:
+        questions = record.questions(catalog, known, datastore)
+    asked = record.Asked(
+        level, settings.machine, questions, _deployment(settings, level)
+    )
+    sha256 = digests.sha256(image)
+    if known is not None and trusted is not None:
+        manifest.require_digests(known, image, {"sha256": sha256})
+    found = None
+    if not settings.force:
+        # a record that is believed is one that this command would write
+        believed = key.trusted if key else trusted
+        found = record.recall(image, sha256, asked, believed)
+    if found is not None:
+        screen.say(
+            f"{image} is as it was when it was verified; see"
+            f" {verification.path(image)}, or verify again with --force"
+        )
+        return found, None
+    result = _look(image, sha256, known, asked, settings, screen)
+    written = record.write(result, image, sha256, asked, key)
+    page.write(image)
+    return written, result
+
+
+def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
+    """Return the options that say what a cloud gives its guests.
+
+    :raises UsageError: the level does not know one, or a file cannot be
+        read.
+    """
+    found: dict[str, str] = {}
+    for name in ("guest_config", "user_data"):
+        file = getattr(settings, name)
+        if file is None:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if level not in levels.WITH_TROVE:
+            raise errors.UsageError(
+                f"{flag}: only the level agent and above give it to the guest",
+                hint="use --level agent, or leave it out",
+            )
+        if not file.is_file():
+            raise errors.UsageError(f"{flag} {file}: there is no such file")
+        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    if settings.disk_bus != machine.VIRTIO:
+        found["disk_bus"] = settings.disk_bus
+    found.update(_life(settings, level))
+    return found
+
+
+def _life(settings: options.Settings, level: str) -> dict[str, str]:
+    """Return the options of the level life.
+
+    :raises UsageError: another level was chosen, or there is no such check
+        or image.
+    """
+    former: pathlib.Path | None = getattr(settings, "from")
+    known = [check.name for check in life_checks.CHECKS]
+    given = {"--only": settings.only, "--from": former}
+    for flag, value in given.items():
+        if value and level != levels.LIFE:
+            raise errors.UsageError(
+                f"{flag}: only the level life has such checks",
+                hint="use --level life, or leave it out",
+            )
+    for name in settings.only or ():
+        if name not in known:
+            raise errors.UsageError(
+                f"--only {name}: the level life has no such check",
+                hint=f"its checks: {', '.join(known)}",
+            )
+    found = {}
+    if settings.only:
+        found["only"] = ", ".join(sorted(settings.only))
+    if former is not None:
+        disks.require_file(former, manifest.read(former))
+        found["from"] = digests.sha256(former)
+    return found
+
+
+def _former(settings: options.Settings) -> life_checks.Former | None:
+    """Return the image that instances were made of, if there is one.
+
+    :raises UsageError: nothing tells what is in it.
+    """
+    image: pathlib.Path | None = getattr(settings, "from")
+    if image is None:
+        return None
+    known = manifest.read(image)
+    if known is None:
+        raise errors.UsageError(
+            f"--from {image}: no manifest beside it tells what is in it",
+            hint="copy its directory NAME.d, too",
+        )
+    return life_checks.Former(
+        disks.inspect(image, known),
+        {each.name: each.version for each in known.datastores},
+        all(levels.backup_container(each) for each in known.datastores),
+    )
+
+
+def _injected(
+    settings: options.Settings, screen: console.Console
+) -> guest_configuration.Deployment:
+    """Read what a cloud gives its guests, and say what verify replaces."""
+    configuration = None
+    if settings.guest_config is not None:
+        configuration = guest_configuration.read(settings.guest_config)
+        names = guest_configuration.replaced(configuration)
+        screen.say(
+            f"the guest gets {settings.guest_config}, but for"
+            f" {', '.join(names) or 'nothing'}"
+        )
+    return guest_configuration.Deployment(
+        configuration,
+        _user_data(settings.user_data) if settings.user_data else "",
+        ""
+        if settings.disk_bus == machine.VIRTIO
+        else machine.DEVICES[settings.disk_bus],
+    )
+
+
+def _user_data(file: pathlib.Path) -> str:
+    """Read user data, as Trove can merge it with its own.
+
+    :raises UsageError: Trove would leave it out.
+    """
+    import yaml
+
+    try:
+        text = untrusted.read_bytes(file).decode()
+        mapping = isinstance(yaml.safe_load(text), dict)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        mapping = False
+    if not mapping:
+        raise errors.UsageError(
+            f"--user-data {file}: no cloud-config; Trove would leave it out",
+            hint="write it as a mapping in YAML, with runcmd for commands",
+        )
+    return text
+
+
+def _look(
+    image: pathlib.Path,
+    sha256: str,
+    known: manifest.Manifest | None,
+    asked: record.Asked,
+    settings: options.Settings,
+    screen: console.Console,
+) -> outcome.Report:
+    request = ladder.Request(
+        level=asked.level,
+        machine=settings.machine,
+        settings=machine.Settings(
+            accelerator=settings.accelerator,
+            timeout=settings.timeout,
+            memory=settings.memory,
+            cpus=settings.cpus,
+            arch=known.guest["arch"] if known else settings.arch,
+            disk_bus=settings.disk_bus,
+        ),
+        broker_port=settings.broker_port,
+    )
+    if asked.level not in levels.WITH_TROVE:
+        request = dataclasses.replace(request, healths=asked.questions)
+    else:
+        from trove_tools.verify import venv
+
+        request = dataclasses.replace(
+            request,
+            datastores=tuple(asked.questions.values()),
+            venv=venv.default_path(),
+            deployment=_injected(settings, screen),
+            only=tuple(settings.only or ()),
+            former=_former(settings),
+        )
+    # what is missing is said before anything slow is done
+    ladder.require(request)
+    workspace.abandoned(screen.warn)
+    if request.venv is not None:
+        with screen.progress("verify") as progress:
+            venv.ensure(request.venv, progress.state)
+    return ladder.verify(
+        image, request, screen=screen, known=known, sha256=sha256
+    )
+
+
+def _print(found: dict[str, typing.Any], form: str) -> None:
+    if form != "table":
+        console.emit(found, form, result=results.VERIFY)
+        return
+    rows = [
+        {**check, "result": "ok" if check["ok"] else "FAILED"}
+        for check in found["checks"]
+    ]
+    rows += [
+        {
+            "name": name, "machine": "", "result": result, "seconds": "",
+            "detail": why,
+        }
+        for kind, result in (
+            ("unsupported", "unsupported"), ("missing", "not checked"),
+        )
+        for name, why in found.get(kind, {}).items()
+    ]  # fmt: skip
+    columns = ("name", "machine", "result", "seconds", "detail")
+    console.emit(rows, form, columns)

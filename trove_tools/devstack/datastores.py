@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The datastores that a localrc names, and what follows for Trove.
+
+``TROVE_GUEST_DATASTORES`` holds words ``NAME[:VERSION]``.  All here is
+pure: it reads the catalog and talks to nobody.
+"""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.sources.container import sources as _sources
+
+#: A variable that names a file, section, option and value.
+Setting = tuple[str, str, str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One datastore version that devstack shall offer."""
+
+    datastore: model.Datastore
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.datastore.name}:{self.version}"
+
+
+def parse(
+    words: collections.abc.Iterable[str], catalog: model.Catalog
+) -> list[Choice]:
+    """Return what words stand for, in their order.
+
+    :param words: each ``NAME[:VERSION]``, or several of them with commas
+        or blanks between.
+    :raises UsageError: one of them is not in the catalog, or there is none.
+    """
+    choices = []
+    for word in " ".join(words).replace(",", " ").split():
+        name, version = model.split_name(word)
+        datastore = catalog.datastore(name)
+        choice = Choice(datastore, datastore.version(version or None).version)
+        if choice not in choices:
+            choices.append(choice)
+    if not choices:
+        raise errors.UsageError(
+            "no datastore is named", hint="for example: mysql mariadb:11.8"
+        )
+    return choices
+
+
+def firsts(choices: collections.abc.Iterable[Choice]) -> list[Choice]:
+    """Return the first version named of each datastore."""
+    found: dict[str, Choice] = {}
+    for choice in choices:
+        found.setdefault(choice.datastore.name, choice)
+    return list(found.values())
+
+
+def settings(
+    choices: collections.abc.Sequence[Choice],
+    catalog: model.Catalog,
+    *,
+    volumes: bool,
+    system: str | None = None,
+    sources: collections.abc.Sequence[str] = (),
+) -> list[Setting]:
+    """Return what Trove's configuration has to say of the datastores.
+
+    :param volumes: whether the cloud has volumes to keep data on.
+    :param system: the guest system, as ``--guest`` names it.
+    :param sources: where containers come from, as ``--container-source``
+        says.
+    :returns: devstack's variable for the file, section, option, value.
+    """
+    result = []
+    managed = [each for each in firsts(choices) if each.datastore.manager]
+    if managed:
+        name = managed[0].datastore.name
+        result.append(("TROVE_CONF", "DEFAULT", "default_datastore", name))
+    for choice in managed:
+        datastore = choice.datastore
+        section = str(datastore.manager)
+        # what the image carries: the agent adds the version as the tag
+        names = _sources.configured(
+            datastore, choice.version, catalog, system, sources
+        )
+        result += [
+            ("TROVE_GUESTAGENT_CONF", section, option, name)
+            for option, name in names.items()
+        ]
+        if not volumes:
+            result.append(("TROVE_CONF", section, "volume_support", "False"))
+    return result

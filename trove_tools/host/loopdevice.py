@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loop devices: making them, which are there, and how they are given back.
+
+Making one and giving one back need root; run as a program, this module
+detaches the device that is named.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import struct
+import sys
+import tempfile
+import time
+
+from trove_tools.host import process
+
+SYS_BLOCK = pathlib.Path("/sys/class/block")
+
+# linux/loop.h: struct loop_info64, of which the flags count here
+_GET_STATUS, _SET_STATUS = 0x4C05, 0x4C04
+_INFO_SIZE, _FLAGS_AT = 232, 52
+_PARTSCAN, _AUTOCLEAR = 8, 4
+_CONTROL = "/dev/loop-control"
+_GET_FREE, _CONFIGURE, _SET_CAPACITY = 0x4C82, 0x4C0A, 0x4C07
+# struct loop_config: descriptor, block size, struct loop_info64, reserved
+_CONFIG = "=II QQQQQIIII64s64s32sQQ 64s"
+_MAJOR = 7
+
+# seconds that the kernel and udev may take to let a device go
+_PATIENCE = 2.0
+
+
+def attach(file: int, offset: int = 0, size: int = 0) -> tuple[int, str]:
+    """Make a loop device that goes away when nobody uses it any more.
+
+    :param file: descriptor of the file, open for reading and writing; may be
+        closed afterwards.
+    :param offset: where the device begins in the file, bytes.
+    :param size: of the device, bytes; 0 for all that follows.
+    :returns: its descriptor, which keeps it, and its path.
+    :raises OSError: there is none to be had.
+    """
+    with open(_CONTROL, "rb") as control:
+        while True:
+            number = fcntl.ioctl(control, _GET_FREE)
+            device = f"/dev/loop{number}"
+            # where no udev makes them
+            with contextlib.suppress(FileExistsError):
+                os.mknod(device, 0o60660, os.makedev(_MAJOR, number))
+            opened = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            config = struct.pack(
+                _CONFIG, file, 0, 0, 0, 0, offset, size, 0, 0, 0,
+                _AUTOCLEAR, b"", b"", b"", 0, 0, b"",
+            )  # fmt: skip
+            try:
+                fcntl.ioctl(opened, _CONFIGURE, config)
+                return opened, device
+            except OSError as exc:
+                os.close(opened)
+                # somebody else was quicker
+                if exc.errno != errno.EBUSY:
+                    raise
+
+
+def grow(device: int) -> None:
+    """Have a device see that its file has grown.
+
+    :param device: its descriptor.
+    """
+    fcntl.ioctl(device, _SET_CAPACITY)
+
+
+def below(directory: pathlib.Path) -> list[str]:
+    """Return the loop devices whose file lies below a directory."""
+    return [
+        f"/dev/{device.name}"
+        for device in sorted(SYS_BLOCK.glob("loop*"))
+        if (file := _file(device)) and file.is_relative_to(directory)
+    ]
+
+
+def _file(device: pathlib.Path) -> pathlib.Path | None:
+    """Return the file that is attached to a device, if there is one."""
+    try:
+        name = (device / "loop/backing_file").read_bytes()
+    except OSError:
+        return None
+    name = name.removesuffix(b"\n").removesuffix(b" (deleted)")
+    return pathlib.Path(os.fsdecode(name))
+
+
+def devices(device: str) -> set[str]:
+    """Return "major:minor" of a loop device and of its partitions."""
+    found = set()
+    for entry in [_entry(device), *partitions(device)]:
+        with contextlib.suppress(OSError):
+            found.add((entry / "dev").read_text().strip())
+    return found
+
+
+def partitions(device: str) -> list[pathlib.Path]:
+    """Return what sysfs shows of a device's partitions."""
+    entry = _entry(device)
+    return sorted(entry.glob(f"{entry.name}p*"))
+
+
+def _entry(device: str) -> pathlib.Path:
+    return SYS_BLOCK / os.path.basename(device)
+
+
+def detach(device: str) -> bool:
+    """Detach a loop device, now or as soon as nobody uses it any more.
+
+    Where a process holds a copy of a mount, the file system becomes clean
+    and read-only first: the file is complete then, whatever happens later.
+
+    :returns: whether it is detached.
+    :raises CommandError: a file system that is in use cannot be made clean.
+    """
+    if partitions(device):
+        process.run(["partx", "--delete", device], check=False)
+    try:
+        for partition in partitions(device):
+            _settle(f"/dev/{partition.name}")
+    finally:
+        if partitions(device):
+            # or the partitions would stay when the device has gone
+            _set_flag(device, _PARTSCAN)
+        process.run(["losetup", "--detach", device], check=False)
+    end = time.monotonic() + _PATIENCE
+    while _file(_entry(device)) is not None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _settle(partition: str) -> None:
+    """Make a mounted file system clean and read-only, for all who see it.
+
+    It is mounted for a moment, which any file system allows that is mounted
+    somewhere else.
+    """
+    with tempfile.TemporaryDirectory(prefix="trove-settle-") as place:
+        done = process.run(["mount", partition, place], check=False)
+        if done.status != 0:
+            # it holds no file system
+            return
+        try:
+            process.run(["mount", "-o", "remount,ro", place])
+        finally:
+            process.run(["umount", place])
+
+
+def _set_flag(device: str, flag: int) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(device, os.O_RDWR)
+        try:
+            info = bytearray(_INFO_SIZE)
+            fcntl.ioctl(descriptor, _GET_STATUS, info)
+            (flags,) = struct.unpack_from("I", info, _FLAGS_AT)
+            struct.pack_into("I", info, _FLAGS_AT, flags | flag)
+            fcntl.ioctl(descriptor, _SET_STATUS, bytes(info))
+        finally:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    detach(sys.argv[1])

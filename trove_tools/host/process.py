@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to other programs.
+
+Nothing else in the package imports :mod:`subprocess`.  Through this door an
+argument list is always a list, standard input is empty unless given, and a
+failure is raised once, as an error that shows the command line in a form
+that can be pasted into a shell.
+"""
+
+import collections.abc
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import typing
+
+from trove_tools import errors
+from trove_tools.host import hosttools
+
+Argument = str | os.PathLike[str]
+Child = subprocess.Popen[bytes]
+
+_NOT_FOUND = 127
+_SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_TAIL_LINES = 15
+
+
+class Completed(typing.NamedTuple):
+    """A child process that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def show(argv: collections.abc.Iterable[Argument]) -> str:
+    """Return the command line as a user would type it."""
+    return shlex.join(os.fspath(arg) for arg in argv)
+
+
+def as_root(
+    argv: collections.abc.Sequence[Argument],
+) -> list[Argument]:
+    """Return the command line that runs ``argv`` with root's rights.
+
+    ``sudo -n`` never asks: a command that hangs on a password prompt
+    behind a progress bar helps nobody.
+    """
+    if os.geteuid() == 0:
+        return list(argv)
+    return ["sudo", "-n", *argv]
+
+
+def require(*tools: str) -> None:
+    """Make sure that programs can be found.
+
+    :raises MissingToolError: naming all that are absent, with packages.
+    """
+    missing = [tool for tool in tools if find(tool) is None]
+    if missing:
+        raise hosttools.missing(missing)
+
+
+def find(tool: str) -> str | None:
+    """Return where a program is; nothing if it is not on this host."""
+    return shutil.which(tool, path=_search_path())
+
+
+def _search_path() -> str:
+    """Return PATH with the directories of root's programs.
+
+    Debian's ordinary users do not have them, but much of what runs through
+    sudo, and some of what does not need it, is there.
+    """
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([*places, *_SYSTEM_PLACES]))
+
+
+def environment(
+    extra: collections.abc.Mapping[str, str] | None = None,
+    without: collections.abc.Iterable[str] = (),
+) -> dict[str, str]:
+    """Return the environment of a child: ours, with ``extra`` on top.
+
+    :param without: variables of ours that it does not get.
+
+    The locale is fixed, because the tools' messages are read by machines.
+    """
+    hidden = set(without)
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in hidden
+    }
+    return {
+        **ours,
+        "PATH": _search_path(),
+        "LC_ALL": "C.UTF-8",
+        **(extra or {}),
+    }
+
+
+def run(
+    argv: collections.abc.Sequence[Argument],
+    *,
+    env: collections.abc.Mapping[str, str] | None = None,
+    cwd: Argument | None = None,
+    input: str | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end and return what it printed.
+
+    :param argv: the program and its arguments; no shell is involved.
+    :param env: variables on top of this process's own.
+    :param cwd: where to run it.
+    :param input: text for its standard input; empty when not given.
+    :param timeout: seconds after which it is killed.
+    :param check: raise when it does not exit with 0.
+    :raises MissingToolError: there is no such program.
+    :raises CommandError: it failed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            [os.fspath(arg) for arg in argv],
+            env=environment(env),
+            cwd=cwd,
+            input=input or "",
+            timeout=timeout,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError as exc:
+        if cwd is not None and not os.path.isdir(cwd):
+            raise
+        raise hosttools.missing([os.fspath(argv[0])]) from exc
+    except subprocess.TimeoutExpired as exc:
+        raise errors.CommandError(
+            f"`{show(argv)}` did not end within {timeout:.0f} s",
+            status=-signal.SIGKILL,
+        ) from exc
+    if check and done.returncode != 0:
+        raise failure(argv, done.returncode, done.stderr or done.stdout)
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def failure(
+    argv: collections.abc.Sequence[Argument], status: int, output: str
+) -> errors.CommandError:
+    """Return the error for a program that ended with ``status``."""
+    if status < 0:
+        how = f"was killed by {signal.Signals(-status).name}"
+    elif status == _NOT_FOUND:
+        how = "did not find a program it needs (exit status 127)"
+    else:
+        how = f"ended with status {status}"
+    lines = output.strip().splitlines()[-_TAIL_LINES:]
+    tail = "".join(f"\n  {line}" for line in lines)
+    return errors.CommandError(
+        f"`{show(argv)}` {how}{tail}", status=status, output=output
+    )
+
+
+def start(
+    argv: collections.abc.Sequence[Argument],
+    *,
+    env: collections.abc.Mapping[str, str] | None = None,
+    without: collections.abc.Iterable[str] = (),
+    cwd: Argument | None = None,
+    log: pathlib.Path | None = None,
+    pipe: bool = False,
+    pass_fds: collections.abc.Sequence[int] = (),
+    input: str = "",
+) -> Child:
+    """Start a program in a session of its own and return at once.
+
+    Its own session keeps a Ctrl-C at the terminal from reaching it
+    directly: who started it decides how it ends, with :func:`stop`.
+
+    :param env: variables on top of this process's own.
+    :param without: variables of this process that it does not get.
+    :param log: file that takes all it prints (appended).
+    :param pipe: offer what it prints as ``child.stdout`` instead.
+    :param pass_fds: file descriptors that it inherits.
+    :param input: text for its standard input.
+    :raises MissingToolError: there is no such program.
+    """
+    output: typing.Any = subprocess.PIPE if pipe else subprocess.DEVNULL
+    if log is not None:
+        output = open(log, "ab")
+    # a file that has no name, since a pipe would wait for its reader
+    source: typing.Any = tempfile.TemporaryFile() if input else None
+    if source is not None:
+        source.write(input.encode())
+        source.seek(0)
+    try:
+        return subprocess.Popen(
+            [os.fspath(arg) for arg in argv],
+            env=environment(env, without),
+            cwd=cwd,
+            stdin=source or subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    except FileNotFoundError as exc:
+        raise hosttools.missing([os.fspath(argv[0])]) from exc
+    finally:
+        if source is not None:
+            source.close()
+        if log is not None:
+            output.close()
+
+
+def stop(
+    child: Child, *, grace: float = 10.0, sign: int = signal.SIGTERM
+) -> int:
+    """End a program that :func:`start` began, and all its children.
+
+    :param grace: seconds it is given to end by itself.
+    :param sign: the signal that asks it to.
+    :returns: its exit status.
+    """
+    if child.poll() is None:
+        _signal_group(child, sign)
+        try:
+            child.wait(grace)
+        except subprocess.TimeoutExpired:
+            _signal_group(child, signal.SIGKILL)
+    return child.wait()
+
+
+def _signal_group(child: Child, sign: int) -> None:
+    # start_new_session made the child's id its process group's id
+    try:
+        os.killpg(child.pid, sign)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the files of a foreign root: regular ones only, in bounded memory.
+
+No other file is opened: a device or a FIFO may block, or act.  That no link
+leads out of the root is the work of :mod:`trove_tools.inspection.sandbox`.
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import os
+import pathlib
+import stat
+
+#: Bytes; hardly any file of configuration is larger.
+SMALL = 256 * 1024
+
+_CHUNK = 4 * 1024 * 1024
+#: Bytes by which chunks overlap; no key that is looked for is longer.
+OVERLAP = 16 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file of a root.
+
+    :param path: where it is.
+    :param name: its path in its own root, without a leading slash: the file
+        of a container's layer belongs to the container's root.
+    """
+
+    path: pathlib.Path
+    name: str
+    status: os.stat_result
+
+    def beside(self, path: pathlib.Path) -> "File | None":
+        """Return a regular file near this one; nothing if there is none.
+
+        :param path: where it is: in the same root.
+        """
+        root = pathlib.Path(str(self.path).removesuffix(self.name))
+        try:
+            status = path.lstat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return File(path, str(path.relative_to(root)), status)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is neither a link, a device, a FIFO nor a socket."""
+        return stat.S_ISREG(self.status.st_mode)
+
+
+def walk(root: pathlib.Path) -> collections.abc.Iterator[File]:
+    """Yield all files below a directory, links among them, in order."""
+    beginning = len(os.path.join(root, ""))
+    for directory, below, names in os.walk(root):
+        below.sort()
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            try:
+                status = os.lstat(path)
+                yield File(pathlib.Path(path), path[beginning:], status)
+            except OSError:
+                # a damaged file system: what has no status has no content
+                continue
+
+
+def content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
+    """Return a regular file's content; nothing for anything else.
+
+    A link is followed, as the guest follows it.
+
+    :param largest: bytes; a larger file counts as anything else.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
+            return None
+        return path.read_bytes()
+    except (OSError, ValueError):
+        # no path has a null character
+        return None
+
+
+def text(path: pathlib.Path, largest: int = SMALL) -> str:
+    """Return a regular file's text; nothing where there is none.
+
+    :param largest: bytes; as with :func:`content`.
+    """
+    return (content(path, largest) or b"").decode(errors="replace")
+
+
+def digest(path: pathlib.Path, algorithm: str) -> bytes:
+    """Return the digest of a regular file."""
+    made = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb", buffering=0) as stream:
+        while piece := stream.read(SMALL):
+            made.update(piece)
+    return made.digest()
+
+
+def chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
+    """Yield a regular file's content piece by piece, without its holes.
+
+    Each piece begins with the last :data:`OVERLAP` bytes of the one before,
+    so that what is looked for is whole in one of them.
+    """
+    with open(path, "rb", buffering=0) as stream:
+        end = 0
+        kept = b""
+        while True:
+            try:
+                begin = os.lseek(stream.fileno(), end, os.SEEK_DATA)
+            except OSError:
+                return
+            if begin > end:
+                kept = b""
+            end = begin
+            piece = os.pread(stream.fileno(), _CHUNK, begin)
+            if not piece:
+                return
+            end += len(piece)
+            yield kept + piece
+            kept = piece[-OVERLAP:]

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""diskimage-builder's elements: where they are, and what is in them."""
+
+import collections.abc
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import re
+
+from trove_tools.host import paths
+
+#: Inside the package, so that a wheel and an editable install both have it.
+DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
+
+#: What the guest is besides the distribution's system, and the agent in it.
+GUEST, AGENT, VENV = (
+    "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
+)  # fmt: skip
+#: Answers the guest's engine about the containers in the image.
+LOCAL_MANIFESTS = "trove-local-manifests"
+#: Lets a developer in.
+DEV = "trove-dev"
+#: Lets guests trust further authorities.
+GUEST_CA = "trove-guest-ca"
+#: Lets guests install security updates by themselves.
+UPGRADES = "trove-unattended-upgrades"
+#: Begins a layer on the one below, and ends one without a disk.
+ROOT, END = "trove-layer-root", "trove-layer-end"
+#: The last word in every layer, and in the image.
+CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
+#: Upgrades what the layers below have brought.
+REFRESH = "trove-refresh"
+#: Lets every layer reach servers as this host does.
+NETWORK = "trove-build-network"
+#: Elements that no catalog names.
+ALWAYS = (
+    GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK,
+    GUEST_CA, UPGRADES, *FINISH,
+)  # fmt: skip
+
+_VARIABLE = re.compile(r"\bDIB_\w+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Element:
+    """What is known of an element without running it.
+
+    :param digest: of all its files.
+    :param needs: the elements that it depends on.
+    :param provides: the names that it stands for besides its own.
+    :param variables: diskimage-builder's variables that its files name,
+        but for its documentation.  One that ends with an underscore is the
+        beginning of names that are put together, see :func:`reads`.
+    :param exports: those that its files in ``environment.d`` name: all
+        later layers see these files.
+    """
+
+    digest: str
+    needs: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()
+    exports: frozenset[str] = frozenset()
+
+
+Library = collections.abc.Mapping[str, Element]
+
+
+def reads(variables: collections.abc.Collection[str], name: str) -> bool:
+    """Return whether a variable is among those that files name.
+
+    :param variables: as :class:`Element` has them.
+    """
+    return name in variables or any(
+        name.startswith(known) for known in variables if known.endswith("_")
+    )
+
+
+@functools.cache
+def variables_of_core() -> frozenset[str]:
+    """Return the variables that diskimage-builder reads without elements."""
+    import diskimage_builder
+
+    found: set[str] = set()
+    package = pathlib.Path(diskimage_builder.__path__[0])
+    for file in _files(package):
+        if file.relative_to(package).parts[0] not in ("elements", "tests"):
+            found.update(_VARIABLE.findall(file.read_text(errors="replace")))
+    return frozenset(found)
+
+
+def path(further: str | None = None) -> tuple[str, ...]:
+    """Return the directories with elements, the strongest first.
+
+    :param further: directories of the user's, with ``:`` between them.
+    :raises UsageError: one of them does not exist.
+    """
+    named = [part for part in (further or "").split(":") if part]
+    for directory in named:
+        paths.require_directory(
+            pathlib.Path(directory),
+            "--elements-path",
+            "correct --elements-path or ELEMENTS_PATH",
+        )
+    resolved = [str(pathlib.Path(part).resolve()) for part in named]
+    return (*resolved, str(DIRECTORY))
+
+
+def disk(partition_table: str) -> str:
+    """Return the element that lays out a disk.
+
+    :param partition_table: mbr or gpt.
+    """
+    return f"block-device-trove-{partition_table}"
+
+
+def shipped() -> str:
+    """Return the directory with diskimage-builder's own elements."""
+    import diskimage_builder.paths
+
+    return str(diskimage_builder.paths.get_path("elements"))
+
+
+def find(
+    name: str, directories: collections.abc.Iterable[str | pathlib.Path]
+) -> pathlib.Path | None:
+    """Return an element's directory; the first one that has it counts."""
+    for directory in map(pathlib.Path, directories):
+        if (directory / name).is_dir():
+            return directory / name
+    return None
+
+
+def names(
+    directories: collections.abc.Iterable[str | pathlib.Path],
+) -> set[str]:
+    """Return the names of all elements in some directories."""
+    return {
+        entry.name
+        for directory in directories
+        for entry in pathlib.Path(directory).iterdir()
+        if entry.is_dir() and not entry.name.startswith("_")
+    }
+
+
+def read(
+    names: collections.abc.Iterable[str],
+    directories: collections.abc.Sequence[str | pathlib.Path],
+) -> dict[str, Element]:
+    """Read elements and all that they depend on.
+
+    Names without a directory are left out: other elements provide them.
+
+    :param directories: where elements are, the strongest first.
+    """
+    library: dict[str, Element] = {}
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        directory = find(name, directories)
+        if name in library or directory is None:
+            continue
+        library[name] = _read(directory)
+        queue.extend(library[name].needs)
+    return library
+
+
+def reach(
+    names: collections.abc.Iterable[str],
+    library: Library,
+    *,
+    without: collections.abc.Collection[str] = (),
+) -> set[str]:
+    """Return elements and all that they depend on.
+
+    :param without: elements that are neither taken nor looked behind.
+    """
+    provided: set[str] = set()
+    found: set[str] = set()
+    queue = [name for name in names if name not in without]
+    while queue:
+        name = queue.pop()
+        if name in found or name not in library:
+            continue
+        found.add(name)
+        provided.update(library[name].provides)
+        queue.extend(set(library[name].needs).difference(without))
+    return found - provided
+
+
+def digest(directory: pathlib.Path) -> str:
+    """Return a digest of all files below a directory.
+
+    It changes with a file's path below the directory, its content, and
+    whether it can be executed: all that a build could notice.
+    """
+    total = hashlib.sha256()
+    for file in _files(directory):
+        run = "x" if file.stat().st_mode & 0o100 else "-"
+        name = file.relative_to(directory)
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{name} {run} {content}\n".encode())
+    return total.hexdigest()
+
+
+def _files(directory: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
+    for file in sorted(directory.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file
+
+
+def _read(directory: pathlib.Path) -> Element:
+    variables: set[str] = set()
+    exports: set[str] = set()
+    for file in _files(directory):
+        if file.name == "README.rst":
+            continue
+        named = _VARIABLE.findall(file.read_text(errors="replace"))
+        variables.update(named)
+        if file.parent.name == "environment.d":
+            exports.update(named)
+    return Element(
+        digest=digest(directory),
+        needs=_lines(directory / "element-deps"),
+        provides=_lines(directory / "element-provides"),
+        variables=frozenset(variables),
+        exports=frozenset(exports),
+    )
+
+
+def _lines(file: pathlib.Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(file.read_text().split()))
+    except FileNotFoundError:
+        return ()

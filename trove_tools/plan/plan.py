@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan: all that a build will do, as plain data.
+
+A plan is made from a request without looking at anything else, so it can be
+printed, compared, and tested without building.  Plans with the same digest
+make images with the same content, up to what the package mirrors serve.
+"""
+
+import dataclasses
+import hashlib
+import json
+import typing
+
+from trove_tools.config import table
+from trove_tools.host import credentials
+from trove_tools.plan import layers as _layers
+from trove_tools.plan import request as _request
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one build does.
+
+    :param name: the image's name, without an ending.
+    :param datastores: what the image serves, as in the manifest.
+    :param layers: what it is built from, the first one first.
+    :param elements_path: where elements are, besides diskimage-builder's.
+    :param output: format, compression, partition_table, disk_size (GiB).
+    :param guest_ca: the authorities that guests are to trust besides the
+        guest system's: subject, sha256 (the fingerprint) and expires.
+    :param unattended_upgrades: guests install security updates by themselves.
+    :param dev: for development: lets in who has a key.
+    :param local_manifests: the guest answers its own Docker engine about the
+        containers that are in the image.
+    :param allow: findings that may be in the image, as ``KIND:PATH``.
+    :param unread: the user's ``DIB_*`` variables that nothing in it reads.
+    """
+
+    name: str
+    datastores: tuple[dict[str, typing.Any], ...]
+    guest: dict[str, str]
+    series: dict[str, str]
+    agent: dict[str, str]
+    layers: tuple[_layers.Layer, ...]
+    elements_path: tuple[str, ...]
+    output: dict[str, typing.Any]
+    dev: bool = False
+    local_manifests: bool = False
+    guest_ca: tuple[dict[str, str], ...] = ()
+    unattended_upgrades: bool = False
+    allow: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return the plan as plain data, with its digest."""
+        plain: dict[str, typing.Any] = json.loads(
+            json.dumps(
+                {
+                    **dataclasses.asdict(self),
+                    "layers": [layer.as_dict() for layer in self.layers],
+                }
+            )
+        )
+        return {**credentials.hide_all(plain), "digest": self.digest()}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the values of variables that are not recorded, by name."""
+        return {
+            name: value
+            for layer in self.layers
+            for name, value in layer.secrets().items()
+        }
+
+    def digest(self) -> str:
+        """Return the digest of all that decides the image's content.
+
+        Not of where things lie: a checkout that was moved builds the same
+        image.  All that goes into the layers is in the digest of the last.
+        """
+        content = dataclasses.asdict(self)
+        del content["elements_path"], content["agent"], content["unread"]
+        content["layers"] = self.layers[-1].digest
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def containers(self) -> tuple[dict[str, typing.Any], ...]:
+        """What is put into the guest's image store."""
+        return tuple(
+            each for layer in self.layers for each in layer.containers
+        )
+
+    @property
+    def mirror(self) -> str | None:
+        """The package mirror, where it is known."""
+        return self.layers[0].environment.get(_layers.MIRROR)
+
+    @property
+    def downloads(self) -> str | None:
+        """Where the user wants diskimage-builder to keep downloads."""
+        return self.layers[0].environment.get("DIB_IMAGE_CACHE")
+
+    @property
+    def file(self) -> str:
+        """The image's file name."""
+        return f"{self.name}.{self.output['format']}"
+
+
+def make(request: _request.Request) -> Plan:
+    """Return the plan that fulfils a request."""
+    guest = request.guest
+    environment = _environment(request)
+    layers = _layers.chain(request, environment)
+    return Plan(
+        name=request.name or default_name(request),
+        datastores=tuple(
+            {
+                "name": each.datastore.name,
+                "version": each.version.version,
+                "manager": each.datastore.manager,
+                "runtime": each.runtime.name,
+                "packages": each.packages,
+                "min_ram": each.datastore.min_ram,
+                "min_disk": max(each.datastore.min_disk, request.disk_size),
+            }
+            for each in request.choices
+        ),
+        guest={
+            "distribution": guest.distribution,
+            "version": guest.version,
+            "release": guest.release,
+            "arch": request.arch,
+        },
+        series={
+            "name": request.series.name,
+            "trove": request.series.trove,
+        },
+        agent={
+            "source": request.agent.source,
+            "location": request.agent.location,
+            "ref": request.agent.ref,
+            "state": request.agent.state,
+            "constraints": request.agent.constraints,
+        },
+        layers=layers,
+        elements_path=request.elements_path,
+        output={
+            "format": request.image_format,
+            "compression": request.compression
+            if request.image_format == "qcow2"
+            else "none",
+            "partition_table": request.partition_table,
+            "disk_size": request.disk_size,
+        },
+        dev=bool(request.dev_key),
+        local_manifests=request.local_manifests,
+        guest_ca=request.guest_ca.as_dicts(),
+        unattended_upgrades=request.unattended_upgrades,
+        allow=request.allow,
+        unread=_layers.unread(_undecided(request, environment), layers),
+    )
+
+
+def _undecided(
+    request: _request.Request, environment: dict[str, str]
+) -> list[str]:
+    """Return the user's variables that no option of ours stands for.
+
+    One whose value the plan replaces, such as DIB_RELEASE, is as good as one
+    that nobody reads; it is returned with its value.
+    """
+    by_options = {
+        variable
+        for option in table.OPTIONS
+        for variable in option.environment
+    }
+    return [
+        name if environment[name] == value else f"{name}={value}"
+        for name, value in request.inherited.items()
+        if name not in by_options
+    ]
+
+
+def default_name(request: _request.Request) -> str:
+    """Return the name of an image that is given none."""
+    datastores = (
+        f"{each.datastore.name}-{each.version.version}"
+        for each in request.choices
+    )
+    return "-".join(
+        (
+            "trove",
+            *datastores,
+            request.guest.distribution,
+            request.guest.version,
+            request.arch,
+            # not to take the place of one for everybody
+            *(("dev",) if request.dev_key else ()),
+        )
+    )
+
+
+def _environment(request: _request.Request) -> dict[str, str]:
+    values = {
+        **request.inherited,
+        "DIB_RELEASE": request.guest.release,
+        "DIB_IMAGE_SIZE": str(request.disk_size),
+        **request.agent.environment(),
+        **request.guest_ca.environment(),
+    }
+    if request.guest_user:
+        values["DIB_TROVE_GUEST_USER"] = request.guest_user
+    if request.snapshot:
+        values[_layers.SNAPSHOT] = request.snapshot
+    if request.epoch is not None:
+        # https://reproducible-builds.org/specs/source-date-epoch/
+        values[_layers.EPOCH] = str(request.epoch)
+    if request.dev_key:
+        values["DIB_TROVE_DEV_KEY"] = request.dev_key
+    if request.mirrors.archive:
+        values[_layers.MIRROR] = request.mirrors.archive
+    if request.mirrors.security:
+        # read by debian-minimal; the other systems have one mirror for all
+        values[_layers.SECURITY_MIRROR] = request.mirrors.security
+    return dict(sorted(values.items()))

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which datastores an image serves, in which versions, on which system."""
+
+import collections.abc
+import dataclasses
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.config import options
+from trove_tools.sources.container import lock
+from trove_tools.sources.container import sources
+from trove_tools.sources.native import sources as _native
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One datastore that an image is to serve.
+
+    :param container: what it runs in, unless it runs natively.
+    :param backup: what takes backups of it, if that is in the image.
+    :param native: how it is installed, if it does.
+    """
+
+    datastore: model.Datastore
+    version: model.Version
+    runtime: model.Runtime
+    container: sources.Container | None = None
+    native: _native.Native | None = None
+    backup: sources.Container | None = None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """What puts it into the image: shared elements, then its own."""
+        shared = self.native.elements if self.native else ()
+        return (*shared, *self.runtime.elements)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages that have its version; the server's first."""
+        if self.container is not None:
+            return self.container.packages
+        if self.native is None:
+            return ()
+        brought = [self.native.file.name] if self.native.file else []
+        return (*brought, *self.native.settings.packages)
+
+
+def choose(
+    words: collections.abc.Sequence[str],
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> tuple[tuple[Choice, ...], model.Guest]:
+    """Return the datastores that were asked for, and a guest for all.
+
+    :param words: ``DATASTORE[:VERSION]``, one or several.
+    :raises UsageError: something named does not exist or does not go
+        together.
+    """
+    guest = catalog.guest(settings.guest) if settings.guest else None
+    choices = [_choice(word, settings, catalog, guest) for word in words]
+    guest = guest or _common_guest(choices, catalog, settings.unsupported)
+    for choice in choices:
+        _require_guest(choice, guest, settings.unsupported)
+    names = [choice.datastore.name for choice in choices]
+    if len(set(names)) < len(names):
+        raise errors.UsageError(
+            f"an image serves a datastore once: {', '.join(names)}",
+            hint="build the versions one by one, without --together",
+        )
+    _require_ports(choices)
+    _require_arch(choices, guest, settings.arch)
+    complete = [
+        _with_backup(each, guest, settings, catalog)
+        for each in _with_containers(choices, guest, settings, catalog)
+    ]
+    return _with_natives(complete, guest, settings, catalog), guest
+
+
+def _choice(
+    word: str,
+    settings: options.Settings,
+    catalog: model.Catalog,
+    guest: model.Guest | None,
+) -> Choice:
+    name, version = model.split_name(word)
+    datastore = catalog.datastore(name)
+    runtime = datastore.runtime(settings.runtime)
+    return Choice(
+        datastore,
+        _version(datastore, version, runtime, guest, settings.unsupported),
+        runtime,
+    )
+
+
+def _version(
+    datastore: model.Datastore,
+    name: str,
+    runtime: model.Runtime,
+    guest: model.Guest | None,
+    unsupported: bool,
+) -> model.Version:
+    """Return the version named, else the default where the guest has it."""
+    version = datastore.version(name or None)
+    if name or guest is None:
+        return version
+    found = datastore.version_for(
+        runtime.name, guest.name, unsupported=unsupported
+    )
+    return found or version
+
+
+def _systems(choice: Choice, unsupported: bool) -> tuple[str, ...]:
+    """Return the guest systems that a datastore can be put into."""
+    runtime = choice.runtime.name
+    if unsupported:
+        return choice.version.guests.get(runtime, ())
+    return choice.version.supported(runtime)
+
+
+def _common_guest(
+    choices: collections.abc.Iterable[Choice],
+    catalog: model.Catalog,
+    unsupported: bool,
+) -> model.Guest:
+    """Return the first guest system that has all that is wanted."""
+    for guest in catalog.guests.values():
+        if all(
+            guest.name in _systems(each, unsupported) for each in choices
+        ):
+            return guest
+    wanted = ", ".join(
+        f"{each.datastore.name} {each.version.version}"
+        f" ({each.runtime.name})"
+        for each in choices
+    )
+    raise errors.UsageError(
+        f"no guest system has {wanted}",
+        hint="`trove-image-builder list --long` names what each guest system"
+        " has",
+    )
+
+
+def _require_guest(
+    choice: Choice, guest: model.Guest, unsupported: bool
+) -> None:
+    systems = _systems(choice, unsupported)
+    if guest.name in systems:
+        return
+    why, further = "", ""
+    if choice.runtime.name == model.NATIVE:
+        why = choice.version.refused.get(guest.name, "")
+        if guest.name in choice.version.unsupported:
+            why = choice.version.unsupported[guest.name]
+            further = "; with --unsupported it is made all the same"
+    raise errors.UsageError(
+        f"{choice.datastore.name} {choice.version.version}"
+        f" ({choice.runtime.name}) is not made for {guest.name}"
+        + (f": {why}" if why else ""),
+        hint=f"guest systems that have it: {', '.join(systems) or 'none'}"
+        + further,
+    )
+
+
+def _require_ports(choices: collections.abc.Sequence[Choice]) -> None:
+    """Refuse two servers that would want the same port of one guest.
+
+    Those in containers are started by the guest agent, one in each guest.
+    """
+    owners: dict[int, str] = {}
+    for each in choices:
+        if each.runtime.name != model.NATIVE:
+            continue
+        for port in each.datastore.ports:
+            if port in owners:
+                raise errors.UsageError(
+                    f"{owners[port]} and {each.datastore.name} both listen on"
+                    f" port {port}",
+                    hint="build an image for each, without --together",
+                )
+            owners[port] = each.datastore.name
+
+
+def _require_arch(
+    choices: collections.abc.Iterable[Choice], guest: model.Guest, arch: str
+) -> None:
+    for who, known in (
+        (guest.name, guest.architectures),
+        *(
+            (f"{each.datastore.name} ({each.runtime.name})",
+             each.runtime.architectures)
+            for each in choices
+        ),
+    ):  # fmt: skip
+        if arch not in known:
+            raise errors.UsageError(
+                f"{who} is not made for architecture {arch}",
+                hint=f"one of: {', '.join(known)}",
+            )
+
+
+def _with_containers(
+    choices: collections.abc.Sequence[Choice],
+    guest: model.Guest,
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> tuple[Choice, ...]:
+    """Add to each choice where its container comes from."""
+    locked = lock.read(settings.locked) if settings.locked else None
+    chosen = sources.choose(
+        settings.container_source,
+        [each.datastore.name for each in choices if each.runtime.container],
+        [
+            datastore.name
+            for datastore in catalog.datastores.values()
+            if any(each.container for each in datastore.runtimes.values())
+        ],
+    )
+    return tuple(
+        dataclasses.replace(
+            each,
+            container=sources.make(
+                each.datastore,
+                each.version.version,
+                each.runtime.container,
+                guest.name,
+                source=chosen[each.datastore.name],
+                mirror=settings.registry_mirror,
+                locked=locked,
+            ),
+        )
+        if each.runtime.container
+        else each
+        for each in choices
+    )
+
+
+def _with_backup(
+    choice: Choice,
+    guest: model.Guest,
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> Choice:
+    """Add what takes backups of a datastore in a container.
+
+    By default where the same packages make both.
+
+    :raises UsageError: it was asked for, and no packages make it.
+    """
+    if choice.container is None or settings.with_backup is False:
+        return choice
+    try:
+        backup = sources.make_backup(
+            choice.datastore,
+            choice.version.version,
+            choice.runtime.container,
+            guest.name,
+            requirement=catalog.series.requirement,
+            constraints=settings.constraints,
+        )
+    except errors.UsageError as exc:
+        if settings.with_backup is None:
+            return choice
+        exc.message = f"--with-backup: {exc.message}"
+        raise
+    if settings.with_backup is None and choice.container.source != "packages":
+        return choice
+    return dataclasses.replace(choice, backup=backup)
+
+
+def _with_natives(
+    choices: collections.abc.Iterable[Choice],
+    guest: model.Guest,
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> tuple[Choice, ...]:
+    """Add to each choice how it is installed, where it is."""
+    said = _native.wishes(settings, catalog.datastores)
+    return tuple(
+        dataclasses.replace(
+            each,
+            native=_native.make(
+                each.datastore, each.version, guest, settings.arch, said
+            ),
+        )
+        if each.runtime.name == model.NATIVE
+        else each
+        for each in choices
+    )

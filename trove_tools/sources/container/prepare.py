@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepares a container for an image: an archive that ``docker load`` reads."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+from trove_tools.sources.container import archive
+from trove_tools.sources.container import backup
+from trove_tools.sources.container import recipes
+from trove_tools.sources.container import rootfs
+from trove_tools.sources.container import skopeo
+from trove_tools.sources.container import sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A container that is ready.
+
+    :param digest: of the manifest in a registry, else the image's id.
+    :param size: of the archive, bytes.
+    :param installed: the server's full version, or that of Trove, whose
+        program takes backups; empty where unknown.
+    """
+
+    container: sources.Container
+    digest: str
+    size: int
+    installed: str
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for a manifest."""
+        return {
+            "names": list(self.container.names),
+            "digest": self.digest,
+            "source": self.container.source,
+            "reference": self.container.reference,
+            "size": self.size,
+            "backup": self.container.backup,
+        }
+
+
+def prepare(
+    container: sources.Container,
+    directory: pathlib.Path,
+    *,
+    guest: collections.abc.Mapping[str, str],
+    mirror: str | None,
+    security: str | None,
+    log: collections.abc.Callable[[str], object],
+    epoch: int = 0,
+    is_snapshot: bool = False,
+) -> Prepared:
+    """Write the archive of a container.
+
+    :param directory: gets it, and beside it what is needed for a time.
+    :param guest: distribution, release and arch of the guest system.
+    :param mirror: where the distribution's packages are.
+    :param security: where its security updates are.
+    :param log: takes what the programs that do it said.
+    :param epoch: the time of all that is made here, seconds since 1970; by
+        itself it has none, as the packages' versions say more.
+    :param is_snapshot: the mirrors are as they were on an earlier day.
+    :raises BuildError: it cannot be had, or is not what was asked for.
+    """
+    file = directory / container.file
+    if container.source != "packages":
+        image = skopeo.find(container, guest["arch"])
+        log(f"{image.transport} is {image.digest}\n")
+        skopeo.copy(container, image, file, guest["arch"])
+        # afterwards: it is the same as when the plan was made, so it was
+        # all the time in between
+        sources.require_unchanged(container)
+        version = skopeo.version_in(image.config, container.variable)
+        return Prepared(container, image.digest, file.stat().st_size, version)
+    work = directory / file.stem
+    work.mkdir()
+    recipe = _recipe(container)
+    root, said = rootfs.make(
+        recipe,
+        guest=guest,
+        packages=container.packages,
+        mirror=mirror,
+        security=security,
+        directory=work,
+        epoch=epoch,
+        is_snapshot=is_snapshot,
+    )
+    log(said)
+    if container.backup:
+        version = backup.add_program(
+            root, container, guest["arch"], work, epoch
+        )
+    else:
+        version = rootfs.installed(root).get(container.packages[0], "")
+    config = recipe.configuration(container.version)
+    config["Env"].append(f"{container.variable}={version}")
+    digest = archive.write(
+        root,
+        file,
+        names=container.names,
+        arch=guest["arch"],
+        config=config,
+        epoch=epoch,
+    )
+    root.unlink()
+    return Prepared(container, digest, file.stat().st_size, version)
+
+
+def _recipe(container: sources.Container) -> recipes.Recipe:
+    if not container.backup:
+        return recipes.read(container.recipe)
+    recipe = recipes.read_backup(container.recipe, container.version)
+    assert recipe is not None
+    return recipe

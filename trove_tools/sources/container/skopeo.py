@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gets containers from registries, archives and OCI layouts.
+
+skopeo does it without a daemon.  Credentials are those that ``skopeo
+login``, ``podman login`` or ``docker login`` have left.
+"""
+
+import collections.abc
+import hashlib
+import pathlib
+import re
+import tarfile
+import typing
+import urllib.parse
+
+from trove_tools import errors
+from trove_tools.host import causes
+from trove_tools.host import digests
+from trove_tools.host import process
+from trove_tools.host import untrusted
+from trove_tools.sources.container import sources
+
+_POLICY = pathlib.Path("/etc/containers/policy.json")
+
+# what walking through JSON of an unexpected shape ends in
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
+
+# what skopeo says, what it means, and what to do
+_MEANINGS = (
+    (
+        r"HTTP response to HTTPS client",
+        "the registry speaks plain HTTP",
+        "where that is meant, give --registry-mirror http://HOST[:PORT]",
+    ),
+    (
+        r"the proxy \S+ (cannot be reached|refuses)|proxyconnect",
+        "the proxy for it does not serve",
+        causes.PROXY,
+    ),
+    (
+        r"x509: certificate (signed by unknown authority|is not trusted)",
+        "its certificate is not trusted",
+        causes.CERTIFICATE,
+    ),
+    (
+        r"connection refused|no such host|i/o timeout|dial tcp|"
+        r"network is unreachable|context deadline exceeded|"
+        r"pinging container registry",
+        "the registry cannot be reached",
+        "check the network; give --registry-mirror, or the container itself"
+        " with --container-source archive:PATH or oci:PATH",
+    ),
+    (
+        r"no image found in (manifest list|image index)|"
+        r"no matching .* in the manifest list",
+        "it is not made for {arch}",
+        "give --arch, or another source with --container-source",
+    ),
+    (
+        r"unauthorized|authentication required|denied|forbidden",
+        "the registry wants to know who asks",
+        "log in with `skopeo login`; REGISTRY_AUTH_FILE names another file",
+    ),
+    (
+        r"manifest unknown|name unknown|not found|does not exist|"
+        r"no descriptor found|StatusCode: 404",
+        "there is no such image",
+        "check the version, --registry-mirror, and with --locked the digest",
+    ),
+)
+
+
+class Image(typing.NamedTuple):
+    """An image that skopeo can get.
+
+    :param transport: what skopeo calls it.
+    :param digest: of the manifest in a registry, else the image's id.
+    :param config: the image's configuration.
+    """
+
+    transport: str
+    digest: str
+    config: dict[str, typing.Any]
+
+
+def find(container: sources.Container, arch: str) -> Image:
+    """Find an image, and make sure that it is the right one.
+
+    :raises BuildError: it is not there, or another than was asked for.
+    """
+    transport = _transport(container)
+    raw = _inspect(container, transport, arch, "--raw")
+    digest = _sha256(raw)
+    if container.source == "registry":
+        digests.require(
+            container.reference,
+            digest,
+            container.digest,
+            "somebody changed what the tag names; if that is meant, write the"
+            " lock file anew with --lock",
+            said="the lock file",
+        )
+        # what was looked at is what is copied, even if the tag moves now
+        transport = f"{transport.rpartition(':')[0]}@{digest}"
+    text = _inspect(container, transport, arch, "--config", "--raw")
+    if container.source != "registry":
+        digest = _sha256(text)
+    try:
+        config: dict[str, typing.Any] = untrusted.decode_json(text)
+        _check(container, config, arch)
+    except _ODD as exc:
+        raise errors.BuildError(
+            f"the configuration of {container.names[0]} makes no sense: {exc}",
+            hint="name another image of a container",
+        ) from exc
+    return Image(transport, digest, config)
+
+
+def copy(
+    container: sources.Container, image: Image, file: pathlib.Path, arch: str
+) -> None:
+    """Write an image as an archive for ``docker load``.
+
+    :raises BuildError: it cannot be had.
+    """
+    first, *more = container.names
+    _run(
+        container, arch, "copy", "--quiet", *_tls(container, "--src-"),
+        *(f"--additional-tag={name}" for name in more),
+        image.transport, f"docker-archive:{file}:{first}",
+    )  # fmt: skip
+
+
+def _transport(container: sources.Container) -> str:
+    if container.source == "registry":
+        reference = container.reference
+        if container.mirror:
+            host = urllib.parse.urlsplit(_url(container.mirror))
+            path = reference.partition("/")[2]
+            place = f"{host.netloc}{host.path}".rstrip("/")
+            reference = f"{place}/{path}"
+        return f"docker://{reference}"
+    if container.source == "oci":
+        try:
+            file = pathlib.Path(container.path, "index.json")
+            return _oci("oci", container, untrusted.read_json(file))
+        except _ODD as exc:
+            raise _no_image(container, f"index.json: {exc}") from exc
+    return _archive(container)
+
+
+def _url(mirror: str) -> str:
+    return mirror if "://" in mirror else f"https://{mirror}"
+
+
+def _archive(container: sources.Container) -> str:
+    """Return what skopeo calls an archive's image.
+
+    :raises BuildError: the archive holds none, or others.
+    """
+    try:
+        with tarfile.open(container.path) as archive:
+            for name in ("manifest.json", "index.json"):
+                try:
+                    stream = archive.extractfile(name)
+                except KeyError:
+                    continue
+                if stream is None:
+                    break
+                listed = untrusted.decode_json(stream.read())
+                if name == "index.json":
+                    return _oci("oci-archive", container, listed)
+                return _docker(container, listed)
+    except (tarfile.TarError, OSError, EOFError, *_ODD) as exc:
+        raise _no_image(container, str(exc)) from exc
+    raise _no_image(container, "it has neither manifest.json nor index.json")
+
+
+def _docker(container: sources.Container, listed: typing.Any) -> str:
+    names = [name for each in listed for name in each.get("RepoTags") or ()]
+    name = _of_version(container, names, len(listed))
+    # archives of skopeo's own leave out what docker takes for granted
+    return f"docker-archive:{container.path}" + (f":{name}" if name else "")
+
+
+def _oci(kind: str, container: sources.Container, index: typing.Any) -> str:
+    manifests = index.get("manifests", []) if isinstance(index, dict) else []
+    names = [
+        each["annotations"]["org.opencontainers.image.ref.name"]
+        for each in manifests
+        if "org.opencontainers.image.ref.name" in each.get("annotations", {})
+    ]
+    name = _of_version(container, names, len(manifests))
+    return f"{kind}:{container.path}" + (f":{name}" if name else "")
+
+
+def _of_version(
+    container: sources.Container, names: list[str], images: int
+) -> str:
+    """Return the name of the image of the version wanted.
+
+    :param images: how many there are; one alone needs no name.
+    """
+    wanted = [
+        name
+        for name in names
+        if name.rpartition(":")[2] == container.version
+    ]
+    # an archive of several datastores, as for --together
+    last = {name.rpartition("/")[2] for name in container.names}
+    fitting = [n for n in wanted if n.rpartition("/")[2] in last] or wanted
+    if fitting:
+        return fitting[0]
+    if images == 1 and not names:
+        return ""
+    raise errors.BuildError(
+        f"{container.path} has no {container.datastore}"
+        f" {container.version}, but {', '.join(sorted(names)) or 'nothing'}",
+        hint="ask for the version it has, or tag the image"
+        f" {container.names[0]} before it is saved",
+    )
+
+
+def _check(
+    container: sources.Container, config: dict[str, typing.Any], arch: str
+) -> None:
+    where = container.reference or container.path
+    if config.get("architecture") != arch:
+        raise errors.BuildError(
+            f"{where} is made for {config.get('architecture')}, not {arch}",
+            hint="take an image of the guest's architecture, or give --arch",
+        )
+    found = version_in(config, container.variable)
+    if found and not re.match(rf"{re.escape(container.version)}(\b|$)", found):
+        raise errors.BuildError(
+            f"{where} holds {container.datastore} {found}, not"
+            f" {container.version}",
+            hint="ask for the version it has, or take another image",
+        )
+
+
+def version_in(
+    config: collections.abc.Mapping[str, typing.Any], variable: str
+) -> str:
+    """Return the version that an image's environment tells, or nothing."""
+    for entry in config.get("config", {}).get("Env") or ():
+        name, _, value = entry.partition("=")
+        if name == variable:
+            # Debian's versions have an epoch
+            return str(value).rpartition(":")[2]
+    return ""
+
+
+def _inspect(
+    container: sources.Container, transport: str, arch: str, *options: str
+) -> str:
+    return _run(
+        container, arch, "inspect", *options, *_tls(container), transport
+    )
+
+
+def _tls(container: sources.Container, prefix: str = "--") -> list[str]:
+    """Tell skopeo where plain HTTP was asked for."""
+    if container.source == "registry" and container.mirror.startswith("http:"):
+        return [f"{prefix}tls-verify=false"]
+    return []
+
+
+def _run(container: sources.Container, arch: str, *argv: str) -> str:
+    process.require("skopeo")
+    # what a host has no policy for it accepts; digests do the rest
+    policy = [] if _POLICY.exists() else ["--insecure-policy"]
+    try:
+        return process.run(
+            ["skopeo", *policy, "--override-os=linux",
+             f"--override-arch={arch}", *argv]
+        ).stdout  # fmt: skip
+    except errors.CommandError as exc:
+        raise _explain(container, exc.output, arch) from exc
+
+
+def _explain(
+    container: sources.Container, output: str, arch: str
+) -> errors.BuildError:
+    said = re.findall(r'msg="(.*)"', output)
+    text = (said[-1] if said else output.strip()).replace('\\"', '"')
+    where = container.reference or container.path
+    if container.source == "registry":
+        if container.mirror:
+            where += f" (from {container.mirror})"
+        for sign, meaning, remedy in _MEANINGS:
+            if re.search(sign, text, re.IGNORECASE):
+                meaning = meaning.format(arch=arch)
+                return errors.BuildError(
+                    f"{where}: {meaning}\n  | {text}", hint=remedy
+                )
+        return errors.BuildError(f"{where} cannot be had\n  | {text}")
+    if re.search(r"no image found in", text):
+        return errors.BuildError(f"{where} has no image for {arch}")
+    return _no_image(container, text)
+
+
+def _no_image(container: sources.Container, why: str) -> errors.BuildError:
+    return errors.BuildError(
+        f"{container.path} is no container image: {why}",
+        hint="an archive is what `docker save`, `podman save` or `skopeo"
+        " copy` write; an OCI layout is a directory with index.json",
+    )
+
+
+def _sha256(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a datastore's container comes from, as a user says it.
+
+``--container-source`` takes ``packages``, ``registry``, ``archive:PATH`` and
+``oci:PATH``.  For one of several datastores: ``NAME=SOURCE``.
+"""
+
+import collections.abc
+import dataclasses
+import hashlib
+import pathlib
+import typing
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.host import credentials
+from trove_tools.host import digests
+from trove_tools.host import paths
+from trove_tools.sources.container import recipes
+
+#: What a guest calls the container that takes backups of a datastore.
+BACKUP_NAME = "db-backup-{}"
+
+_KINDS = ("packages", "registry", "archive", "oci")
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """One container that an image gets, and where from.
+
+    :param source: packages, registry, archive or oci.
+    :param names: with tags; those it has in the guest.
+    :param packages: what it is made of; the first has the version.
+    :param recipe: how.
+    :param reference: what a registry is asked for.
+    :param mirror: the registry to ask instead.
+    :param path: of an archive or an OCI layout.
+    :param digest: of what it is made from, as far as that is known before.
+    :param backup: it takes backups of the datastore.
+    :param requirement: of Trove, whose program it runs then.
+    :param constraints: a file or URL of upper constraints for what that
+        program requires.
+    :param constraints_digest: of the file.
+    """
+
+    datastore: str
+    version: str
+    variable: str
+    source: str
+    names: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    recipe: str = ""
+    reference: str = ""
+    mirror: str = ""
+    path: str = ""
+    digest: str = ""
+    backup: bool = False
+    requirement: str = ""
+    constraints: str = ""
+    constraints_digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        kind = "backup container" if self.backup else "container"
+        return f"{kind} of {self.datastore}"
+
+    @property
+    def file(self) -> str:
+        """The name of its archive."""
+        return f"{self.datastore}{'-backup' if self.backup else ''}.tar"
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for a plan."""
+        return dataclasses.asdict(self)
+
+
+def choose(
+    words: collections.abc.Iterable[str],
+    datastores: collections.abc.Collection[str],
+    known: collections.abc.Collection[str],
+) -> dict[str, str | None]:
+    """Return the source that a user named for each datastore of an image.
+
+    :param words: ``SOURCE`` and ``NAME=SOURCE``; NAME may be a datastore of
+        another image that the same command builds.
+    :param datastores: those of the image that run in containers.
+    :param known: all in the catalog that can run in containers.
+    :raises UsageError: NAME is not known, or no datastore of the image runs
+        in a container.
+    """
+    general = None
+    named: dict[str, str] = {}
+    for word in words:
+        name, separator, rest = word.partition("=")
+        # a path may have any character
+        if separator and ":" not in name:
+            named[name] = rest
+        else:
+            general = word
+        if named.keys() - known or (general and not datastores):
+            raise errors.UsageError(
+                f"--container-source {word}: no such datastore runs in a"
+                " container",
+                hint=f"those that do: {', '.join(known) or 'none'}",
+            )
+    return {name: named.get(name, general) for name in datastores}
+
+
+def make(
+    datastore: model.Datastore,
+    version: str,
+    container: model.Container,
+    guest: str,
+    *,
+    source: str | None,
+    mirror: str | None,
+    locked: collections.abc.Mapping[str, str] | None,
+) -> Container:
+    """Return the container of a datastore.
+
+    :param guest: the guest system; its packages may make the container.
+    :param source: what the user said; the packages where they will do,
+        else the registry, when nothing.
+    :param mirror: a registry to ask instead of the catalog's.
+    :param locked: digests by reference that a registry must have.
+    :raises UsageError: there is no such source, or not for this datastore.
+    """
+    packages = container.packages.get(version, {}).get(guest, ())
+    kind, separator, path = (source or "").partition(":")
+    if not source:
+        kind = "packages" if packages else "registry"
+    if kind not in _KINDS or bool(separator) != (kind in ("archive", "oci")):
+        raise errors.UsageError(
+            f"--container-source {source}: no such source",
+            hint="one of: packages, registry, archive:PATH, oci:PATH; with"
+            " NAME= before it for one of several datastores",
+        )
+    common: dict[str, typing.Any] = {
+        "datastore": datastore.name,
+        "version": version,
+        "variable": container.variable,
+        "source": kind,
+        "names": container.tagged(version),
+    }
+    if kind == "packages":
+        if not packages:
+            raise errors.UsageError(
+                f"{guest} has no packages of {datastore.name} {version} to"
+                " make a container of",
+                hint=_others(datastore, container)
+                + "--container-source registry, archive:PATH or oci:PATH",
+            )
+        return Container(
+            **common,
+            packages=packages,
+            recipe=container.recipe,
+            digest=_recipe_digest(container.recipe),
+        )
+    if kind == "registry":
+        credentials.refuse(
+            # it may have no scheme
+            mirror and f"https://{mirror.rpartition('://')[2]}",
+            "--registry-mirror",
+            "leave them out, and log in with `skopeo login`",
+        )
+        reference = f"{container.image}:{version}"
+        if locked is not None and reference not in locked:
+            raise errors.UsageError(
+                f"the lock file of --locked has no {reference}",
+                hint="write one with --lock, where the registry is reached",
+            )
+        return Container(
+            **common,
+            reference=reference,
+            mirror=mirror or "",
+            digest=(locked or {}).get(reference, ""),
+        )
+    place = pathlib.Path(path).expanduser()
+    content = _content(place, kind)
+    paths.require_file(
+        content,
+        f"--container-source {kind}:{path}: file",
+        "name an OCI layout, a directory with index.json"
+        if kind == "oci"
+        else "name an archive, as `docker save` writes it",
+    )
+    if ":" in str(place.resolve()):
+        raise errors.UsageError(
+            f"--container-source {kind}:{path}: skopeo takes what follows a"
+            " colon in a path for an image's name",
+            hint="move it to a path without a colon",
+        )
+    return Container(
+        **common,
+        path=str(place.resolve()),
+        digest=f"sha256:{digests.sha256(content)}",
+    )
+
+
+def require_unchanged(container: Container) -> None:
+    """Make sure that an archive or an OCI layout is that of the plan.
+
+    In a layout the digest of each file stands in index.json or below it, and
+    skopeo compares it.
+
+    :raises BuildError: it was replaced.
+    """
+    if container.source not in ("archive", "oci"):
+        return
+    place = pathlib.Path(container.path)
+    digests.require(
+        container.path,
+        f"sha256:{digests.sha256(_content(place, container.source))}",
+        container.digest,
+        "build again when nobody writes to it any more",
+        said="the plan",
+    )
+
+
+def _content(place: pathlib.Path, kind: str) -> pathlib.Path:
+    """Return the file whose digest tells all that is in a place."""
+    return place / "index.json" if kind == "oci" else place
+
+
+def make_backup(
+    datastore: model.Datastore,
+    version: str,
+    container: model.Container | None,
+    guest: str,
+    *,
+    requirement: str,
+    constraints: str | None,
+) -> Container:
+    """Return the container that takes backups of a datastore.
+
+    :param container: the one that the datastore runs in.
+    :param guest: the guest system whose packages make it.
+    :param requirement: of Trove, whose program it runs.
+    :param constraints: a file or URL of upper constraints.
+    :raises UsageError: no packages make it.
+    """
+    name = container.recipe if container else ""
+    recipe = recipes.read_backup(name, version)
+    if container is None or recipe is None:
+        raise errors.UsageError(
+            f"no packages make a backup container of {datastore.name}",
+            hint="take the one that Trove publishes, in a registry that"
+            " guests reach",
+        )
+    if guest not in container.packages.get(version, {}):
+        raise errors.UsageError(
+            f"{guest} has no packages of {datastore.name} {version} to make a"
+            " backup container of",
+            hint=_others(datastore, container)
+            + "take the container that Trove publishes, in a registry that"
+            " guests reach",
+        )
+    total = hashlib.sha256(recipes.FINISH.read_bytes())
+    total.update((recipe.directory.parent / "backup.yaml").read_bytes())
+    total.update(repr(recipe.environment).encode())
+    constraints_digest = ""
+    if constraints and "://" not in constraints:
+        file = pathlib.Path(constraints).expanduser()
+        paths.require_file(file, "--constraints", "name a file, or a URL")
+        constraints = str(file.resolve())
+        constraints_digest = digests.sha256(file)
+    return Container(
+        datastore=datastore.name,
+        version=version,
+        variable="TROVE_VERSION",
+        source="packages",
+        names=(f"{BACKUP_NAME.format(datastore.name)}:{version}",),
+        packages=recipe.packages,
+        recipe=name,
+        digest=f"sha256:{total.hexdigest()}",
+        backup=True,
+        requirement=requirement,
+        constraints=constraints or "",
+        constraints_digest=constraints_digest,
+    )
+
+
+def configured(
+    datastore: model.Datastore,
+    version: str,
+    catalog: model.Catalog,
+    system: str | None = None,
+    words: collections.abc.Sequence[str] = (),
+) -> dict[str, str]:
+    """Return how Trove's configuration names the containers of an image.
+
+    These names have no registry's host: the guest answers its own engine
+    about them.  The guest agent adds the version.
+
+    :param system: the guest system; the first that has the version when not
+        given.
+    :param words: what ``--container-source`` was given.
+    :returns: values of ``docker_image``, and of ``backup_docker_image`` where
+        the image has what takes backups.
+    """
+    runtime = datastore.runtimes.get("container")
+    container = runtime.container if runtime else None
+    if container is None:
+        return {}
+    names = {"docker_image": container.names[0]}
+    known = datastore.version(version).supported("container")
+    system = system or next(
+        (name for name in catalog.guests if name in known), ""
+    )
+    source = choose(words, [datastore.name], catalog.datastores)
+    packages = container.packages.get(version, {}).get(system, ())
+    if (
+        packages
+        and source[datastore.name] in (None, "packages")
+        and recipes.read_backup(container.recipe, version)
+    ):
+        names["backup_docker_image"] = BACKUP_NAME.format(datastore.name)
+    return names
+
+
+def _others(datastore: model.Datastore, container: model.Container) -> str:
+    """Name what there are packages of."""
+    found = [
+        f"{datastore.name}:{version} on {guest}"
+        for version, guests in container.packages.items()
+        for guest in guests
+    ]
+    return f"there are those of {', '.join(found)}; or " if found else ""
+
+
+def _recipe_digest(name: str) -> str:
+    """Return a digest of all files that turn packages into a container."""
+    total = hashlib.sha256(recipes.FINISH.read_bytes())
+    recipe = recipes.read(name)
+    total.update((recipe.directory / "recipe.yaml").read_bytes())
+    for place, file in recipe.files():
+        total.update(place.encode() + b"\0" + file.read_bytes())
+    return f"sha256:{total.hexdigest()}"

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks into an apt repository as apt would, before a build begins.
+
+Nothing is believed that the repository's key has not signed: the Release
+file holds the digests of the indices, and these hold those of the packages.
+See https://wiki.debian.org/DebianRepository/Format.
+"""
+
+import collections.abc
+import dataclasses
+import datetime
+import email.utils
+import functools
+import hashlib
+import lzma
+import re
+import zlib
+
+from trove_tools import errors
+from trove_tools.host import deb822
+from trove_tools.sources.native import fetch
+from trove_tools.sources.native import keyring
+
+_COMPRESSED = (".xz", ".gz", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A package in a repository.
+
+    :param url: where it lies.
+    :param file: its name in apt's cache.
+    """
+
+    name: str
+    version: str
+    url: str
+    file: str
+    sha256: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    """A repository whose signature holds.
+
+    :param origin: what it calls itself; empty when it does not.
+    :param label: likewise.
+    :param packages: those that were asked for.
+    """
+
+    url: str
+    origin: str
+    label: str
+    packages: tuple[Package, ...]
+
+
+def read(
+    url: str,
+    suite: str,
+    components: collections.abc.Sequence[str],
+    arch: str,
+    names: collections.abc.Container[str],
+    ring: keyring.Keyring,
+) -> Repository:
+    """Read a repository and look for packages in it.
+
+    :param names: the packages that are of interest.
+    :raises BuildError: it is not there, not signed as it must be, has been
+        tampered with, or has expired.
+    """
+    place = f"{url}/dists/{suite}"
+    release = _Release(_signed(place, ring), place)
+    release.require_current()
+    packages = [
+        package
+        for component in components
+        for stanza in release.index(component, arch)
+        if stanza.get("package") in names
+        for package in [_package(stanza, url)]
+    ]
+    return Repository(
+        url,
+        release.fields.get("origin", ""),
+        release.fields.get("label", ""),
+        tuple(packages),
+    )
+
+
+def newest(
+    packages: collections.abc.Iterable[Package],
+) -> Package | None:
+    """Return the one with the highest version, if there is any."""
+    key = functools.cmp_to_key(compare)
+    return max(packages, key=lambda each: key(each.version), default=None)
+
+
+def _signed(place: str, ring: keyring.Keyring) -> str:
+    """Return the text of the Release file, once its signature holds."""
+    what = "package repository"
+    try:
+        content = fetch.read(f"{place}/InRelease", what, packages=True)
+        return ring.signed_text(content, f"{place}/InRelease")
+    except fetch.AbsentError:
+        pass
+    try:
+        content = fetch.read(f"{place}/Release", what, packages=True)
+    except fetch.AbsentError as exc:
+        raise errors.BuildError(
+            f"there is no package repository at {place}",
+            hint="check --repository; the suite in it must be"
+            f" {place.partition('/dists/')[2]}",
+        ) from exc
+    try:
+        signature = fetch.read(f"{place}/Release.gpg", what, packages=True)
+    except fetch.AbsentError:
+        signature = b""
+    ring.require_signature(content, signature, f"{place}/Release")
+    return content.decode(errors="replace")
+
+
+class _Release:
+    """What a Release file says."""
+
+    def __init__(self, text: str, place: str) -> None:
+        (self.fields, *_) = (*deb822.paragraphs(text), {})
+        self._place = place
+
+    def require_current(self) -> None:
+        """Refuse what its maker calls out of date: perhaps a replay."""
+        until = self.fields.get("valid-until")
+        if until is None:
+            return
+        moment = email.utils.parsedate_to_datetime(until)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        if moment < datetime.datetime.now(datetime.UTC):
+            raise errors.BuildError(
+                f"the package repository {self._place} was valid until"
+                f" {until}",
+                hint="bring the mirror up to date",
+            )
+
+    def index(
+        self, component: str, arch: str
+    ) -> collections.abc.Iterator[dict[str, str]]:
+        """Yield the packages of a component."""
+        digests = {
+            name: digest
+            for digest, _, name in (
+                line.split()
+                for line in self.fields.get("sha256", "").splitlines()
+                if line.strip()
+            )
+        }
+        stem = f"{component}/binary-{arch}/Packages"
+        for ending in _COMPRESSED:
+            if stem + ending in digests:
+                break
+        else:
+            raise errors.BuildError(
+                f"the package repository {self._place} has no component"
+                f" {component} for {arch}",
+                hint="check --repository, --arch and the version",
+            )
+        name = stem + ending
+        content = fetch.read(
+            f"{self._place}/{name}", "package repository", packages=True
+        )
+        if hashlib.sha256(content).hexdigest() != digests[name]:
+            raise errors.BuildError(
+                f"{self._place}/{name} is not what the repository's signed"
+                " Release file says",
+                hint="nothing was installed; a mirror may be in the middle of"
+                " an update: try again, or find out who changed it",
+            )
+        if ending == ".xz":
+            content = lzma.decompress(content)
+        elif ending == ".gz":
+            content = zlib.decompress(content, wbits=31)
+        yield from deb822.paragraphs(content.decode(errors="replace"))
+
+
+def _package(stanza: dict[str, str], url: str) -> Package:
+    try:
+        name, version = stanza["package"], stanza["version"]
+        architecture = stanza["architecture"]
+        quoted = version.replace(":", "%3a")
+        return Package(
+            name,
+            version,
+            f"{url}/{stanza['filename']}",
+            f"{name}_{quoted}_{architecture}.deb",
+            stanza["sha256"],
+            int(stanza["size"]),
+        )
+    except (KeyError, ValueError) as exc:
+        raise errors.BuildError(
+            f"the package repository {url} describes a package without {exc}"
+        ) from exc
+
+
+def compare(one: str, other: str) -> int:
+    """Compare two versions as deb-version(7) says.
+
+    :returns: less than, equal to or greater than 0.
+    """
+    for first, second in zip(_parts(one), _parts(other), strict=True):
+        if result := _compare_part(first, second):
+            return result
+    return 0
+
+
+def _parts(version: str) -> tuple[str, str, str]:
+    epoch, separator, rest = version.partition(":")
+    if not separator:
+        epoch, rest = "0", version
+    upstream, _, revision = rest.rpartition("-")
+    return (epoch, upstream, revision) if upstream else (epoch, rest, "")
+
+
+def _order(character: str) -> int:
+    if character == "~":
+        return -1
+    return ord(character) if character.isalpha() else ord(character) + 256
+
+
+def _magnitude(digits: str) -> tuple[int, str]:
+    """Return what natural numbers of any length are compared by."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
+
+
+def _beginning(pattern: str, *texts: str) -> list[str]:
+    return [match[0] for text in texts if (match := re.match(pattern, text))]
+
+
+def _compare_part(one: str, other: str) -> int:
+    while one or other:
+        first, second = _beginning("[^0-9]*", one, other)
+        for index in range(max(len(first), len(second))):
+            left = _order(first[index]) if index < len(first) else 0
+            right = _order(second[index]) if index < len(second) else 0
+            if left != right:
+                return left - right
+        one, other = one[len(first) :], other[len(second) :]
+        first, second = _beginning("[0-9]*", one, other)
+        a, b = _magnitude(first), _magnitude(second)
+        if a != b:
+            return 1 if a > b else -1
+        one, other = one[len(first) :], other[len(second) :]
+    return 0

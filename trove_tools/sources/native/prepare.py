@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks where native datastores come from, and tells the elements.
+
+For each datastore there is a directory with small files that the elements
+read, one item a line: see the README of ``trove-datastore-native``.
+"""
+
+import collections.abc
+import fnmatch
+import pathlib
+import re
+import typing
+import urllib.parse
+
+from trove_tools import errors
+from trove_tools.host import architecture
+from trove_tools.host import digests
+from trove_tools.sources.native import apt
+from trove_tools.sources.native import fetch
+from trove_tools.sources.native import keyring
+from trove_tools.sources.native import packagefile
+from trove_tools.sources.native import sources
+
+Write = collections.abc.Callable[[str], typing.Any]
+
+
+def prepare(
+    native: sources.Native,
+    directory: pathlib.Path,
+    *,
+    cache: pathlib.Path,
+    mirror: str,
+    log: Write,
+) -> None:
+    """Lay out what the elements need, once all of it was checked.
+
+    :param directory: gets a directory of the datastore's name.
+    :param cache: where diskimage-builder keeps the guest system's packages.
+    :param mirror: the distribution's, which the vendor's repository must be
+        told from.
+    :param log: takes what was found.
+    :raises BuildError: a repository is not as it must be.
+    :raises UsageError: a package is not.
+    """
+    place = directory / native.datastore
+    place.mkdir(parents=True)
+    _settings(native, place)
+    if native.repository is not None:
+        with _keys(native) as ring:
+            if native.family == "debian":
+                pins = _apt(native, ring, cache, mirror, log)
+                _deb822(native, place, pins)
+                ring.export(place / "key.gpg")
+            else:
+                _yum(native, ring, place, log)
+                ring.export(place / "key.asc", armor=True)
+    if native.file is not None:
+        _file(native, native.file, place, log)
+
+
+def _settings(native: sources.Native, place: pathlib.Path) -> None:
+    settings = native.settings
+    for name, lines in (
+        ("packages", settings.packages),
+        ("server", settings.packages[:1]),
+        ("services", settings.services),
+        ("masked", settings.masked),
+        ("identity", settings.identity),
+        ("data", [settings.data] if settings.data else []),
+        ("sysctl", [f"{k} = {v}" for k, v in settings.sysctl.items()]),
+        ("limits", [f"{k}={v}" for k, v in settings.limits.items()]),
+    ):
+        (place / name).write_text("".join(f"{line}\n" for line in lines))
+    for path, content in settings.config.items():
+        file = place / "config" / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+
+def _keys(
+    native: sources.Native,
+) -> typing.ContextManager[keyring.Keyring]:
+    repository = native.repository
+    assert repository is not None
+    return keyring.open_keyring(
+        fetch.read(repository.key, f"{native.datastore}'s key"),
+        repository.fingerprints,
+        who=native.datastore,
+        location=repository.key,
+    )
+
+
+def _urls(base: str, paths: collections.abc.Iterable[str]) -> list[str]:
+    return [f"{base}/{path}".rstrip("/") for path in paths]
+
+
+def _apt(
+    native: sources.Native,
+    ring: keyring.Keyring,
+    cache: pathlib.Path,
+    mirror: str,
+    log: Write,
+) -> str:
+    """Check the repositories, and get the server's packages from them.
+
+    :returns: what apt may take from there.
+    """
+    repository = native.repository
+    assert repository is not None
+    read = [
+        apt.read(
+            url,
+            repository.suite,
+            repository.components,
+            native.arch,
+            native.settings.packages,
+            ring,
+        )
+        for url in _urls(repository.base, repository.paths)
+    ]
+    chosen = _choose(native, [each for one in read for each in one.packages])
+    for package in chosen:
+        log(f"{package.name} {package.version} from {package.url}\n")
+        _download(package, cache)
+    return "\n".join(
+        _pins(repository, chosen, where)
+        for where in dict.fromkeys(_where(each, mirror) for each in read)
+    )
+
+
+def _choose(
+    native: sources.Native, packages: list[apt.Package]
+) -> list[apt.Package]:
+    """Return what will be installed of what the repositories have."""
+    assert native.repository is not None
+    server, *others = native.settings.packages
+    right = [
+        each
+        for each in packages
+        if each.name == server and _is(each.version, native.version)
+    ]
+    chosen = apt.newest(right)
+    if chosen is None:
+        there = errors.in_order(
+            {e.version for e in packages if e.name == server}
+        )
+        raise errors.BuildError(
+            f"{native.repository.base} has no {server} {native.version} for"
+            f" {native.arch}, but {', '.join(there) or 'none at all'}",
+            hint="build a version that it has, or give --repository"
+            f" {native.datastore}=URL with another",
+        )
+    found = [chosen]
+    for name in others:
+        named = [each for each in packages if each.name == name]
+        same = [each for each in named if each.version == chosen.version]
+        other = apt.newest(same or named)
+        # what the vendor does not have, the distribution has
+        if other is not None:
+            found.append(other)
+    return found
+
+
+def _is(found: str, wanted: str) -> bool:
+    upstream = found.rpartition(":")[2]
+    return upstream == wanted or upstream.startswith(
+        (f"{wanted}.", f"{wanted}-")
+    )
+
+
+def _download(package: apt.Package, cache: pathlib.Path) -> None:
+    """Put a package where apt looks before it asks the network.
+
+    :raises BuildError: it is not what the signed index says.
+    """
+    file = cache / package.file
+    cache.mkdir(parents=True, exist_ok=True)
+    if digests.is_same(file, package.sha256):
+        return
+    fetched = file.with_name(f".{file.name}.trove")
+    try:
+        found = fetch.save(
+            package.url, fetched, f"package {package.name}", packages=True
+        )
+        digests.require(
+            package.url,
+            found,
+            package.sha256,
+            "nothing was installed; find out who changed it, or use another"
+            " mirror (--repository)",
+            said="the repository's signed index",
+        )
+        fetched.rename(file)
+    finally:
+        fetched.unlink(missing_ok=True)
+
+
+def _where(read: apt.Repository, mirror: str) -> str:
+    """Return what apt_preferences(5) tells a repository's packages by.
+
+    :raises BuildError: they cannot be told from the distribution's.
+    """
+    if read.origin not in ("", ".", "Debian", "Ubuntu"):
+        label = f",l={read.label}" if read.label else ""
+        return f"release o={read.origin}{label}"
+    host = urllib.parse.urlsplit(read.url).hostname or ""
+    if host and host != urllib.parse.urlsplit(mirror).hostname:
+        return f'origin "{host}"'
+    raise errors.BuildError(
+        f"apt cannot tell the packages of {read.url} from the distribution's:"
+        " it calls itself nothing else, and has the same host",
+        hint="let the mirror's Release file have an Origin of its own, or"
+        " give it a host name of its own",
+    )
+
+
+def _pins(
+    repository: sources.Repository,
+    chosen: collections.abc.Iterable[apt.Package],
+    where: str,
+) -> str:
+    """Return preferences: these versions, their like, and nothing else."""
+    exact = [
+        f"Package: {each.name}\nPin: version {each.version}\n"
+        "Pin-Priority: 995\n"
+        for each in chosen
+        if any(fnmatch.fnmatch(each.name, p) for p in repository.packages)
+    ]
+    return "\n".join(
+        [
+            *exact,
+            f"Package: {' '.join(repository.packages)}\nPin: {where}\n"
+            "Pin-Priority: 990\n",
+            f"Package: *\nPin: {where}\nPin-Priority: -1\n",
+        ]
+    )
+
+
+def _deb822(native: sources.Native, place: pathlib.Path, pins: str) -> None:
+    """Write the source for the build, and the one that guests keep."""
+    repository = native.repository
+    assert repository is not None
+    keys = f"/usr/share/keyrings/trove-{native.datastore}.gpg"
+
+    def stanza(base: str) -> str:
+        return (
+            "Types: deb\n"
+            f"URIs: {' '.join(_urls(base, repository.paths))}\n"
+            f"Suites: {repository.suite}\n"
+            f"Components: {' '.join(repository.components)}\n"
+            f"Architectures: {native.arch}\n"
+            f"Signed-By: {keys}\n"
+        )
+
+    (place / "build.sources").write_text(stanza(repository.base))
+    (place / "pin").write_text(pins)
+    # a mirror that the build host reaches is seldom the guest's
+    if repository.base == repository.vendor:
+        (place / "guest.sources").write_text(stanza(repository.vendor))
+
+
+def _yum(
+    native: sources.Native,
+    ring: keyring.Keyring,
+    place: pathlib.Path,
+    log: Write,
+) -> None:
+    """Write yum's source; what its index says, yum itself checks."""
+    repository = native.repository
+    assert repository is not None
+    machine = architecture.KERNEL_NAMES[native.arch]
+    signed = True
+    for url in _urls(repository.base, repository.paths):
+        index = url.replace("$basearch", machine) + "/repodata/repomd.xml"
+        content = fetch.read(
+            index, f"{native.datastore}'s repository", packages=True
+        )
+        try:
+            signature = fetch.read(
+                f"{index}.asc", "its signature", packages=True
+            )
+        except fetch.AbsentError:
+            # its packages are signed all the same (gpgcheck)
+            signed = False
+            continue
+        ring.require_signature(content, signature, index)
+    keys = f"/etc/pki/rpm-gpg/trove-{native.datastore}.asc"
+
+    def stanzas(base: str) -> str:
+        return "\n".join(
+            f"[trove-{native.datastore}-{number}]\n"
+            f"name={native.datastore}\n"
+            f"baseurl={url}\n"
+            "enabled=1\n"
+            "gpgcheck=1\n"
+            f"repo_gpgcheck={int(signed)}\n"
+            f"gpgkey=file://{keys}\n"
+            f"includepkgs={' '.join(repository.packages)}\n"
+            for number, url in enumerate(_urls(base, repository.paths))
+        )
+
+    (place / "build.repo").write_text(stanzas(repository.base))
+    if repository.base == repository.vendor:
+        (place / "guest.repo").write_text(stanzas(repository.vendor))
+    log(f"{native.datastore} from {repository.base}\n")
+
+
+def _file(
+    native: sources.Native,
+    file: sources.File,
+    place: pathlib.Path,
+    log: Write,
+) -> None:
+    """Get the package, and look into it once more."""
+    wanted = native.settings.file
+    assert wanted is not None
+    name = pathlib.Path(urllib.parse.urlsplit(file.location).path).name
+    # the elements' tools cannot work with every name
+    here = place / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
+    here.parent.mkdir()
+    found = fetch.save(file.location, here, f"{native.datastore}'s package")
+    sources.require_digest(file.location, found, file.sha256)
+    package = packagefile.require(
+        here,
+        wanted,
+        datastore=native.datastore,
+        version=native.version,
+        arch=native.arch,
+        family=native.family,
+        shown=name,
+    )
+    log(f"{package.name} {package.version} from {file.location}\n")
+    server = package.name
+    if file.archive:
+        (place / "installer").write_text(f"{package.name}/{file.archive}\n")
+        # it will not be among the guest's packages, which tell the version
+        server = f"{package.name} {package.version}"
+    (place / "server").write_text(f"{server}\n")

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a native datastore of an image comes from: a part of the plan."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import re
+import typing
+import urllib.parse
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.catalog import native
+from trove_tools.config import options
+from trove_tools.host import credentials
+from trove_tools.host import digests
+from trove_tools.host import paths
+from trove_tools.sources.native import assignment
+from trove_tools.sources.native import fetch
+from trove_tools.sources.native import packagefile
+
+#: The elements that install them, and what each is for.
+REPOSITORY, FILE, HUGEPAGES, NATIVE = (
+    "trove-package-repository", "trove-package-file", "trove-hugepages-off",
+    "trove-datastore-native",
+)  # fmt: skip
+
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    """The vendor's repository, or what stands in its place.
+
+    :param vendor: the address that guests keep.
+    :param base: the address that the build uses.
+    :param key: a URL, or a path on this host.
+    """
+
+    vendor: str
+    base: str
+    paths: tuple[str, ...]
+    suite: str
+    components: tuple[str, ...]
+    key: str
+    fingerprints: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """The package that the user brought.
+
+    :param location: a URL, or a path on this host.
+    :param name: the package's own name; empty until a URL was fetched.
+    :param archive: the program in it that installs it; empty for a package.
+    """
+
+    location: str
+    sha256: str
+    name: str = ""
+    version: str = ""
+    archive: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Native:
+    """One datastore in the guest's own system.
+
+    :param family: the guest system's: debian or redhat.
+    :param settings: what the elements do, as the catalog has it.
+    """
+
+    datastore: str
+    version: str
+    family: str
+    arch: str
+    settings: native.Native
+    repository: Repository | None = None
+    file: File | None = None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The elements that all native datastores share, and it needs."""
+        return elements(
+            self.settings,
+            repository=self.repository is not None,
+            package=self.file is not None and not self.file.archive,
+        )
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it for the plan."""
+        return dataclasses.asdict(self)
+
+
+def elements(
+    settings: native.Native, *, repository: bool, package: bool
+) -> tuple[str, ...]:
+    """Return the elements that install something so.
+
+    :param repository: whether from a repository of its vendor's.
+    :param package: whether from a package that the user brings.
+    """
+    wanted = {
+        REPOSITORY: repository,
+        FILE: package,
+        HUGEPAGES: settings.hugepages == "never",
+        NATIVE: True,
+    }
+    return tuple(name for name, needed in wanted.items() if needed)
+
+
+def of_dict(data: collections.abc.Mapping[str, typing.Any]) -> Native:
+    """Return what :meth:`Native.as_dict` made into plain data."""
+    settings = dict(data["settings"])
+    for name, kind in (
+        ("repository", native.Repository), ("file", native.PackageFile),
+    ):  # fmt: skip
+        if settings[name] is not None:
+            settings[name] = kind(**settings[name])
+    file = settings["file"]
+    if file is not None and file.archive is not None:
+        settings["file"] = dataclasses.replace(
+            file, archive=native.Archive(**file.archive)
+        )
+    return Native(
+        **{
+            **data,
+            "settings": native.Native(**settings),
+            "repository": Repository(**data["repository"])
+            if data["repository"]
+            else None,
+            "file": File(**data["file"]) if data["file"] else None,
+        }
+    )
+
+
+def without_places(
+    data: collections.abc.Mapping[str, typing.Any],
+) -> dict[str, typing.Any]:
+    """Return plain data without where things lie.
+
+    What they are is told by digests and fingerprints.  That there is a
+    mirror stays: guests then know no repository.
+    """
+    plain = dict(data)
+    if plain["repository"] is not None:
+        plain["repository"] = {
+            name: value
+            for name, value in plain["repository"].items()
+            if name not in ("key", "base")
+        }
+        repository = data["repository"]
+        plain["mirror"] = repository["base"] != repository["vendor"]
+    if plain["file"] is not None:
+        plain["file"] = {
+            name: value
+            for name, value in plain["file"].items()
+            if name != "location"
+        }
+    return plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What the user said of native datastores, by datastore.
+
+    :param packages: a file or a URL; with an empty key, of the only one
+        that needs one.
+    """
+
+    repositories: dict[str, str]
+    keys: dict[str, str]
+    fingerprints: dict[str, str]
+    packages: dict[str, str]
+    digests: dict[str, str]
+
+
+def wishes(
+    settings: options.Settings, known: collections.abc.Collection[str]
+) -> Wishes:
+    """Read what the options say.
+
+    :param known: the datastores that there are.
+    :raises UsageError: one is not of its form.
+    """
+    found = Wishes(
+        assignment.read("--repository", settings.repository, known),
+        assignment.read("--repository-key", settings.repository_key, known),
+        {
+            name: value.replace(" ", "").upper()
+            for name, value in assignment.read(
+                "--repository-fingerprint",
+                settings.repository_fingerprint,
+                known,
+            ).items()
+        },
+        assignment.read("--package", settings.package, known, alone=True),
+        {
+            name: value.lower()
+            for name, value in assignment.read(
+                "--package-sha256", settings.package_sha256, known, alone=True
+            ).items()
+        },
+    )
+    for name, url in found.repositories.items():
+        credentials.refuse(
+            url,
+            f"--repository {name}",
+            "let the mirror serve this host without a password",
+        )
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise errors.UsageError(
+                f"--repository {name}={url}: this is no http or https address",
+            )
+    for name, value in found.fingerprints.items():
+        if not _FINGERPRINT.fullmatch(value):
+            raise errors.UsageError(
+                f"--repository-fingerprint {name}={value}: a fingerprint has"
+                " 40 hexadecimal digits",
+                hint="`gpg --show-keys FILE` prints it",
+            )
+    for value in found.digests.values():
+        if not _SHA256.fullmatch(value):
+            raise errors.UsageError(
+                f"--package-sha256 {value}: a sha256 has 64 hexadecimal"
+                " digits",
+                hint="`sha256sum FILE` prints it",
+            )
+    return found
+
+
+def make(
+    datastore: model.Datastore,
+    version: model.Version,
+    guest: model.Guest,
+    arch: str,
+    said: Wishes,
+) -> Native:
+    """Return how a datastore gets into the guest's own system.
+
+    A package that lies on this host is looked into here, so that a wrong
+    one is refused before anything is built.
+
+    :raises UsageError: what the user said does not do.
+    """
+    settings = version.native[guest.name]
+    name = datastore.name
+    if settings.repository is None:
+        for flag, values in (
+            ("--repository", said.repositories),
+            ("--repository-key", said.keys),
+            ("--repository-fingerprint", said.fingerprints),
+        ):
+            if name in values:
+                raise errors.UsageError(
+                    f"{flag} {name}={values[name]}: {name} does not come from"
+                    " a vendor's repository",
+                    hint="the distribution's mirror is given with --mirror",
+                )
+    if settings.file is None and name in said.packages:
+        raise errors.UsageError(
+            f"--package {name}={said.packages[name]}: {name} is not installed"
+            " from a file",
+            hint="leave it out",
+        )
+    return Native(
+        datastore=name,
+        version=version.version,
+        family=guest.family,
+        arch=arch,
+        settings=settings,
+        repository=_repository(name, settings.repository, said)
+        if settings.repository
+        else None,
+        file=_file(datastore, version.version, guest, arch, settings, said)
+        if settings.file
+        else None,
+    )
+
+
+def _repository(
+    name: str, known: native.Repository, said: Wishes
+) -> Repository:
+    key = said.keys.get(name, known.key)
+    if not fetch.is_url(key):
+        place = pathlib.Path(key).expanduser()
+        paths.require_file(
+            place,
+            f"--repository-key {name}: file",
+            "name the vendor's public key, as a file or a URL",
+        )
+        key = str(place.resolve())
+    fingerprint = said.fingerprints.get(name)
+    return Repository(
+        vendor=known.base,
+        base=said.repositories.get(name, known.base).rstrip("/"),
+        paths=known.paths,
+        suite=known.suite,
+        components=known.components,
+        key=key,
+        fingerprints=(fingerprint,) if fingerprint else known.fingerprints,
+        packages=known.packages,
+    )
+
+
+def _file(
+    datastore: model.Datastore,
+    version: str,
+    guest: model.Guest,
+    arch: str,
+    settings: native.Native,
+    said: Wishes,
+) -> File:
+    wanted = settings.file
+    assert wanted is not None
+    name = datastore.name
+    location = said.packages.get(name) or said.packages.get("")
+    digest = said.digests.get(name) or said.digests.get("", "")
+    if not location:
+        raise errors.UsageError(
+            f"{name} is installed from a package that its vendor gives to"
+            " you, and none was named",
+            hint=f"get it from {wanted.source}, and name it:"
+            f" --package {name}=FILE|URL",
+        )
+    archive = wanted.archive.installer if wanted.archive else ""
+    if fetch.is_url(location):
+        credentials.refuse(
+            location, f"--package {name}", "fetch it, and name the file",
+            query=True,
+        )  # fmt: skip
+        if not digest:
+            raise errors.UsageError(
+                f"--package {location}: what a URL serves can be trusted only"
+                " by its digest",
+                hint=f"give --package-sha256 {name}=DIGEST, as the vendor"
+                " states it",
+            )
+        return File(location, digest, archive=archive)
+    place = pathlib.Path(location).expanduser()
+    paths.require_file(place, "--package", f"get it from {wanted.source}")
+    found = digests.sha256(place)
+    require_digest(location, found, digest)
+    package = packagefile.require(
+        place,
+        wanted,
+        datastore=name,
+        version=version,
+        arch=arch,
+        family=guest.family,
+        shown=place.name,
+    )
+    return File(
+        str(place.resolve()), found, package.name, package.version, archive
+    )
+
+
+def require_digest(location: str, found: str, wanted: str) -> None:
+    """Make sure that a package is the one that was meant.
+
+    :param wanted: its sha256; anything will do when empty.
+    :raises UsageError: it is another one.
+    """
+    digests.require(
+        location,
+        found,
+        wanted,
+        "get the file again, and the digest from its vendor; build again if"
+        " it was replaced while the build ran",
+        said="--package-sha256, or else the plan,",
+        kind=errors.UsageError,
+    )

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates of authorities, in files as everybody has them (PEM)."""
+
+import collections.abc
+import datetime
+import hashlib
+import os
+import pathlib
+import re
+import ssl
+import sys
+import typing
+
+from trove_tools import errors
+from trove_tools.host import process
+
+#: What programs of this host go by where their own settings say nothing.
+VARIABLES = (
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAINFO",
+    "PIP_CERT",
+)  # fmt: skip
+#: Where Debian's family and Fedora's keep all that the system trusts.
+SYSTEM = (
+    pathlib.Path("/etc/ssl/certs/ca-certificates.crt"),
+    pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt"),
+)
+
+_CERTIFICATE = re.compile(
+    r"-----BEGIN (?:TRUSTED )?CERTIFICATE-----\s.*?"
+    r"-----END (?:TRUSTED )?CERTIFICATE-----",
+    re.DOTALL,
+)
+_LARGEST = 4 * 1024 * 1024
+
+
+class Authority(typing.NamedTuple):
+    """One authority that vouches for servers.
+
+    :param subject: its name, as ``openssl x509`` prints it.
+    :param sha256: the fingerprint of its certificate.
+    :param expires: when, as ISO 8601 has it.
+    :param pem: the certificate.
+    """
+
+    subject: str
+    sha256: str
+    expires: str
+    pem: str
+
+
+def read(file: pathlib.Path, flag: str) -> tuple[Authority, ...]:
+    """Return the authorities whose certificates are in a file.
+
+    :param flag: the option that named it, for errors.
+    :raises UsageError: there are none in it, one has expired, or it holds
+        what must be kept secret.
+    """
+    try:
+        with open(file, "rb") as stream:
+            text = stream.read(_LARGEST).decode(errors="replace")
+    except OSError as exc:
+        raise errors.UsageError(
+            f"{flag} {file}: the file cannot be read: {exc.strerror}",
+            hint="name a file with the certificate of the authority, in PEM",
+        ) from exc
+    if "PRIVATE KEY-----" in text:
+        raise errors.UsageError(
+            f"{flag} {file}: the file contains a private key",
+            hint="name a file with nothing but certificates",
+        )
+    found = tuple(
+        _authority(pem, file, flag) for pem in _CERTIFICATE.findall(text)
+    )
+    if not found:
+        raise errors.UsageError(
+            f"{flag} {file}: the file contains no certificate in PEM",
+            hint="it is text that begins with -----BEGIN CERTIFICATE-----;"
+            " `openssl x509 -inform DER -in FILE` converts a binary one",
+        )
+    return found
+
+
+def _authority(pem: str, file: pathlib.Path, flag: str) -> Authority:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=pem)
+        der = ssl.PEM_cert_to_DER_cert(pem)
+    except (ssl.SSLError, ValueError) as exc:
+        raise errors.UsageError(
+            f"{flag} {file}: a certificate in it cannot be read: {exc}",
+            hint="get the file again",
+        ) from exc
+    listed = context.get_ca_certs()
+    if not listed:
+        raise errors.UsageError(
+            f"{flag} {file}: a certificate in it is a server's, not that of"
+            " an authority",
+            hint="name the certificate that signed the server's; `openssl"
+            " s_client -showcerts -connect HOST:443` prints the chain",
+        )
+    certificate = listed[0]
+    subject = ", ".join(
+        f"{_SHORT.get(name, name)} = {value}"
+        for part in typing.cast(typing.Any, certificate["subject"])
+        for name, value in part
+    )
+    expires = datetime.datetime.fromtimestamp(
+        ssl.cert_time_to_seconds(str(certificate["notAfter"])), datetime.UTC
+    )
+    if expires < datetime.datetime.now(datetime.UTC):
+        raise errors.UsageError(
+            f"{flag} {file}: the certificate of {subject} expired on"
+            f" {expires:%Y-%m-%d}",
+            hint="get the authority's new certificate, or set this host's"
+            " clock",
+        )
+    return Authority(
+        subject, hashlib.sha256(der).hexdigest(), expires.isoformat(), pem
+    )
+
+
+_SHORT = {
+    "commonName": "CN",
+    "countryName": "C",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "stateOrProvinceName": "ST",
+    "localityName": "L",
+}
+
+
+def bundle(
+    files: collections.abc.Iterable[str | os.PathLike[str]],
+) -> str:
+    """Return all certificates in files, each once; absent files are none."""
+    found: dict[str, None] = {}
+    for file in files:
+        try:
+            text = pathlib.Path(file).read_text(errors="replace")
+        except OSError:
+            continue
+        found.update(dict.fromkeys(_CERTIFICATE.findall(text)))
+    return "".join(f"{pem}\n" for pem in found)
+
+
+def of_system() -> list[str]:
+    """Return the files with what this host's programs trust."""
+    named = (os.environ.get(name, "") for name in VARIABLES)
+    return [*map(str, SYSTEM), *filter(None, named)]
+
+
+def of_apt(apt: collections.abc.Mapping[str, str]) -> list[str]:
+    """Return the files with what this host's apt trusts of its own.
+
+    :param apt: its options; for all servers, or for one.
+    """
+    return [value for name, value in apt.items() if name.endswith("::cainfo")]
+
+
+def of_programs() -> list[str]:
+    """Return the files that git's and pip's own settings name.
+
+    Their variables, with which others are named, are stronger than these.
+    """
+    return [
+        *_said("git", "config", "--get", "http.sslCAInfo"),
+        *_said(sys.executable, "-m", "pip", "config", "get", "global.cert"),
+    ]
+
+
+def _said(*argv: str) -> list[str]:
+    """Return the one line that a program prints, if it prints one."""
+    if process.find(argv[0]) is None:
+        return []
+    done = process.run(argv, check=False)
+    line = done.stdout.strip()
+    return [os.path.expanduser(line)] if done.status == 0 and line else []

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to servers, directly or through a proxy of any kind."""
+
+import base64
+import http
+import socket
+import ssl
+import typing
+import urllib.parse
+
+from trove_tools.host import credentials
+from trove_tools.host import untrusted
+
+_TIMEOUT = 60.0
+_LONGEST = 1 << 16
+_DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+
+
+class RefusedError(OSError):
+    """A proxy does not do what it is asked."""
+
+
+def connect(
+    proxy: str, host: str, port: int, *, tunnel: bool = False
+) -> socket.socket:
+    """Return a connection to a server, or to the proxy that is asked for it.
+
+    :param tunnel: through it, to the server itself.
+    :raises OSError: it cannot be had.
+    """
+    if not proxy:
+        return socket.create_connection((host, port), _TIMEOUT)
+    parts = urllib.parse.urlsplit(proxy)
+    place = parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]
+    try:
+        near = socket.create_connection(place, _TIMEOUT)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            near = context.wrap_socket(near, server_hostname=parts.hostname)
+    except OSError as exc:
+        raise RefusedError(
+            f"the proxy {credentials.hide(proxy)} cannot be reached: {exc}"
+        ) from exc
+    try:
+        if parts.scheme.startswith("socks"):
+            _socks(near, proxy, host, port)
+        elif tunnel:
+            _tunnel(near, proxy, host, port)
+    except BaseException:
+        near.close()
+        raise
+    return near
+
+
+def login(proxy: str) -> str:
+    """Return what tells an http proxy who asks; empty for nobody."""
+    user, password = _account(proxy)
+    if not user:
+        return ""
+    text = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return f"Basic {text}"
+
+
+def _account(proxy: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(proxy)
+    return (
+        urllib.parse.unquote(parts.username or ""),
+        urllib.parse.unquote(parts.password or ""),
+    )
+
+
+def refusal(proxy: str, status: int, reason: str = "") -> RefusedError:
+    meaning = reason
+    if status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        meaning = "it wants a user and a password, or others than it got"
+    return RefusedError(
+        f"the proxy {credentials.hide(proxy)} refuses: {status} {meaning}"
+    )
+
+
+def _tunnel(near: socket.socket, proxy: str, host: str, port: int) -> None:
+    """Ask an http proxy for a tunnel."""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    if login(proxy):
+        lines.append(f"Proxy-Authorization: {login(proxy)}")
+    near.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
+    # unbuffered: what follows is the server's
+    with near.makefile("rb", buffering=0) as stream:
+        first = _line(stream).split(None, 2)
+        status = untrusted.parse_number(first[1]) if len(first) > 1 else 0
+        if not status:
+            raise RefusedError(
+                f"the proxy {credentials.hide(proxy)} does not speak http"
+            )
+        while _line(stream):
+            pass
+    if not 200 <= status < 300:
+        raise refusal(proxy, status, " ".join(first[2:]))
+
+
+def _line(stream: typing.Any) -> str:
+    line: bytes = stream.readline(_LONGEST)
+    return line.decode(errors="replace").strip()
+
+
+def _socks(near: socket.socket, proxy: str, host: str, port: int) -> None:
+    """Ask a SOCKS proxy for a connection: RFC 1928, RFC 1929."""
+    user, password = (word.encode() for word in _account(proxy))
+    near.sendall(b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
+    _, method = _exactly(near, 2)
+    if method == 2 and user:
+        near.sendall(
+            b"\x01" + bytes([len(user)]) + user
+            + bytes([len(password)]) + password
+        )  # fmt: skip
+        if _exactly(near, 2)[1] != 0:
+            raise RefusedError(
+                f"the proxy {credentials.hide(proxy)} refuses the user or the"
+                " password"
+            )
+    elif method != 0:
+        raise RefusedError(
+            f"the proxy {credentials.hide(proxy)} refuses: no login"
+        )
+    name = host.encode("idna")
+    near.sendall(
+        b"\x05\x01\x00\x03" + bytes([len(name)]) + name
+        + port.to_bytes(2, "big")
+    )  # fmt: skip
+    _, status, _, kind = _exactly(near, 4)
+    if status != 0:
+        raise RefusedError(
+            f"the proxy {credentials.hide(proxy)} refuses: it does not reach"
+            f" {host} (SOCKS reply {status})"
+        )
+    size = {1: 4, 4: 16}.get(kind) or _exactly(near, 1)[0]
+    _exactly(near, size + 2)
+
+
+def _exactly(near: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        block = near.recv(count - len(data))
+        if not block:
+            raise RefusedError("the proxy does not speak SOCKS 5")
+        data += block
+    return data

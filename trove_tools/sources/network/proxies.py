@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which proxy this host uses for an address.
+
+Packages go the way that apt goes: by ``Acquire::http::Proxy`` and its like
+in apt's configuration (apt-transport-http(1), apt-transport-https(1)), else
+by the environment's variables.  All else goes by the environment alone: a
+cache of packages is no way to a Python index.
+"""
+
+import collections.abc
+import dataclasses
+import ipaddress
+import os
+import re
+import urllib.parse
+
+from trove_tools import checked
+from trove_tools import errors
+from trove_tools.host import credentials
+from trove_tools.host import hosttools
+from trove_tools.host import process
+from trove_tools.host import untrusted
+from trove_tools.plan import mirrors
+
+#: Addresses that no proxy is asked for: they mean this host, or the proxy's.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_LINE = re.compile(r'^(?P<name>\S+) "(?P<value>.*)";$')
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Proxies:
+    """The proxies that this host is set up with.
+
+    :param apt: apt's options that name proxies and certificates, by their
+        names in lower case.
+    :param environment: http_proxy, https_proxy, all_proxy and no_proxy, as
+        far as they are set.
+    """
+
+    apt: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+    environment: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+    _detected: dict[str, str] = dataclasses.field(
+        default_factory=dict, compare=False
+    )
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any proxy."""
+        return any(
+            name.startswith(("acquire::http::proxy", "acquire::https::proxy"))
+            for name in self.apt
+        ) or any(name != "no_proxy" for name in self.environment)
+
+    def for_packages(self, url: str) -> str:
+        """Return the proxy for a package repository; empty for none.
+
+        :raises BuildError: it is no address of a proxy.
+        """
+        parts = split(url)
+        if self._is_excepted(parts):
+            return ""
+        # https has the options of http where it has none itself
+        schemes = ("https", "http") if parts.scheme == "https" else ("http",)
+        host = (parts.hostname or "").lower()
+        found = self._of_apt(schemes, f"::{host}")
+        if not found:
+            found = self._detect(parts.scheme, host, url)
+        if not found:
+            found = self._of_apt(schemes, "")
+        if not found:
+            found = self._of_environment(schemes)
+        return _checked(found)
+
+    def for_others(self, url: str) -> str:
+        """Return the proxy for anything but packages; empty for none.
+
+        :raises BuildError: it is no address of a proxy.
+        """
+        parts = split(url)
+        if self._is_excepted(parts):
+            return ""
+        return _checked(self._of_environment((parts.scheme,)))
+
+    def _of_apt(self, schemes: tuple[str, ...], ending: str) -> str:
+        for scheme in schemes:
+            value = self.apt.get(f"acquire::{scheme}::proxy{ending}")
+            if value:
+                return value
+        return ""
+
+    def _of_environment(self, schemes: tuple[str, ...]) -> str:
+        for name in (*(f"{scheme}_proxy" for scheme in schemes), "all_proxy"):
+            if self.environment.get(name):
+                return self.environment[name]
+        return ""
+
+    def _detect(self, scheme: str, host: str, url: str) -> str:
+        """Return what the command of Proxy-Auto-Detect prints for a host.
+
+        apt runs it once for each host, and goes on without a proxy where it
+        fails (AutoDetectProxy in apt-pkg/contrib/proxy.cc).
+        """
+        option = f"acquire::{scheme}::proxy"
+        command = self.apt.get(f"{option}-auto-detect") or self.apt.get(
+            f"{option}autodetect"
+        )
+        if not command:
+            return ""
+        if host not in self._detected:
+            try:
+                done = process.run([command, url], check=False, timeout=30)
+            except errors.TroveToolsError as exc:
+                raise errors.BuildError(
+                    f"apt's Proxy-Auto-Detect {command} cannot be run:"
+                    f" {exc.message}",
+                    hint="correct or remove it in this host's /etc/apt",
+                ) from exc
+            line = done.stdout.strip().splitlines()[:1]
+            known = line and line[0].startswith(("DIRECT", *_SCHEMES))
+            self._detected[host] = line[0].strip() if known else ""
+        return self._detected[host]
+
+    def _is_excepted(self, parts: urllib.parse.SplitResult) -> bool:
+        """Tell whether a server is asked without a proxy."""
+        host = (parts.hostname or "").lower().rstrip(".")
+        if host in LOOPBACK:
+            return True
+        address = _address(host)
+        if address is not None and address.is_loopback:
+            return True
+        words = self.environment.get("no_proxy", "").replace(",", " ").split()
+        return any(_matches(word.lower(), host, parts.port) for word in words)
+
+
+def of_host() -> Proxies:
+    """Return the proxies of this host's apt and of our environment."""
+    environment = {}
+    for name in _NAMES:
+        # the lower case is the older form, and the stronger one
+        value = os.environ.get(name) or os.environ.get(name.upper())
+        if value:
+            environment[name] = value.strip()
+    return Proxies(read_apt(), environment)
+
+
+def read_apt() -> dict[str, str]:
+    """Return apt's options that name proxies and certificates.
+
+    apt-config reads them as apt does.  A file in which somebody keeps a
+    password may be closed to ordinary users, so root is asked where they
+    get nothing.
+    """
+    if process.find("apt-config") is None:
+        return {}
+    argv: list[process.Argument] = ["apt-config", "dump"]
+    done = process.run(argv, check=False)
+    if done.status != 0 and process.find("sudo") is not None:
+        done = process.run(process.as_root(argv), check=False)
+    return parse_apt(done.stdout)
+
+
+def parse_apt(dump: str) -> dict[str, str]:
+    """Return the options that matter of what ``apt-config dump`` prints."""
+    options = {}
+    for line in dump.splitlines():
+        match = _LINE.match(line.strip())
+        if match and match["value"]:
+            name = match["name"].lower()
+            if re.match(r"acquire::https?::.*(proxy|cainfo)", name):
+                options[name] = match["value"]
+    return options
+
+
+def findings() -> list[checked.Finding]:
+    """Tell which proxies a build uses; to have none is no fault."""
+    known = of_host()
+    distribution = hosttools.os_release().get("ID", "")
+    mirror = mirrors.of_host(distribution).archive or "http://deb.debian.org"
+    found = []
+    for what, choose, url in (
+        ("packages", known.for_packages, mirror),
+        ("everything else", known.for_others, "https://pypi.org"),
+    ):
+        try:
+            proxy = choose(url)
+        except errors.BuildError as exc:
+            finding = checked.Finding(
+                f"proxy for {what}", False, exc.message, exc.hint or ""
+            )
+        else:
+            shown = credentials.hide(proxy) or "none"
+            finding = checked.Finding(f"proxy for {what}", True, shown)
+        found.append(finding)
+    return found
+
+
+def split(url: str) -> urllib.parse.SplitResult:
+    """Return the parts of an address, whose port can be asked for.
+
+    :param url: anything.
+    :raises BuildError: it has no such parts.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # ValueError for what is no port
+        _ = parts.port
+    except ValueError as exc:
+        raise errors.BuildError(
+            f"{credentials.hide(url)} is no address", hint="correct it"
+        ) from exc
+    return parts
+
+
+def _checked(proxy: str) -> str:
+    if not proxy or proxy == "DIRECT":
+        return ""
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    try:
+        parts = split(proxy)
+        known = bool(parts.hostname) and parts.port != 0
+    except errors.BuildError:
+        known = False
+    if not known or parts.scheme not in _SCHEMES:
+        raise errors.BuildError(
+            f"{credentials.hide(proxy)} is no address of a proxy",
+            hint="correct it: http://HOST:PORT, https://HOST:PORT or"
+            " socks5h://HOST:PORT, in apt's configuration (apt-config dump)"
+            " or in http_proxy, https_proxy and all_proxy",
+        )
+    return proxy
+
+
+def _address(
+    host: str,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _matches(word: str, host: str, port: int | None) -> bool:
+    """Tell whether an entry of no_proxy means a server.
+
+    An entry is ``*``, a domain with all below it, an address, or a network;
+    a port may follow a domain or an address.
+    """
+    if word == "*":
+        return True
+    address = _address(host)
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            pass
+    name, separator, number = word.rpartition(":")
+    if separator and number.isdecimal():
+        if port != untrusted.parse_number(number):
+            return False
+        word = name
+    word = word.strip("[]").removeprefix("*").strip(".")
+    return bool(word) and (host == word or host.endswith(f".{word}"))

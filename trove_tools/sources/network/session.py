@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a build reaches servers, set up once for all its programs.
+
+The environment of this process says it, which every program that it starts
+inherits: the address of a relay in place of the host's proxies, and one file
+with all certificates that are trusted.  apt, which runs as root and in a
+root of its own, gets the same from a file of its configuration.
+
+``TROVE_BUILD_NETWORK`` names the directory with both files.  Elements lay it
+under the same path into the root that is built, for as long as that lasts,
+so that paths in it are right everywhere.
+"""
+
+import collections.abc
+import contextlib
+import os
+import pathlib
+import shutil
+import typing
+import urllib.request
+
+from trove_tools.host import cleanup
+from trove_tools.sources.network import authorities
+from trove_tools.sources.network import proxies
+from trove_tools.sources.network import relay
+
+DIRECTORY = "TROVE_BUILD_NETWORK"
+#: The relay's address for package repositories.
+PACKAGES = "TROVE_BUILD_NETWORK_PACKAGES"
+
+#: What apt's configuration of a build is called in a root.
+APT_CONF = "/etc/apt/apt.conf.d/99trove-build-network"
+
+# a file that says that the host's own apt would not do without the rest
+_SPECIAL = "special"
+# the path is the same in the root of the image, which has a /tmp
+_PARENT = pathlib.Path("/tmp")  # noqa: S108
+_PREFIX = "trove-build-network-"
+_HERE = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+_EXCEPTED = ("no_proxy", "NO_PROXY")
+_OTHERS = ("all_proxy", "ALL_PROXY")
+
+
+@contextlib.contextmanager
+def open_session(
+    certificate: pathlib.Path | None = None,
+) -> collections.abc.Iterator[None]:
+    """Set up how this process and its children reach servers.
+
+    A child that calls this, too, has what its parent has.
+
+    :param certificate: a file with authorities that are trusted besides the
+        host's.
+    :raises UsageError: the file is not usable.
+    """
+    if os.path.isdir(os.environ.get(DIRECTORY, "")):
+        yield
+        return
+    if certificate is not None:
+        authorities.read(certificate, "--ca-certificate")
+    known = proxies.of_host()
+    with contextlib.ExitStack() as stack:
+        place, lock = cleanup.new_directory(_PARENT, _PREFIX)
+        stack.callback(os.close, lock)
+        stack.callback(shutil.rmtree, place)
+        # apt reads it as a user of its own
+        place.chmod(0o755)
+        values: dict[str, str | None] = {DIRECTORY: str(place)}
+        lines = []
+        if known:
+            packages = stack.enter_context(
+                contextlib.closing(relay.Relay(known.for_packages))
+            )
+            others = stack.enter_context(
+                contextlib.closing(relay.Relay(known.for_others))
+            )
+            values[PACKAGES] = packages.url
+            values.update(dict.fromkeys(_HERE, others.url))
+            values.update(dict.fromkeys(_EXCEPTED, ",".join(proxies.LOOPBACK)))
+            values.update(dict.fromkeys(_OTHERS))
+            lines += [
+                f'Acquire::{scheme}::Proxy "{packages.url}";'
+                for scheme in ("http", "https")
+            ]
+        trusted = place / "ca.crt"
+        of_apt = authorities.of_apt(known.apt)
+        files: list[str | os.PathLike[str]] = [
+            *authorities.of_system(),
+            *of_apt,
+        ]
+        if certificate is not None:
+            files += [*authorities.of_programs(), certificate]
+            values.update(dict.fromkeys(authorities.VARIABLES, str(trusted)))
+        if known or of_apt or certificate is not None:
+            (place / _SPECIAL).touch()
+        trusted.write_text(authorities.bundle(files))
+        trusted.chmod(0o644)
+        if trusted.stat().st_size:
+            lines.append(f'Acquire::https::CaInfo "{trusted}";')
+        conf = place / "apt.conf"
+        conf.write_text("".join(f"{line}\n" for line in lines))
+        conf.chmod(0o644)
+        stack.enter_context(_environment(values))
+        yield
+
+
+@contextlib.contextmanager
+def _environment(
+    values: collections.abc.Mapping[str, str | None],
+) -> collections.abc.Iterator[None]:
+    """Give variables other values, or none, as long as this lasts."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: collections.abc.Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
+    """Remove what killed builds of this user have left.
+
+    :param warn: as for :func:`leftovers.remove_dead`.
+    :returns: what was removed.
+    """
+    found = [
+        directory
+        for directory in _PARENT.glob(f"{_PREFIX}*")
+        if directory.lstat().st_uid == os.geteuid()
+        and not directory.is_symlink()
+    ]
+    return cleanup.remove_dead(found, warn)
+
+
+def bootstrap_options() -> list[str]:
+    """Return what mmdebstrap is told, so that apt reaches its mirrors."""
+    place = os.environ.get(DIRECTORY)
+    if not place or not os.path.exists(f"{place}/{_SPECIAL}"):
+        return []
+    return [f"--setup-hook=upload {place}/apt.conf {APT_CONF}"]
+
+
+def needs_mmdebstrap() -> bool:
+    """Tell whether only mmdebstrap can make the root of a base system.
+
+    debootstrap knows the proxy of http alone, and no certificates besides
+    the host's.
+    """
+    return bool(bootstrap_options())
+
+
+def open_url(
+    url: str, timeout: float, *, packages: bool = False
+) -> typing.Any:
+    """Send a GET request and return the answer.
+
+    :param timeout: seconds without an answer.
+    :param packages: the server is a package repository.
+    :raises OSError: there is none, or one that tells of an error.
+    """
+    handlers: list[urllib.request.BaseHandler] = []
+    if packages and PACKAGES in os.environ:
+        relayed = os.environ[PACKAGES]
+        handlers.append(
+            urllib.request.ProxyHandler({"http": relayed, "https": relayed})
+        )
+    opener = urllib.request.build_opener(*handlers)
+    return opener.open(url, timeout=timeout)
