@@ -260,7 +260,7 @@ class GoodTest(AgentCase):
         self.assertEqual({}, found["missing"])
         details = {check["name"]: check["detail"] for check in found["checks"]}
         self.assertEqual(
-            "ext3, ext4, xfs: made, mounted and grown",
+            "ext3, ext4, xfs: created, mounted and grown",
             details["file systems"],
         )
         self.assertEqual("/dev/sdb, 2 GiB", details["volume"])

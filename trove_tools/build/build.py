@@ -261,7 +261,7 @@ def _make(
             _found_out(space)
             facts = entry.record.facts
         found = _finish(plan, space, run)
-        progress.state("describe")
+        progress.state("write the manifest and the report")
         reports = [
             *below.reports(),
             lower_layers.Report(last.name, last.digest, False),
@@ -297,7 +297,7 @@ def _finish(
     """
     kind = "tar" if plan.output["format"] == "tar" else "raw"
     raw = space.stem.with_name(f"{space.stem.name}.{kind}")
-    run.progress.state("look for what must not be in an image")
+    run.progress.state("scan for secrets and identities")
     convert = plan.output["format"] == "qcow2"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         # both only read the disk

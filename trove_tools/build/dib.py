@@ -39,9 +39,9 @@ PHASES = {
     "pre-install": "prepare for packages",
     "install": "install packages",
     "post-install": "configure",
-    "post-root": "finish the root",
+    "post-root": "finish the root file system",
     "block-device": "lay out the disk",
-    "disk": "copy it to the disk",
+    "disk": "copy the root file system to the disk",
     "pre-finalise": "prepare to finalise",
     "finalise": "finalise",
     "cleanup": "clean up",
@@ -67,6 +67,7 @@ _SHOWN_LINES = 20
 _NOISE = re.compile(
     r"^(dib-run-parts (Running|Sourcing)|\s*$|.*(umount|sync)$)"
 )
+
 
 def _bootstrap(layer: layers.Layer) -> dict[str, str]:
     """Return what lets the tool that makes the base reach its mirror."""

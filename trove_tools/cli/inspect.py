@@ -76,14 +76,14 @@ def inspect(
         )
     for each in found.allowed:
         screen.warn(
-            f"{each.path}: {each.kind}: {each.what}; whoever built the image"
-            " has allowed it"
+            f"{each.path}: {each.kind}: {each.what}; allowed when the image"
+            " was built"
         )
     if not rows:
-        screen.say(f"nothing is in {image} that must not be in an image")
+        screen.say(f"{image} contains nothing that must not be published")
         return errors.EXIT_OK
     raise errors.ImageError(
-        f"{len(rows)} things are in {image} that must not be in an image",
+        f"{image} contains {len(rows)} items that must not be published",
         hint="remove them in an element's hook, and build again",
     )
 
@@ -253,9 +253,7 @@ def _print(
     )  # fmt: skip
 
 
-def _plans(
-    old: pathlib.Path, new: pathlib.Path
-) -> list[_diff.Difference]:
+def _plans(old: pathlib.Path, new: pathlib.Path) -> list[_diff.Difference]:
     left, right = manifest.read(old), manifest.read(new)
     assert left is not None and right is not None
     return _diff.plans(left.plan, right.plan)

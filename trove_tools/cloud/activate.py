@@ -52,7 +52,7 @@ class Activation:
         was_default = record["default"]
         record, changed = self._versions.activate(record)
         if changed:
-            told = f"{name} is active and the default now"
+            told = f"{name} is now active and the default"
             if not was_default and before:
                 told += f", instead of {before[0]}"
             if doubts := effect.doubts(image):
@@ -61,7 +61,7 @@ class Activation:
                     f" which {' and '.join(doubts)}"
                 )
         else:
-            told = f"{name} is active and the default already"
+            told = f"{name} is already active and the default"
         self._screen.say(told)
         return _row(record, image, changed)
 

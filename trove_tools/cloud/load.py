@@ -324,7 +324,7 @@ class Loader:
             sent = True
         if sent:
             self._screen.say(
-                f"image {name} is in Glance, complete: {image['id']}"
+                f"image {name} is now complete in Glance: {image['id']}"
             )
             self._tell(new)
             return image, "sent"
@@ -380,9 +380,8 @@ class Loader:
         # who has used the version without them knows it
         if registration == "created" or self._wishes.activate:
             self._screen.say(
-                f"{target.name} has no configuration parameters: it works,"
-                " but users cannot make configuration groups for it; to load"
-                f" them, name a Trove {self._series.trove}: --parameters"
-                " SOURCE"
+                f"{target.name} has no configuration parameters, so users"
+                " cannot create configuration groups for it; to load them,"
+                f" name a Trove {self._series.trove}: --parameters SOURCE"
             )
         return "none"

@@ -128,13 +128,13 @@ def _file_systems(subject: _subject.Subject) -> str:
         raise outcome.CheckError(
             "; ".join(broken) or "the guest could not try any"
         )
-    return f"{', '.join(tried)}: made, mounted and grown"
+    return f"{', '.join(tried)}: created, mounted and grown"
 
 
 def _power_off(subject: _subject.Subject) -> str:
     subject.machine.power_off()
     if subject.machine.kind == QEMU:
-        return "the guest obeys the power button"
+        return "the guest reacts to the power button"
     return "systemd stopped everything in time"
 
 
@@ -178,7 +178,7 @@ def _defects(subject: _subject.Subject) -> str:
             + [f"  {name}: {facts[name]}" for name in sorted(facts)],
             "; ".join(each.remedy for each in known),
         )
-    return "users, names, units and directories are right"
+    return "users, names, units and directories are correct"
 
 
 def _prepare(subject: _subject.Subject) -> str:

@@ -61,7 +61,9 @@ def check_image(
     """
     with found.check("image") as check:
         disk = inspect(image, known)
-        check.detail = f"whole; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
+        check.detail = (
+            f"intact; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
+        )
         if known is not None:
             sha256 = sha256 or digests.sha256(image)
             if sha256 != known.image["sha256"]:
@@ -70,7 +72,7 @@ def check_image(
                     f" its sha256 is {sha256}",
                     hint="build the image again, or copy it again",
                 )
-            check.detail += ", as its manifest says"
+            check.detail += "; matches its manifest"
     return disk
 
 

@@ -99,7 +99,7 @@ def verify(
     ):
         progress.state("reading the image")
         disk = disks.check_image(found, image, known, sha256)
-        progress.state("choosing the machines")
+        progress.state("choosing how to run the guest")
         chosen = _machines.choose(
             request.machine, request.settings, request.level
         )
@@ -256,7 +256,9 @@ class _Ladder:
 
     @contextlib.contextmanager
     def _plane(self, kind: str) -> collections.abc.Iterator[control.Control]:
-        self._board.state(kind, "starting broker, conductor and Trove's code")
+        self._board.state(
+            kind, "starting RabbitMQ, trove-conductor and Trove's code"
+        )
         request = self._request
         assert request.venv is not None
         managers: control.Sections = {

@@ -119,16 +119,17 @@ def choose(wanted: str, settings: _machine.Settings, level: str) -> Machines:
         return only
     if without[_machine.CONTAINER]:
         note = (
-            "without KVM QEMU emulates, which is slow, and there is no"
-            f" container beside it: {_words(without[_machine.CONTAINER])}"
+            "without KVM, QEMU emulates the guest, which is slow; no container"
+            " can check the datastores meanwhile:"
+            f" {_words(without[_machine.CONTAINER])}"
         )
         return dataclasses.replace(only, notes=(note,))
     return Machines(
         (_machine.QEMU, _machine.CONTAINER),
         chosen=chosen,
         notes=(
-            f"{chosen.reason}: QEMU boots the image, and a container looks at"
-            " its datastores meanwhile",
+            f"{chosen.reason}: QEMU emulates a boot of the image while a"
+            " container checks its datastores",
         ),
     )
 

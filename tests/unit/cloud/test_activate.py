@@ -70,7 +70,7 @@ class ActivateTest(_Case):
             },
             row,
         )
-        self.assertIn("is active and the default now", self.said.getvalue())
+        self.assertIn("is now active and the default", self.said.getvalue())
 
     def test_again(self) -> None:
         self.activate("10.11")

@@ -289,7 +289,7 @@ class AgentTest(LadderCase):
     def test_file_systems(self) -> None:
         for answers, detail in (
             ({"ext3": "null", "ext4": '""', "xfs": '""'},
-             "ext4, xfs: made, mounted and grown"),
+             "ext4, xfs: created, mounted and grown"),
             ({"ext3": "null", "ext4": '"it did not grow"', "xfs": '""'},
              "ext4: it did not grow"),
         ):  # fmt: skip

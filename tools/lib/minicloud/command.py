@@ -77,8 +77,8 @@ def _start(
     seconds = time.monotonic() - begin
     if started:
         screen.say(f"the minicloud in {layout.root} runs ({seconds:.0f} s)")
-        screen.say(f'use it:  eval "$({_again("env", flags)})"')
-        screen.say(f"end it:  {_again('stop', flags)}")
+        screen.say(f'to use it:  eval "$({_again("env", flags)})"')
+        screen.say(f"to stop it:  {_again('stop', flags)}")
     else:
         screen.say(f"the minicloud in {layout.root} is already running")
     return errors.EXIT_OK
@@ -156,6 +156,7 @@ def _env(
         quoted = value.replace("'", "'\\''")
         print(f"export {name}='{quoted}'")
     return errors.EXIT_OK
+
 
 _COMMON = ("config_file", "format", "quiet", "debug")
 _DIRECTORY = common.argument(
