@@ -108,7 +108,7 @@ class PlantedTest(InspectCase):
             [(kind, f"/{PLANTED[kind][0]}")],
             [(each["kind"], each["path"]) for each in done.json()["findings"]],
         )
-        self.assertIn("must not be in an image", done.stderr)
+        self.assertIn("must not be published", done.stderr)
 
     def test_what_was_allowed(self) -> None:
         image = self.qcow2("private key")

@@ -83,7 +83,7 @@ def inspect(
         screen.say(f"{image} contains nothing that must not be published")
         return errors.EXIT_OK
     raise errors.ImageError(
-        f"{image} contains {len(rows)} items that must not be published",
+        f"{image} contains {len(rows)} item(s) that must not be published",
         hint="remove them in an element's hook, and build again",
     )
 

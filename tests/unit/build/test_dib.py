@@ -165,7 +165,9 @@ class LogTest(base.TestCase):
             [("post-install", 1), ("disk", 0), ("finalise", 1)],
             [(each.name, len(each.spans)) for each in self.timeline.spans],
         )
-        self.assertIn("base: copy the root file system to the disk", progress.states)
+        self.assertIn(
+            "base: copy the root file system to the disk", progress.states
+        )
 
     def test_failure_before_the_first_hook(self) -> None:
         log, _ = self.follow("Element 'x' not found in '/y'")

@@ -154,14 +154,14 @@ class InspectTest(test_builder.CommandCase):
         self.assertEqual(0, status, err)
         for text in ("Debian, Linux 6", "mariadb 11.8 (container)", "libc6"):
             self.assertIn(text, out)
-        self.assertRegex(err, "nothing is in /.*/x.qcow2")
+        self.assertRegex(err, "/.*/x.qcow2 contains nothing that must not")
 
     def test_not_safe(self) -> None:
         finding = policy.Finding("host key", "/etc/ssh/key", "the same")
         status, out, err = self.inspect(finding)
         self.assertEqual(errors.EXIT_FAILED, status)
         self.assertIn("/etc/ssh/key", out)
-        self.assertIn("1 things are in", err)
+        self.assertIn("contains 1 item(s) that must not be published", err)
 
     def test_signed(self) -> None:
         """What a manifest allows counts if a trusted key has signed it."""
