@@ -19,6 +19,7 @@ from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import describe
 from trove_tools.build import dib
+from trove_tools.build import dib_python
 from trove_tools.build import disk
 from trove_tools.build import lower_layers
 from trove_tools.build import parallel
@@ -234,7 +235,10 @@ def _make(
     if plan.downloads:
         downloads = space.plain(pathlib.Path(plan.downloads).absolute())
     space.stem.parent.mkdir(0o700)
-    with screen.progress(plan.name, steps) as shown:
+    with (
+        screen.progress(plan.name, steps) as shown,
+        dib_python.serve(space.work, space.log) as python,
+    ):
         progress = parallel.Lanes(shown)
         timeline = _timeline.Timeline()
         run = dib.Run(
@@ -248,6 +252,7 @@ def _make(
             downloads=downloads,
             containers=space.containers,
             natives=space.natives,
+            python=python,
             clean=variables.Filter(plan.secrets()),
         )
         below = lower_layers.Stack(

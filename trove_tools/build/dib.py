@@ -176,6 +176,8 @@ class Run:
     :param downloads: where downloads are kept.
     :param containers: the directory with the containers' archives.
     :param natives: that with what the native datastores' elements read.
+    :param python: what diskimage-builder starts its Python scripts with, see
+        :mod:`.dib_python`.
     :param clean: returns a text without what must not be in the log.
     """
 
@@ -189,6 +191,7 @@ class Run:
     downloads: pathlib.Path
     containers: pathlib.Path
     natives: pathlib.Path
+    python: str | os.PathLike[str] = sys.executable
     clean: collections.abc.Callable[[str], str] = credentials.hide
 
     def write_log(self, text: str) -> None:
@@ -234,6 +237,7 @@ class Run:
             **layer.environment,
             **({} if parent else _bootstrap(layer)),
             "DIB_IMAGE_CACHE": os.fspath(downloads or self.downloads),
+            "DIB_PYTHON_EXEC": os.fspath(self.python),
             "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
             "DIB_TROVE_NATIVES": os.fspath(self.natives),
             "DIB_TROVE_LAYER": os.fspath(parent or ""),
