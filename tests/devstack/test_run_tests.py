@@ -94,7 +94,7 @@ class RunTestsTest(scripts.ScriptCase):
             runs[0], matchers.EndsWith("--concurrency 0 --abbreviate my.test")
         )
         self.assertThat(
-            runs[1], matchers.EndsWith("--concurrency 1 my.test")
+            runs[1], matchers.EndsWith("--concurrency 2 my.test")
         )
 
     def test_all(self) -> None:

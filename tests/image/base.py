@@ -8,6 +8,7 @@ one builds it.
 """
 
 import atexit
+import collections.abc
 import functools
 import os
 import pathlib
@@ -69,39 +70,55 @@ def natives() -> list[str]:
     ]  # fmt: skip
 
 
-@functools.cache
-def _built(
-    variable: str, *words: str | os.PathLike[str]
-) -> tuple[pathlib.Path | None, str]:
-    """Return an image, or what went wrong; tried once a process.
+#: An image, or what went wrong.
+_Built = tuple[pathlib.Path | None, str]
+_Build = collections.abc.Callable[[], _Built]
 
-    :param variable: may name one that was built already.
-    :param words: what to build.
+
+def _once_a_run(variable: str) -> collections.abc.Callable[[_Build], _Build]:
+    """Return a decorator: all processes of a run share the image.
+
+    :param variable: may name an image that was built already.
     """
-    named = os.environ.get(variable)
-    if named:
-        return pathlib.Path(named), ""
-    images = place("images")
-    with fasteners.InterProcessLock(images / ".lock"):
-        built = builder(
-            "build", *words, "--output-dir", images, "--format", "json",
-            timeout=_BUILD_TIMEOUT,
-        )  # fmt: skip
+
+    def decorate(build: _Build) -> _Build:
+        @functools.cache
+        def get() -> _Built:
+            named = os.environ.get(variable)
+            if named:
+                return pathlib.Path(named), ""
+            known = place("images") / f"{variable}.path"
+            with fasteners.InterProcessLock(known.with_suffix(".lock")):
+                # without a directory of the run's own it may be an old one
+                if OUTPUT in os.environ and known.exists():
+                    return pathlib.Path(known.read_text()), ""
+                image, problem = build()
+                if image is not None:
+                    known.write_text(os.fspath(image))
+            return image, problem
+
+        return get
+
+    return decorate
+
+
+def _build(*words: str | os.PathLike[str]) -> _Built:
+    built = builder(
+        "build", *words, "--output-dir", place("images"), "--format", "json",
+        timeout=_BUILD_TIMEOUT,
+    )  # fmt: skip
     if built.status != 0:
         return None, built.stderr
     return pathlib.Path(built.json()["image"]), ""
 
 
-@functools.cache
-def _native_image() -> tuple[pathlib.Path | None, str]:
+@_once_a_run(VARIABLE)
+def _native_image() -> _Built:
     """Build the image of all native datastores of the gate."""
-    if os.environ.get(VARIABLE):
-        return _built(VARIABLE)
     words = natives()
     catalog = loader.load()
     home = place("vendors")
     with (
-        fasteners.InterProcessLock(home / ".lock"),
         tempfile.TemporaryDirectory() as scratch,
         vendors.Vendors(
             pathlib.Path(scratch),
@@ -114,10 +131,9 @@ def _native_image() -> tuple[pathlib.Path | None, str]:
         # another one would be another image
         if not trusted.exists():
             authority.Authority(home, "Stand-in CA", days=3650)
-        return _built(
-            VARIABLE, *words, *standins.options(), *_shared(),
-            "--guest-ca", trusted,
-        )  # fmt: skip
+        return _build(
+            *words, *standins.options(), *_shared(), "--guest-ca", trusted
+        )
 
 
 def place(name: str) -> pathlib.Path:
@@ -159,19 +175,17 @@ def lock_file() -> pathlib.Path:
     return place("images") / "containers.lock"
 
 
-@functools.cache
-def _container_image() -> tuple[pathlib.Path | None, str]:
+@_once_a_run(CONTAINER_VARIABLE)
+def _container_image() -> _Built:
     """Build the image of three datastores; MySQL comes from a registry."""
-    if os.environ.get(CONTAINER_VARIABLE):
-        return _built(CONTAINER_VARIABLE)
     with tempfile.TemporaryDirectory(dir=place("containers")) as name:
         archive = pathlib.Path(name) / "mysql.tar"
         standin.write(container("mariadb")[1], archive)
         with registry.registry(pathlib.Path(name)) as running:
             digest = running.push(archive, _MYSQL)
             lock.write(lock_file(), {f"quay.io/{_MYSQL}": digest})
-            return _built(
-                CONTAINER_VARIABLE, *_container_words(running.mirror),
+            return _build(
+                *_container_words(running.mirror),
                 "--lock", lock_file().with_suffix(".written"),
             )  # fmt: skip
 
@@ -228,9 +242,7 @@ class TestCase(base.TestCase):
         self.assertEqual(0, built.status, built.stderr)
         return pathlib.Path(built.json()["image"])
 
-    def _there(
-        self, built: tuple[pathlib.Path | None, str]
-    ) -> pathlib.Path:
+    def _there(self, built: _Built) -> pathlib.Path:
         image, problem = built
         if image is None:
             self.fail(f"the image cannot be built:\n{problem}")
