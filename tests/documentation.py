@@ -292,6 +292,8 @@ class Shell:
             env={
                 **os.environ,
                 "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                # so that tables fit a page
+                "COLUMNS": "75",
                 "PYTHONPATH": str(base.ROOT),
             },
         )  # fmt: skip

@@ -205,10 +205,13 @@ def emit(
 
 
 def _width() -> int:
-    """Return the width of the terminal; a pipe has none to fold at."""
-    if not sys.stdout.isatty():
-        return sys.maxsize
-    return shutil.get_terminal_size().columns
+    """Return the width of tables: a terminal's, or that in ``COLUMNS``.
+
+    :returns: without either, in a pipe, a width at which nothing is folded.
+    """
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return sys.maxsize
 
 
 def _lines(lines: collections.abc.Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes to people, and what goes to machines."""
 
+import contextlib
 import io
 import json
 import re
@@ -163,6 +164,16 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+class WidthTest(base.TestCase):
+    def test_a_pipe_is_as_wide_as_columns_says(self) -> None:
+        rows = [{"name": "word " * 30}]
+        for columns, lines in ((None, 3), ("40", 6)):
+            self.set_env(COLUMNS=columns)
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                console.emit(rows, "table")
+            self.assertEqual(lines, len(out.getvalue().splitlines()))
 
 
 class TerminalTest(base.TestCase):

@@ -10,7 +10,8 @@ from tests import base
 
 RUN = """\
 import sys
-from trove_tools import errors, streams
+from trove_tools import errors
+from trove_tools.cli import streams
 from trove_tools.cli import common
 from trove_tools import console
 def work():
