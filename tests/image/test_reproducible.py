@@ -11,9 +11,8 @@ import typing
 from tests.image import base
 from trove_tools.host import requirements
 from trove_tools.inspection import diff
-from trove_tools.inspection import files
 from trove_tools.inspection import inspect
-from trove_tools.inspection import reproducible
+from trove_tools.inspection import rootfile
 
 _TIME_ONLY = True
 
@@ -42,11 +41,11 @@ class ReproducibleTest(base.TestCase):
         # thousands are more than a report of a test's failure can hold
         self.assertEqual([], found[:20], f"{len(found)} in all")
 
-    def newer(self, found: dict[str, files.File]) -> list[str]:
+    def newer(self, found: dict[str, rootfile.FileState]) -> list[str]:
         """Return what is newer than it may be, and not known to be."""
         return [
             f"{path}: {each.time}"
             for path, each in found.items()
             if each.time > int(base.EPOCH)
-            and not reproducible.reason(path, _TIME_ONLY)
+            and not diff.explain_file(path, _TIME_ONLY)
         ]

@@ -5,16 +5,15 @@ Nothing of the image is run, and its manifest is not asked.
 """
 
 import dataclasses
+import os
 import pathlib
+import stat
 import typing
 
 from trove_tools.host import hosttools
-from trove_tools.inspection import configuration
 from trove_tools.inspection import docker
-from trove_tools.inspection import dpkg
 from trove_tools.inspection import package
-from trove_tools.inspection import sizes
-from trove_tools.inspection import venv
+from trove_tools.inspection import rootfile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +49,11 @@ def look(root: pathlib.Path) -> Contents:
     """Return what is in a root file system."""
     return Contents(
         system=_system(root),
-        packages=dpkg.installed(root),
-        python=venv.installed(root / venv.AGENT),
+        packages=package.read_dpkg(root),
+        python=package.read_python(root / package.AGENT_VENV),
         containers=docker.stored(root),
-        directories=sizes.directories(root),
-        configuration=configuration.read(root),
+        directories=measure_directories(root),
+        configuration=read_configuration(root),
     )
 
 
@@ -90,3 +89,75 @@ def _system(root: pathlib.Path) -> dict[str, str]:
         "name": release.get("PRETTY_NAME", ""),
         "kernel": kernels[-1] if kernels else "",
     }
+
+
+#: A directory with less, bytes, is not worth telling.
+LEAST_DIRECTORY = 512 * 1024
+#: What is below has names that mean nothing, others in each build.
+_NAMELESS = "/var/lib/docker/"
+
+
+def measure_directories(
+    root: pathlib.Path, least: int = LEAST_DIRECTORY
+) -> dict[str, int]:
+    """Return the bytes in each directory, with all below it.
+
+    A file with several names counts once, where it is met first.
+
+    :param least: bytes; directories with less are left out.
+    :returns: by the path as the guest sees it; always with ``/``.
+    """
+    totals: dict[str, int] = {}
+    met: set[tuple[int, int]] = set()
+    top = os.fspath(root)
+    # the deepest first, so that each finds what is below it added up
+    for place, below, files in os.walk(top, topdown=False):
+        total = 0
+        for name in sorted(files):
+            status = os.lstat(os.path.join(place, name))
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                if (status.st_dev, status.st_ino) in met:
+                    continue
+                met.add((status.st_dev, status.st_ino))
+            total += status.st_size
+        total += sum(totals.get(os.path.join(place, name), 0)
+                     for name in below)  # fmt: skip
+        totals[place] = total
+    found = {
+        "/" + os.path.relpath(place, top) if place != top else "/": total
+        for place, total in sorted(totals.items())
+        if total >= least or place == top
+    }
+    return {
+        path: total for path, total in found.items()
+        if not path.startswith(_NAMELESS)
+    }  # fmt: skip
+
+
+# generated from files of packages, and changed whenever those change
+_DERIVED = {"/etc/ssl/certs", "/etc/ld.so.cache"}
+_DIGITS = 16
+
+
+def read_configuration(root: pathlib.Path) -> dict[str, str]:
+    """Return what each file in ``/etc`` is, by its path.
+
+    :returns: what :func:`trove_tools.inspection.rootfile.describe` returns,
+        with the beginning of the digest.
+    """
+    found = {}
+    for place, below, names in os.walk(root / "etc"):
+        links = [
+            each for each in below if os.path.islink(os.path.join(place, each))
+        ]
+        for name in (*names, *links):
+            file = pathlib.Path(place, name)
+            path = f"/{file.relative_to(root)}"
+            if path not in _DERIVED:
+                found[path] = rootfile.describe(file, _DIGITS)
+        below[:] = [
+            each for each in below
+            if f"/{pathlib.Path(place, each).relative_to(root)}"
+            not in _DERIVED
+        ]  # fmt: skip
+    return dict(sorted(found.items()))

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells how what is in two images differs."""
+"""Compares the contents of two images.
+
+With the same packages and the same ``SOURCE_DATE_EPOCH``, two builds of one
+plan make the same files, byte for byte, but for those of :data:`EXPECTED`. A
+test builds twice and compares.
+"""
 
 import collections.abc
 import re
 import typing
 
 from trove_tools.inspection import contents
-from trove_tools.inspection import files
 from trove_tools.inspection import package
-from trove_tools.inspection import reproducible
+from trove_tools.inspection import rootfile
 
 # where things lie, and digests of the rest, which says more
 _MEANINGLESS = re.compile(r"(^|\.)(digest|elements_path|path)$")
@@ -70,14 +74,14 @@ def plans(old: _Values, new: _Values) -> list[Difference]:
 
 
 def every_file(
-    old: collections.abc.Mapping[str, files.File],
-    new: collections.abc.Mapping[str, files.File],
+    old: collections.abc.Mapping[str, rootfile.FileState],
+    new: collections.abc.Mapping[str, rootfile.FileState],
 ) -> list[Difference]:
     """Return which files differ, and whether that is known to happen."""
-    left, right = files.changes(old, new)
+    left, right = rootfile.compare_states(old, new)
     return [
         each._replace(
-            where=reproducible.reason(
+            where=explain_file(
                 each.name, str(each.old).startswith("@")
             ) or ""
         )
@@ -159,3 +163,52 @@ def _flat(
             yield from _flat(f"{name}[{number}]", inner)
     else:
         yield name, value
+
+
+class Expected(typing.NamedTuple):
+    """Files that differ from build to build.
+
+    :param pattern: a regular expression for their paths.
+    :param time_only: in nothing but the time of their last change.
+    """
+
+    pattern: str
+    why: str
+    time_only: bool = False
+
+
+EXPECTED = (
+    Expected(
+        r"/var/lib/docker(/.*)?",
+        "Docker gives each layer a random name, and notes when it was loaded",
+    ),
+    Expected(
+        r"/boot/grub(/.*)?",
+        "the boot loader finds its disk by the UUID of a file system, which"
+        " is random",
+    ),
+    Expected(
+        r"/opt/trove-guest-agent/.*\.pyc",
+        "Python compiles several modules at a time; which constants a few of"
+        " them mark as shared depends on what the process has done before",
+    ),
+    Expected(
+        r"/etc|/tmp|/var/log/.*",
+        "diskimage-builder empties logs and puts resolv.conf in place after"
+        " the last hook",
+        time_only=True,
+    ),
+)
+
+
+def explain_file(path: str, time_only: bool = False) -> str | None:
+    """Return why a file differs from build to build; nothing if not known.
+
+    :param time_only: it is the same but for its time.
+    """
+    for each in EXPECTED:
+        if re.fullmatch(each.pattern, path) and (
+            time_only or not each.time_only
+        ):
+            return each.why
+    return None

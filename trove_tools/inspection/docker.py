@@ -15,7 +15,6 @@ import re
 import typing
 
 from trove_tools.host import untrusted
-from trove_tools.inspection import dpkg
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
@@ -79,7 +78,7 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # each layer that installs something has the whole list
-            found = dpkg.installed(layer) or found
+            found = package.read_dpkg(layer) or found
     return Container(tuple(sorted(names)), identity, size, found)
 
 

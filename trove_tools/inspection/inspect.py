@@ -18,9 +18,8 @@ from trove_tools import errors
 from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.inspection import contents
-from trove_tools.inspection import files
-from trove_tools.inspection import mount
 from trove_tools.inspection import policy as _findings
+from trove_tools.inspection import rootfile
 from trove_tools.inspection import sandbox
 
 
@@ -79,13 +78,13 @@ def inspect(
     )
 
 
-def every_file(image: pathlib.Path) -> dict[str, files.File]:
+def every_file(image: pathlib.Path) -> dict[str, rootfile.FileState]:
     """Return what each file in an image is, by its path.
 
     :raises ImageError: the file is no image.
     """
     data = _as_root(image, "files")
-    return {path: files.File(*each) for path, each in data.items()}
+    return {path: rootfile.FileState(*each) for path, each in data.items()}
 
 
 def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
@@ -115,12 +114,12 @@ def _main() -> int:
     """Inspect as root: print the result, or an error, as JSON."""
     image, word = pathlib.Path(sys.argv[1]), sys.argv[2]
     function = (
-        files.read
+        rootfile.read_states
         if word == "files"
         else functools.partial(read_root, dev=word == "dev")
     )
     try:
-        with mount.root_of(image) as root:
+        with sandbox.open_root(image) as root:
             print(json.dumps(sandbox.call(root, function)))
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))

@@ -1,9 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A package, as every package manager has it."""
+"""Reads which packages a root has, without running it.
+
+dpkg-query(1) and deb-control(5) describe the fields of dpkg's status file;
+the licences are in each package's copyright file, where programs can read it:
+https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+In a Python virtual environment, each distribution has a directory with its
+metadata:
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
 
 import collections.abc
 import dataclasses
+
+# the parser loads it when it is used, which is too late in a confined process
+import email.message
+import email.parser
+import pathlib
+import re
 import typing
+
+from trove_tools.host import deb822
+from trove_tools.host import untrusted
+from trove_tools.inspection import rootfile
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -31,3 +50,108 @@ def from_dicts(
         Package(**{**each, "licences": tuple(each["licences"])})
         for each in plain
     )
+
+
+_STATUS = "var/lib/dpkg/status"
+# that of a desktop with everything has 10 MB
+_LARGEST_STATUS = 64 * 1024 * 1024
+_MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
+_LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
+_BETWEEN_LICENCES = re.compile(r",? (?:and/or|and|or) |, ?")
+
+
+def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
+    """Return the packages that dpkg has installed in a root, by name.
+
+    :returns: none where the root is not dpkg's.
+    """
+    return tuple(
+        sorted(
+            Package(
+                name=fields["package"],
+                version=fields["version"],
+                arch=fields.get("architecture", ""),
+                source=fields.get("source", "").partition(" ")[0],
+                # KiB, as dpkg-gencontrol has estimated it
+                size=1024
+                * untrusted.parse_number(fields.get("installed-size", "")),
+                licences=_dpkg_licences(root, fields["package"]),
+            )
+            for fields in deb822.installed(
+                rootfile.text(root / _STATUS, _LARGEST_STATUS)
+            )
+        )
+    )
+
+
+def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
+    """Return the short names of the licences that a package names."""
+    if "/" in name or name.startswith("."):
+        return ()
+    text = rootfile.text(root / "usr/share/doc" / name / "copyright")
+    if not _MACHINE_READABLE.match(text):
+        return ()
+    found = {
+        word.strip()
+        for stanza in re.split(r"\n\n+", text)
+        # others explain licences
+        if stanza.startswith("Files:")
+        for line in _LICENCE.findall(stanza)
+        for word in _BETWEEN_LICENCES.split(" ".join(line.split()))
+    }
+    return tuple(sorted(found - {""}))
+
+
+#: Where the guest agent has its virtual environment, in the root.
+AGENT_VENV = "opt/trove-guest-agent"
+# a long description is part of it
+_LARGEST_METADATA = 4 * 1024 * 1024
+
+
+def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
+    """Return the distributions in a virtual environment, by name.
+
+    :returns: none where there is no such environment.
+    """
+    found = []
+    for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
+        text = rootfile.text(metadata / "METADATA", _LARGEST_METADATA)
+        fields = email.parser.HeaderParser().parsestr(text)
+        if fields["Name"] and fields["Version"]:
+            found.append(
+                Package(
+                    name=fields["Name"],
+                    version=fields["Version"],
+                    size=_python_size(metadata / "RECORD"),
+                    licences=_python_licences(
+                        fields["License-Expression"] or "",
+                        fields["License"] or "",
+                        fields.get_all("Classifier") or [],
+                    ),
+                )
+            )
+    return tuple(sorted(found))
+
+
+def _python_size(record: pathlib.Path) -> int:
+    """Add up the sizes that a distribution's record names."""
+    total = 0
+    for line in rootfile.text(record, _LARGEST_METADATA).splitlines():
+        total += untrusted.parse_number(line.rpartition(",")[2])
+    return total
+
+
+def _python_licences(
+    expression: str, text: str, classifiers: list[str]
+) -> tuple[str, ...]:
+    if expression:
+        return (expression,)
+    named = [
+        each.rpartition(" :: ")[2]
+        for each in classifiers
+        if each.startswith("License ::") and each.count(" :: ") > 1
+    ]
+    if named:
+        return tuple(sorted(set(named)))
+    # some put the whole text there
+    return (text,) if text and "\n" not in text and len(text) < 60 else ()

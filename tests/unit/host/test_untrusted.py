@@ -8,7 +8,7 @@ import ddt
 from tests import base
 from trove_tools.host import hosttools
 from trove_tools.host import untrusted
-from trove_tools.inspection import dpkg
+from trove_tools.inspection import package
 
 
 @ddt.ddt
@@ -77,7 +77,7 @@ class NumberTest(base.TestCase):
             "Package: x\nVersion: 1\nStatus: install ok installed\n"
             "Installed-Size: ²\n"
         )
-        self.assertEqual([0], [each.size for each in dpkg.installed(root)])
+        self.assertEqual([0], [each.size for each in package.read_dpkg(root)])
 
 
 class OsReleaseTest(base.TestCase):

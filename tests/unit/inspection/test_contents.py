@@ -6,11 +6,9 @@ import os
 
 from tests import base
 from tests.unit.inspection import samples
-from trove_tools.inspection import configuration
 from trove_tools.inspection import contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package
-from trove_tools.inspection import sizes
 
 LIBC = package.Package(
     "libc6", "2.41-1+b1", "amd64", "glibc", 102400,
@@ -99,7 +97,7 @@ class SizesTest(base.TestCase):
         samples.write(root, "c/small", "x" * 10)
         samples.write(root, "var/lib/docker/random/x", "x" * 2000)
         os.symlink("/etc/passwd", root / "link")
-        found = sizes.directories(root, least=1000)
+        found = contents.measure_directories(root, least=1000)
         self.assertEqual(
             {"/", "/a", "/a/b", "/var", "/var/lib", "/var/lib/docker"},
             set(found),
@@ -123,5 +121,5 @@ class ConfigurationTest(base.TestCase):
                 "/etc/x.conf": f"0640 {owner} sha256:ed7002b439e9ac84",
                 "/etc/x.service": "-> /lib/x.service",
             },
-            configuration.read(root),
+            contents.read_configuration(root),
         )

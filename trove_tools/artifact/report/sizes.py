@@ -5,7 +5,7 @@ import collections.abc
 import dataclasses
 
 from trove_tools.inspection import contents
-from trove_tools.inspection import venv
+from trove_tools.inspection import package
 
 #: A directory with a smaller share of the whole is not shown.
 LEAST = 0.01
@@ -17,7 +17,7 @@ KINDS = {
     "agent": "guest agent",
     "container": "containers",
 }
-_AGENT = f"/{venv.AGENT}"
+_AGENT = f"/{package.AGENT_VENV}"
 _STORE = "/var/lib/docker"
 
 

@@ -6,8 +6,8 @@ import re
 
 from tests import base
 from tests.unit.inspection import samples
-from trove_tools.inspection import files
-from trove_tools.inspection import reproducible
+from trove_tools.inspection import diff
+from trove_tools.inspection import rootfile
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -22,7 +22,7 @@ class FilesTest(base.TestCase):
         os.mkfifo(root / "pipe", 0o600)
         (root / "a").chmod(0o750)
         owner = f"{os.geteuid()}:{os.getegid()}"
-        found = files.read(root)
+        found = rootfile.read_states(root)
         self.assertEqual(
             {
                 "/a": f"0750 {owner} directory",
@@ -35,31 +35,32 @@ class FilesTest(base.TestCase):
         self.assertEqual(7, found["/a/file"].time)
 
     def test_changes(self) -> None:
-        old = {"/gone": files.File("a", 1), "/x": files.File("a", 1),
-               "/same": files.File("a", 1), "/t": files.File("a", 1)}
-        new = {"/new": files.File("b", 1), "/x": files.File("b", 2),
-               "/same": files.File("a", 1), "/t": files.File("a", 2)}
+        state = rootfile.FileState
+        old = {"/gone": state("a", 1), "/x": state("a", 1),
+               "/same": state("a", 1), "/t": state("a", 1)}
+        new = {"/new": state("b", 1), "/x": state("b", 2),
+               "/same": state("a", 1), "/t": state("a", 2)}
         self.assertEqual(
             ({"/gone": "a", "/x": "a", "/t": "@1"},
              {"/new": "b", "/x": "b", "/t": "@2"}),
-            files.changes(old, new),
+            rootfile.compare_states(old, new),
         )  # fmt: skip
 
 
 class ReasonTest(base.TestCase):
     def test_reasons(self) -> None:
-        self.assertIsNotNone(reproducible.reason("/var/lib/docker/image/x"))
-        self.assertIsNone(reproducible.reason("/var/lib/dockers"))
-        self.assertIsNone(reproducible.reason("/etc/passwd"))
+        self.assertIsNotNone(diff.explain_file("/var/lib/docker/image/x"))
+        self.assertIsNone(diff.explain_file("/var/lib/dockers"))
+        self.assertIsNone(diff.explain_file("/etc/passwd"))
 
     def test_times(self) -> None:
-        self.assertIsNotNone(reproducible.reason("/var/log/x", True))
-        self.assertIsNone(reproducible.reason("/var/log/x"))
+        self.assertIsNotNone(diff.explain_file("/var/log/x", True))
+        self.assertIsNone(diff.explain_file("/var/log/x"))
 
     def test_the_documentation_has_them_all(self) -> None:
         page = base.ROOT / "doc" / "source" / "howto" / "reproduce.rst"
         text = " ".join(page.read_text().split())
-        for each in reproducible.EXPECTED:
+        for each in diff.EXPECTED:
             for pattern in each.pattern.split("|"):
                 place = re.match(r"[\w/.-]*\w", pattern)
                 assert place is not None
