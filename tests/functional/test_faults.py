@@ -26,6 +26,7 @@ from tests.functional import forked
 from tests.unit.cloud import images
 from trove_tools.cloud import glance
 from trove_tools.cloud import retry
+from trove_tools.host import digests
 
 #: Tried at each request of a run that does not try all.
 _SAMPLE = 1
@@ -222,7 +223,7 @@ class FaultTest(clouds.TestCase):
         path: pathlib.Path,
     ) -> None:
         """Check that Trove saw the old image, or the new one, complete."""
-        digest = images.manifest.digests(path)["sha512"]
+        digest = digests.compute(path)["sha512"]
         switched = False
         for image in seen.served:
             if image and image["os_hash_value"] == digest:
@@ -308,7 +309,7 @@ class FaultTest(clouds.TestCase):
     def again(self, path: pathlib.Path, *args: typing.Any) -> None:
         outcome = self.load(path, *args)
         self.assertEqual(0, outcome.status, outcome.stderr)
-        digest = images.manifest.digests(path)["sha512"]
+        digest = digests.compute(path)["sha512"]
         self.assertEqual(digest, self.served()["os_hash_value"])
 
     def test_first_load(self) -> None:

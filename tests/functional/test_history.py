@@ -15,7 +15,7 @@ from troveclient.apiclient import exceptions
 from tests.functional import clouds
 from tests.functional import forked
 from tests.unit.cloud import images
-from trove_tools.artifact import manifest
+from trove_tools.host import digests
 
 
 class HistoryTest(clouds.TestCase):
@@ -168,7 +168,7 @@ class WaysTest(clouds.TestCase):
 
     def test_from_an_url(self) -> None:
         path = self.image_file(manifest=False)
-        digest = manifest.digests(path)["sha256"]
+        digest = digests.compute(path)["sha256"]
         what = ["--datastore", self.datastore, "--version", "1.0",
                 "--manager", "mariadb", "--sha256"]  # fmt: skip
         with self.web() as address:

@@ -19,6 +19,7 @@ from tests.unit.cloud import images
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
+from trove_tools.host import digests
 
 MIB = 1024**2
 
@@ -35,7 +36,7 @@ class LoadTest(clouds.TestCase):
         (image,) = self.images()
         self.assertEqual(row["image_id"], image.id)
         self.assertEqual("active", image.status)
-        self.assertEqual(manifest.digests(path)["sha512"], image.hash_value)
+        self.assertEqual(digests.compute(path)["sha512"], image.hash_value)
         (version,) = self.versions()
         self.assertEqual(row["version_id"], version.id)
         self.assertFalse(version.active)
@@ -79,7 +80,7 @@ class LoadTest(clouds.TestCase):
                 "trove_tools_kind": "guest",
                 "trove_tools_series": "2026.2",
                 "trove_tools_serves": f"{self.datastore}:1.0",
-                "trove_tools_sha256": manifest.digests(path)["sha256"],
+                "trove_tools_sha256": digests.compute(path)["sha256"],
                 "trove_tools_verified": "no",
             },
             ours,
@@ -497,7 +498,7 @@ class SignedTest(clouds.TestCase):
         """Sign the manifest, and write a record that is signed as well."""
         file = manifest.path(self.path)
         signing.sign(file, key, signature.MANIFEST)
-        sha256 = manifest.digests(self.path, ["sha256"])["sha256"]
+        sha256 = digests.compute(self.path, ["sha256"])["sha256"]
         record = {"sha256": sha256, "level": "agent", "ok": True}
         verification.path(self.path).write_text(json.dumps(record))
         signing.sign_record(self.path, key)

@@ -18,6 +18,7 @@ from tests import commands
 from tests.image import tiny
 from trove_tools.artifact import manifest
 from trove_tools.build import dib
+from trove_tools.host import digests
 from trove_tools.host import liveness
 from trove_tools.host import loopdevice
 from trove_tools.host import mounts
@@ -108,7 +109,7 @@ class KillTest(base.TestCase):
             assert made is not None
             self.assertEqual(
                 made.image["sha256"],
-                manifest.digests(image, ["sha256"])["sha256"],
+                digests.compute(image, ["sha256"])["sha256"],
             )
 
     def assert_nothing_left(self) -> None:

@@ -13,6 +13,7 @@ from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
+from trove_tools.host import digests
 from trove_tools.host import process
 from trove_tools.host import requirements
 
@@ -70,7 +71,7 @@ class SignTest(base.TestCase):
         assert key is not None
         self.assertEqual(key.public.fingerprint, row["signed_by"])
         self.assertEqual(
-            manifest.digests(sbom.path(self.image), ["sha256"])["sha256"],
+            digests.compute(sbom.path(self.image), ["sha256"])["sha256"],
             made.sbom["sha256"],
         )
         self.assert_nothing_of_the_key()

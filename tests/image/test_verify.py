@@ -20,12 +20,12 @@ import typing
 
 from tests.image import base
 from trove_tools import console
-from trove_tools.artifact import manifest
 from trove_tools.artifact import verification
 from trove_tools.artifact.report import page
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
+from trove_tools.host import digests
 from trove_tools.host import partitions
 from trove_tools.host import process
 from trove_tools.host import requirements
@@ -110,7 +110,7 @@ class VerifyTest(base.TestCase):
 
     def verify_good(self) -> None:
         """The command, on the image as it was built."""
-        before = manifest.digests(self.good)
+        before = digests.compute(self.good)
         outcome = base.builder(
             "verify", self.good, "--force",
             "--level", "datastore",
@@ -133,7 +133,7 @@ class VerifyTest(base.TestCase):
         )  # fmt: skip
         self.assertIn("MariaDB", details["mariadb: probe"])
         self.assertGreater(found["facts"]["times"]["total"], 0)
-        self.assertEqual(before, manifest.digests(self.good))
+        self.assertEqual(before, digests.compute(self.good))
         if (kept := verification.path(self.good)).exists():
             self.assertEqual(found, json.loads(kept.read_text()))
             self.assertIn(

@@ -21,8 +21,8 @@ from tests import base as tests_base
 from tests import commands
 from tests.image import base
 from trove_tools import errors
-from trove_tools.artifact import manifest
 from trove_tools.artifact import verification
+from trove_tools.host import digests
 from trove_tools.host import partitions
 from trove_tools.host import process
 from trove_tools.verify import accel
@@ -195,7 +195,7 @@ class GoodTest(AgentCase):
 
         tests/deployments/README.rst says what each deployment has.
         """
-        before = manifest.digests(self.good)
+        before = digests.compute(self.good)
         deployments = {
             "kolla-ansible": "mariadb",
             "openstack-ansible": "mariadb",
@@ -223,7 +223,7 @@ class GoodTest(AgentCase):
             self.assertEqual([*rungs(name), "power off"], checks[-6:])
             self.assertIn("boot", found["missing"])
             self.assertGreater(found["facts"][name]["healthy"], 0)
-        self.assertEqual(before, manifest.digests(self.good))
+        self.assertEqual(before, digests.compute(self.good))
         kept = verification.read(self.good, before["sha256"])
         if kept is not None:
             self.assertIn("agent (container) without boot", str(kept))

@@ -8,7 +8,6 @@ it, in this package and for everybody else who reads it.
 
 import collections.abc
 import dataclasses
-import hashlib
 import json
 import pathlib
 import typing
@@ -27,7 +26,6 @@ SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
 
 # of many things that are wrong, the first ones tell enough
 _SHOWN = 5
-_BLOCK = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,16 +260,3 @@ def require_digests(
                 hint="the file was damaged or changed after the build: copy"
                 " the image and its .d directory again, or build it again",
             )
-
-
-def digests(
-    file: pathlib.Path,
-    names: collections.abc.Iterable[str] = ("sha256", "sha512"),
-) -> dict[str, str]:
-    """Return digests of a file, read once and in constant memory."""
-    sums = {name: hashlib.new(name) for name in names}
-    with open(file, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            for total in sums.values():
-                total.update(block)
-    return {name: total.hexdigest() for name, total in sums.items()}

@@ -27,6 +27,7 @@ from trove_tools.build import preflight
 from trove_tools.build import ramdisk
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
+from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import requirements
@@ -157,7 +158,7 @@ def build(
         sbom.write(found, made, bill)
         made = dataclasses.replace(
             made,
-            sbom={"file": bill.name, **manifest.digests(bill, ("sha256",))},
+            sbom={"file": bill.name, **digests.compute(bill, ("sha256",))},
         )
         manifest.write(made, manifest.path(space.image), key)
         page.write(space.image)

@@ -24,7 +24,6 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools.artifact import manifest
 from trove_tools.host import credentials
 from trove_tools.host import digests
 from trove_tools.host import trust
@@ -234,7 +233,7 @@ class Cache:
         created = datetime.datetime.now(datetime.UTC).isoformat()
         record = Record(
             size=archive.stat().st_size,
-            sha256=manifest.digests(archive, ["sha256"])["sha256"],
+            sha256=digests.compute(archive, ["sha256"])["sha256"],
             created=created,
             **{"since": created, **values},
         )
@@ -267,7 +266,7 @@ def is_whole(entry: Entry) -> bool:
     try:
         if entry.archive.stat().st_size != entry.record.size:
             return False
-        found = manifest.digests(entry.archive, ["sha256"])
+        found = digests.compute(entry.archive, ["sha256"])
     except OSError:
         return False
     return found["sha256"] == entry.record.sha256

@@ -16,6 +16,7 @@ from trove_tools.build import natives
 from trove_tools.build import packages
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
+from trove_tools.host import digests
 from trove_tools.inspection import contents as _contents
 from trove_tools.plan import plan as _plan
 
@@ -54,7 +55,7 @@ def describe(
             "format": plan.output["format"],
             "size": image.stat().st_size,
             "virtual_size": virtual,
-            **manifest.digests(image),
+            **digests.compute(image),
         },
         guest=plan.guest,
         series=plan.series,

@@ -11,6 +11,7 @@ from trove_tools.artifact import description
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.catalog import model
+from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.inspection import contents
@@ -44,7 +45,7 @@ def inspect(
     requirements.require_root(_READING)
     known = manifest.read(image, trusted)
     if known is not None and trusted is not None:
-        sums = manifest.digests(image, ("sha256",))
+        sums = digests.compute(image, ("sha256",))
         manifest.require_digests(known, image, sums)
     found = _inspect.inspect(
         image,

@@ -21,6 +21,7 @@ from trove_tools.cloud import transfer
 from trove_tools.cloud import trove
 from trove_tools.config import options
 from trove_tools.host import architecture
+from trove_tools.host import digests
 
 _GIB = 1024**3
 
@@ -172,7 +173,7 @@ def _content(
 
     :raises ImageError: the file has other digests than its manifest.
     """
-    sums = manifest.digests(file.path)
+    sums = digests.compute(file.path)
     if made is not None:
         manifest.require_digests(made, file.path, sums)
     return transfer.Content(file, sums["sha256"], sums["sha512"], url)

@@ -16,9 +16,9 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.artifact import imagefile
-from trove_tools.artifact import manifest
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
+from trove_tools.host import digests
 
 _BLOCK = 1024 * 1024
 
@@ -112,7 +112,7 @@ class Content:
             return f"{record.get('size')} bytes, not {self.file.size}"
         ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
         if ours is None:
-            ours = manifest.digests(self.file.path, [name])[name]
+            ours = digests.compute(self.file.path, [name])[name]
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
 
     def check_file(self) -> None:
@@ -120,7 +120,7 @@ class Content:
 
         :raises ImageError: it has changed since.
         """
-        found = manifest.digests(self.file.path, ["sha256"])["sha256"]
+        found = digests.compute(self.file.path, ["sha256"])["sha256"]
         if found != self.sha256:
             raise errors.ImageError(
                 f"{self.file.path} has changed while it was being sent",

@@ -11,14 +11,15 @@ checksum of its own, which zstd compares when it is unpacked, and ``cache
 verify`` reads all of them.
 """
 
+import collections.abc
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import time
 
 from trove_tools import errors
-from trove_tools.artifact import manifest
 from trove_tools.host import files
 from trove_tools.host import trust
 from trove_tools.host import untrusted
@@ -28,7 +29,25 @@ from trove_tools.host import userdirs
 # ctime, as the kernel's clock for it has ticks
 _TICK = 1.0
 _MOST = 500
+_BLOCK = 1024 * 1024
 _LARGEST = 1024 * 1024
+
+
+def compute(
+    file: pathlib.Path,
+    names: collections.abc.Iterable[str] = ("sha256", "sha512"),
+) -> dict[str, str]:
+    """Return digests of a file, read once and in constant memory.
+
+    :param names: the algorithms.
+    :raises OSError: it cannot be read.
+    """
+    sums = {name: hashlib.new(name) for name in names}
+    with open(file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            for total in sums.values():
+                total.update(block)
+    return {name: total.hexdigest() for name, total in sums.items()}
 
 
 def sha256(file: pathlib.Path) -> str:
@@ -41,7 +60,7 @@ def sha256(file: pathlib.Path) -> str:
     if before in known:
         return known[before]
     begin = time.time()
-    digest = manifest.digests(file, ["sha256"])["sha256"]
+    digest = compute(file, ["sha256"])["sha256"]
     status = file.stat()
     if _identity(status) == before and begin - status.st_ctime > _TICK:
         # the newest last

@@ -10,6 +10,7 @@ import jsonschema
 from tests import base
 from trove_tools import errors
 from trove_tools.artifact import manifest
+from trove_tools.host import digests
 
 
 def example(image: pathlib.Path) -> manifest.Manifest:
@@ -113,5 +114,5 @@ class ManifestTest(base.TestCase):
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "sha512": hashlib.sha512(content).hexdigest(),
             },
-            manifest.digests(self.image),
+            digests.compute(self.image),
         )

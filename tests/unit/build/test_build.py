@@ -6,6 +6,7 @@ from tests import base
 from tests.unit.plan import samples
 from trove_tools.artifact import manifest
 from trove_tools.build import build
+from trove_tools.host import digests
 from trove_tools.plan import plan
 
 
@@ -18,7 +19,7 @@ class CurrentTest(base.TestCase):
         manifest.sidecar(image).mkdir()
         manifest.path(image).touch()
         found = types.SimpleNamespace(
-            plan_digest=made.digest(), image=manifest.digests(image)
+            plan_digest=made.digest(), image=digests.compute(image)
         )
         self.patch_object(manifest, "read", lambda *_: found)
         self.assertIs(found, build.current(made, output))

@@ -13,11 +13,12 @@ from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
+from trove_tools.host import digests
 from trove_tools.host import requirements
 from trove_tools.inspection import contents
-from trove_tools.inspection import files
 from trove_tools.inspection import inspect
 from trove_tools.inspection import policy
+from trove_tools.inspection import rootfile
 
 
 class DiffTest(test_builder.CommandCase):
@@ -90,11 +91,11 @@ class DiffTest(test_builder.CommandCase):
     def test_every_file(self) -> None:
         store = "/var/lib/docker/overlay2/random"
         found = {
-            self.old: {"/same": files.File("0644 0:0 sha256:1", 1),
-                       "/time": files.File("0644 0:0 sha256:1", 1),
-                       store: files.File("0755 0:0 directory", 1)},
-            self.new: {"/same": files.File("0644 0:0 sha256:1", 1),
-                       "/time": files.File("0644 0:0 sha256:1", 2)},
+            self.old: {"/same": rootfile.FileState("0644 0:0 sha256:1", 1),
+                       "/time": rootfile.FileState("0644 0:0 sha256:1", 1),
+                       store: rootfile.FileState("0755 0:0 directory", 1)},
+            self.new: {"/same": rootfile.FileState("0644 0:0 sha256:1", 1),
+                       "/time": rootfile.FileState("0644 0:0 sha256:1", 2)},
         }  # fmt: skip
         self.patch_object(requirements, "require_root", lambda why: None)
         self.patch_object(inspect, "every_file", found.get)
@@ -118,7 +119,7 @@ class DiffTest(test_builder.CommandCase):
         bill = sbom.path(self.new)
         made = manifest.read(self.new)
         assert made is not None
-        named = {"file": bill.name, **manifest.digests(bill, ["sha256"])}
+        named = {"file": bill.name, **digests.compute(bill, ["sha256"])}
         manifest.write(
             dataclasses.replace(made, sbom=named), manifest.path(self.new)
         )

@@ -6,6 +6,7 @@ import struct
 import typing
 
 from trove_tools.artifact import manifest
+from trove_tools.host import digests
 
 CLUSTER = 65536
 GIB = 1024**3
@@ -69,7 +70,7 @@ def describe(image: pathlib.Path, **changes: typing.Any) -> manifest.Manifest:
             "format": "qcow2",
             "size": image.stat().st_size,
             "virtual_size": 3 * GIB,
-            **manifest.digests(image),
+            **digests.compute(image),
         },
         "guest": {
             "distribution": "debian",

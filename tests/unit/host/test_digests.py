@@ -20,13 +20,13 @@ class RememberedTest(base.TestCase):
         # as if each file had been written long ago
         self.patch_object(digests, "_TICK", -1.0)
         self.read: list[pathlib.Path] = []
-        known = digests.manifest.digests
+        known = digests.compute
 
         def count(file: pathlib.Path, names: list[str]) -> dict[str, str]:
             self.read.append(file)
             return known(file, names)
 
-        self.patch_object(digests.manifest, "digests", count)
+        self.patch_object(digests, "compute", count)
         self.file = self.temp_dir() / "file"
         self.file.write_text("one")
 

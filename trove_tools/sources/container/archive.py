@@ -14,7 +14,7 @@ import pathlib
 import tarfile
 import typing
 
-from trove_tools.artifact import manifest
+from trove_tools.host import digests
 
 
 def write(
@@ -35,7 +35,7 @@ def write(
     :param epoch: when it was made, as far as anybody is told.
     :returns: the image's id.
     """
-    layer = manifest.digests(root, ("sha256",))["sha256"]
+    layer = digests.compute(root, ("sha256",))["sha256"]
     created = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
     stamp = created.isoformat().replace("+00:00", "Z")
     described = _json(

@@ -4,7 +4,7 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools.artifact import manifest
+from trove_tools.host import digests
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import skopeo
 from trove_tools.sources.container import sources
@@ -15,7 +15,7 @@ class PrepareTest(base.TestCase):
         place = self.temp_dir()
         archive = place / "a.tar"
         archive.write_text("of the plan")
-        digest = manifest.digests(archive, ["sha256"])["sha256"]
+        digest = digests.compute(archive, ["sha256"])["sha256"]
         container = sources.Container(
             "mariadb", "11.8", "X", "archive", ("mariadb:11.8",),
             path=str(archive), digest=f"sha256:{digest}",

@@ -10,8 +10,8 @@ from tests import base
 from tests.standins import packages
 from tests.unit.plan import samples
 from trove_tools import errors
-from trove_tools.artifact import manifest
 from trove_tools.catalog import loader
+from trove_tools.host import digests
 from trove_tools.plan import plan
 from trove_tools.plan import request
 
@@ -45,7 +45,7 @@ class PackageTest(base.TestCase):
 
     def test_right_one(self) -> None:
         file = self.deb("couchbase-server-community", "7.6.2-1")
-        digest = manifest.digests(pathlib.Path(file))["sha256"]
+        digest = digests.compute(pathlib.Path(file))["sha256"]
         made = plan.make(
             self.request("couchbase", file, package_sha256=[digest.upper()])
         )
