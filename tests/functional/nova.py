@@ -29,7 +29,7 @@ from minicloud import ports
 from minicloud import services
 from minicloud import state as states
 from tests.functional import base
-from trove_tools.host import locks
+from trove_tools.host import files
 
 _REQUIREMENTS = pathlib.Path(__file__).with_name("nova-requirements.txt")
 
@@ -40,7 +40,7 @@ def install(venv: pathlib.Path) -> None:
     """Install nova beside the services that it shares libraries with."""
     mark = venv / "trove-tools-tests-nova.txt"
     wanted = _REQUIREMENTS.read_text()
-    with locks.locked(venv.with_name(f"{venv.name}.lock")):
+    with files.hold_lock(venv.with_name(f"{venv.name}.lock")):
         if mark.exists() and mark.read_text() == wanted:
             return
         subprocess.run(

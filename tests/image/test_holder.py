@@ -9,7 +9,6 @@ from tests import commands
 from tests.image import tiny
 from trove_tools.host import loopdevice
 from trove_tools.host import mounts
-from trove_tools.host import partitions
 from trove_tools.host import process
 from trove_tools.host import requirements
 
@@ -83,7 +82,7 @@ class HolderTest(base.TestCase):
         raw = self.place / "raw"
         image = built.json()["image"]
         process.run(["qemu-img", "convert", "-O", "raw", image, raw])
-        offset, _ = partitions.largest(raw)
+        offset, _ = loopdevice.find_largest_partition(raw)
         features = process.run(["dumpe2fs", "-h", f"{raw}?offset={offset}"])
         self.assertIn("has_journal", features.stdout)
         self.assertNotIn("needs_recovery", features.stdout)

@@ -26,7 +26,7 @@ from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.host import digests
-from trove_tools.host import partitions
+from trove_tools.host import loopdevice
 from trove_tools.host import process
 from trove_tools.host import requirements
 from trove_tools.verify import disks
@@ -81,7 +81,7 @@ class VerifyTest(base.TestCase):
         (wants / "planted.service").symlink_to("../planted.service")
         root = self.place / "root"
         root.mkdir()
-        offset, _ = partitions.largest(broken)
+        offset, _ = loopdevice.find_largest_partition(broken)
         options = f"loop,offset={offset}"
         self.as_root("mount", "-o", options, broken, root)
         try:

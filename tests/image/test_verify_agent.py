@@ -23,7 +23,7 @@ from tests.image import base
 from trove_tools import errors
 from trove_tools.artifact import verification
 from trove_tools.host import digests
-from trove_tools.host import partitions
+from trove_tools.host import loopdevice
 from trove_tools.host import process
 from trove_tools.verify import accel
 from trove_tools.verify import broker
@@ -141,7 +141,7 @@ class AgentCase(base.TestCase):
         """Return the root of a copy of the image, for a defect."""
         raw = self.place / f"{defect}.raw"
         process.run([disks.TOOL, "convert", "-O", "raw", self.good, raw])
-        offset, size = partitions.largest(raw)
+        offset, size = loopdevice.find_largest_partition(raw)
         root = self.place / defect
         root.mkdir()
         options = f"loop,offset={offset},sizelimit={size}"

@@ -15,8 +15,8 @@ import typing
 from trove_tools import errors
 from trove_tools.catalog import approved
 from trove_tools.catalog import problems
+from trove_tools.host import bounds
 from trove_tools.host import credentials
-from trove_tools.host import untrusted
 
 if typing.TYPE_CHECKING:
     from trove_tools.artifact import signature
@@ -143,10 +143,10 @@ def load(
     from trove_tools.artifact import signature
 
     try:
-        text = untrusted.read_bytes(file)
+        text = bounds.read_bytes(file)
         if trusted is not None:
             trusted.require(file, text, signature.MANIFEST)
-        data = untrusted.decode_json(text)
+        data = bounds.decode_json(text)
     except (OSError, ValueError) as exc:
         raise errors.ImageError(
             f"manifest {file} cannot be read: {exc}",

@@ -19,8 +19,8 @@ import uuid
 
 from trove_tools import errors
 from trove_tools.artifact import manifest
+from trove_tools.host import bounds
 from trove_tools.host import credentials
-from trove_tools.host import untrusted
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package as _package
@@ -65,7 +65,7 @@ def read(
     """
     file = path(image)
     try:
-        components = untrusted.read_json(file)["components"]
+        components = bounds.read_json(file)["components"]
         return (
             _packages(components, "pkg:deb/"),
             _packages(components, "pkg:pypi/"),
@@ -281,7 +281,7 @@ def _from(component: dict[str, typing.Any]) -> _package.Package:
         version=_text(component["version"]),
         arch=arch.partition("&")[0],
         source=properties.get(SOURCE, [""])[0],
-        size=untrusted.parse_number(properties.get(SIZE, ["0"])[0]),
+        size=bounds.parse_number(properties.get(SIZE, ["0"])[0]),
         licences=tuple(
             sorted(
                 _text(each["license"].get("id") or each["license"]["name"])
@@ -296,7 +296,7 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
     return docker.Container(
         names=tuple(sorted(properties[NAMES])),
         id=_text(component["bom-ref"]),
-        size=untrusted.parse_number(properties[SIZE][0]),
+        size=bounds.parse_number(properties[SIZE][0]),
         packages=_packages(component.get("components", ()), "pkg:deb/"),
     )
 

@@ -20,10 +20,10 @@ import stat
 import tempfile
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import files
 from trove_tools.host import process
 from trove_tools.host import trust
-from trove_tools.host import untrusted
 
 TOOL = "ssh-keygen"
 #: What a signature is made for.
@@ -87,7 +87,7 @@ class TrustedKeys:
         """
         signature = path(file)
         try:
-            text = untrusted.read_bytes(signature, _LARGEST)
+            text = bounds.read_bytes(signature, _LARGEST)
             key, made_for = _parse(text)
         except FileNotFoundError as exc:
             raise self.refusal(

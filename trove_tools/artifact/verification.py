@@ -12,7 +12,7 @@ import typing
 
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 # bytes: a failed one holds the last lines of logs
 _LARGEST = 16 * 1024 * 1024
@@ -79,10 +79,10 @@ def load(
     :raises ImageError: it is not signed by a key that is trusted.
     """
     try:
-        text = untrusted.read_bytes(path(image), _LARGEST)
+        text = bounds.read_bytes(path(image), _LARGEST)
         if trusted is not None:
             trusted.require(path(image), text, signature.RECORD)
-        record = untrusted.decode_json(text)
+        record = bounds.decode_json(text)
     except (OSError, ValueError):
         return None
     if not _is_record(record) or record["sha256"] != sha256:
@@ -115,11 +115,11 @@ def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
     return (
         all(_has_types(check, _CHECK) for check in checks)
         and all(
-            untrusted.is_list_of(part.get(name) or [], str)
+            bounds.is_list_of(part.get(name) or [], str)
             for part, name in [*lists, *((each, "log") for each in checks)]
         )
         and all(
-            untrusted.is_list_of(list(data.get(name, {}).values()), str)
+            bounds.is_list_of(list(data.get(name, {}).values()), str)
             for name in ("missing", "unsupported")
         )
     )

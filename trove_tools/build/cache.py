@@ -24,10 +24,10 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import credentials
 from trove_tools.host import digests
 from trove_tools.host import trust
-from trove_tools.host import untrusted
 
 ARCHIVE = "root.tar.zst"
 _RECORD = "record.json"
@@ -194,7 +194,7 @@ class Cache:
         ):
             return None
         try:
-            record = Record(**untrusted.read_json(file))
+            record = Record(**bounds.read_json(file))
             if not record.is_valid() or record.digest != digest:
                 return None
             return Entry(directory, record, file.stat().st_mtime)

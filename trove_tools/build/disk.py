@@ -7,7 +7,6 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools.host import hostload
 from trove_tools.host import process
 
 
@@ -19,7 +18,7 @@ def info(image: pathlib.Path) -> dict[str, typing.Any]:
     try:
         done = process.run(
             ["qemu-img", "info", "--output=json", image],
-            timeout=hostload.scaled(60),
+            timeout=process.scale_timeout(60),
         )
     except errors.CommandError as exc:
         raise errors.ImageError(

@@ -27,7 +27,6 @@ from trove_tools.host import files
 from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import trust
-from trove_tools.host import userdirs
 
 #: What diskimage-builder calls the image, whatever its name will be.
 STEM = "image"
@@ -114,7 +113,7 @@ class Workspace:
         with contextlib.suppress(FileExistsError):
             sidecar.mkdir()
         if not trust.is_own(sidecar):
-            sidecar = userdirs.state() / "build" / sidecar.stem
+            sidecar = paths.user_state() / "build" / sidecar.stem
             sidecar.mkdir(parents=True, exist_ok=True)
         kept = sidecar / "build-failed.log"
         if self.log.exists():

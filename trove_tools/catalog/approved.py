@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import pathlib
 
+from trove_tools.host import paths
 from trove_tools.host import trust
-from trove_tools.host import userdirs
 
 
 class Approved:
@@ -26,7 +26,7 @@ class Approved:
         self, schemas: bytes, directory: pathlib.Path | None = None
     ) -> None:
         self._schemas = schemas
-        self._directory = directory or userdirs.cache() / "catalog"
+        self._directory = directory or paths.user_cache() / "catalog"
 
     def has(self, kind: str, content: bytes) -> bool:
         """Tell whether this content was valid before."""

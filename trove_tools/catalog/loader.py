@@ -13,8 +13,8 @@ from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 from trove_tools.catalog import problems
+from trove_tools.host import bounds
 from trove_tools.host import paths
-from trove_tools.host import untrusted
 
 DIRECTORY = pathlib.Path(__file__).parent
 
@@ -72,15 +72,15 @@ def _read(
 ) -> typing.Any:
     """Read one file; nothing, and a problem noted, when it is broken."""
     try:
-        content = untrusted.read_bytes(file)
+        content = bounds.read_bytes(file)
         data = yaml.load(content, _Loader)
-        untrusted.require_bounds(data)
+        bounds.require(data)
     except (OSError, ValueError) as exc:
         # such as a date that no calendar has
         found.add(file, [problems.Problem((), f"cannot be read: {exc}")])
         return None
     except RecursionError:
-        found.add(file, [problems.Problem((), str(untrusted.too_deep()))])
+        found.add(file, [problems.Problem((), str(bounds.too_deep()))])
         return None
     except yaml.YAMLError as exc:
         found.add_yaml(file, exc)

@@ -9,7 +9,7 @@ import typing
 import yaml
 
 from trove_tools import errors
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 
 class Problem(typing.NamedTuple):
@@ -116,7 +116,7 @@ def line_of(
     Where a key is absent, the line of what should have held it.
     """
     try:
-        node = yaml.compose(untrusted.read_bytes(file), yaml.SafeLoader)
+        node = yaml.compose(bounds.read_bytes(file), yaml.SafeLoader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return 1
     line = 1

@@ -13,7 +13,7 @@ from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import workspace
 from trove_tools.config import options
-from trove_tools.host import userdirs
+from trove_tools.host import paths
 
 _GIB = 1024**3
 _DAY = 24 * 60 * 60
@@ -29,7 +29,7 @@ def open_cache(
     """
     now = time.time()
     return _cache.Cache(
-        settings.cache_dir or userdirs.cache(),
+        settings.cache_dir or paths.user_cache(),
         now if fresh else now - settings.max_age * _DAY,
     )
 

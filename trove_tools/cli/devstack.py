@@ -13,8 +13,8 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import common
 from trove_tools.config import options
+from trove_tools.host import bounds
 from trove_tools.host import paths
-from trove_tools.host import untrusted
 
 if typing.TYPE_CHECKING:
     from trove_tools.catalog import model
@@ -77,7 +77,7 @@ def _images(
     hint = "give it what trove-image-builder build --format json printed"
     paths.require_file(flags.built, "file", hint)
     try:
-        results = untrusted.read_json(flags.built)
+        results = bounds.read_json(flags.built)
     except ValueError as exc:
         raise errors.UsageError(
             f"file {flags.built} is not JSON: {exc}", hint=hint

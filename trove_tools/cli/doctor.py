@@ -4,15 +4,14 @@
 import collections.abc
 import dataclasses
 
-from trove_tools import checked
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.artifact import signature
 from trove_tools.cli import cache
 from trove_tools.config import options
+from trove_tools.host import paths
 from trove_tools.host import requirements
-from trove_tools.host import userdirs
 from trove_tools.sources.network import proxies
 from trove_tools.verify import levels
 from trove_tools.verify import machine
@@ -34,7 +33,7 @@ def run(settings: options.Settings, screen: console.Console) -> int:
         *requirements.space(
             settings.output_dir,
             settings.work_dir,
-            settings.cache_dir or userdirs.cache(),
+            settings.cache_dir or paths.user_cache(),
         ),
         _machines(),
     ]
@@ -55,7 +54,7 @@ def run(settings: options.Settings, screen: console.Console) -> int:
 
 def _signing(
     settings: options.Settings,
-) -> collections.abc.Iterator[checked.Finding]:
+) -> collections.abc.Iterator[requirements.Finding]:
     """Look at the keys that are configured, and at what they need."""
     if settings.sign_key is None and not settings.trusted_key:
         return
@@ -65,28 +64,30 @@ def _signing(
         if settings.sign_key and tool.ok:
             key = signature.open_signing_key(settings.sign_key)
             assert key is not None
-            yield checked.Finding("--sign-key", True, key.public.fingerprint)
+            yield requirements.Finding(
+                "--sign-key", True, key.public.fingerprint
+            )
         trusted = signature.read_trusted_keys(settings.trusted_key)
     except errors.UsageError as exc:
-        yield checked.Finding("keys", False, exc.message, exc.hint or "")
+        yield requirements.Finding("keys", False, exc.message, exc.hint or "")
         return
     for public in trusted.keys if trusted else ():
-        yield checked.Finding("--trusted-key", True, public.fingerprint)
+        yield requirements.Finding("--trusted-key", True, public.fingerprint)
 
 
-def _machines() -> checked.Finding:
+def _machines() -> requirements.Finding:
     """Say what will run guests here; no machine at all is a fault."""
     try:
         chosen = machines.choose(
             machines.AUTO, machine.Settings(), levels.AGENT
         )
     except errors.MissingToolError as exc:
-        return checked.Finding(
+        return requirements.Finding(
             "what runs a guest", False, exc.message, exc.hint or ""
         )
     words = [" and ".join(chosen.kinds)]
     if chosen.accelerator:
         words.append(f"QEMU with {chosen.accelerator.upper()}")
-    return checked.Finding(
+    return requirements.Finding(
         "what runs a guest", True, "; ".join([*words, *chosen.notes])
     )

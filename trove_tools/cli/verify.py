@@ -17,8 +17,8 @@ from trove_tools.artifact import verification
 from trove_tools.artifact.report import page
 from trove_tools.catalog import model
 from trove_tools.config import options
+from trove_tools.host import bounds
 from trove_tools.host import digests
-from trove_tools.host import untrusted
 from trove_tools.verify import disks
 from trove_tools.verify import guest_configuration
 from trove_tools.verify import ladder
@@ -226,7 +226,7 @@ def _user_data(file: pathlib.Path) -> str:
     import yaml
 
     try:
-        text = untrusted.read_bytes(file).decode()
+        text = bounds.read_bytes(file).decode()
         mapping = isinstance(yaml.safe_load(text), dict)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         mapping = False

@@ -16,12 +16,11 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools.cloud import failures
 from trove_tools.cloud import retry
+from trove_tools.host import bounds
 from trove_tools.host import digests
 from trove_tools.host import files
-from trove_tools.host import locks
+from trove_tools.host import paths
 from trove_tools.host import trust
-from trove_tools.host import untrusted
-from trove_tools.host import userdirs
 
 _BLOCK = 1024 * 1024
 
@@ -38,7 +37,7 @@ def is_url(word: str) -> bool:
 
 def directory() -> pathlib.Path:
     """Return where fetched images are kept."""
-    return userdirs.cache() / "images"
+    return paths.user_cache() / "images"
 
 
 def fetch(
@@ -68,7 +67,7 @@ def fetch(
     for place in (file.parent, directory().resolve()):
         trust.require_own_place(place, "the cache of images")
     # two loads at a time fetch it once
-    with locks.locked(file.parent / ".lock"):
+    with files.hold_lock(file.parent / ".lock"):
         # what is in the cache by name may have become something else
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
             with files.replaced(file) as stream:
@@ -103,7 +102,7 @@ def _fetch(
                 answer.status_code,
             )
         told = answer.headers.get("Content-Length", "")
-        size = untrusted.parse_number(told) or None
+        size = bounds.parse_number(told) or None
         # what an attempt that broke off has left
         stream.seek(0)
         stream.truncate()

@@ -23,7 +23,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
 from trove_tools.cloud import retry
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 AUTO = "auto"
 NONE = "none"
@@ -139,7 +139,7 @@ def _from_wheel(path: pathlib.Path, manager: str) -> str | None:
 
 def _parse(text: str, where: str) -> tuple[Rule, ...]:
     try:
-        entries = untrusted.decode_json(text)[f"{_KEY}s"]
+        entries = bounds.decode_json(text)[f"{_KEY}s"]
         return tuple(
             _rule(
                 entry["name"], entry["restart_required"], entry["type"],

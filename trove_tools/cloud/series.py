@@ -12,7 +12,7 @@ import typing
 
 from trove_tools.catalog import model
 from trove_tools.cloud import glance
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 
 def problems(
@@ -77,7 +77,7 @@ def _numbers(version: str) -> list[int]:
     leading = re.match(r"[\d.]*", version)
     assert leading is not None
     return [
-        untrusted.parse_number(part)
+        bounds.parse_number(part)
         for part in leading[0].split(".")
         if part
     ]

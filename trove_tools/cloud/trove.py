@@ -19,7 +19,7 @@ from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
 from trove_tools.cloud import retry
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 Record = dict[str, typing.Any]
 
@@ -148,7 +148,7 @@ def order(record: Record) -> list[tuple[int, int | str]]:
     parts = re.findall(r"\d+|[^\W\d]+", record["name"])
     order: list[tuple[int, int | str]]
     order = [
-        (1, untrusted.parse_number(p)) if p.isdecimal() else (0, p)
+        (1, bounds.parse_number(p)) if p.isdecimal() else (0, p)
         for p in parts
     ]
     # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1

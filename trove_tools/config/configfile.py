@@ -16,7 +16,7 @@ import typing
 from oslo_config import iniparser
 
 from trove_tools import errors
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 if typing.TYPE_CHECKING:
     from trove_tools.config import options
@@ -182,7 +182,7 @@ def _substituted(
 
 def _text(file: pathlib.Path) -> str:
     try:
-        text = untrusted.read_bytes(file, _LARGEST).decode("utf-8-sig")
+        text = bounds.read_bytes(file, _LARGEST).decode("utf-8-sig")
     except OSError as exc:
         raise errors.UsageError(
             f"the configuration file {file} cannot be read: {exc.strerror}",

@@ -4,11 +4,11 @@
 import collections.abc
 import typing
 
-from trove_tools import checked
 from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.devstack import datastores
 from trove_tools.devstack import flavors
+from trove_tools.host import requirements
 
 
 def project(login: connection.Login, name: str) -> str:
@@ -34,7 +34,7 @@ def project(login: connection.Login, name: str) -> str:
 def check(
     user: connection.Login,
     choices: collections.abc.Sequence[datastores.Choice],
-) -> list[checked.Finding]:
+) -> list[requirements.Finding]:
     """Look at the cloud as a user who wants an instance.
 
     :param user: the user.
@@ -43,7 +43,7 @@ def check(
     """
     offered = _offered(user.service("Trove", "database"))
     names = ", ".join(sorted(offered)) or "none yet"
-    findings = [checked.Finding(f"Trove answers {user.who}", True, names)]
+    findings = [requirements.Finding(f"Trove answers {user.who}", True, names)]
     for choice in choices:
         if choice.datastore.manager:
             findings.append(_version(choice, offered))
@@ -66,13 +66,13 @@ def _offered(trove: connection.Service) -> dict[str, typing.Any]:
 def _version(
     choice: datastores.Choice,
     offered: collections.abc.Mapping[str, typing.Any],
-) -> checked.Finding:
+) -> requirements.Finding:
     datastore = offered.get(choice.datastore.name, {})
     # an ordinary user is shown the active versions only
     versions = {
         each["name"]: each["id"] for each in datastore.get("versions", [])
     }
-    return checked.Finding(
+    return requirements.Finding(
         f"{choice} can be used",
         choice.version in versions,
         f"versions: {', '.join(errors.in_order(versions)) or 'none'}",
@@ -84,12 +84,12 @@ def _flavor(
     choice: datastores.Choice,
     known: collections.abc.Iterable[flavors.Shown],
     ephemeral: int,
-) -> checked.Finding:
+) -> requirements.Finding:
     needed = choice.datastore
     enough = flavors.fitting(
         known, needed.min_ram, needed.min_disk, ephemeral
     )
-    return checked.Finding(
+    return requirements.Finding(
         f"{needed.name} has a flavor",
         bool(enough),
         enough[0]["name"] if enough else "none is large enough",

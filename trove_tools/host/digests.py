@@ -20,10 +20,10 @@ import pathlib
 import time
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import files
+from trove_tools.host import paths
 from trove_tools.host import trust
-from trove_tools.host import untrusted
-from trove_tools.host import userdirs
 
 # seconds: a change right after the digest was computed may have the same
 # ctime, as the kernel's clock for it has ticks
@@ -114,7 +114,7 @@ def _identity(status: os.stat_result) -> str:
 
 
 def _file() -> pathlib.Path:
-    return userdirs.cache() / "digests.json"
+    return paths.user_cache() / "digests.json"
 
 
 def _read() -> dict[str, str]:
@@ -123,10 +123,10 @@ def _read() -> dict[str, str]:
     if not trust.is_own(file):
         return {}
     try:
-        known = untrusted.read_json(file, _LARGEST)
+        known = bounds.read_json(file, _LARGEST)
     except (OSError, ValueError):
         return {}
-    if not isinstance(known, dict) or not untrusted.is_list_of(
+    if not isinstance(known, dict) or not bounds.is_list_of(
         list(known.values()), str
     ):
         return {}

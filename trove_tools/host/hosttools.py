@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 
 from trove_tools import errors
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 # bytes; the largest that a distribution has is below 1 KiB
 _OS_RELEASE = 64 * 1024
@@ -105,7 +105,7 @@ def os_release(
 
     values = {}
     try:
-        text = untrusted.read_bytes(root / "etc/os-release", _OS_RELEASE)
+        text = bounds.read_bytes(root / "etc/os-release", _OS_RELEASE)
     except (OSError, ValueError):
         return {}
     for line in text.decode(errors="replace").splitlines():

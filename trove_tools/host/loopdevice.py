@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loop devices: making them, which are there, and how they are given back.
+"""Makes loop devices, tells which there are, and gives them back.
 
 Making one and giving one back need root; run as a program, this module
 detaches the device that is named.
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 
+from trove_tools import errors
 from trove_tools.host import process
 
+_SECTOR = 512
 SYS_BLOCK = pathlib.Path("/sys/class/block")
 
 # linux/loop.h: struct loop_info64, of which the flags count here
@@ -166,6 +168,31 @@ def _set_flag(device: str, flag: int) -> None:
             fcntl.ioctl(descriptor, _SET_STATUS, bytes(info))
         finally:
             os.close(descriptor)
+
+
+def find_largest_partition(raw: pathlib.Path) -> tuple[int, int]:
+    """Return offset and size of the largest partition, in bytes.
+
+    In the layouts of our elements that is the root.
+
+    :raises ImageError: there is none.
+    """
+    listed = process.run(
+        ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", raw],
+        check=False,
+    )
+    found = [
+        (int(words[1]) * _SECTOR, int(words[0]) * _SECTOR)
+        for words in map(str.split, listed.stdout.splitlines())
+        if len(words) == 2
+    ]
+    if not found:
+        raise errors.ImageError(
+            f"{raw.name} has no partition table",
+            hint="give a disk image that `trove-image-builder build` made",
+        )
+    size, offset = max(found)
+    return offset, size
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the files and directories that a user names.
+"""Checks the files and directories that a user names.
 
+It also tells the user's own directories (XDG Base Directory Specification).
 Every command refuses the same mistake with the same words and the same exit
 status, before it begins anything.
 """
 
 import errno
+import os
 import pathlib
 import stat
 import tempfile
@@ -127,3 +129,15 @@ def _not_writable(
         f"cannot write to {directory}: {exc.strerror}",
         hint=f"give {flag} a directory that you may write to",
     )
+
+
+def user_cache() -> pathlib.Path:
+    """Return the directory for what can be made again."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(home).expanduser() / "trove-tools"
+
+
+def user_state() -> pathlib.Path:
+    """Return the directory for what is to outlive a run, such as logs."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return pathlib.Path(home).expanduser() / "trove-tools"

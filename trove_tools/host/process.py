@@ -241,3 +241,16 @@ def _signal_group(child: Child, sign: int) -> None:
         os.killpg(child.pid, sign)
     except ProcessLookupError:
         pass
+
+
+def measure_load() -> float:
+    """Return the load per processor: about 1 where all are just busy."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def scale_timeout(seconds: float) -> float:
+    """Return how long a program of this host gets for something now.
+
+    :param seconds: what it gets on a quiet host.
+    """
+    return seconds * max(measure_load(), 1.0)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether this host can build and boot images, and what it lacks."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
 
-from trove_tools import checked
 from trove_tools import errors
 from trove_tools.host import architecture
 from trove_tools.host import hosttools
@@ -26,6 +26,19 @@ FILESYSTEMS = pathlib.Path("/proc/filesystems")
 #: Where the kernel tells what runs programs of other machines.
 BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    :param ok: whether it is as it is needed.
+    :param remedy: what to do when it is not.
+    """
+
+    check: str
+    ok: bool
+    found: str
+    remedy: str = ""
 
 
 def require_tools(purpose: str, arch: str = "amd64") -> None:
@@ -128,7 +141,7 @@ def may_be_root() -> bool:
 
 def space(
     output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
-) -> list[checked.Finding]:
+) -> list[Finding]:
     """Compare free disk space with what a build takes.
 
     Directories on one file system share what is free there.
@@ -147,7 +160,7 @@ def space(
     for place, size in wanted.values():
         free = shutil.disk_usage(place).free / _GIB
         findings.append(
-            checked.Finding(
+            Finding(
                 f"disk space in {place}",
                 free >= size,
                 f"{free:.1f} GiB free, {size} GiB needed",
@@ -173,7 +186,7 @@ def require_space(
             )
 
 
-def tools(arch: str = "amd64") -> list[checked.Finding]:
+def tools(arch: str = "amd64") -> list[Finding]:
     """Look for every program that building and verifying need."""
     return [
         *tools_for("build", "to build", arch),
@@ -185,7 +198,7 @@ def tools(arch: str = "amd64") -> list[checked.Finding]:
 
 def tools_for(
     purpose: str, words: str, arch: str = "amd64"
-) -> list[checked.Finding]:
+) -> list[Finding]:
     """Look for the programs for a purpose.
 
     :param purpose: as for :func:`require_tools`.
@@ -195,7 +208,7 @@ def tools_for(
     for name in _tools(purpose, arch):
         found = process.find(name)
         findings.append(
-            checked.Finding(
+            Finding(
                 f"{name} ({words})",
                 found is not None,
                 found or "not found",
@@ -205,16 +218,16 @@ def tools_for(
     return findings
 
 
-def privileges() -> list[checked.Finding]:
+def privileges() -> list[Finding]:
     """Look at what a build may do here."""
     return [
-        checked.Finding(
+        Finding(
             "root's rights",
             may_be_root(),
             "root" if os.geteuid() == 0 else "through sudo",
             "run as root, or allow this user passwordless sudo",
         ),
-        checked.Finding(
+        Finding(
             "loop devices",
             pathlib.Path("/dev/loop-control").exists(),
             "/dev/loop-control",

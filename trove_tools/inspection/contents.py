@@ -15,6 +15,14 @@ from trove_tools.inspection import docker
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
+#: A directory with less, bytes, is not worth telling.
+LEAST_DIRECTORY = 512 * 1024
+#: What is below has names that mean nothing, others in each build.
+_NAMELESS = "/var/lib/docker/"
+# generated from files of packages, and changed whenever those change
+_DERIVED = {"/etc/ssl/certs", "/etc/ld.so.cache"}
+_DIGITS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
@@ -91,12 +99,6 @@ def _system(root: pathlib.Path) -> dict[str, str]:
     }
 
 
-#: A directory with less, bytes, is not worth telling.
-LEAST_DIRECTORY = 512 * 1024
-#: What is below has names that mean nothing, others in each build.
-_NAMELESS = "/var/lib/docker/"
-
-
 def measure_directories(
     root: pathlib.Path, least: int = LEAST_DIRECTORY
 ) -> dict[str, int]:
@@ -132,11 +134,6 @@ def measure_directories(
         path: total for path, total in found.items()
         if not path.startswith(_NAMELESS)
     }  # fmt: skip
-
-
-# generated from files of packages, and changed whenever those change
-_DERIVED = {"/etc/ssl/certs", "/etc/ld.so.cache"}
-_DIGITS = 16
 
 
 def read_configuration(root: pathlib.Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pathlib
 import re
 import typing
 
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
@@ -73,7 +73,7 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
         text = rootfile.text(root / place / "size").strip()
-        size += untrusted.parse_number(text)
+        size += bounds.parse_number(text)
         directory = rootfile.text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
@@ -105,7 +105,7 @@ def _path(digest: str) -> str:
 
 def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
     try:
-        return _mapping(untrusted.decode_json(rootfile.text(root / name)))
+        return _mapping(bounds.decode_json(rootfile.text(root / name)))
     except ValueError:
         return {}
 

@@ -20,9 +20,20 @@ import pathlib
 import re
 import typing
 
+from trove_tools.host import bounds
 from trove_tools.host import deb822
-from trove_tools.host import untrusted
 from trove_tools.inspection import rootfile
+
+_STATUS = "var/lib/dpkg/status"
+# that of a desktop with everything has 10 MB
+_LARGEST_STATUS = 64 * 1024 * 1024
+_MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
+_LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
+_BETWEEN_LICENCES = re.compile(r",? (?:and/or|and|or) |, ?")
+#: Where the guest agent has its virtual environment, in the root.
+AGENT_VENV = "opt/trove-guest-agent"
+# a long description is part of it
+_LARGEST_METADATA = 4 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -52,14 +63,6 @@ def from_dicts(
     )
 
 
-_STATUS = "var/lib/dpkg/status"
-# that of a desktop with everything has 10 MB
-_LARGEST_STATUS = 64 * 1024 * 1024
-_MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
-_LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
-_BETWEEN_LICENCES = re.compile(r",? (?:and/or|and|or) |, ?")
-
-
 def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
     """Return the packages that dpkg has installed in a root, by name.
 
@@ -74,7 +77,7 @@ def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
                 source=fields.get("source", "").partition(" ")[0],
                 # KiB, as dpkg-gencontrol has estimated it
                 size=1024
-                * untrusted.parse_number(fields.get("installed-size", "")),
+                * bounds.parse_number(fields.get("installed-size", "")),
                 licences=_dpkg_licences(root, fields["package"]),
             )
             for fields in deb822.installed(
@@ -100,12 +103,6 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
         for word in _BETWEEN_LICENCES.split(" ".join(line.split()))
     }
     return tuple(sorted(found - {""}))
-
-
-#: Where the guest agent has its virtual environment, in the root.
-AGENT_VENV = "opt/trove-guest-agent"
-# a long description is part of it
-_LARGEST_METADATA = 4 * 1024 * 1024
 
 
 def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
@@ -137,7 +134,7 @@ def _python_size(record: pathlib.Path) -> int:
     """Add up the sizes that a distribution's record names."""
     total = 0
     for line in rootfile.text(record, _LARGEST_METADATA).splitlines():
-        total += untrusted.parse_number(line.rpartition(",")[2])
+        total += bounds.parse_number(line.rpartition(",")[2])
     return total
 
 

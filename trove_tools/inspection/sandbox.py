@@ -23,7 +23,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools.artifact import imagefile
-from trove_tools.host import partitions
+from trove_tools.host import loopdevice
 from trove_tools.host import process
 
 #: Limits of the process: bytes of memory, seconds of a processor's time.
@@ -32,6 +32,9 @@ MEMORY = 4 * 1024**3
 SECONDS = 900
 
 _OUT_OF_MEMORY = 3
+
+
+_OPTIONS = "ro,nosuid,nodev,noexec"
 
 
 def call(
@@ -105,9 +108,6 @@ def _run(
     os._exit(status)
 
 
-_OPTIONS = "ro,nosuid,nodev,noexec"
-
-
 @contextlib.contextmanager
 def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
     """Open an image's root file system for reading.
@@ -147,7 +147,7 @@ def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
 
 
 def _mount(raw: pathlib.Path, root: pathlib.Path) -> None:
-    offset, size = partitions.largest(raw)
+    offset, size = loopdevice.find_largest_partition(raw)
     where = f"loop,offset={offset},sizelimit={size}"
     # the file systems have two words for "as it is, replay no journal"
     for word in ("noload", "norecovery"):

@@ -16,7 +16,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.config import options
 from trove_tools.host import credentials
-from trove_tools.host import userdirs
+from trove_tools.host import paths
 from trove_tools.inspection import policy
 from trove_tools.plan import agent
 from trove_tools.plan import devkey
@@ -146,7 +146,7 @@ def make(
         inherited=_inherited(),
         core_variables=elements.variables_of_core(),
         key=variables.read_key(
-            getattr(settings, "cache_dir", None) or userdirs.cache()
+            getattr(settings, "cache_dir", None) or paths.user_cache()
         ),
         name=_name(getattr(settings, "name", None)),
         guest_ca=guestca.read(settings.guest_ca),

@@ -19,12 +19,12 @@ import os
 import pathlib
 import shutil
 
+from trove_tools.host import bounds
 from trove_tools.host import cleanup
 from trove_tools.host import digests
 from trove_tools.host import files
 from trove_tools.host import process
 from trove_tools.host import trust
-from trove_tools.host import untrusted
 
 _PREFIX = ".run-"
 _APT = "apt"
@@ -94,7 +94,7 @@ def _noted(archives: pathlib.Path) -> dict[str, str]:
     """Return the digests that packages had when they were fetched, by name."""
     file = archives / _DIGESTS
     try:
-        known = untrusted.read_json(file) if trust.is_own(file) else {}
+        known = bounds.read_json(file) if trust.is_own(file) else {}
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -24,12 +24,11 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import files
-from trove_tools.host import hostload
+from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import trust
-from trove_tools.host import untrusted
-from trove_tools.host import userdirs
 
 DEVICE = pathlib.Path("/dev/kvm")
 SYSTEM = "qemu-system-x86_64"
@@ -164,7 +163,7 @@ def _ask() -> Kvm:
     with tempfile.TemporaryDirectory(prefix="trove-verify-") as directory:
         # a QEMU that aborts may leave a core file where it ran
         shutil.copy(_PROBE, directory)
-        patience = hostload.scaled(_PATIENCE)
+        patience = process.scale_timeout(_PATIENCE)
         try:
             done = process.run(
                 argv, cwd=directory, timeout=patience, check=False
@@ -184,7 +183,7 @@ def _ask() -> Kvm:
 
 
 def _cache() -> pathlib.Path:
-    return userdirs.cache() / "kvm.json"
+    return paths.user_cache() / "kvm.json"
 
 
 def _key() -> dict[str, typing.Any]:
@@ -200,7 +199,7 @@ def _key() -> dict[str, typing.Any]:
 def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
     # whatever is wrong with a cache, the remedy is to ask again
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = untrusted.read_json(cache) if trust.is_own(cache) else {}
+        known = bounds.read_json(cache) if trust.is_own(cache) else {}
         if known["key"] == key:
             return Kvm(bool(known["usable"]), str(known["reason"]))
     return None

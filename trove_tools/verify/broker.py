@@ -19,7 +19,6 @@ import socket
 import time
 
 from trove_tools import errors
-from trove_tools.host import hostload
 from trove_tools.host import hosttools
 from trove_tools.host import process
 from trove_tools.verify import limits
@@ -182,7 +181,7 @@ def _wait(node: Broker, server: process.Child, log: pathlib.Path) -> None:
             if _speaks(node.port):
                 return
         quiet = time.monotonic() - changed
-        if quiet > hostload.scaled(_PATIENCE):
+        if quiet > process.scale_timeout(_PATIENCE):
             raise _silent(f"is silent for {quiet:.0f} s", log)
         time.sleep(_PAUSE)
     if "eaddrinuse" in log.read_text(errors="replace"):

@@ -19,9 +19,8 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import bounds
 from trove_tools.host import process
-from trove_tools.host import untrusted
 from trove_tools.verify import broker
 from trove_tools.verify import guest_configuration
 from trove_tools.verify import limits
@@ -141,7 +140,7 @@ class Control:
                 self._answer += block
             elif between is not None:
                 between()
-            elif time.monotonic() - begin > hostload.scaled(_START):
+            elif time.monotonic() - begin > process.scale_timeout(_START):
                 raise errors.VerifyError(
                     f"Trove's own code did not answer `{name}` in"
                     f" {time.monotonic() - begin:.0f} s"
@@ -264,7 +263,7 @@ def _make_tables(
     process.run(
         [venv / "bin/trove-manage", "--config-file", settings, "db_sync"],
         cwd=directory,
-        timeout=hostload.scaled(_START),
+        timeout=process.scale_timeout(_START),
     )
     # Trove leaves read transactions open; with the default journal those
     # would keep the conductor from writing
@@ -319,7 +318,7 @@ def _guest(
     for name in ("state_change_wait_time", "command_process_timeout"):
         # an operator's guests have a processor of their own
         given = str(common.get(name, ""))
-        common[name] = max(place.patience, untrusted.parse_number(given))
+        common[name] = max(place.patience, bounds.parse_number(given))
     # the journal leaves the guest even if nothing else does
     common["use_stderr"] = place.journal
     device = {"device_path": deployment.device} if deployment.device else {}

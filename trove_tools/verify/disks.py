@@ -15,7 +15,6 @@ from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest
 from trove_tools.host import digests
 from trove_tools.host import loopdevice
-from trove_tools.host import partitions
 from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.verify import outcome
@@ -170,7 +169,8 @@ def attach_copy(
             [TOOL, "convert", "-f", disk.format, "-O", "raw",
              "-t", "unsafe", "-W", disk.path, path]
         )  # fmt: skip
-        return loopdevice.attach(copy, *partitions.largest(path))
+        offset, size = loopdevice.find_largest_partition(path)
+        return loopdevice.attach(copy, offset, size)
     finally:
         os.close(copy)
 

@@ -13,7 +13,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 
 #: By section: values, of which an option that is given several times has a
 #: list.
@@ -85,7 +85,7 @@ def read(file: pathlib.Path) -> Sections:
 
     option = f"--guest-config {file}"
     try:
-        text = untrusted.read_bytes(file, _LARGEST).decode()
+        text = bounds.read_bytes(file, _LARGEST).decode()
     except (OSError, ValueError) as exc:
         raise errors.UsageError(
             f"{option}: cannot be read: {exc}",

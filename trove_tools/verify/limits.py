@@ -15,7 +15,7 @@ import pathlib
 import re
 import time
 
-from trove_tools.host import hostload
+from trove_tools.host import process
 from trove_tools.verify import outcome
 
 #: Seconds without anything new after which a guest of usual speed is lost.
@@ -101,7 +101,7 @@ class Limits:
 
     def slowness(self) -> float:
         """Return how many times slower than usual the guest is, at least 1."""
-        return max(self._measured, hostload.load(), 1.0)
+        return max(self._measured, process.measure_load(), 1.0)
 
     def scaled(self, seconds: float) -> float:
         """Return how long this guest gets for something.

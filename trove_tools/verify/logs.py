@@ -14,8 +14,8 @@ import shutil
 import tempfile
 
 from trove_tools.artifact import manifest
+from trove_tools.host import paths
 from trove_tools.host import trust
-from trove_tools.host import userdirs
 
 
 def directory(image: pathlib.Path) -> pathlib.Path:
@@ -28,7 +28,7 @@ def directory(image: pathlib.Path) -> pathlib.Path:
 
 def _places(image: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     sidecar = manifest.sidecar(image.absolute())
-    return sidecar / "verify", userdirs.state() / "verify" / sidecar.stem
+    return sidecar / "verify", paths.user_state() / "verify" / sidecar.stem
 
 
 def keep(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:

@@ -19,8 +19,8 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import process
-from trove_tools.host import untrusted
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
@@ -246,7 +246,7 @@ class Qemu(machine.Machine):
         lines = []
         for text in whole:
             with contextlib.suppress(ValueError):
-                line = untrusted.decode_json(text)
+                line = bounds.decode_json(text)
                 if isinstance(line, dict):
                     lines.append(line)
         return lines

@@ -12,7 +12,7 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import process
 
 Event = dict[str, typing.Any]
 
@@ -74,7 +74,7 @@ class Monitor:
     def _receive(
         self, wanted: collections.abc.Callable[[Event], bool]
     ) -> Event:
-        patience = hostload.scaled(_ANSWER)
+        patience = process.scale_timeout(_ANSWER)
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
             found = None

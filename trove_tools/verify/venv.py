@@ -17,9 +17,8 @@ import sys
 
 from trove_tools import errors
 from trove_tools.host import files
-from trove_tools.host import locks
+from trove_tools.host import paths
 from trove_tools.host import process
-from trove_tools.host import userdirs
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("venv-requirements.txt")
 
@@ -38,7 +37,7 @@ def digest() -> str:
 
 def default_path() -> pathlib.Path:
     """Return where the environment is when the user names no place."""
-    return userdirs.cache() / f"minicloud-venv-{digest()}"
+    return paths.user_cache() / f"minicloud-venv-{digest()}"
 
 
 def ensure(path: pathlib.Path, report: Report) -> None:
@@ -56,7 +55,7 @@ def ensure(path: pathlib.Path, report: Report) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locks.locked(
+        with files.hold_lock(
             path.with_name(path.name + ".lock"),
             lambda: report(
                 "waiting for another command that installs the services"

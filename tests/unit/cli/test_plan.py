@@ -3,9 +3,9 @@
 
 from tests import base
 from tests.unit.plan import samples
-from trove_tools import checked
 from trove_tools.build import cache
 from trove_tools.cli import plan as plans
+from trove_tools.host import requirements
 from trove_tools.plan import agent
 from trove_tools.plan import plan
 from trove_tools.sources.network import proxies
@@ -51,7 +51,7 @@ class SummaryTest(base.TestCase):
             ],
             self.said()["addresses"].splitlines(),
         )
-        found = checked.Finding("proxy for packages", True, "http://p:3128")
+        found = requirements.Finding("proxy for packages", True, "http://p:3128")
         self.patch_object(proxies, "findings", lambda: [found])
         self.assertIn(
             "http://p:3128  (proxy for packages)", self.said()["addresses"]

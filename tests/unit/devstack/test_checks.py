@@ -3,11 +3,11 @@
 
 from tests import base
 from tests.unit.devstack import fakes
-from trove_tools import checked
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.devstack import checks
 from trove_tools.devstack import datastores
+from trove_tools.host import requirements
 
 
 class ChecksTest(base.TestCase):
@@ -18,7 +18,7 @@ class ChecksTest(base.TestCase):
         flavors: tuple[dict[str, object], ...] = (
             fakes.flavor("a", 1024, 9),
         ),
-    ) -> list[checked.Finding]:
+    ) -> list[requirements.Finding]:
         trove = {
             "GET /datastores": {
                 "datastores": [

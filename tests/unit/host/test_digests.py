@@ -6,7 +6,7 @@ import pathlib
 from tests import base
 from trove_tools import errors
 from trove_tools.host import digests
-from trove_tools.host import userdirs
+from trove_tools.host import paths
 
 
 def _sha256(content: str) -> str:
@@ -58,14 +58,14 @@ class RememberedTest(base.TestCase):
 
     def test_what_others_can_write_is_not_believed(self) -> None:
         digests.sha256(self.file)
-        kept = userdirs.cache() / "digests.json"
+        kept = paths.user_cache() / "digests.json"
         kept.write_text(kept.read_text().replace(_sha256("one"), "x"))
         self.assertEqual("x", digests.sha256(self.file))
         kept.chmod(0o666)
         self.assertEqual(_sha256("one"), digests.sha256(self.file))
 
     def test_odd_memory(self) -> None:
-        kept = userdirs.cache() / "digests.json"
+        kept = paths.user_cache() / "digests.json"
         kept.parent.mkdir()
         for text in ("", "[]", '{"a": 1}', "{" * 100):
             kept.write_text(text)

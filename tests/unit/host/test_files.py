@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 
 from tests import base
 from trove_tools.host import files
@@ -38,3 +39,33 @@ class FilesTest(base.TestCase):
         self.assertRaises(
             FileNotFoundError, files.write, self.path / "x", ""
         )
+
+
+class LocksTest(base.TestCase):
+    def test_one_at_a_time(self) -> None:
+        path = self.temp_dir() / "lock"
+        steps: list[str] = []
+        waits = threading.Event()
+
+        def second() -> None:
+            with files.hold_lock(path, waits.set):
+                steps.append("second")
+
+        thread = threading.Thread(target=second)
+        with files.hold_lock(path):
+            thread.start()
+            self.assertTrue(waits.wait(10))
+            steps.append("first")
+        thread.join()
+        self.assertEqual(["first", "second"], steps)
+
+    def test_no_link_is_followed(self) -> None:
+        place = self.temp_dir()
+        (place / "link").symlink_to(place / "elsewhere")
+
+        def lock() -> None:
+            with files.hold_lock(place / "link"):
+                pass
+
+        self.assertRaises(OSError, lock)
+        self.assertFalse((place / "elsewhere").exists())

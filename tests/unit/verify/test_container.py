@@ -10,7 +10,7 @@ import struct
 from tests import base
 from trove_tools import errors
 from trove_tools.host import hosttools
-from trove_tools.host import partitions
+from trove_tools.host import loopdevice
 from trove_tools.host import process
 from trove_tools.verify import accel
 from trove_tools.verify import container
@@ -31,12 +31,16 @@ class RootTest(base.TestCase):
         )
         head = bytes(446) + entries + bytes(32) + b"\x55\xaa"
         file.write_bytes(head.ljust(6000 * 512, b"\0"))
-        self.assertEqual((4096 * 512, 900 * 512), partitions.largest(file))
+        self.assertEqual(
+            (4096 * 512, 900 * 512), loopdevice.find_largest_partition(file)
+        )
 
     def test_no_partition(self) -> None:
         self.fake_program("partx", "exit 1")
         error = self.assertRaises(
-            errors.ImageError, partitions.largest, self.temp_dir() / "x"
+            errors.ImageError,
+            loopdevice.find_largest_partition,
+            self.temp_dir() / "x",
         )
         self.assertIn("no partition table", error.message)
 

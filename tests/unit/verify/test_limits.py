@@ -5,7 +5,7 @@ import os
 import time
 
 from tests import base
-from trove_tools.host import hostload
+from trove_tools.host import process
 from trove_tools.verify import limits
 from trove_tools.verify import outcome
 
@@ -24,13 +24,13 @@ class LimitsTest(base.TestCase):
         self.loads = 0.1
         self.assertEqual(1, self.limits.slowness())
         self.assertEqual(30, self.limits.scaled(30))
-        self.assertEqual(30, hostload.scaled(30))
+        self.assertEqual(30, process.scale_timeout(30))
         self.assertIsNone(self.limits.speed())
 
     def test_a_busy_host(self) -> None:
         self.loads = 4.0
         self.assertEqual(120, self.limits.scaled(30))
-        self.assertEqual(120, hostload.scaled(30))
+        self.assertEqual(120, process.scale_timeout(30))
         self.assertIn(
             "4 times slower than usual (load of this host: 8.0 on 2",
             self.limits.speed() or "",

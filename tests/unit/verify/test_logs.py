@@ -5,7 +5,7 @@ import pathlib
 import stat
 
 from tests import base
-from trove_tools.host import userdirs
+from trove_tools.host import paths
 from trove_tools.verify import outcome
 from trove_tools.verify import workspace
 
@@ -65,7 +65,7 @@ class LogsTest(base.TestCase):
     def test_an_image_without_a_sidecar(self) -> None:
         self.beside.parent.rmdir()
         self.verify(False, "console")
-        kept = userdirs.state() / "verify" / "name"
+        kept = paths.user_state() / "verify" / "name"
         self.assertEqual(str(kept), self.report.logs)
         self.assertTrue((kept / "console.log").exists())
         self.verify(True)

@@ -7,7 +7,7 @@ import typing
 
 from tests import base
 from tests.unit.verify import fakes
-from trove_tools.host import hostload
+from trove_tools.host import process
 from trove_tools.verify import boot_console
 from trove_tools.verify import limits
 from trove_tools.verify import machine
@@ -19,7 +19,7 @@ class MachineCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.patch_object(machine, "_INTERVAL", 0.01)
-        self.patch_object(hostload, "load", lambda: 1.0)
+        self.patch_object(process, "measure_load", lambda: 1.0)
         self.machine = fakes.Machine(self.temp_dir())
 
 
@@ -137,7 +137,7 @@ class StartTest(MachineCase):
         self.assertIn("ConfigDrive", error.hint or "")
 
     def test_a_slow_host_is_named(self) -> None:
-        self.patch_object(hostload, "load", lambda: 4.4)
+        self.patch_object(process, "measure_load", lambda: 4.4)
         self.assertIn("4 times slower than usual", self.fails(0.1).hint or "")
 
     def test_the_tail_of_the_console(self) -> None:

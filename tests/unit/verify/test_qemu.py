@@ -9,7 +9,7 @@ import typing
 
 from tests import base
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import process
 from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
@@ -101,7 +101,7 @@ class CommandTest(base.TestCase):
 class QemuCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.patch_object(hostload, "load", lambda: 1.0)
+        self.patch_object(process, "measure_load", lambda: 1.0)
         place = self.temp_dir()
         guest = machine.Guest(
             disks.Disk(place / "x", "raw", 1), place / "volume"

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import process
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -82,7 +82,8 @@ def need(
 def answers(url: str) -> bool:
     """Tell whether the URL can be read."""
     try:
-        return call("GET", url, timeout=hostload.scaled(5.0)).status == 200
+        timeout = process.scale_timeout(5.0)
+        return call("GET", url, timeout=timeout).status == 200
     except errors.CloudError:
         return False
 

@@ -14,7 +14,7 @@ from minicloud import http
 from minicloud import services
 from minicloud import state as states
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import process
 
 #: Seconds after which what is refused is refused for good.
 _SETTLED = 10.0
@@ -142,7 +142,7 @@ def probe(state: states.State) -> None:
 
     :raises CloudError: one of them does not do its work.
     """
-    deadline = time.monotonic() + hostload.scaled(_SETTLED)
+    deadline = time.monotonic() + process.scale_timeout(_SETTLED)
     while True:
         try:
             _use(state)

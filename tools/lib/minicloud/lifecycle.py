@@ -25,9 +25,8 @@ from minicloud import processes
 from minicloud import services
 from minicloud import state as states
 from trove_tools import errors
-from trove_tools.host import hostload
+from trove_tools.host import files
 from trove_tools.host import liveness
-from trove_tools.host import locks
 from trove_tools.host import process
 from trove_tools.verify import venv as venvs
 
@@ -90,7 +89,7 @@ def _process(
 def _alone(
     layout: layouts.Layout, report: Report
 ) -> contextlib.AbstractContextManager[None]:
-    return locks.locked(
+    return files.hold_lock(
         layout.lock,
         lambda: report("waiting for another start or stop of this cloud"),
     )
@@ -293,7 +292,7 @@ class _Start:
             if http.answers(url):
                 return
             waited = time.monotonic() - begin
-            if waited > hostload.scaled(_READY):
+            if waited > process.scale_timeout(_READY):
                 raise self._failed(service, f"is silent after {waited:.0f} s")
             time.sleep(_PAUSE)
 

@@ -6,9 +6,9 @@ import json
 import pathlib
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import files
 from trove_tools.host import paths
-from trove_tools.host import untrusted
 
 VERSION = 1
 
@@ -20,11 +20,11 @@ def read(file: pathlib.Path) -> dict[str, str]:
     """
     paths.require_file(file, "--locked", "write one with --lock")
     try:
-        data = untrusted.read_json(file)
+        data = bounds.read_json(file)
         if data["lock_version"] != VERSION:
             raise ValueError(f"lock_version {data['lock_version']}")
         containers = dict(data["containers"])
-        if not untrusted.is_list_of(list(containers.values()), str):
+        if not bounds.is_list_of(list(containers.values()), str):
             raise ValueError("a digest is not a text")
         return containers
     except (OSError, ValueError, KeyError, TypeError) as exc:

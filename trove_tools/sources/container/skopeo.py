@@ -14,10 +14,10 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import causes
 from trove_tools.host import digests
 from trove_tools.host import process
-from trove_tools.host import untrusted
 from trove_tools.sources.container import sources
 
 _POLICY = pathlib.Path("/etc/containers/policy.json")
@@ -106,7 +106,7 @@ def find(container: sources.Container, arch: str) -> Image:
     if container.source != "registry":
         digest = _sha256(text)
     try:
-        config: dict[str, typing.Any] = untrusted.decode_json(text)
+        config: dict[str, typing.Any] = bounds.decode_json(text)
         _check(container, config, arch)
     except _ODD as exc:
         raise errors.BuildError(
@@ -143,7 +143,7 @@ def _transport(container: sources.Container) -> str:
     if container.source == "oci":
         try:
             file = pathlib.Path(container.path, "index.json")
-            return _oci("oci", container, untrusted.read_json(file))
+            return _oci("oci", container, bounds.read_json(file))
         except _ODD as exc:
             raise _no_image(container, f"index.json: {exc}") from exc
     return _archive(container)
@@ -167,7 +167,7 @@ def _archive(container: sources.Container) -> str:
                     continue
                 if stream is None:
                     break
-                listed = untrusted.decode_json(stream.read())
+                listed = bounds.decode_json(stream.read())
                 if name == "index.json":
                     return _oci("oci-archive", container, listed)
                 return _docker(container, listed)

@@ -8,8 +8,8 @@ import ssl
 import typing
 import urllib.parse
 
+from trove_tools.host import bounds
 from trove_tools.host import credentials
-from trove_tools.host import untrusted
 
 _TIMEOUT = 60.0
 _LONGEST = 1 << 16
@@ -88,7 +88,7 @@ def _tunnel(near: socket.socket, proxy: str, host: str, port: int) -> None:
     # unbuffered: what follows is the server's
     with near.makefile("rb", buffering=0) as stream:
         first = _line(stream).split(None, 2)
-        status = untrusted.parse_number(first[1]) if len(first) > 1 else 0
+        status = bounds.parse_number(first[1]) if len(first) > 1 else 0
         if not status:
             raise RefusedError(
                 f"the proxy {credentials.hide(proxy)} does not speak http"

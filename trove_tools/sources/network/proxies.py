@@ -14,12 +14,12 @@ import os
 import re
 import urllib.parse
 
-from trove_tools import checked
 from trove_tools import errors
+from trove_tools.host import bounds
 from trove_tools.host import credentials
 from trove_tools.host import hosttools
 from trove_tools.host import process
-from trove_tools.host import untrusted
+from trove_tools.host import requirements
 from trove_tools.plan import mirrors
 
 #: Addresses that no proxy is asked for: they mean this host, or the proxy's.
@@ -177,7 +177,7 @@ def parse_apt(dump: str) -> dict[str, str]:
     return options
 
 
-def findings() -> list[checked.Finding]:
+def findings() -> list[requirements.Finding]:
     """Tell which proxies a build uses; to have none is no fault."""
     known = of_host()
     distribution = hosttools.os_release().get("ID", "")
@@ -190,12 +190,12 @@ def findings() -> list[checked.Finding]:
         try:
             proxy = choose(url)
         except errors.BuildError as exc:
-            finding = checked.Finding(
+            finding = requirements.Finding(
                 f"proxy for {what}", False, exc.message, exc.hint or ""
             )
         else:
             shown = credentials.hide(proxy) or "none"
-            finding = checked.Finding(f"proxy for {what}", True, shown)
+            finding = requirements.Finding(f"proxy for {what}", True, shown)
         found.append(finding)
     return found
 
@@ -262,7 +262,7 @@ def _matches(word: str, host: str, port: int | None) -> bool:
             pass
     name, separator, number = word.rpartition(":")
     if separator and number.isdecimal():
-        if port != untrusted.parse_number(number):
+        if port != bounds.parse_number(number):
             return False
         word = name
     word = word.strip("[]").removeprefix("*").strip(".")

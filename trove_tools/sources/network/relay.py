@@ -23,7 +23,7 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
-from trove_tools.host import untrusted
+from trove_tools.host import bounds
 from trove_tools.sources.network import dial
 from trove_tools.sources.network import proxies
 
@@ -116,7 +116,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         host, _, port = self.path.rpartition(":")
         host = host.strip("[]")
         try:
-            number = untrusted.parse_number(port)
+            number = bounds.parse_number(port)
             if not 0 < number <= _LAST_PORT:
                 raise dial.RefusedError(f"no address: {self.path}")
             proxy = self.server.choose(f"https://{self.path}")
@@ -142,13 +142,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(400, "this is a proxy")
             return
         told = self.headers.get("Content-Length") or "0"
-        length = untrusted.parse_number(told)
+        length = bounds.parse_number(told)
         if self.headers.get("Transfer-Encoding") or (
             not length and told.strip("0")
         ):
             self.send_error(411)
             return
-        if length > untrusted.LARGEST:
+        if length > bounds.LARGEST:
             self.send_error(413)
             return
         body = self.rfile.read(length) if length else b""

@@ -11,7 +11,6 @@ import secrets
 import time
 
 from trove_tools import errors
-from trove_tools.host import hostload
 from trove_tools.host import process
 from trove_tools.verify import processes
 
@@ -108,7 +107,7 @@ def swift(
     with processes.child(
         [PYTHON, "-I", SERVER, place, str(port), tenant], log, cwd=place
     ) as server:
-        deadline = time.monotonic() + hostload.scaled(_START)
+        deadline = time.monotonic() + process.scale_timeout(_START)
         while not (token := _log_in(port, tenant, key)):
             if server.poll() is not None or time.monotonic() > deadline:
                 said = "".join(f"\n  {line}" for line in processes.tail(log))

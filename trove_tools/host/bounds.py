@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads files and JSON that somebody else may have written.
+"""Reads data that somebody else may have written, within bounds.
 
 All JSON from files beside an image, from a cache and from inside an image is
 decoded here.  Python's decoder accepts text that fails only later: nesting
@@ -42,7 +42,7 @@ def decode_json(text: str | bytes) -> typing.Any:
         )
     except RecursionError as exc:
         raise too_deep() from exc
-    require_bounds(data)
+    require(data)
     return data
 
 
@@ -89,7 +89,7 @@ def _parse_float(text: str) -> float:
     return number
 
 
-def require_bounds(data: typing.Any) -> None:
+def require(data: typing.Any) -> None:
     """Make sure that all code can walk and write data.
 
     :param data: what a parser of JSON or YAML has returned.  Only YAML can
