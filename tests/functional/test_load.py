@@ -345,7 +345,7 @@ class RefusedTest(clouds.TestCase):
         self.unreachable()
         path = self.files / "x.qcow2"
         path.write_text("this is no image")
-        self.refused(path, 1, "no disk image")
+        self.refused(path, 1, "not a disk image")
 
     def test_truncated(self) -> None:
         self.unreachable()

@@ -159,7 +159,7 @@ class BrokenTest(SmallCase):
         os.truncate(whole, 400_000)
         for image, message, status in (
             (self.place / "absent.qcow2", "cannot be read", 2),
-            (text, "is no disk image", 1),
+            (text, "is not a disk image", 1),
             (whole, "is truncated", 1),
         ):
             said = self.fails(image, status=status)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the files beside an image say is in it.
+"""Reads the description of an image from the files beside it.
 
-They are as good as whoever wrote them; :mod:`trove_tools.inspection` asks
-the image itself.
+The files may be wrong or forged; :mod:`trove_tools.inspection` inspects the
+image itself.
 """
 
 import pathlib
@@ -15,9 +15,9 @@ from trove_tools.inspection import contents
 
 
 def read(image: pathlib.Path) -> contents.Contents | None:
-    """Return what the manifest and the bill of materials say.
+    """Return the image's description from its manifest and bill of materials.
 
-    :returns: nothing, unless both are there and speak of this very image.
+    :returns: None unless both files exist and their digests match this image.
     :raises ImageError: one of them is broken.
     """
     made = manifest.read(image)
@@ -29,11 +29,12 @@ def read(image: pathlib.Path) -> contents.Contents | None:
 def told(
     image: pathlib.Path, made: manifest.Manifest
 ) -> contents.Contents | None:
-    """Return what the files beside an image say, of whatever image.
+    """Return the description in the files beside an image, without checking
+    the image's digest.
 
-    :returns: nothing, unless both are there.
-    :raises ImageError: the bill of materials is broken, or another than the
-        manifest names.
+    :returns: None unless both files exist.
+    :raises ImageError: the bill of materials is damaged, or its digest is not
+        the one in the manifest.
     """
     bill = sbom.path(image)
     if made.contents is None or not bill.exists():
@@ -57,5 +58,5 @@ def told(
 
 
 def is_of(made: manifest.Manifest, image: pathlib.Path) -> bool:
-    """Tell whether a manifest is that of an image, by its digest."""
+    """Return whether a manifest describes an image file, by its digest."""
     return digests.is_same(image, made.image.get("sha256", ""))

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image file is, found out from the file itself.
+"""Detects the format of an image file and checks that the file is complete.
 
-All commands ask here before anything else opens an image.  A cloud takes any
-bytes for an image and starts guests from them, which then hang; and a program
-that opens a hostile image may be led to other files.  The format is judged by
-oslo.utils, as Glance and Nova judge it: by content, not by name.  This module
-adds what that does not look at: whether the file is whole.  Nothing but
-Python is needed: the host that loads an image has no reason to have QEMU.
+Every command calls this before it opens an image. A cloud accepts any file as
+an image, and guests that start from a bad one hang; a hostile image can make a
+program open other files. oslo.utils detects the format by content, as it does
+for Glance and Nova. This module also checks that the file is complete. It
+needs only Python, because a host that loads images need not have QEMU.
 """
 
 import dataclasses
@@ -19,8 +18,8 @@ from trove_tools.artifact import qcow2
 from trove_tools.host import paths
 
 _SECTOR = 512
-#: The names that oslo.utils gives to a file without a known format, and to a
-#: disk with partitions.
+#: The format names of oslo.utils for an unknown file and for a disk with
+#: partitions.
 _RAW = ("raw", "gpt")
 
 _NAMED = (
@@ -30,8 +29,8 @@ _NAMED = (
 _AGAIN = "build the image again"
 _INSTALLED = "load an image of an installed system"
 _CONVERT = "convert it: qemu-img convert -O qcow2 {file} {stem}.qcow2"
-#: What people try to load that holds an image: where its magic number stands,
-#: the number, its name, and what to do.
+#: Containers of images that users try to load: the offset of the magic number,
+#: the number, the name, and what to do.
 _OTHERS = (
     (0, b"\x1f\x8b", "compressed by gzip", "unpack it: gunzip {file}"),
     (0, b"\xfd7zXZ\0", "compressed by xz", "unpack it: unxz {file}"),
@@ -42,12 +41,13 @@ _OTHERS = (
 )  # fmt: skip
 
 
-#: What oslo.utils finds unsafe in a qcow2 image, and what to do about it.
+#: The unsafe features of a qcow2 image that oslo.utils reports, and what to do
+#: about them.
 _ALONE = "make it whole: qemu-img convert -O qcow2 {file} NEW.qcow2"
 _UNSAFE = {
     "backing_file": ("needs a backing file", _ALONE),
     "data_file": ("keeps its data in another file", _ALONE),
-    # extended L2 entries are among them
+    # this includes extended L2 entries
     "unknown_features": (
         "has features of qcow2 that Glance and Nova refuse", _ALONE,
     ),
@@ -56,7 +56,7 @@ _UNSAFE = {
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """An image file that was looked at and found to be whole.
+    """A complete image file.
 
     :param format: ``qcow2`` or ``raw``, as Glance names them.
     :param size: bytes of the file.
@@ -70,12 +70,13 @@ class ImageFile:
 
 
 def inspect(path: pathlib.Path) -> ImageFile:
-    """Look at an image file.
+    """Check an image file.
 
     :param path: the file.
-    :returns: what it is.
-    :raises UsageError: there is no such file, or it cannot be read.
-    :raises ImageError: it is no image that can be loaded, or not whole.
+    :returns: its format and sizes.
+    :raises UsageError: the file does not exist or cannot be read.
+    :raises ImageError: it is not an image that can be loaded, or it is
+        incomplete.
     """
     paths.require_file(
         path,
@@ -95,26 +96,27 @@ def inspect(path: pathlib.Path) -> ImageFile:
 
 
 def _require_format(path: pathlib.Path, *names: str) -> None:
-    """Make sure that a file has one of some formats, and is safe to open.
+    """Check that a file has one of the given formats and is safe to open.
 
-    :param names: as oslo.utils names formats.
-    :raises ImageError: it has another format, or is not safe.
+    :param names: the accepted formats, as oslo.utils names them.
+    :raises ImageError: the file has another format or is unsafe.
     """
-    # it takes as long to load as all the rest of a command
+    # importing it takes as long as the rest of a command
     from oslo_utils.imageutils import format_inspector
 
-    # what it thinks of each format that a file does not have is no message
+    # its warnings about all other formats are not useful to users
     logging.getLogger(format_inspector.__name__).disabled = True
     try:
         found = format_inspector.detect_file_format(str(path))
     except format_inspector.ImageFormatError as exc:
         raise errors.ImageError(
-            f"{path} is no usable image: {exc}", hint=_AGAIN
+            f"{path} is not a usable image: {exc}", hint=_AGAIN
         ) from exc
     except Exception as exc:
-        # it fails in many ways at what is no image at all, such as a text
+        # it raises various exceptions for files that are not images, such as
+        # text
         raise errors.ImageError(
-            f"{path} is no disk image: its format is not known",
+            f"{path} is not a disk image: its format is unknown",
             hint=_NAMED,
         ) from exc
     name = str(found)
@@ -138,9 +140,10 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
 
 
 def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
-    """Make sure that a file without a magic number is a whole raw disk.
+    """Check that a file without a magic number is a complete raw disk.
 
-    :raises ImageError: it is none, or its partitions reach beyond its end.
+    :raises ImageError: it is not a disk, or its partitions extend beyond its
+        end.
     """
     for offset, magic, name, hint in _OTHERS:
         stream.seek(offset)
@@ -154,15 +157,14 @@ def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
     head = stream.read(2 * _SECTOR)
     if head[510:512] != b"\x55\xaa":
         raise errors.ImageError(
-            f"{path} is no disk image: it is not qcow2, and its first"
+            f"{path} is not a disk image: it is not qcow2, and its first"
             " sector has no boot signature",
             hint=_NAMED,
         )
     end = _SECTOR * max(_mbr_end(head), _gpt_end(head))
     if not end:
         raise errors.ImageError(
-            f"{path} is no disk that a guest could start from: it has no"
-            " partition",
+            f"{path} is not a bootable disk: it has no partition",
             hint="was the right file named?",
         )
     if size < end:

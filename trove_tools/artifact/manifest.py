@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest: what an image is, in a file that travels beside it.
+"""The manifest, which describes an image:
 
-``NAME.d/manifest.json`` lies beside ``NAME.qcow2``.  It is all that passes
-from building to verifying and loading.  ``manifest.schema.json`` describes
-it, in this package and for everybody else who reads it.
+``NAME.d/manifest.json``. It is stored beside ``NAME.qcow2`` and is the only
+data that a build passes on to verifying and loading. ``manifest.schema.json``
+is its schema, for this package and for other readers.
 """
 
 import collections.abc
@@ -24,19 +24,19 @@ if typing.TYPE_CHECKING:
 VERSION = 1
 SCHEMA = pathlib.Path(__file__).parent / "manifest.schema.json"
 
-# of many things that are wrong, the first ones tell enough
+# the first few violations are enough
 _SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Datastore:
-    """A datastore that an image serves.
+    """A datastore in an image.
 
     :param min_ram: memory a guest needs, MiB.
     :param min_disk: disk a guest needs, GiB.
     :param installed: the full version of the server's package.
-    :param containers: those in the guest's image store that it runs in:
-        names (with tags), digest, source, reference and size (bytes).
+    :param containers: its containers in the guest's image store: names (with
+        tags), digest, source, reference and size (bytes).
     """
 
     name: str
@@ -52,24 +52,24 @@ class Datastore:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What an image is made of, and for.
+    """The content of a manifest.
 
     :param image: file, format, size and virtual_size (bytes), sha256,
         sha512.
     :param guest: distribution, version, release, arch.
     :param series: name and trove (the major version).
     :param agent: source, version, commit, dirty.
-    :param dev: made for development: never to be made public.
-    :param guest_ca: the authorities that guests trust besides the guest
-        system's: subject, sha256 and expires of each.
-    :param unattended_upgrades: guests install security updates by themselves.
+    :param dev: the image is for development and must never be made public.
+    :param guest_ca: additional certificate authorities that guests trust, each
+        with subject, sha256 and expires.
+    :param unattended_upgrades: guests install security updates automatically.
     :param plan: the plan it was built from, as plain data.
-    :param timeline: the parts of the build; see
+    :param timeline: the timed steps of the build; see
         :class:`trove_tools.build.timeline.Span`.
-    :param layers: what it is built on: name, digest, cached (it was there
-        already), created and size (bytes) of each.
-    :param contents: what is in the image, but for what the bill of
-        materials has: system, directories and configuration.
+    :param layers: the layers, each with name, digest, cached (it came from the
+        cache), created and size (bytes).
+    :param contents: the content that is not in the bill of materials: system,
+        directories and configuration.
     :param sbom: file and sha256 of the bill of materials.
     """
 
@@ -92,7 +92,7 @@ class Manifest:
     sbom: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it as it is written."""
+        """Return the manifest as it is written to the file."""
         return {"manifest_version": VERSION, **dataclasses.asdict(self)}
 
 
@@ -109,7 +109,7 @@ def _stem(image: pathlib.Path) -> str:
 
 
 def path(image: pathlib.Path) -> pathlib.Path:
-    """Return where the manifest of an image lies."""
+    """Return the path of an image's manifest."""
     return sidecar(image) / "manifest.json"
 
 
@@ -118,10 +118,10 @@ def read(
 ) -> Manifest | None:
     """Read the manifest beside an image.
 
-    :param trusted: who must have signed it; anybody if not given.
-    :returns: nothing where there is none.
-    :raises ImageError: it cannot be understood, or is not signed by a key
-        that is trusted; with such keys, there must be one.
+    :param trusted: the keys that must have signed it; None accepts any file.
+    :returns: None if there is no manifest.
+    :raises ImageError: it is invalid, or not signed by a trusted key; with
+        trusted keys, a missing manifest is an error, too.
     """
     file = path(image)
     if file.exists():
@@ -137,8 +137,7 @@ def load(
     """Read a manifest.
 
     :param trusted: as for :func:`read`.
-    :raises ImageError: it cannot be understood, or is not signed by a key
-        that is trusted.
+    :raises ImageError: it is invalid, or not signed by a trusted key.
     """
     from trove_tools.artifact import signature
 
@@ -173,9 +172,9 @@ def schema() -> dict[str, typing.Any]:
 def _require_valid(
     file: pathlib.Path, text: bytes, data: dict[str, typing.Any]
 ) -> None:
-    """Make sure that a manifest is as the schema says.
+    """Validate a manifest against its schema.
 
-    :raises ImageError: saying all that is wrong.
+    :raises ImageError: the message lists all violations.
     """
     known = approved.Approved(SCHEMA.read_bytes())
     if known.has("manifest", text):
@@ -212,7 +211,8 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
 
 
 def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
-    """Return what this release knows; a later one may add properties."""
+    """Return only the properties that this release knows; later releases may
+    add some."""
     names = [field.name for field in dataclasses.fields(kind)]
     return {name: data[name] for name in names if name in data}
 
@@ -222,9 +222,9 @@ def write(
     file: pathlib.Path,
     key: "signature.SigningKey | None" = None,
 ) -> None:
-    """Write a manifest, complete or not at all.
+    """Write a manifest atomically.
 
-    :param file: where to; its directory exists.
+    :param file: the file; its directory must exist.
     :param key: what signs it.
     :raises UsageError: the key cannot sign.
     """
@@ -240,15 +240,15 @@ def require_digests(
     image: pathlib.Path,
     found: collections.abc.Mapping[str, str],
 ) -> None:
-    """Make sure that an image has the digests that its manifest names.
+    """Check that an image has the digests in its manifest.
 
-    :param found: the file's, by name, such as ``sha256``.
-    :raises ImageError: it has others, or the manifest names none.
+    :param found: the digests of the file, by name, such as ``sha256``.
+    :raises ImageError: a digest differs, or the manifest contains none.
     """
     named = {name: made.image.get(name) for name in found}
     if not any(named.values()):
         raise errors.ImageError(
-            f"{path(image)} names no digest of the image",
+            f"{path(image)} contains no digest of the image",
             hint="build the image again, or remove the manifest and name the"
             " datastore on the command line",
         )

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Just enough of the qcow2 format to tell a whole image from a broken one.
+"""Checks whether a qcow2 file is complete.
 
-The format (QEMU, docs/interop/qcow2) is a header, tables of references,
-and the clusters they refer to, anywhere in the file.  A copy that ended
-early lacks clusters that its tables still name: so the tables are walked
-and the file must be as long as what they refer to.  The data itself is not
-read, and one table is held at a time.
+The format (QEMU, docs/interop/qcow2) consists of a header, tables of
+references, and the clusters that they refer to, anywhere in the file. In a
+truncated copy, the tables refer to clusters beyond the end of the file. This
+module walks through the tables, one at a time, and compares the highest offset
+with the length of the file. It does not read the data.
 """
 
 import array
@@ -30,7 +30,7 @@ _COMPRESSED = 1 << 62
 
 _DIRTY, _CORRUPT = 1, 2
 
-#: The limits of QEMU itself.
+#: The same limits as in QEMU.
 _CLUSTER_BITS = range(9, 22)
 _L1_LIMIT = 32 * 1024 * 1024
 
@@ -53,14 +53,14 @@ class _Header:
 
 
 def truncated(path: pathlib.Path, size: int, end: int) -> errors.ImageError:
-    """Return the error for an image that is shorter than it should be.
+    """Return the error for an image file that is too short.
 
-    :param size: the bytes it has.
-    :param end: the bytes it must have at least.
+    :param size: its size in bytes.
+    :param end: its minimum size in bytes.
     """
     return errors.ImageError(
-        f"{path} is truncated: it has {size} bytes, and its own tables"
-        f" reach to byte {end}",
+        f"{path} is truncated: it has {size} bytes, but its tables refer to"
+        f" byte {end}",
         hint="copy or build the image again",
     )
 
@@ -72,7 +72,7 @@ def read(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> int:
     :param path: its name, for the error.
     :param size: its length in bytes.
     :returns: bytes of the disk in it.
-    :raises ImageError: it is not whole, or no guest can start from it.
+    :raises ImageError: it is incomplete, or no guest can start from it.
     """
     header = _header(stream, path, size)
     _check_features(header, path)
@@ -101,7 +101,7 @@ def _header(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> _Header:
         or l1_entries * _WORD > _L1_LIMIT
     ):
         raise errors.ImageError(
-            f"{path} is no usable qcow2 image: its header makes no sense",
+            f"{path} is not a usable qcow2 image: its header is invalid",
             hint="copy or build the image again",
         )
     features = _FEATURES.unpack_from(raw, _HEADER.size)[0]
@@ -138,7 +138,7 @@ def _check_features(header: _Header, path: pathlib.Path) -> None:
 def _words(
     stream: typing.BinaryIO, offset: int, length: int
 ) -> collections.abc.Sequence[int]:
-    """Return a table of 64-bit numbers, as much of it as the file has."""
+    """Return a table of 64-bit numbers, as far as it is in the file."""
     stream.seek(offset)
     raw = stream.read(length)
     words = array.array("Q", raw[: len(raw) // _WORD * _WORD])
@@ -157,11 +157,10 @@ def _refcounts_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
 
 
 def _clusters_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
-    """Return where the last cluster that a guest can read must end.
+    """Return the minimum end of the last cluster that a guest can read.
 
-    Of the very last cluster only the first byte is asked for: what a file
-    does not have of it counts as zeros, and QEMU writes it no further
-    than it was filled.
+    Only the first byte of the last cluster is required: QEMU writes the
+    cluster only as far as it was filled, and reads missing bytes as zeros.
     """
     end = header.l1_offset + header.l1_entries * _WORD
     if end > size:

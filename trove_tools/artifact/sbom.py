@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bill of materials beside an image: ``NAME.d/sbom.cdx.json``.
 
-CycloneDX (https://cyclonedx.org/docs/1.6/json/): the guest system's
-packages, those of the guest agent's virtual environment, and the containers
-with what is inside.  It tells what was found in the finished root, so the
-same root gives the same bill.
+CycloneDX (https://cyclonedx.org/docs/1.6/json/): the guest system's packages,
+those of the guest agent's virtual environment, and the containers with what is
+inside. It describes the finished root file system, so the same root file
+system produces the same bill.
 """
 
 import collections.abc
@@ -25,7 +25,8 @@ from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package as _package
 
-#: Properties of ours; https://github.com/CycloneDX/cyclonedx-property-taxonomy
+#: Our own properties; see
+#: https://github.com/CycloneDX/cyclonedx-property-taxonomy
 SIZE = "trove-tools:installed-size"
 SOURCE = "trove-tools:source-package"
 NAMES = "trove-tools:names"
@@ -35,7 +36,7 @@ _SPACE = uuid.UUID("6f1c1f0e-4d2b-5a69-9d0e-0d1f6c5b7a31")
 
 
 def path(image: pathlib.Path) -> pathlib.Path:
-    """Return where the bill of materials of an image lies."""
+    """Return the path of an image's bill of materials."""
     return manifest.sidecar(image) / "sbom.cdx.json"
 
 
@@ -44,8 +45,8 @@ def write(
 ) -> None:
     """Write the bill of materials of an image.
 
-    :param found: what is in the image.
-    :param made: what the image is.
+    :param found: the contents of the image.
+    :param made: the manifest of the image.
     """
     data = credentials.hide_all(_bill(found, made))
     file.write_text(json.dumps(data, indent=1) + "\n")
@@ -61,7 +62,7 @@ def read(
     """Read the bill beside an image.
 
     :returns: the system's packages, the agent's, and the containers.
-    :raises ImageError: there is none, or none that we have written.
+    :raises ImageError: there is none, or it was not written by trove-tools.
     """
     file = path(image)
     try:
@@ -155,7 +156,7 @@ def _dependency(
 
 
 class _Parts:
-    """Makes components of what was found."""
+    """Creates the components of the bill of materials."""
 
     def __init__(self, made: manifest.Manifest) -> None:
         guest = made.guest
@@ -204,7 +205,7 @@ class _Parts:
 def _library(
     found: _package.Package, purl: str, where: str = ""
 ) -> dict[str, typing.Any]:
-    # the same package may be in several containers as well
+    # the same package may be in several containers
     component: dict[str, typing.Any] = {
         "type": "library",
         "bom-ref": f"{where}/{purl}" if where else purl,
@@ -234,7 +235,7 @@ def _named(
 def _purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
     """Return a package URL.
 
-    :param qualifiers: in the order of their names; empty ones are left out.
+    :param qualifiers: sorted by name; empty ones are left out.
     """
     told = "&".join(
         f"{key}={_quoted(value)}" for key, value in qualifiers.items() if value
@@ -249,8 +250,9 @@ def _quoted(text: str) -> str:
 
 @functools.cache
 def _is_spdx(licence: str) -> bool:
-    """Tell whether a licence is written as SPDX identifies it."""
-    # packaging reads whole expressions; only these identifiers have a plus
+    """Return whether a licence is an SPDX identifier."""
+    # packaging parses whole expressions; of the identifiers, only these have a
+    # plus
     if re.search(r"^LicenseRef-|\s|\(|(?<!GPL-\d\.\d)\+$", licence):
         return False
     from packaging import licenses
@@ -309,10 +311,10 @@ def _properties(component: dict[str, typing.Any]) -> dict[str, list[str]]:
 
 
 def _text(value: typing.Any) -> str:
-    """Return a value that must be a text.
+    """Return a value that must be a string.
 
-    :raises TypeError: it is not.
+    :raises TypeError: it is not a string.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in place of a text")
+        raise TypeError(f"{type(value).__name__} is not a string")
     return value

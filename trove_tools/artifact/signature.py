@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs what travels beside an image, and checks who has signed it.
+"""Signs the files beside an image, and verifies their signatures.
 
-``FILE.sig`` beside ``FILE`` is a detached signature of SSH, which ssh-keygen
-(``-Y sign``, ``-Y verify``) makes and checks; OpenSSH's PROTOCOL.sshsig
-describes its format.  A signature is made for one namespace and is worth
-nothing in another, so a record's signature does not pass for a manifest's.
-
-No question is ever asked: a key with a passphrase comes from ssh-agent.
+``FILE.sig`` beside ``FILE`` is a detached SSH signature, which ssh-keygen
+(``-Y sign``, ``-Y verify``) creates and verifies; OpenSSH's PROTOCOL.sshsig
+describes its format. A signature is valid only in one namespace, so the
+signature of a record is not valid for a manifest. Nothing here asks for a
+passphrase: ssh-agent provides keys that have one.
 """
 
 import base64
@@ -26,12 +25,12 @@ from trove_tools.host import process
 from trove_tools.host import trust
 
 TOOL = "ssh-keygen"
-#: What a signature is made for.
+#: The namespaces of signatures.
 MANIFEST = "trove-image-manifest@openstack.org"
 RECORD = "trove-image-record@openstack.org"
 
 _PROBE = "trove-image-probe@openstack.org"
-# whom ssh-keygen takes the signer for; who it is, the key says
+# ssh-keygen needs a name for the signer; the key identifies the signer
 _SIGNER = "trove-tools"
 _KINDS = {
     "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
@@ -40,9 +39,9 @@ _KINDS = {
 }  # fmt: skip
 # bytes; an RSA key of 16384 bits has 12 KiB, a signature by it 6 KiB
 _LARGEST = 64 * 1024
-# seconds; somebody may have to touch a hardware token
+# seconds; long enough for a user to touch a hardware token
 _LONGEST = 60.0
-# a passphrase that is asked for is never given, at a terminal neither
+# ssh-keygen must fail instead of asking for a passphrase, even at a terminal
 _NO_QUESTIONS = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}
 _BEGIN = "-----BEGIN SSH SIGNATURE-----"
 _END = "-----END SSH SIGNATURE-----"
@@ -50,7 +49,7 @@ _END = "-----END SSH SIGNATURE-----"
 
 @dataclasses.dataclass(frozen=True)
 class PublicKey:
-    """A public key of SSH.
+    """A public SSH key.
 
     :param kind: its type, such as ``ssh-ed25519``.
     :param blob: the key, as SSH encodes it.
@@ -71,18 +70,18 @@ class PublicKey:
 
 @dataclasses.dataclass(frozen=True)
 class TrustedKeys:
-    """The keys whose signatures count."""
+    """The keys whose signatures are accepted."""
 
     keys: tuple[PublicKey, ...]
 
     def require(self, file: pathlib.Path, data: bytes, namespace: str) -> None:
-        """Make sure that one of the keys has signed a file.
+        """Check that one of the keys has signed a file.
 
-        :param file: the signature lies beside it.
-        :param data: what was read from it, and what is used of it then.
-        :param namespace: what the signature must have been made for.
-        :raises ImageError: it is not signed, or not by one of the keys, or
-            not for this, or was changed since.
+        :param file: the file; its signature is beside it.
+        :param data: the content that was read from the file.
+        :param namespace: the namespace of the signature.
+        :raises ImageError: the file is not signed, signed by another key or in
+            another namespace, or has changed since.
         :raises MissingToolError: ssh-keygen is not on this host.
         """
         signature = path(file)
@@ -138,22 +137,22 @@ class TrustedKeys:
         return done.status == 0
 
     def refusal(self, message: str) -> errors.ImageError:
-        """Return the error for a file that none of the keys vouches for."""
+        """Return the error for a file that none of the keys has signed."""
         known = ", ".join(key.fingerprint for key in self.keys)
         return errors.ImageError(
             message,
-            hint="copy the image and its .d directory again from where it"
-            " was built and signed (--sign-key); or name the public key of"
-            f" who signed it with --trusted-key; trusted now: {known}",
+            hint="copy the image and its .d directory again from where it was"
+            " built and signed (--sign-key); or name the public key of"
+            f" the signer with --trusted-key; trusted now: {known}",
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class SigningKey:
-    """A key that signs.
+    """A signing key.
 
-    :param file: the private key, or the public one where ssh-agent has the
-        private one.
+    :param file: the private key, or the public key if ssh-agent has the
+        private key.
     :param public: its public part.
     """
 
@@ -162,13 +161,13 @@ class SigningKey:
 
     @property
     def trusted(self) -> TrustedKeys:
-        """The one key whose signatures this key makes."""
+        """The trusted key that accepts the signatures of this key."""
         return TrustedKeys((self.public,))
 
     def sign(self, text: str, namespace: str) -> str:
         """Return the signature of a text.
 
-        :param namespace: what the signature is made for.
+        :param namespace: the namespace of the signature.
         :raises UsageError: the key cannot sign.
         :raises MissingToolError: ssh-keygen is not on this host.
         """
@@ -176,20 +175,21 @@ class SigningKey:
 
 
 def path(file: pathlib.Path) -> pathlib.Path:
-    """Return where the signature of a file lies."""
+    """Return the path of a file's signature."""
     return file.with_name(f"{file.name}.sig")
 
 
 def write(
     file: pathlib.Path, text: str, namespace: str, key: SigningKey | None
 ) -> None:
-    """Replace a file, and its signature, which is never that of another text.
+    """Replace a file and its signature, so that they never contradict each
+    other.
 
-    The old signature is removed first, and the new one comes last.
+    The old signature is removed first, and the new one is written last.
 
-    :param file: its directory exists.
-    :param key: what signs it; nothing where it is not to be signed.
-    :raises UsageError: the key cannot sign; nothing has changed then.
+    :param file: the file; its directory must exist.
+    :param key: the signing key; None leaves the file unsigned.
+    :raises UsageError: the key cannot sign; nothing was changed.
     """
     signed = key.sign(text, namespace) if key else None
     path(file).unlink(missing_ok=True)
@@ -199,18 +199,18 @@ def write(
 
 
 def open_signing_key(file: pathlib.Path | None) -> SigningKey | None:
-    """Make sure that a key can sign now, by signing something with it.
+    """Open a signing key and check it by signing a test message.
 
-    :param file: what ``--sign-key`` names, if it is given.
-    :returns: nothing where it is not.
-    :raises UsageError: it cannot be read, others can read it, it is no key,
-        or its passphrase is not known.
+    :param file: the value of ``--sign-key``, if given.
+    :returns: None if no file is given.
+    :raises UsageError: the file cannot be read, is readable by other users, is
+        not a key, or its passphrase is not available.
     :raises MissingToolError: ssh-keygen is not on this host.
     """
     if file is None:
         return None
     _require_private(file)
-    # of a public key, ssh-keygen takes the private one beside it, too
+    # given a public key, ssh-keygen also uses the private key beside it
     private = file.with_name(file.name.removesuffix(".pub"))
     if private != file and private.exists():
         _require_private(private)
@@ -219,9 +219,9 @@ def open_signing_key(file: pathlib.Path | None) -> SigningKey | None:
 
 
 def _require_private(file: pathlib.Path) -> None:
-    """Make sure that a file, if it has a private key, is kept private.
+    """Check that a file with a private key is not readable by other users.
 
-    :raises UsageError: it cannot be read, or others can read it.
+    :raises UsageError: it cannot be read, or other users can read it.
     """
     text, mode = _read(file, "--sign-key")
     if b"PRIVATE KEY" in text and mode & 0o077:
@@ -236,13 +236,13 @@ def _require_private(file: pathlib.Path) -> None:
 def read_trusted_keys(
     files: collections.abc.Iterable[pathlib.Path],
 ) -> TrustedKeys | None:
-    """Read the keys whose signatures count.
+    """Read the trusted keys.
 
-    :param files: what ``--trusted-key`` names; each has one public key or
-        more, one a line.
-    :returns: nothing where no file is named.
-    :raises UsageError: one cannot be read, others can write to it, or it
-        has something else than public keys.
+    :param files: the values of ``--trusted-key``; every file contains one or
+        more public keys, one per line.
+    :returns: None if no file is given.
+    :raises UsageError: a file cannot be read, is writable by other users, or
+        contains anything except public keys.
     """
     keys: list[PublicKey] = []
     files = list(files)
@@ -263,14 +263,14 @@ def read_trusted_keys(
 def _read(file: pathlib.Path, flag: str) -> tuple[bytes, int]:
     """Return the content and the mode of a key file.
 
-    :raises UsageError: it cannot be read, or others can have written it.
+    :raises UsageError: it cannot be read, or other users may have written it.
     """
     try:
         descriptor = trust.open_own(file, os.O_RDONLY, flag)
     except OSError as exc:
         raise errors.UsageError(
             f"{flag} {file} cannot be read: {exc.strerror}",
-            hint="name the file of a key that this user may read",
+            hint="name a key file that this user can read",
         ) from exc
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST:
@@ -278,7 +278,7 @@ def _read(file: pathlib.Path, flag: str) -> tuple[bytes, int]:
             return stream.read(_LARGEST), stat.S_IMODE(status.st_mode)
     os.close(descriptor)
     raise errors.UsageError(
-        f"{flag} {file} is not the file of a key",
+        f"{flag} {file} is not a key file",
         hint="make a pair of keys with: ssh-keygen -t ed25519 -f FILE",
     )
 
@@ -297,9 +297,9 @@ def _public_key(file: pathlib.Path, line: str) -> PublicKey:
 
 def _no_key(file: pathlib.Path) -> errors.UsageError:
     return errors.UsageError(
-        f"--trusted-key {file} has something else than public keys of SSH",
-        hint="name the public part of who signs, such as KEY.pub that"
-        " ssh-keygen -t ed25519 -f KEY has made",
+        f"--trusted-key {file} contains something other than SSH public keys",
+        hint="name the public key of the signer, such as KEY.pub created by"
+        " ssh-keygen -t ed25519 -f KEY",
     )
 
 
@@ -315,16 +315,16 @@ def _sign(file: pathlib.Path, text: str, namespace: str) -> str:
         said = exc.output.strip()
         raise errors.UsageError(
             f"--sign-key {file} cannot sign: {_explain(said, file)}",
-            hint="a key with a passphrase, or in a hardware token, comes from"
-            " ssh-agent: add it with ssh-add and name its public part, and let"
-            " SSH_AUTH_SOCK reach this command (sudo drops it)",
+            hint="for a key with a passphrase or in a hardware token, use"
+            " ssh-agent: add the key with ssh-add, name its public key,"
+            " and pass SSH_AUTH_SOCK to this command (sudo drops it)",
         ) from exc
 
 
 def _explain(said: str, file: pathlib.Path) -> str:
-    """Return why ssh-keygen does not sign.
+    """Return the reason why ssh-keygen failed to sign.
 
-    :param said: what it printed.
+    :param said: the output of ssh-keygen.
     """
     if "incorrect passphrase" in said:
         return "it has a passphrase, and no ssh-agent has this key"
@@ -336,18 +336,18 @@ def _explain(said: str, file: pathlib.Path) -> str:
 
 
 def _parse(text: bytes) -> tuple[PublicKey, str]:
-    """Return the key that a signature names, and its namespace.
+    """Return the key and the namespace in a signature.
 
-    Whether that key made it, only ssh-keygen finds out.
+    This does not verify the signature; ssh-keygen does.
 
-    :raises ValueError: it is no signature of SSH.
+    :raises ValueError: it is not an SSH signature.
     """
     lines = text.decode("ascii").strip().splitlines()
     if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
-        raise ValueError("it is not armored as one")
+        raise ValueError("it is not an armored signature")
     rest = base64.b64decode("".join(lines[1:-1]), validate=True)
     if rest[:10] != b"SSHSIG\0\0\0\1":
-        raise ValueError("it is not of version 1")
+        raise ValueError("its version is not 1")
     blob, rest = _take(rest[10:])
     namespace, _ = _take(rest)
     kind, _ = _take(blob)
@@ -357,9 +357,9 @@ def _parse(text: bytes) -> tuple[PublicKey, str]:
 def _take(data: bytes) -> tuple[bytes, bytes]:
     """Split off the string that SSH-encoded data begins with.
 
-    :raises ValueError: it does not begin with one.
+    :raises ValueError: the data does not begin with a string.
     """
     end = 4 + int.from_bytes(data[:4])
     if len(data) < max(end, 4):
-        raise binascii.Error("it ends too early")
+        raise binascii.Error("it is truncated")
     return data[4:end], data[end:]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of an image's verification: ``NAME.d/verify.json``.
+"""The verification record of an image:
 
-Verifying writes it, loading reads it.  It speaks of one content of the
-image: beside any other it says nothing.
+``NAME.d/verify.json``. verify writes it, and loading reads it. A record is
+valid only for the image file with the digest in the record.
 """
 
 import collections.abc
@@ -14,13 +14,13 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.host import bounds
 
-# bytes: a failed one holds the last lines of logs
+# bytes; the record of a failed verification contains log lines
 _LARGEST = 16 * 1024 * 1024
-# seconds that a check may have taken
+# the longest plausible duration of a check, in seconds
 _LONGEST = 10_000_000
 _NUMBER = int | float
 _TEXT = str | None
-# the types of what is in a record, and in each of its checks
+# the types of the values in a record and in its checks
 _RECORD = {
     "sha256": str, "ok": bool, "level": str, "tier": str, "checks": list,
     "seconds": _NUMBER, "accelerator": _TEXT, "unchecked": _TEXT,
@@ -37,12 +37,13 @@ _REQUIRED = {"sha256", "name", "ok"}
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-    """How an image was verified, and what came of it.
+    """The result of a verification.
 
     :param level: ``boot``, ``datastore``, ``agent`` or ``life``.
-    :param machines: what ran its guests: ``qemu``, ``container``, or both.
+    :param machines: the machines that ran its guests: ``qemu``, ``container``,
+        or both.
     :param failed: the names of the checks that failed.
-    :param missing: the names of those that no machine made.
+    :param missing: the names of the checks that were not run.
     """
 
     level: str
@@ -61,7 +62,7 @@ class Verified:
 
 
 def path(image: pathlib.Path) -> pathlib.Path:
-    """Return where the record of an image lies."""
+    """Return the path of an image's verification record."""
     return manifest.sidecar(image) / "verify.json"
 
 
@@ -70,13 +71,13 @@ def load(
     sha256: str,
     trusted: signature.TrustedKeys | None = None,
 ) -> dict[str, typing.Any] | None:
-    """Return the record of an image as it is written.
+    """Return the verification record of an image as plain data.
 
-    :param sha256: of the image as it is now.
-    :param trusted: who must have signed it; anybody if not given.
-    :returns: nothing where there is none, or none of this content, or where
-        it does not have the shape that verify writes.
-    :raises ImageError: it is not signed by a key that is trusted.
+    :param sha256: the digest of the current image file.
+    :param trusted: the keys that must have signed it; None accepts any file.
+    :returns: None if there is no record, if it is for another image file, or
+        if it is invalid.
+    :raises ImageError: it is not signed by a trusted key.
     """
     try:
         text = bounds.read_bytes(path(image), _LARGEST)
@@ -91,7 +92,7 @@ def load(
 
 
 def _of_today(record: dict[str, typing.Any]) -> dict[str, typing.Any]:
-    """Return a record as it is written today, whenever it was written."""
+    """Convert a record of an earlier format to the current one."""
     if "machines" in record:
         return record
     emulated = record.get("tier", "vm") == "vm"
@@ -104,9 +105,9 @@ def _of_today(record: dict[str, typing.Any]) -> dict[str, typing.Any]:
 
 
 def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
-    """Tell whether data has the shape that verify writes.
+    """Return whether data is a valid verification record.
 
-    A damaged record says nothing about the image.
+    A damaged record is ignored.
     """
     if not _has_types(data, _RECORD):
         return False
@@ -128,9 +129,9 @@ def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
 def _has_types(
     data: typing.Any, types: collections.abc.Mapping[str, typing.Any]
 ) -> bool:
-    """Tell whether the values in a mapping are of some types.
+    """Return whether the values of a mapping have the given types.
 
-    :param types: by name; the value of a name in ``_REQUIRED`` must be there.
+    :param types: the types by name; names in ``_REQUIRED`` must exist.
     """
     return isinstance(data, dict) and all(
         isinstance(data[name], kind) and _is_small(data[name])
@@ -141,7 +142,8 @@ def _has_types(
 
 
 def _is_small(value: typing.Any) -> bool:
-    """Tell whether a value, if it is a number, can be one of seconds."""
+    """Return whether a value is a plausible number of seconds, if it is a
+    number."""
     return not isinstance(value, int | float) or 0 <= value <= _LONGEST
 
 
@@ -150,12 +152,12 @@ def read(
     sha256: str,
     trusted: signature.TrustedKeys | None = None,
 ) -> Verified | None:
-    """Return what the record of an image says.
+    """Return the verification result of an image.
 
-    :param sha256: of the image as it is now.
+    :param sha256: the digest of the current image file.
     :param trusted: as for :func:`load`.
-    :returns: nothing where there is none, or none of this content.
-    :raises ImageError: it is not signed by a key that is trusted.
+    :returns: None if there is no record, or if it is for another image file.
+    :raises ImageError: it is not signed by a trusted key.
     """
     record = load(image, sha256, trusted)
     if record is None:

@@ -2,12 +2,13 @@
 """Partition an image without device-mapper.
 
 diskimage-builder's own ``partitioning`` plugin writes the partition table and
-then asks kpartx for device-mapper nodes.  Many containers and small virtual
-machines have no device-mapper.  There the kernel's own loop partitions do the
-same job: ``partx`` tells the kernel about them, the kernel makes ``loopNpM``.
+then asks kpartx for device-mapper nodes. Many containers and small virtual
+machines have no device-mapper. This plugin uses the kernel's own loop
+partitions instead: ``partx`` tells the kernel about the partitions, and the
+kernel creates ``loopNpM``.
 
 ``partx_partitioning`` takes the same configuration as ``partitioning`` and
-differs in nothing but that.  diskimage-builder pickles the nodes (and through
+behaves the same otherwise. diskimage-builder pickles the nodes (and through
 them this object) between ``create`` and ``umount``, so everything kept on
 ``self`` is plain data.
 """
@@ -30,10 +31,11 @@ LOG = logging.getLogger(__name__)
 
 #: How long a partition's node may take to appear, in seconds.
 NODE_TIMEOUT = 5.0
-#: How long ``partx --delete`` is tried while something holds a partition, in
-#: seconds: udev looks at a new one for a moment.
+#: How long to retry ``partx --delete`` while a partition is in use, in
+#: seconds: udev probes a new partition for a moment.
 DELETE_TIMEOUT = 10.0
-#: After how much of that the copies of other mount namespaces are removed.
+#: After this fraction of that time, copies in other mount namespaces are
+#: removed.
 COPIES_TIMEOUT = 1.0
 POLL_INTERVAL = 0.2
 
@@ -44,10 +46,10 @@ class PartxPartitioning(partitioning.Partitioning):
     """The ``partx_partitioning`` entry of a block device configuration."""
 
     def create(self) -> None:
-        """Write the partition table and make the partitions' nodes.
+        """Write the partition table and create the device nodes.
 
-        Each partition is a node of its own in diskimage-builder's graph and
-        calls this; only the first call does the work.
+        Every partition in diskimage-builder's graph calls this; only the first
+        call does the work.
 
         :raises BlockDeviceSetupException: when a command fails or the kernel
             does not show a partition that was asked for.
@@ -68,8 +70,8 @@ class PartxPartitioning(partitioning.Partitioning):
             else:
                 self._create_gpt()
         finally:
-            # The parent registered the removal of device-mapper nodes, and
-            # there are none.  One rollback stands for all the partitions.
+            # The parent registered the removal of device-mapper nodes, which
+            # do not exist. One rollback covers all partitions.
             for node in self.partitions:
                 node.rollbacks.clear()
             self.partitions[0].add_rollback(self._roll_back)
@@ -81,16 +83,15 @@ class PartxPartitioning(partitioning.Partitioning):
             self._ensure_node(device)
 
     def umount(self) -> None:
-        """Take the partitions away, before the loop device is detached.
+        """Remove the partitions before the loop device is detached.
 
-        Detaching first would leave the partitions' nodes behind.
+        Otherwise their device nodes would remain. If a process still uses a
+        partition, its file system is synced and made read-only, so that the
+        image is complete; the kernel removes the partitions and the device
+        when that process ends.
 
-        Where a process keeps a partition in use, its file system becomes
-        clean and read-only, so that the image is complete, and the kernel
-        takes the partitions and the device away when that process ends.
-
-        :raises BlockDeviceSetupException: when the file system of a
-            partition that stays in use cannot be made clean.
+        :raises BlockDeviceSetupException: when the file system of a partition
+            in use cannot be made read-only.
         """
         self.number_of_partitions -= 1
         if self.number_of_partitions > 0:
@@ -108,18 +109,19 @@ class PartxPartitioning(partitioning.Partitioning):
     def _rename_device(self, node: Any) -> str:
         """Replace a node's device-mapper name by the kernel's own.
 
-        Only the directory differs; the number is kept, since logical MBR
-        partitions are not numbered by their place in the list.
+        The partition number is kept, because logical MBR partitions are not
+        numbered by their position in the list.
         """
         entry = self.state["blockdev"][node.get_name()]
         entry["device"] = entry["device"].replace("/dev/mapper/", "/dev/", 1)
         return str(entry["device"])
 
     def _ensure_node(self, device: str) -> None:
-        """Wait for a partition's node; make it where the kernel does not.
+        """Wait for a partition's device node, or create it if the kernel does
+        not.
 
-        A node of the right name is not enough: where /dev is a plain
-        directory, one may be left there that means another device.
+        The node must also have the right number: if /dev is a plain directory,
+        an old node of that name may refer to another device.
         """
         deadline = time.monotonic() + NODE_TIMEOUT
         while True:
@@ -165,11 +167,11 @@ class PartxPartitioning(partitioning.Partitioning):
     def _remove_copies(self) -> None:
         """Unmount the copies that other mount namespaces have of the mounts.
 
-        A process that started with a mount namespace of its own while the
-        image was mounted, such as a container engine, got a copy of that
-        mount, and would hold it until it ends.  When a directory is removed,
-        Linux unmounts what is mounted on it in other namespaces; see
-        mount_namespaces(7), restrictions.
+        A process that was started in a new mount namespace while the image was
+        mounted, such as a container engine, has a copy of the mount and would
+        keep it until it ends. When a directory is removed, Linux unmounts what
+        is mounted on it in other namespaces; see mount_namespaces(7),
+        restrictions.
         """
         root = self.state.get("mount", {}).get("/")
         if root is None:
@@ -186,7 +188,7 @@ class PartxPartitioning(partitioning.Partitioning):
             self.made_nodes = []
 
     def _roll_back(self) -> None:
-        """Undo what was done so far, and never raise.
+        """Undo everything that was done so far, without raising exceptions.
 
         diskimage-builder stops its rollback at the first exception, and would
         leave the loop device attached.

@@ -42,10 +42,10 @@ from trove_tools.sources.network import session
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """An image that is there.
+    """An existing image.
 
-    :param built: whether it was built now; false when it was current.
-    :param seconds: how long that took.
+    :param built: whether it was built now; false if it was up to date.
+    :param seconds: the duration of the build.
     """
 
     image: pathlib.Path
@@ -55,7 +55,8 @@ class Result:
     seconds: float
 
     def pinned(self) -> dict[str, str]:
-        """Return the digests of what came from registries, by reference."""
+        """Return the digests of the containers from registries, by
+        reference."""
         return {
             container["reference"]: container["digest"]
             for datastore in self.manifest.datastores
@@ -64,7 +65,7 @@ class Result:
         }
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it for printing."""
+        """Return the data to print."""
         return {
             "image": str(self.image),
             "size": self.manifest.image["size"],
@@ -82,25 +83,25 @@ def current(
     output: pathlib.Path,
     key: signature.SigningKey | None = None,
 ) -> manifest.Manifest | None:
-    """Return the manifest of the image that this plan would build again.
+    """Return the manifest of the existing image if it is up to date.
 
-    :param key: what signs it: only what was built is signed, so an image
-        that this key has not signed is not current.
-    :returns: nothing, when there is no image, or one of another plan.
+    :param key: the signing key: a build signs only images that it has built,
+        so an image that is not signed with this key is not up to date.
+    :returns: None if there is no image, or if it was built from another plan.
     """
     image = output / plan.file
     try:
         found = manifest.read(image, key.trusted if key else None)
     except (errors.ImageError, OSError):
-        # such as a path that is too long, which is reported when it is used
+        # such as a path that is too long, which is reported later
         return None
     if found is None or found.plan_digest != plan.digest():
         return None
-    # what another user can have written is no image of ours
+    # an image that another user may have written is not trusted
     record = manifest.path(image)
     if not all(map(trust.is_own, (image, record.parent, record))):
         return None
-    # what lies there by this name may be something else by now
+    # the file of this name may have changed since
     return found if description.is_of(found, image) else None
 
 
@@ -114,17 +115,17 @@ def build(
     screen: console.Console,
     key: signature.SigningKey | None = None,
 ) -> Result:
-    """Build an image, unless it is there already.
+    """Build an image unless it is up to date.
 
-    :param output: the directory that gets it.
-    :param work: where diskimage-builder works, if not there too.
-    :param cache: where layers come from, and go to.
-    :param force: build even if it is there.
-    :param key: what signs the manifest.
+    :param output: the directory of the image.
+    :param work: the work directory of diskimage-builder, if it is not in the
+        output directory.
+    :param cache: the cache of layers.
+    :param force: build even if the image is up to date.
+    :param key: the key that signs the manifest.
     :raises MissingToolError: the host lacks something.
     :raises UsageError: a directory cannot be used.
-    :raises BuildError: it could not be built; nothing is left of it but
-        the log.
+    :raises BuildError: the build failed; only the log is left.
     """
     begin = time.monotonic()
     if not force and current(plan, output, key) is not None:
@@ -133,7 +134,7 @@ def build(
     if key is not None and current(plan, output) is not None:
         screen.say(
             f"{output / plan.file} is not signed with the key"
-            f" {key.public.fingerprint}: it is built again"
+            f" {key.public.fingerprint}and is built again"
         )
     workspace.take_down_dead(cache.workspaces, screen.warn)
     cache_maintenance.abandoned(cache, screen.warn)
@@ -169,7 +170,7 @@ def build(
 def read_result(
     image: pathlib.Path, seconds: float, built: bool = True
 ) -> Result:
-    """Return the result of a build from what it left.
+    """Return the result of a build that another process has done.
 
     :param seconds: how long the build took.
     :param built: whether it was built now.
@@ -188,7 +189,8 @@ def require(
     work: pathlib.Path | None,
     cache: _cache.Cache,
 ) -> list[layers.Layer]:
-    """Make sure of all that a build needs and that can be looked at now.
+    """Check everything that a build needs, as far as it can be checked in
+    advance.
 
     :returns: the layers that are not in the cache.
     :raises MissingToolError: the host lacks something.
@@ -225,12 +227,13 @@ def _make(
     missing: collections.abc.Sequence[layers.Layer],
     screen: console.Console,
 ) -> tuple[manifest.Manifest, _contents.Contents]:
-    """Make the image in the workspace; return what it is, and has in it."""
+    """Build the image in the workspace, and return its manifest and
+    contents."""
     steps = len(dib.PHASES) + 3
     for layer in missing:
         steps += lower_layers.STEPS + len(layer.containers)
     ramdisk.mount(space.work)
-    # what is kept there is given to diskimage-builder as well
+    # files that are kept there are passed to diskimage-builder
     cache = _cache.Cache(space.plain(cache.directory), cache.not_before)
     downloads = cache.downloads
     if plan.downloads:
@@ -283,11 +286,12 @@ def _make(
 
 
 def _found_out(space: workspace.Workspace) -> None:
-    """Bring what elements have found out inside the image beside it."""
+    """Copy the facts that elements recorded inside the image to its sidecar
+    directory."""
     made = space.stem.with_name(f"{space.stem.name}.d")
     for each in made.iterdir():
         process.run(["mv", each, space.sidecar])
-    # diskimage-builder's variables with all their values; the manifest has
+    # this includes the values of all variables; the manifest only contains
     # those that may be recorded
     told = space.sidecar / "dib-manifests" / "dib_environment"
     told.unlink(missing_ok=True)
@@ -296,10 +300,10 @@ def _found_out(space: workspace.Workspace) -> None:
 def _finish(
     plan: _plan.Plan, space: workspace.Workspace, run: dib.Run
 ) -> _contents.Contents:
-    """Look into the disk, and bring it into its format.
+    """Inspect the disk and convert it to its final format.
 
-    :returns: what is in it.
-    :raises BuildError: it holds what must not be in an image.
+    :returns: the contents of the image.
+    :raises BuildError: the image contains secrets.
     """
     kind = "tar" if plan.output["format"] == "tar" else "raw"
     raw = space.stem.with_name(f"{space.stem.name}.{kind}")

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cache of layers: content-addressed, shared by all builds of a user.
 
-``CACHE/layers/DIGEST`` holds a layer's root as an archive and, beside it, a
-record.  The digest is that of what the layer was made from.  An entry is
-written under another name and renamed when it is complete; the record has
-the archive's own digest, so that a damaged one is noticed.
-
-``CACHE/locks/DIGEST`` is locked (flock(2)) by all who read or write an
-entry, and so by none who was killed.
+``CACHE/layers/DIGEST`` contains the root file system of a layer as an archive,
+and a record. DIGEST covers the inputs of the layer. An entry is written under
+a temporary name and renamed when it is complete; the record contains the
+digest of the archive, so that damage is detected. Readers and writers of an
+entry lock ``CACHE/locks/DIGEST`` with flock(2), so a killed process leaves no
+lock behind.
 """
 
 import collections.abc
@@ -37,16 +36,16 @@ PARTIAL = ".partial-"
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What is known of a layer that was built.
+    """The record of a layer that was built.
 
-    :param inputs: the layer, as the plan has it.
+    :param inputs: the layer, as in the plan.
     :param size: of the archive, bytes.
     :param sha256: of the archive.
     :param created: when it was built, UTC, in ISO 8601.
-    :param since: when the first layer of its chain was built: how old the
-        packages in it may be.
-    :param facts: what the build found out, for the image's manifest.
-    :param timeline: what its build did, as a span of kind layer.
+    :param since: when the lowest layer of its chain was built, which limits
+        the age of its packages.
+    :param facts: facts from the build for the image's manifest.
+    :param timeline: the timeline of its build, as a span of kind layer.
     """
 
     name: str
@@ -61,7 +60,8 @@ class Record:
     version: int = _VERSION
 
     def is_valid(self) -> bool:
-        """Tell whether each value is of its type, as JSON does not say."""
+        """Return whether every value has the right type, which JSON does not
+        guarantee."""
         try:
             for moment in (self.created, self.since):
                 datetime.datetime.fromisoformat(moment).timestamp()
@@ -93,17 +93,18 @@ class Entry(typing.NamedTuple):
 
     @property
     def archive(self) -> pathlib.Path:
-        """The layer's root."""
+        """The archive of the layer's root file system."""
         return self.directory / ARCHIVE
 
 
 class Cache:
     """The cache in a directory.
 
-    :param directory: made if it is not there.
-    :param not_before: what was begun earlier is too old to be used, seconds
-        since 1970.
-    :raises UsageError: it cannot be written to, or others can write to it.
+    :param directory: the directory; created if it does not exist.
+    :param not_before: entries that were begun earlier are too old to be used,
+        seconds since 1970.
+    :raises UsageError: the directory is not writable, or is writable by other
+        users.
     """
 
     def __init__(
@@ -118,7 +119,8 @@ class Cache:
         self._locks = self.directory / "locks"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            # a link that the user has named is followed, none below it
+            # a link in the path that the user named is followed, but none
+            # below it
             for place in (
                 self.directory.resolve(), self.layers, self.downloads,
                 self._locks, self.workspaces,
@@ -131,7 +133,7 @@ class Cache:
         except OSError as exc:
             raise errors.UsageError(
                 f"the cache {self.directory} cannot be used: {exc.strerror}",
-                hint="give --cache-dir a directory that you may write to",
+                hint="set --cache-dir to a directory that you can write to",
             ) from exc
 
     @contextlib.contextmanager
@@ -140,8 +142,9 @@ class Cache:
     ) -> collections.abc.Iterator[bool]:
         """Hold an entry's lock.
 
-        :param shared: with others who only read.
-        :param wait: until it can be had; else tell whether it could.
+        :param shared: share the lock with other readers.
+        :param wait: wait for the lock; otherwise yield whether it was
+            acquired.
         """
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         descriptor = trust.open_own(
@@ -158,15 +161,16 @@ class Cache:
             os.close(descriptor)
 
     def remove_lock(self, digest: str) -> None:
-        """Remove what stands in the place of a lock and is none."""
+        """Remove a file that is in the place of a lock but is not a lock."""
         (self._locks / digest).unlink(missing_ok=True)
 
     def find(self, digest: str) -> Entry | None:
-        """Return an entry that is whole and not too old.
+        """Return an entry if it is intact and not too old, and mark it as
+        used.
 
-        Whoever calls holds its lock.  It counts as used now.
+        The caller must hold its lock.
 
-        :returns: nothing where there is none, or none that can be used.
+        :returns: None if there is no usable entry.
         """
         entry = self.read(digest)
         if (
@@ -179,11 +183,9 @@ class Cache:
         return entry
 
     def read(self, digest: str) -> Entry | None:
-        """Return an entry as its record describes it.
+        """Return an entry without checking that its archive is intact.
 
-        Whether its archive is intact is not checked.
-
-        :returns: nothing where there is none, or where another user can have
+        :returns: None if there is no entry, or if another user may have
             written it.
         """
         directory = self.layers / digest
@@ -202,16 +204,16 @@ class Cache:
             return None
 
     def is_stale(self, entry: Entry) -> bool:
-        """Tell whether the packages in a layer may be too old."""
+        """Return whether the packages in a layer may be too old."""
         since = datetime.datetime.fromisoformat(entry.record.since)
         return since.timestamp() < self.not_before
 
     @contextlib.contextmanager
     def partial(self) -> collections.abc.Iterator[pathlib.Path]:
-        """Give a directory in which an entry is made; remove it if it fails.
+        """Yield a directory for a new entry; remove it if the build fails.
 
-        No name is used twice: what a killed build's children still write
-        does not get into another's.
+        Names are never reused, so children of a killed build cannot write into
+        the entry of another build.
         """
         place = tempfile.mkdtemp(prefix=PARTIAL, dir=self.layers)
         lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
@@ -223,11 +225,13 @@ class Cache:
             os.close(lock)
 
     def put(self, place: pathlib.Path, **values: typing.Any) -> Entry:
-        """Make an entry of what :meth:`partial` gave; replace an older one.
+        """Make an entry from the directory of :meth:`partial`, replacing an
+        older entry.
 
-        Whoever calls holds its lock.
+        The caller must hold its lock.
 
-        :param values: the record's, but those of the archive and the time.
+        :param values: the values of the record, except those of the archive
+            and the time.
         """
         archive = place / ARCHIVE
         created = datetime.datetime.now(datetime.UTC).isoformat()
@@ -249,9 +253,9 @@ class Cache:
         return Entry(final, record, time.time())
 
     def remove(self, digest: str) -> None:
-        """Remove an entry, at once and then its files.
+        """Remove an entry: rename it first, then delete its files.
 
-        Whoever calls holds its lock.
+        The caller must hold its lock.
         """
         final = self.layers / digest
         if not final.exists():
@@ -262,7 +266,7 @@ class Cache:
 
 
 def is_whole(entry: Entry) -> bool:
-    """Read an entry's archive, and tell whether it is as it was written."""
+    """Read an entry's archive and return whether it is intact."""
     try:
         if entry.archive.stat().st_size != entry.record.size:
             return False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeping the cache small and sound: list, verify, prune.
+"""Maintains the cache: list, verify and prune entries.
 
-Entries that somebody uses are locked, and left alone.
+Entries that are in use are locked and are not touched.
 """
 
 import collections.abc
@@ -28,9 +28,9 @@ def entries(cache: _cache.Cache) -> list[_cache.Entry]:
 
 
 def size(directory: pathlib.Path) -> int:
-    """Return what the files below a directory take on disk, bytes.
+    """Return the disk usage of a directory in bytes.
 
-    A file with several names counts once.
+    Hard links to one file count once.
     """
     seen: dict[tuple[int, int], int] = {}
     for place, _, names in os.walk(directory):
@@ -44,16 +44,16 @@ def size(directory: pathlib.Path) -> int:
 def damaged(
     cache: _cache.Cache, *, remove: bool = True
 ) -> collections.abc.Iterator[str]:
-    """Look at every entry; yield the digests of those that are not whole.
+    """Check every entry, and yield the digests of the damaged ones.
 
-    :param remove: and remove them.
+    :param remove: also remove them.
     """
     for directory in sorted(cache.layers.iterdir()):
         if directory.name.startswith("."):
             continue
         with _locked(cache, directory.name) as free:
             if not free:
-                # who uses it has checked it, too
+                # its user has also checked it
                 continue
             entry = cache.read(directory.name)
             if entry is not None and _cache.is_whole(entry):
@@ -67,9 +67,9 @@ def damaged(
 def _locked(
     cache: _cache.Cache, digest: str
 ) -> collections.abc.Iterator[bool]:
-    """Hold an entry's lock if nobody else does, and if it can be trusted.
+    """Hold an entry's lock if it is free and can be trusted.
 
-    One lock that cannot be used must not stop the work on all other entries.
+    A lock that cannot be used does not stop the work on other entries.
     """
     with contextlib.ExitStack() as stack:
         free = True
@@ -87,14 +87,13 @@ def prune(
     *,
     stale: bool = False,
 ) -> collections.abc.Iterator[_cache.Entry]:
-    """Remove entries until the layers take no more than a limit.
-
-    What was used longest ago goes first.
+    """Remove the least recently used entries until the layers fit a limit.
 
     :param limit: bytes.
-    :param warn: takes what a killed build left and cannot be removed.
-    :param stale: remove what is too old to be used as well.
-    :returns: what was removed.
+    :param warn: called with leftovers of a killed build that cannot be
+        removed.
+    :param stale: also remove entries that are too old to be used.
+    :returns: the digests of the removed entries.
     """
     abandoned(cache, warn)
     found = entries(cache)
@@ -113,10 +112,10 @@ def prune(
 def abandoned(
     cache: _cache.Cache, warn: cleanup.Warn
 ) -> list[pathlib.Path]:
-    """Remove what killed builds have left half-made.
+    """Remove the incomplete entries of killed builds.
 
-    :param warn: takes what cannot be removed.
-    :returns: what was removed.
+    :param warn: called with entries that cannot be removed.
+    :returns: the removed entries.
     """
     return [
         *cleanup.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*"), warn),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datastores in containers: what a build lays where their element looks.
+"""Prepares the containers of datastores for their element.
 
-Making them takes a processor half a minute, and needs nothing of the image:
-it is done beside the image's own layers.
+Making a container takes half a minute of processor time and does not depend on
+the image's layers, so it runs in parallel with them.
 """
 
 import collections.abc
@@ -27,16 +27,15 @@ def beside(
 ) -> collections.abc.Iterator[
     concurrent.futures.Future[list[dict[str, typing.Any]]]
 ]:
-    """Make archives of containers while this context lasts.
+    """Make archives of containers in parallel while this context lasts.
+
+    The element waits while ``.busy`` exists. If the context ends early, it
+    does not wait: the programs end with the workspace.
 
     :param make: a call of :func:`prepare` for a run.
-    :param progress: the build's, which names what is made here.
-
-    The element waits as long as ``.busy`` is there.  Who leaves early does
-    not wait: the programs end with the workspace.
-
-    :returns: what that will have returned.
-    :raises BuildError: one cannot be had, or is of another version.
+    :param progress: the progress of the build.
+    :returns: a future with the result of ``make``.
+    :raises BuildError: a container is not available or has another version.
     """
     busy = run.containers / ".busy"
     busy.touch()
@@ -57,7 +56,7 @@ def beside(
     try:
         yield future
     except errors.BuildError:
-        # the element failed because the containers had failed
+        # the element failed because the containers failed
         if future.done():
             future.result()
         raise
@@ -77,12 +76,12 @@ def prepare(
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
-    :param entries: the containers, as the plan has them.
-    :param epoch: the time of what is made here, seconds since 1970.
-    :param is_snapshot: the mirrors are as they were on an earlier day.
-    :returns: datastore, installed (the server's version) and container (as
-        the manifest has it) of each.
-    :raises BuildError: one cannot be had, or is of another version.
+    :param entries: the containers, as in the plan.
+    :param epoch: the time stamp for the containers, seconds since 1970.
+    :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :returns: for every container: datastore, installed (the server's version)
+        and container (as in the manifest).
+    :raises BuildError: a container is not available or has another version.
     """
     prepared = []
     for entry in entries:

@@ -28,7 +28,7 @@ def make(
     """Make the container that takes backups of a datastore.
 
     :param word: ``DATASTORE[:VERSION]``.
-    :returns: the command's exit status.
+    :returns: the exit status.
     """
     name, version = model.split_name(word)
     datastore = catalog.datastore(name)

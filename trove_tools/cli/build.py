@@ -40,7 +40,7 @@ def build(
     Several are built at a time if the host has the memory.  A failed build
     does not stop the others.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises TroveToolsError: the only image could not be built.
     :raises BuildError: some of several images could not be built or
         verified.

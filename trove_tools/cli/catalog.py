@@ -25,7 +25,7 @@ def list_datastores(
     shell's format, there is one for each version and runtime.
 
     :param names: only these; all, when none is named.
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises UsageError: there is no datastore of a name.
     """
     datastores = [
@@ -87,7 +87,7 @@ def show_datastore(
 ) -> int:
     """Print all that the catalog knows of a datastore.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises UsageError: there is no such datastore.
     """
     datastore = catalog.datastore(name)

@@ -347,7 +347,7 @@ def exit_status(
     installs the handlers of signals.
 
     :param work: returns an exit status; may change ``manner``.
-    :returns: an exit status as DESIGN documents them.
+    :returns: an exit status.
     """
     streams.open_missing()
     _unwind_on_signals()

@@ -21,7 +21,7 @@ from trove_tools.verify import machines
 def run(settings: options.Settings, screen: console.Console) -> int:
     """Print what was looked at on this host.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     """
     if settings.clean:
         cache.clean(settings, screen)

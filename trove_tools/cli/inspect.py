@@ -36,10 +36,10 @@ def inspect(
     image, which a key may let in, and what its builder has allowed.
 
     :param trusted: who must have signed the manifest; anybody if not given.
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises UsageError: there is no such file.
-    :raises ImageError: something is in it that must not be, or its manifest
-        is not signed by a key that is trusted, or is another image's.
+    :raises ImageError: something is in it that must not be, or its manifest is
+        not signed by a trusted key, or is another image's.
     """
     _require_files(image)
     requirements.require_root(_READING)
@@ -168,7 +168,7 @@ def diff(
 ) -> int:
     """Tell how the contents of two images differ.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises UsageError: there is no such file.
     :raises ImageError: one of them is no image.
     """
@@ -208,7 +208,7 @@ def diff_files(
 ) -> int:
     """Tell which files of two images differ, each of them looked at.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises UsageError: there is no such file.
     :raises ImageError: one of them is no image.
     """

@@ -40,7 +40,7 @@ def verify(
 ) -> int:
     """Look at an image, unless that has been done already.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     """
     found, result = examine(
         flags.image,
@@ -77,8 +77,8 @@ def examine(
         report of now.
     :raises UsageError: nothing tells what to ask it, or there is no place
         for a record that is to be signed.
-    :raises ImageError: the file is no image, or its manifest is not signed
-        by a key that is trusted, or is another image's.
+    :raises ImageError: the file is no image, or its manifest is not signed by
+        a trusted key, or is another image's.
     :raises MissingToolError: this host cannot boot it.
     """
     known = manifest.read(image, trusted)

@@ -36,7 +36,7 @@ class Activation:
 
         :param datastore: the datastore's name.
         :param version: the version's; the newest registered when not given.
-        :returns: what is there now.
+        :returns: the resulting version.
         :raises UsageError: there is no such datastore or version.
         :raises CloudError: no image serves it, or the cloud refused.
         """
@@ -77,7 +77,7 @@ class Activation:
         :param datastore: the datastore's name.
         :param version: the version's.
         :param to_image: the id of the image to return to.
-        :returns: what is there now.
+        :returns: the resulting version.
         :raises UsageError: there is no such datastore, version or image.
         :raises ImageError: there is no image to return to.
         """

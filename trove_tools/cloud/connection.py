@@ -53,9 +53,9 @@ class Service:
 
     :param adapter: keystoneauth's, for the service's endpoint.
     :param peer: its name and address.
-    :param notify: is told of what is tried again.
-    :param planned: in a dry run, where calls that would change something
-        are written down instead of being made.
+    :param notify: called with a message before each retry.
+    :param planned: in a dry run, the list that records the calls that would
+        change something, which are then not made.
     """
 
     adapter: typing.Any
@@ -180,8 +180,8 @@ class Login:
     :param who: the user and the project, for messages.
     :param project_id: the project, which owns what is created.
     :param sdk: openstacksdk's connection.
-    :param notify: is told of what is tried again.
-    :param planned: in a dry run, where changes are written down.
+    :param notify: called with a message before each retry.
+    :param planned: in a dry run, the list that records the changes.
     """
 
     who: str
@@ -223,9 +223,9 @@ def log_in(
     """Log in.
 
     :param settings: the options of the group ``cloud``, and ``debug``.
-    :param notify: is told of what is tried again.
-    :param planned: in a dry run, where changes are written down.
-    :raises UsageError: it is not said which cloud, or as whom.
+    :param notify: called with a message before each retry.
+    :param planned: in a dry run, the list that records the changes.
+    :raises UsageError: no cloud or no credentials were specified.
     :raises CloudError: keystone cannot be reached or refuses.
     """
     _logging(settings.debug)
@@ -278,9 +278,9 @@ def connect(
     """Log in, and find Glance and Trove.
 
     :param settings: as :func:`log_in` takes them.
-    :param notify: is told of what is tried again.
-    :param planned: in a dry run, where changes are written down.
-    :raises UsageError: it is not said which cloud, or as whom.
+    :param notify: called with a message before each retry.
+    :param planned: in a dry run, the list that records the changes.
+    :raises UsageError: no cloud or no credentials were specified.
     :raises CloudError: keystone cannot be reached or refuses, or the
         cloud lacks a service.
     """

@@ -81,7 +81,7 @@ def prepare(
         ``catalog`` and ``arch``.
     :raises UsageError: a file is absent, or it is not said what it is.
     :raises ImageError: a file is no image, or not whole, or not signed by a
-        key that is trusted.
+        trusted key.
     """
     _check_options(paths, settings, urls or {})
     trusted = signature.read_trusted_keys(settings.trusted_key)

@@ -94,7 +94,7 @@ def inspect(
 def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:
     """Make sure that there is a file of the size its manifest says.
 
-    :raises UsageError: there is no such file, or it cannot be read.
+    :raises UsageError: the file does not exist or cannot be read.
     :raises ImageError: it is empty, or of another size.
     """
     paths.require_file(image, "image", "give the path of an image file")

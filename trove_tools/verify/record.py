@@ -56,9 +56,9 @@ def recall(
 ) -> dict[str, typing.Any] | None:
     """Return what was found when this was verified before.
 
-    :param sha256: of the image as it is now.
+    :param sha256: the digest of the current image file.
     :param asked: what would be asked now.
-    :param trusted: who must have signed it; anybody if not given.
+    :param trusted: the keys that must have signed it; None accepts any file.
     :returns: nothing, unless the same image answered the same questions
         well.
     """

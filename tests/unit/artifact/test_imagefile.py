@@ -71,7 +71,7 @@ class ImageFileTest(base.TestCase):
             images.qcow2(version=7),
             images.qcow2(cluster_bits=60),
         ):
-            self.assertIn("no sense", self.refused(data).message)
+            self.assertIn("header is invalid", self.refused(data).message)
 
     def test_raw(self) -> None:
         found = self.inspect(images.raw())
@@ -98,7 +98,7 @@ class ImageFileTest(base.TestCase):
         for data in (
             b"", b"hello", bytes(4096), os.urandom(100), text, bad,
         ):  # fmt: skip
-            self.assertIn("no disk image", self.refused(data).message)
+            self.assertIn("not a disk image", self.refused(data).message)
 
     def test_image_of_another_kind(self) -> None:
         for offset, magic, word, todo in (

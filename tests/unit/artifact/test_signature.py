@@ -85,7 +85,7 @@ class SigningKeyTest(KeyCase):
 
     def test_no_key(self) -> None:
         self.refused(self.place / "absent", "No such file")
-        self.refused(self.place, "not the file of a key")
+        self.refused(self.place, "not a key file")
         os.mkfifo(self.place / "fifo")
         self.refused(self.place / "fifo")
         file = self.place / "file"

@@ -70,7 +70,7 @@ class DisksTest(base.TestCase):
     def test_a_text(self) -> None:
         image = self.place / "text.qcow2"
         image.write_text("hello\n" * 200)
-        self.assertIn("is no disk image", self.refused(image).message)
+        self.assertIn("is not a disk image", self.refused(image).message)
 
     def test_only_the_magic_number(self) -> None:
         image = self.place / "magic.qcow2"

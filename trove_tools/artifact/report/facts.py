@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's words about an image: what it is, what it was made from."""
+"""The facts about an image that the report shows."""
 
 import collections.abc
 import datetime
@@ -15,7 +15,7 @@ Pairs = list[tuple[str, str]]
 
 
 def seconds(number: float) -> str:
-    """Return a duration as people read it."""
+    """Return a duration in a readable form."""
     if number < 100:
         return f"{number:.1f} s"
     minutes, rest = divmod(round(number), 60)
@@ -23,7 +23,8 @@ def seconds(number: float) -> str:
 
 
 def date(text: str) -> str:
-    """Return a time of ISO 8601 as people read it; other text as it is."""
+    """Return an ISO 8601 time in a readable form; other text is returned
+    unchanged."""
     try:
         when = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
@@ -32,7 +33,7 @@ def date(text: str) -> str:
 
 
 def status(record: dict[str, typing.Any] | None) -> dict[str, str]:
-    """Return in a word whether the image was verified."""
+    """Return the verification status of the image as one word."""
     if record is None:
         return {"kind": "unknown", "text": "not verified"}
     how = f"{record.get('level')} ({', '.join(record['machines'])})"
@@ -44,7 +45,7 @@ def status(record: dict[str, typing.Any] | None) -> dict[str, str]:
 def numbers(
     made: manifest.Manifest, found: contents.Contents | None
 ) -> list[tuple[str, str, str]]:
-    """Return the numbers that matter most: name, value and note."""
+    """Return the most important numbers, each with name, value and note."""
     shown = [("image file", console.size(made.image["size"]),
               made.image["format"])]  # fmt: skip
     if found is not None:
@@ -72,7 +73,7 @@ def numbers(
 def checks(
     record: dict[str, typing.Any] | None,
 ) -> dict[str, typing.Any] | None:
-    """Return what verify found; nothing if the image was not verified."""
+    """Return the results of verify; empty if the image was not verified."""
     if record is None:
         return None
     rows = [
@@ -96,7 +97,7 @@ def checks(
 
 
 def inputs(made: manifest.Manifest) -> Pairs:
-    """Return what the image was made from, and the digests of it all."""
+    """Return the inputs of the build with their digests."""
     agent = made.agent
     shown: list[tuple[str, str]] = [
         ("image, sha256", made.image.get("sha256", "")),
@@ -125,7 +126,7 @@ def inputs(made: manifest.Manifest) -> Pairs:
 
 
 def layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
-    """Return each layer's digest, and what that is the digest of."""
+    """Return the digest of each layer, and the inputs that it covers."""
     known = {each["digest"]: each for each in made.layers}
     return [
         {
@@ -141,7 +142,7 @@ def layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
 
 
 def _note(entry: dict[str, typing.Any]) -> str:
-    """Return what is known of a layer's entry in the cache."""
+    """Return a note about a layer's cache entry."""
     notes = ["from the cache" if entry.get("cached") else "made for this"]
     if entry.get("created"):
         notes.append(f"of {date(entry['created'])}")
@@ -161,5 +162,6 @@ def _pairs(
 def record(
     made: manifest.Manifest, image: typing.Any
 ) -> dict[str, typing.Any] | None:
-    """Return what verify has written about the image of this manifest."""
+    """Return the verification record of the image that this manifest
+    describes."""
     return verification.load(image, made.image.get("sha256", ""))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page that explains an image: ``NAME.d/report.html``.
+"""Writes the report about an image:
 
-One file that needs nothing else, made from those beside the image:
-``page.html`` is its template, ``style.css`` how it looks.
+``NAME.d/report.html``. The report is one self-contained file, rendered from
+the files beside the image with the template ``page.html`` and the style sheet
+``style.css``.
 """
 
 import os
@@ -23,16 +24,16 @@ _DIRECTORY = pathlib.Path(__file__).parent
 
 
 def path(image: pathlib.Path) -> pathlib.Path:
-    """Return where the page of an image lies."""
+    """Return the path of an image's report."""
     return manifest.sidecar(image) / "report.html"
 
 
 def write(image: pathlib.Path) -> pathlib.Path | None:
-    """Write the page of an image, from the files beside it.
+    """Write the report of an image, from the files beside it.
 
-    :returns: where it is; nothing where no manifest is beside the image,
-        or where this user may not write.
-    :raises ImageError: one of those files is broken.
+    :returns: its path; None if the image has no manifest, or if this user may
+        not write there.
+    :raises ImageError: one of those files is damaged.
     """
     made = manifest.read(image)
     file = path(image)
@@ -44,8 +45,8 @@ def write(image: pathlib.Path) -> pathlib.Path | None:
 
 
 def render(image: pathlib.Path, made: manifest.Manifest) -> str:
-    """Return the page of an image."""
-    # only builds and verify make a page
+    """Return the HTML text of an image's report."""
+    # imported here because only builds and verify write a report
     import jinja2
 
     environment = jinja2.Environment(
@@ -98,5 +99,5 @@ def _sizes(found: contents.Contents | None) -> dict[str, typing.Any] | None:
 
 
 def _share(part: float, whole: float) -> str:
-    """Return a share in per cent, as CSS writes a number."""
+    """Return a fraction as a percentage for CSS."""
     return f"{100 * part / whole if whole else 0:.3f}"

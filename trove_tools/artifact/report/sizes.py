@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes room in an image: its directories and its packages."""
+"""The largest directories and packages of an image, for the report."""
 
 import collections.abc
 import dataclasses
@@ -11,7 +11,7 @@ from trove_tools.inspection import package
 LEAST = 0.01
 #: How many packages are shown.
 PACKAGES = 30
-#: What an image is made of, by the kind that gives a bar its colour.
+#: The kinds of content, which decide the colour of a bar.
 KINDS = {
     "system": "guest system",
     "agent": "guest agent",
@@ -23,12 +23,12 @@ _STORE = "/var/lib/docker"
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """Something that takes room.
+    """A row of the bar chart.
 
-    :param name: of a directory: as its parent's row goes on.
+    :param name: the name; for a directory, relative to its parent's row.
     :param kind: one of :data:`KINDS`.
     :param size: bytes.
-    :param depth: how many rows of the table it is a part of.
+    :param depth: the nesting depth of the row.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Bar:
 
 
 def directories(found: contents.Contents) -> list[Bar]:
-    """Return the directories that take room, as a tree.
+    """Return the largest directories, as a tree.
 
-    The largest comes first, and below it what is in it.  The containers
-    stand in place of the directories of the image store, whose names mean
-    nothing.
+    Every directory is followed by its subdirectories, the largest first. The
+    image store is shown by containers, because the names of its directories
+    have no meaning.
     """
     total = found.directories.get("/", 0)
     sizes = {
@@ -57,7 +57,7 @@ def directories(found: contents.Contents) -> list[Bar]:
 
 
 def _is_passed(path: str, sizes: collections.abc.Mapping[str, int]) -> bool:
-    """Tell whether nearly all of a directory is in one below it."""
+    """Return whether one subdirectory contains nearly all of a directory."""
     return path not in (_STORE, _AGENT) and any(
         inner.startswith(f"{path}/") and size > 0.95 * sizes[path]
         for inner, size in sizes.items()
@@ -72,7 +72,7 @@ def _below(
     depth: int,
 ) -> collections.abc.Iterator[Bar]:
     inside = [path for path in shown if path.startswith(f"{parent}/")]
-    # those that are in no other one of these
+    # only the topmost of these directories
     children = [
         path
         for path in inside
@@ -94,7 +94,7 @@ def _kind(path: str) -> str:
 
 
 def packages(found: contents.Contents) -> list[Bar]:
-    """Return the packages that say how large they are, the largest first."""
+    """Return the packages whose size is known, the largest first."""
     bars = [
         Bar(f"{each.name} {each.version}", kind, each.size)
         for kind, packages in (

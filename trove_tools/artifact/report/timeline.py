@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a build along one axis."""
+"""The timeline of a build, for the report."""
 
 import collections.abc
 import dataclasses
 import typing
 
-#: How many hooks are worth naming.
+#: The number of slowest hooks to show.
 _SLOWEST = 8
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
@@ -14,12 +14,12 @@ Span = dict[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """What the page shows of a build.
+    """The timeline of a build.
 
-    :param rows: the manifest's spans.
-    :param end: seconds that the build took.
-    :param ticks: seconds, and how the axis has them.
-    :param slowest: hooks, and the seconds that each took.
+    :param rows: the spans of the manifest.
+    :param end: the duration of the build in seconds.
+    :param ticks: the ticks of the axis: seconds and label.
+    :param slowest: the slowest hooks with their seconds.
     """
 
     rows: tuple[Span, ...]
@@ -40,7 +40,7 @@ def timeline(spans: collections.abc.Iterable[Span]) -> Timeline:
 def _ticks(end: float) -> collections.abc.Iterator[tuple[int, str]]:
     step = next((each for each in _STEPS if end / each <= 8), _STEPS[-1])
     for at in range(0, int(end) + 1, step):
-        # the text of a tick at the very end would stand outside
+        # the label of a tick at the end would be outside of the axis
         if at / end < 0.97:
             yield at, f"{at // 60}:{at % 60:02d}"
 
@@ -48,7 +48,7 @@ def _ticks(end: float) -> collections.abc.Iterator[tuple[int, str]]:
 def _hooks(
     spans: collections.abc.Iterable[Span], where: str = ""
 ) -> collections.abc.Iterator[tuple[str, float]]:
-    """Yield hooks as diskimage-builder names them, each with its layer."""
+    """Yield the hooks of all layers, each with the layer's name."""
     between = {"layer": ": ", "phase": ".d/"}
     for span in spans:
         name = where + span["name"]
