@@ -91,6 +91,11 @@ class Manifest:
     contents: dict[str, typing.Any] | None = None
     sbom: dict[str, str] | None = None
 
+    @property
+    def starts_isolated(self) -> bool:
+        """Whether a guest starts in an isolated network without a registry."""
+        return bool(self.plan.get("local_manifests"))
+
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the manifest as it is written to the file."""
         return {"manifest_version": VERSION, **dataclasses.asdict(self)}

@@ -193,7 +193,7 @@ def _former(settings: options.Settings) -> life_checks.Former | None:
     return life_checks.Former(
         disks.inspect(image, known),
         {each.name: each.version for each in known.datastores},
-        all(levels.backup_container(each) for each in known.datastores),
+        known.starts_isolated,
     )
 
 

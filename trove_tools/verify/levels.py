@@ -37,7 +37,10 @@ def choose(known: manifest.Manifest | None, asked: str | None) -> str:
         each.runtime != _RUNTIME for each in known.datastores
     )
     if asked is None:
-        asked = DATASTORE if known is None or native else AGENT
+        managed = known is not None and all(
+            each.manager for each in known.datastores
+        )
+        asked = AGENT if managed and not native else DATASTORE
     if asked in WITH_TROVE and native:
         raise errors.UsageError(
             "Trove's guest agent runs datastores in containers; those of"
@@ -75,6 +78,7 @@ def instances(
                 each.version,
                 _container(each),
                 backup_container(each),
+                isolated=known.starts_isolated,
             )
             for each in known.datastores
             if datastore in (None, each.name)
@@ -131,6 +135,7 @@ def _instance(
     version: str,
     container: str,
     backup: str = "",
+    isolated: bool = False,
 ) -> _subject.Datastore:
     entry = catalog.datastore(name)
     if entry.manager is None:
@@ -141,5 +146,5 @@ def _instance(
     health = entry.runtime().health
     return _subject.Datastore(
         name, version, entry.manager, container, health.protocol, health.port,
-        backup,
+        backup, isolated,
     )  # fmt: skip

@@ -22,6 +22,8 @@ class Datastore:
         one that Trove takes by default.
     :param backup: the name of the one that takes backups; nothing where the
         image has none.
+    :param isolated: whether it starts in an isolated network, where no
+        registry answers.
     :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
     """
 
@@ -32,6 +34,7 @@ class Datastore:
     protocol: str
     port: int
     backup: str = ""
+    isolated: bool = False
 
 
 @dataclasses.dataclass

@@ -34,6 +34,11 @@ class ChooseTest(base.TestCase):
         self.assertEqual("datastore", levels.choose(native, None))
         self.assertEqual("datastore", levels.choose(None, None))
 
+    def test_no_manager_in_trove(self) -> None:
+        (entry,) = image().datastores
+        made = image(datastores=(dataclasses.replace(entry, manager=None),))
+        self.assertEqual("datastore", levels.choose(made, None))
+
     def test_a_lower_one(self) -> None:
         self.assertEqual("boot", levels.choose(image(), "boot"))
 
@@ -59,6 +64,13 @@ class InstancesTest(base.TestCase):
             (found.name, found.version, found.manager, found.image),
         )
         self.assertEqual(("mysql", 3306), (found.protocol, found.port))
+
+    def test_who_starts_in_an_isolated_network(self) -> None:
+        series = {"trove": self.catalog.series.trove}
+        for local in (True, False):
+            made = image(series=series, plan={"local_manifests": local})
+            (found,) = levels.instances(self.catalog, made, None)
+            self.assertEqual(local, found.isolated)
 
     def test_one_of_several(self) -> None:
         made = image()

@@ -128,7 +128,7 @@ def control_plane(
     if not deployment.user_data:
         # Trove 26 rebuilds no instance without any (MANAGER.cloudinit)
         deployment = dataclasses.replace(deployment, user_data="{}\n")
-    isolated = all(each.backup for each in datastores)
+    isolated = all(each.isolated for each in datastores)
     return {
         "deployment": deployment,
         "driver": pathlib.Path(__file__).with_name("driver.py"),
