@@ -99,7 +99,7 @@ PLAN = Result(
     "PLANNED",
     ("name", "file", "digest", "datastores", "guest", "series", "agent",
      "layers", "elements_path", "output", "dev", "local_manifests", "guest_ca",
-     "unattended_upgrades", "allow", "unread"),
+     "unattended_upgrades", "allow", "unread", "reasons"),
     many=True,
 )  # fmt: skip
 CACHE = {

@@ -144,12 +144,16 @@ def place(name: str) -> pathlib.Path:
 
 
 @functools.cache
-def container(name: str) -> tuple[prepare.Prepared, pathlib.Path]:
+def container(
+    name: str, version: str | None = None
+) -> tuple[prepare.Prepared, pathlib.Path]:
     """Make a datastore's container of packages, once a process.
 
+    :param version: the default when not given.
     :returns: what it is, and its archive.
     """
-    datastore = loader.load().datastore(name)
+    catalog = loader.load()
+    datastore = catalog.datastore(name)
     wanted = datastore.runtime("container").container
     assert wanted is not None
     host = mirrors.of_host("debian")
@@ -157,8 +161,9 @@ def container(name: str) -> tuple[prepare.Prepared, pathlib.Path]:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     made = prepare.prepare(
         sources.make(
-            datastore, datastore.default_version, wanted, "debian-13",
-            source="packages", mirror=None, locked=None,
+            datastore, version or datastore.default_version, wanted,
+            catalog.guest("debian-13"), source="packages", mirror=None,
+            locked=None,
         ),
         directory,
         guest=GUEST,
@@ -186,7 +191,7 @@ def _container_image() -> _Built:
             lock.write(lock_file(), {f"quay.io/{_MYSQL}": digest})
             return _build(
                 *_container_words(running.mirror),
-                "--lock", lock_file().with_suffix(".written"),
+                "--lock", lock_file().with_suffix(".written"), *_shared(),
             )  # fmt: skip
 
 
@@ -195,7 +200,6 @@ def _container_words(mirror: str) -> tuple[str | os.PathLike[str], ...]:
         "mariadb", "postgresql", "mysql", "--together",
         "--container-source", "mysql=registry",
         "--registry-mirror", mirror, "--locked", lock_file(),
-        *_shared(),
     )  # fmt: skip
 
 
@@ -234,10 +238,16 @@ class TestCase(base.TestCase):
         No registry is there any more, and none is needed.
         """
         self.container_image()
-        directory = self.temp_dir()
+        return self.build(*_container_words("127.0.0.1:9"))
+
+    def build(self, *words: str | os.PathLike[str]) -> pathlib.Path:
+        """Build an image of this test alone, on the layers of the others.
+
+        :param words: datastores and options.
+        """
         built = builder(
-            "build", *_container_words("127.0.0.1:9"), "--output-dir",
-            directory, "--format", "json", timeout=_BUILD_TIMEOUT,
+            "build", *words, *_shared(), "--output-dir", self.temp_dir(),
+            "--format", "json", timeout=_BUILD_TIMEOUT,
         )  # fmt: skip
         self.assertEqual(0, built.status, built.stderr)
         return pathlib.Path(built.json()["image"])

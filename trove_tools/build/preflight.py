@@ -64,8 +64,8 @@ def check(
             plan.agent["constraints"],
         )
     ]
+    release = plan.guest["release"]
     if plan.guest["distribution"] in ("debian", "ubuntu"):
-        release = plan.guest["release"]
         for variable, option, suite in (
             (layers.MIRROR, "--mirror", release),
             (
@@ -79,15 +79,23 @@ def check(
                 wanted.append(
                     functools.partial(_check_mirror, mirror, suite, option)
                 )
+    suites = set()
     for layer in missing:
         for entry in layer.containers:
             container = sources.Container(**entry)
-            if container.source != "packages":
+            if container.source == "packages":
+                suites.add(container.suite)
+            else:
                 wanted.append(
                     functools.partial(
                         skopeo.find, container, plan.guest["arch"]
                     )
                 )
+    if mirror := environment.get(layers.MIRROR):
+        wanted += [
+            functools.partial(_check_mirror, mirror, suite, "--mirror")
+            for suite in sorted(suites - {release})
+        ]
     _run(wanted)
 
 

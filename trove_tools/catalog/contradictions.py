@@ -25,6 +25,7 @@ def of(
         *_names(file, entry),
         *_systems(entry, [guest["name"] for guest in guests]),
         *_natives(entry, guests),
+        *_container(entry),
     ]
 
 
@@ -92,6 +93,25 @@ def _systems(
                         )
                     )
     return wrong
+
+
+def _container(entry: Entry) -> collections.abc.Iterator[problems.Problem]:
+    """Yield what a container of packages leaves out, or says twice."""
+    place = ("runtimes", "container", "container")
+    container = entry["runtimes"].get("container", {}).get("container", {})
+    if "packages" in container and (
+        ("recipe" in container) == ("command" in container)
+    ):
+        yield problems.Problem(
+            (*place, "packages"),
+            "a container of packages needs a recipe, or else a command",
+        )
+    for version in set(container.get("suites", ())) - set(
+        container.get("packages", ())
+    ):
+        yield problems.Problem(
+            (*place, "suites", version), "there are no packages of it"
+        )
 
 
 def _natives(

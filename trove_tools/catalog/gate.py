@@ -16,13 +16,13 @@ KINDS = (native.DISTRIBUTION, native.REPOSITORY, native.FILE)
 
 
 def containers(catalog: model.Catalog) -> list[str]:
-    """Return the datastores whose containers are made of packages."""
+    """Return the datastores whose containers packages make by default."""
     return [
         entry.name
         for entry in catalog.datastores.values()
         if (runtime := entry.runtimes.get(model.CONTAINER))
         and runtime.container is not None
-        and runtime.container.packages
+        and runtime.container.packages_for(entry.default_version, None)
     ]
 
 

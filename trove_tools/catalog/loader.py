@@ -185,5 +185,8 @@ def _container(data: dict[str, typing.Any]) -> model.Container:
             }
             for version, guests in data.get("packages", {}).items()
         },
+        suites=data.get("suites", {}),
         recipe=data.get("recipe", ""),
+        command=tuple(data.get("command", ())),
+        data=data.get("data", ""),
     )

@@ -108,7 +108,11 @@ class Container:
     :param variable: the variable in its environment that tells the version.
     :param packages: by version and guest system, the packages that such a
         container can be made of; the first has the version.
+    :param suites: by version, the distribution's suite that has them, where
+        it is not the guest system's own.
     :param recipe: how they become one.
+    :param command: what it runs, where there is no recipe.
+    :param data: the directory with its data, where there is no recipe.
     """
 
     image: str
@@ -117,11 +121,28 @@ class Container:
     packages: collections.abc.Mapping[
         str, collections.abc.Mapping[str, tuple[str, ...]]
     ]
+    suites: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
     recipe: str = ""
+    command: tuple[str, ...] = ()
+    data: str = ""
 
     def tagged(self, version: str) -> tuple[str, ...]:
         """Return all its names with a version's tag."""
         return tuple(f"{name}:{version}" for name in (*self.names, self.image))
+
+    def packages_for(
+        self, version: str, guest: Guest | None
+    ) -> tuple[str, ...]:
+        """Return the packages that make it; none where it is not made so.
+
+        :param guest: the guest system; any that has some when not given.
+        """
+        known = self.packages.get(version, {})
+        if guest is None:
+            return next(iter(known.values()), ())
+        return known.get(guest.name, ())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,16 +35,17 @@ def make(
     version = datastore.version(version or None).version
     wanted = datastore.runtime("container").container
     known = list(wanted.packages.get(version, {})) if wanted else []
-    system = settings.guest or next(iter(known), "")
+    guest = catalog.guest(
+        settings.guest or next(iter([*known, *catalog.guests]))
+    )
     container = sources.make_backup(
         datastore,
         version,
         wanted,
-        system,
+        guest,
         requirement=catalog.series.requirement,
         constraints=settings.constraints,
     )
-    guest = catalog.guest(system)
     output: pathlib.Path = settings.output_dir
     paths.require_writable(output, "--output-dir")
     work = (settings.work_dir or pathlib.Path(tempfile.gettempdir())).resolve()

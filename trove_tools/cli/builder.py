@@ -126,6 +126,8 @@ def _build(
         session.open_session(settings.ca_certificate),
     ):
         plans = _plans(settings, flags, screen, catalog)
+        for reason in (reason for each in plans for reason in each.reasons):
+            screen.say(reason)
         return build.build(plans, settings, screen, catalog)
 
 

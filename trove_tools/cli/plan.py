@@ -93,6 +93,7 @@ def summary(
             **plan.guest
         ),
         "datastores": "\n".join(map(_datastore, plan.datastores)),
+        **({"decided": "\n".join(plan.reasons)} if plan.reasons else {}),
         "comes from": "\n".join(_sources(plan)),
         "pulls": _pulls(plan),
         "guest agent": _agent(plan),
@@ -124,13 +125,12 @@ def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
     """Yield where each datastore comes from."""
     for each in plan.containers:
         if each["backup"]:
-            packages = ", ".join(each["packages"])
-            what = f"packages {packages} and the program of"
+            what = f"packages {_packages(plan, each)} and the program of"
             yield f"{each['datastore']}, backups: {what} {each['requirement']}"
             continue
         what = {
-            "packages": f"packages {', '.join(each['packages'])}, made into"
-            " a container",
+            "packages": f"packages {_packages(plan, each)}, made into a"
+            " container",
             "registry": f"registry: {each['mirror'] or ''}"
             f" {each['reference']}".replace(":  ", ": "),
         }.get(each["source"], f"{each['source']}: {each['path']}")
@@ -144,6 +144,14 @@ def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
                 place = (each["repository"] or {}).get("base")
                 what = f"packages {names} of {place or 'the guest system'}"
             yield f"{each['datastore']}: {what}"
+
+
+def _packages(plan: _plan.Plan, container: dict[str, typing.Any]) -> str:
+    """Return the packages of a container, and whose they are."""
+    names = ", ".join(container["packages"])
+    if container["suite"] == plan.guest["release"]:
+        return names
+    return f"{names} of {container['suite']}"
 
 
 def _pulls(plan: _plan.Plan) -> str:

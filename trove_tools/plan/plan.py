@@ -34,6 +34,7 @@ class Plan:
         containers that are in the image.
     :param allow: findings that may be in the image, as ``KIND:PATH``.
     :param unread: the user's ``DIB_*`` variables that nothing in it reads.
+    :param reasons: why versions were chosen that nobody named.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan:
     unattended_upgrades: bool = False
     allow: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the plan as plain data, with its digest."""
@@ -78,7 +80,8 @@ class Plan:
         image.  All that goes into the layers is in the digest of the last.
         """
         content = dataclasses.asdict(self)
-        del content["elements_path"], content["agent"], content["unread"]
+        for name in ("elements_path", "agent", "unread", "reasons"):
+            del content[name]
         content["layers"] = self.layers[-1].digest
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -158,6 +161,9 @@ def make(request: _request.Request) -> Plan:
         unattended_upgrades=request.unattended_upgrades,
         allow=request.allow,
         unread=_layers.unread(_undecided(request, environment), layers),
+        reasons=tuple(
+            each.reason for each in request.choices if each.reason
+        ),
     )
 
 

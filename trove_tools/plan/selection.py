@@ -8,6 +8,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.config import options
 from trove_tools.sources.container import lock
+from trove_tools.sources.container import skopeo
 from trove_tools.sources.container import sources
 from trove_tools.sources.native import sources as _native
 
@@ -17,8 +18,10 @@ class Choice:
     """One datastore that an image is to serve.
 
     :param container: what it runs in, unless it runs natively.
-    :param backup: what takes backups of it, if that is in the image.
     :param native: how it is installed, if it does.
+    :param backup: what takes backups of it, if that is in the image.
+    :param reason: why it is not the default version, where the builder chose
+        the version.
     """
 
     datastore: model.Datastore
@@ -27,6 +30,7 @@ class Choice:
     container: sources.Container | None = None
     native: _native.Native | None = None
     backup: sources.Container | None = None
+    reason: str = ""
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -85,10 +89,49 @@ def _choice(
     name, version = model.split_name(word)
     datastore = catalog.datastore(name)
     runtime = datastore.runtime(settings.runtime)
-    return Choice(
+    choice = Choice(
         datastore,
         _version(datastore, version, runtime, guest, settings.unsupported),
         runtime,
+    )
+    if version or runtime.container is None:
+        return choice
+    source = _source_of([datastore], settings, catalog)[name]
+    return _within_reach(choice, runtime.container, guest, settings, source)
+
+
+def _within_reach(
+    choice: Choice,
+    container: model.Container,
+    guest: model.Guest | None,
+    settings: options.Settings,
+    source: str | None,
+) -> Choice:
+    """Replace the default version where only packages are within reach.
+
+    :param guest: the guest system, where one was named.
+    :param source: where the user wants the container to come from.
+    """
+    if source not in (None, "packages") or settings.locked:
+        return choice
+    default = choice.version.version
+    packaged = [
+        version
+        for version in choice.datastore.versions
+        if container.packages_for(version, guest)
+    ]
+    if default in packaged or not packaged:
+        return choice
+    why = "no packages make its container"
+    if source is None:
+        why = skopeo.unreachable(container.image, settings.registry_mirror)
+    if not why:
+        return choice
+    return dataclasses.replace(
+        choice,
+        version=choice.datastore.version(packaged[0]),
+        reason=f"{choice.datastore.name} {packaged[0]} instead of {default},"
+        f" the default: {why}",
     )
 
 
@@ -198,6 +241,23 @@ def _require_arch(
             )
 
 
+def _source_of(
+    datastores: collections.abc.Iterable[model.Datastore],
+    settings: options.Settings,
+    catalog: model.Catalog,
+) -> dict[str, str | None]:
+    """Return where the user wants each datastore's container to come from."""
+    return sources.choose(
+        settings.container_source,
+        [datastore.name for datastore in datastores],
+        [
+            datastore.name
+            for datastore in catalog.datastores.values()
+            if any(each.container for each in datastore.runtimes.values())
+        ],
+    )
+
+
 def _with_containers(
     choices: collections.abc.Sequence[Choice],
     guest: model.Guest,
@@ -206,14 +266,10 @@ def _with_containers(
 ) -> tuple[Choice, ...]:
     """Add to each choice where its container comes from."""
     locked = lock.read(settings.locked) if settings.locked else None
-    chosen = sources.choose(
-        settings.container_source,
-        [each.datastore.name for each in choices if each.runtime.container],
-        [
-            datastore.name
-            for datastore in catalog.datastores.values()
-            if any(each.container for each in datastore.runtimes.values())
-        ],
+    chosen = _source_of(
+        [each.datastore for each in choices if each.runtime.container],
+        settings,
+        catalog,
     )
     return tuple(
         dataclasses.replace(
@@ -222,7 +278,7 @@ def _with_containers(
                 each.datastore,
                 each.version.version,
                 each.runtime.container,
-                guest.name,
+                guest,
                 source=chosen[each.datastore.name],
                 mirror=settings.registry_mirror,
                 locked=locked,
@@ -253,7 +309,7 @@ def _with_backup(
             choice.datastore,
             choice.version.version,
             choice.runtime.container,
-            guest.name,
+            guest,
             requirement=catalog.series.requirement,
             constraints=settings.constraints,
         )

@@ -92,6 +92,20 @@ class PreflightTest(base.TestCase):
         self.assertIn("cannot be reached", error.message)
         self.assertIn("--mirror", error.hint or "")
 
+    def test_suite_of_a_container(self) -> None:
+        choices = (
+            samples.a_choice("mysql", source="packages", suite="sid"),
+            samples.a_choice("mariadb", source="packages", suite="trixie"),
+        )
+        made = self.a_plan(choices=choices)
+        missing = made.layers[2:3]
+        error = self.assertRaises(
+            errors.BuildError, self.check, missing, choices=choices
+        )
+        self.assertIn("/debian does not have sid", error.message)
+        self.files["/debian/dists/sid/InRelease"] = b""
+        self.check(missing, choices=choices)
+
     def test_nothing_is_asked_offline(self) -> None:
         self.files.clear()
         self.check(inherited={"DIB_OFFLINE": "1"})

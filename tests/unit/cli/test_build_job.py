@@ -21,6 +21,7 @@ from trove_tools.config import table
 from trove_tools.plan import plan
 from trove_tools.plan import request
 from trove_tools.plan import snapshot
+from trove_tools.sources.container import skopeo
 
 _KEY = (
     "ssh-ed25519"
@@ -112,8 +113,9 @@ class PlanTest(base.TestCase):
         load = functools.cache(loader.load)
         # most lines have no catalog of their own
         self.patch_object(loader, "load", lambda files: load(tuple(files)))
-        # the only thing that a plan asks the network for
+        # all that a plan asks the network for
         self.patch_object(snapshot, "_release", lambda *_: "")
+        self.patch_object(skopeo, "unreachable", lambda *_: "")
         self.set_env(HOME=str(self.place))
         (self.place / "catalog").mkdir()
         authority.Authority(self.place)

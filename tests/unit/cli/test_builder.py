@@ -136,7 +136,7 @@ class RefusalTest(CommandCase):
         ("list --config-file /nowhere", "--config-file"),
         ("plan mariadb mariadb:10.11 --name x", "--name"),
         ("plan mariadb mariadb:10.11 --together", "--together"),
-        ("plan mysql --container-source packages", "registry"),
+        ("plan mysql:8.4 --container-source packages", "registry"),
     )
     @ddt.unpack
     def test_usage(self, words: str, hint: str) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person reads of a plan."""
 
+import dataclasses
+
 from tests import base
 from tests.unit.plan import samples
 from trove_tools.build import cache
@@ -41,6 +43,30 @@ class SummaryTest(base.TestCase):
         self.assertNotRegex(text, "[0-9a-f]{40}")
         self.assertLess(text.count("\n"), 22)
         self.assertEqual(self.plan.name, said["name"])
+
+    def test_packages_of_another_suite(self) -> None:
+        choices = (
+            samples.a_choice(
+                "mysql", source="packages", suite="sid", packages=("core",)
+            ),
+            samples.a_choice(
+                "mariadb", source="packages", suite="trixie",
+                packages=("core",),
+            ),
+        )  # fmt: skip
+        self.plan = plan.make(samples.a_request(choices=choices))
+        self.assertEqual(
+            ["mysql: packages core of sid, made into a container",
+             "mariadb: packages core, made into a container"],
+            self.said()["comes from"].splitlines(),
+        )  # fmt: skip
+
+    def test_why_a_version_was_chosen(self) -> None:
+        self.assertNotIn("decided", self.said())
+        choice = samples.a_choice("mysql")
+        choices = (dataclasses.replace(choice, reason="no registry"),)
+        self.plan = plan.make(samples.a_request(choices=choices))
+        self.assertEqual("no registry", self.said()["decided"])
 
     def test_every_address(self) -> None:
         self.assertEqual(

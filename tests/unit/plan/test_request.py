@@ -14,6 +14,7 @@ from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 from trove_tools.plan import request
 from trove_tools.plan import snapshot as snapshots
+from trove_tools.sources.container import skopeo
 
 
 @ddt.ddt
@@ -21,6 +22,9 @@ class RequestTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.catalog = loader.load()
+        # why the registry does not answer that is asked
+        self.silence = ""
+        self.patch_object(skopeo, "unreachable", lambda *_: self.silence)
 
     def make(self, *words: str, **changes: object) -> request.Request:
         return request.make(words, samples.settings(**changes), self.catalog)
@@ -98,8 +102,11 @@ class RequestTest(base.TestCase):
         self.assertEqual("debian-13", made.guest.name)
 
     def test_several_share_a_guest(self) -> None:
-        made = self.make("mariadb:10.11", "postgresql:15")
-        self.assertEqual("debian-12", made.guest.name)
+        for runtime, system in (
+            ("native", "debian-12"), ("container", "debian-13"),
+        ):  # fmt: skip
+            made = self.make("mariadb:10.11", "postgresql:15", runtime=runtime)
+            self.assertEqual(system, made.guest.name)
 
     def test_several_without_a_common_guest(self) -> None:
         error = self.assertRaises(
@@ -129,7 +136,51 @@ class RequestTest(base.TestCase):
         )
 
     def test_version_chooses_the_guest(self) -> None:
-        self.assertEqual("debian-12", self.make("mariadb:10.11").guest.name)
+        made = self.make("mariadb:10.11", runtime="native")
+        self.assertEqual("debian-12", made.guest.name)
+
+    def test_packages_of_another_suite_in_the_newest_guest(self) -> None:
+        for word, suite in (
+            ("mariadb:11.8", "trixie"),
+            ("mariadb:10.11", "bookworm"),
+            ("mysql:9.7", "sid"),
+        ):
+            made = self.make(word)
+            self.assertEqual("debian-13", made.guest.name)
+            container = made.choices[0].container
+            assert container is not None
+            self.assertEqual(suite, container.suite)
+
+    def test_version_within_reach(self) -> None:
+        asks: dict[str, object]
+        for word, silence, asks, expected in (
+            ("mysql", "", {}, "8.4"),
+            ("mysql", "no route", {}, "9.7"),
+            ("mysql:8.4", "no route", {}, "8.4"),
+            ("mysql", "no route", {"container_source": ["registry"]}, "8.4"),
+            ("mysql", "", {"container_source": ["mysql=packages"]}, "9.7"),
+            # packages make it for Debian 13 alone
+            ("mysql", "no route", {"guest": "debian-12"}, "8.4"),
+            ("mysql", "no route", {"runtime": "native"}, "8.4"),
+            ("postgresql", "no route", {}, "17"),
+        ):
+            self.silence = silence
+            made = self.make(word, **asks)
+            (choice,) = made.choices
+            self.assertEqual(expected, choice.version.version, (word, asks))
+            reasons = plan.make(made).reasons
+            self.assertEqual(expected == "9.7", bool(reasons))
+            if silence and reasons:
+                (reason,) = reasons
+                self.assertIn("instead of 8.4, the default: no route", reason)
+
+    def test_why_a_version_was_chosen_is_not_in_the_digest(self) -> None:
+        self.silence = "no route"
+        chosen, named = (
+            plan.make(self.make(word)) for word in ("mysql", "mysql:9.7")
+        )
+        self.assertNotEqual(chosen, named)
+        self.assertEqual(chosen.digest(), named.digest())
 
     def test_guest_chooses_the_version(self) -> None:
         made = self.make("mariadb", guest="debian-12")
@@ -167,7 +218,7 @@ class RequestTest(base.TestCase):
         ("mariadb:11.8", {"guest": "debian-12"}, "debian-13"),
         ("mariadb", {"guest": "debian-14"}, "did you mean debian-1"),
         ("mariadb", {"runtime": "podman"}, "native"),
-        ("mysql", {"container_source": ["packages"]}, "registry"),
+        ("mysql:8.4", {"container_source": ["packages"]}, "registry"),
         ("mariadb", {"container_source": ["podman"]}, "archive:PATH"),
         ("mariadb", {"container_source": ["registry:x"]}, "archive:PATH"),
         ("mariadb", {"container_source": ["archive:/no"]}, "docker save"),

@@ -79,6 +79,7 @@ def prepare(
     recipe = _recipe(container)
     root, said = rootfs.make(
         recipe,
+        suite=container.suite,
         guest=guest,
         packages=container.packages,
         mirror=mirror,
@@ -109,6 +110,10 @@ def prepare(
 
 
 def _recipe(container: sources.Container) -> recipes.Recipe:
+    if container.command:
+        return recipes.plain(
+            container.command, container.data, container.port
+        )
     if not container.backup:
         return recipes.read(container.recipe)
     recipe = recipes.read_backup(container.recipe, container.version)

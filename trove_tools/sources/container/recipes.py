@@ -43,12 +43,13 @@ class Recipe:
         dpkg's patterns.
     :param remove: packages that are not needed, as dpkg-query's patterns.
     :param delete: files that are not needed, as the shell's patterns.
+    :param data: directories that the server writes to.
     :param packages: what it is made of, where the catalog does not say it.
     :param program: where Trove's program lies that the container is for; such
         a container is entered as the program's user calls it.
     """
 
-    directory: pathlib.Path
+    directory: pathlib.Path | None
     command: tuple[str, ...]
     environment: dict[str, str]
     port: int
@@ -56,11 +57,14 @@ class Recipe:
     exclude: tuple[str, ...]
     remove: tuple[str, ...]
     delete: tuple[str, ...]
+    data: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     program: str = ""
 
     def files(self) -> collections.abc.Iterator[tuple[str, pathlib.Path]]:
         """Yield our own files: their place in the container and here."""
+        if self.directory is None:
+            return
         root = self.directory / "rootfs"
         for file in sorted(root.rglob("*")):
             if file.is_file():
@@ -79,8 +83,16 @@ class Recipe:
                 "WorkingDir": f"/{self.program}",
             }
         return {
-            "Entrypoint": ["docker-entrypoint.sh"],
-            "Cmd": list(self.command),
+            # arguments of `docker run` follow a command, and replace what an
+            # entrypoint is given by default
+            **(
+                {
+                    "Entrypoint": ["docker-entrypoint.sh"],
+                    "Cmd": list(self.command),
+                }
+                if self.directory
+                else {"Entrypoint": list(self.command)}
+            ),
             "Env": environment,
             "ExposedPorts": {f"{self.port}/tcp": {}},
             "StopSignal": self.stop_signal,
@@ -118,6 +130,27 @@ def read(name: str) -> Recipe:
         for key, value in data.items()
     }
     return Recipe(directory=directory, **values)
+
+
+def plain(command: tuple[str, ...], data: str, port: int) -> Recipe:
+    """Return the recipe of a container that runs one command.
+
+    :param data: the directory that the command writes to; empty for none.
+    """
+    return Recipe(
+        directory=None,
+        command=command,
+        environment={
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+        },
+        port=port,
+        stop_signal="SIGTERM",
+        exclude=(),
+        remove=(),
+        delete=(),
+        data=(data,) if data else (),
+    )
 
 
 def read_backup(name: str, version: str) -> Recipe | None:

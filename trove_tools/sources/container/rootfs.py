@@ -30,13 +30,18 @@ _DPKG = (
 )
 
 
-# whose index is older than it is meant to get
-_OF_AN_EARLIER_DAY = ('--aptopt=Acquire::Check-Valid-Until "no"',)
+# for mirrors whose index is older than it is meant to get
+_OLD_INDEX = ('--aptopt=Acquire::Check-Valid-Until "no"',)
+
+# what changes until it becomes a release has neither updates nor security
+# updates beside it: https://www.debian.org/releases/sid/
+_ROLLING = ("sid", "unstable")
 
 
 def make(
     recipe: recipes.Recipe,
     *,
+    suite: str,
     guest: collections.abc.Mapping[str, str],
     packages: collections.abc.Sequence[str],
     mirror: str | None,
@@ -47,7 +52,8 @@ def make(
 ) -> tuple[pathlib.Path, str]:
     """Make the root of a container.
 
-    :param guest: distribution, release and arch of the packages.
+    :param suite: the distribution's suite that the packages come from.
+    :param guest: distribution and arch of the packages.
     :param mirror: the archive; the distribution's own when not given.
     :param security: the same for security updates.
     :param directory: where to work and to leave the result.
@@ -67,6 +73,7 @@ def make(
         "env", f"SOURCE_DATE_EPOCH={epoch}", f"TMPDIR={directory}",
         f"TROVE_REMOVE={' '.join(recipe.remove)}",
         f"TROVE_DELETE={' '.join(recipe.delete)}",
+        f"TROVE_DATA={' '.join(path.lstrip('/') for path in recipe.data)}",
         # what it starts ends with it.  Not so what it mounts, below the
         # directory: a mount namespace would hold on to the disks of other
         # builds on this host
@@ -75,7 +82,7 @@ def make(
         f"--architectures={guest['arch']}",
         f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"',
-        *(_OF_AN_EARLIER_DAY if is_snapshot else ()),
+        *(_OLD_INDEX if is_snapshot or _takes_old_index() else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
         *session.bootstrap_options(),
@@ -85,15 +92,15 @@ def make(
         # the hook did that; without what it took away, apt would clean the
         # lists and the cache of this host
         "--skip=cleanup/apt",
-        guest["release"], root,
-        *_sources(guest, mirror, security),
+        suite, root,
+        *_sources(guest["distribution"], suite, mirror, security),
     ]  # fmt: skip
     try:
         done = process.run(process.as_root(argv), cwd=directory)
     except errors.CommandError as exc:
         raise errors.BuildError(
             f"no container can be made of {', '.join(packages)} of"
-            f" {guest['release']}:\n{_reasons(exc.output)}",
+            f" {suite}:\n{_reasons(exc.output)}",
             hint=causes.remedy(exc.output)
             or "check --mirror and --security-mirror, or this host's apt"
             " sources; or take the container from elsewhere, with"
@@ -112,15 +119,30 @@ def _reasons(output: str) -> str:
     return "\n".join(f"  | {line}" for line in shown)
 
 
+def _takes_old_index() -> bool:
+    """Tell whether the apt of this host takes an index past its date.
+
+    A mirror that is brought up to date less often than its suite, as behind
+    an air gap, is set up so: apt.conf(5), Acquire::Check-Valid-Until.
+    """
+    if process.find("apt-config") is None:
+        return False
+    option = "Acquire::Check-Valid-Until"
+    done = process.run(
+        ["apt-config", "shell", "CHECKED", f"{option}/b"], check=False
+    )
+    return "false" in done.stdout
+
+
 def _sources(
-    guest: collections.abc.Mapping[str, str],
+    distribution: str,
+    suite: str,
     mirror: str | None,
     security: str | None,
 ) -> list[str]:
     """Return apt's lines; none leaves it to mmdebstrap, which knows them."""
     if mirror is None:
         return []
-    distribution, release = guest["distribution"], guest["release"]
     keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
     if not keyring.exists():
         raise errors.MissingToolError(
@@ -129,14 +151,17 @@ def _sources(
             hint=f"install {distribution}-archive-keyring (Ubuntu:"
             " ubuntu-keyring)",
         )
-    places = [(mirror, release), (mirror, f"{release}-updates")]
-    if distribution == "ubuntu":
-        security = security or mirror
-    if security:
-        places.append((security, f"{release}-security"))
+    places = [(mirror, suite)]
+    if suite not in _ROLLING:
+        places.append((mirror, f"{suite}-updates"))
+        if distribution == "ubuntu":
+            security = security or mirror
+        if security:
+            places.append((security, f"{suite}-security"))
+    components = _COMPONENTS[distribution]
     return [
-        f"deb [signed-by={keyring}] {uri} {suite} {_COMPONENTS[distribution]}"
-        for uri, suite in places
+        f"deb [signed-by={keyring}] {uri} {name} {components}"
+        for uri, name in places
     ]
 
 

@@ -7,10 +7,13 @@ login``, ``podman login`` or ``docker login`` have left.
 
 import collections.abc
 import hashlib
+import http
 import pathlib
 import re
+import ssl
 import tarfile
 import typing
+import urllib.error
 import urllib.parse
 
 from trove_tools import errors
@@ -19,7 +22,12 @@ from trove_tools.host import causes
 from trove_tools.host import digests
 from trove_tools.host import process
 from trove_tools.sources.container import sources
+from trove_tools.sources.network import session
 
+# a name without a registry's host means this one
+_HUB = {"docker.io": "registry-1.docker.io"}
+#: Seconds that a registry gets for its answer.
+_TIMEOUT = 5.0
 _POLICY = pathlib.Path("/etc/containers/policy.json")
 
 # what walking through JSON of an unexpected shape ends in
@@ -114,6 +122,33 @@ def find(container: sources.Container, arch: str) -> Image:
             hint="name another image of a container",
         ) from exc
     return Image(transport, digest, config)
+
+
+def unreachable(image: str, mirror: str | None) -> str:
+    """Return why a registry does not answer; empty where it does.
+
+    :param image: the repository in it, after its host.
+    :param mirror: the registry to ask instead.
+    """
+    host = image.partition("/")[0]
+    parts = urllib.parse.urlsplit(_url(mirror or _HUB.get(host, host)))
+    # https://distribution.github.io/distribution/spec/api/#api-version-check
+    url = f"{parts.scheme}://{parts.netloc}/v2/"
+    try:
+        session.open_url(url, _TIMEOUT).close()
+    except urllib.error.HTTPError as exc:
+        if exc.code == http.HTTPStatus.UNAUTHORIZED:
+            return ""
+        reason = f"{exc.code} {exc.reason}"
+    except OSError as exc:
+        cause = getattr(exc, "reason", exc)
+        # skopeo has authorities of its own
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ""
+        reason = getattr(cause, "strerror", None) or str(cause)
+    else:
+        return ""
+    return f"the registry {parts.netloc} does not answer ({reason})"
 
 
 def copy(

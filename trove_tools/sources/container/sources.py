@@ -31,7 +31,11 @@ class Container:
     :param source: packages, registry, archive or oci.
     :param names: with tags; those it has in the guest.
     :param packages: what it is made of; the first has the version.
+    :param suite: the distribution's that they come from.
     :param recipe: how.
+    :param command: what it runs, where there is no recipe.
+    :param data: the directory that this writes to.
+    :param port: that it listens on.
     :param reference: what a registry is asked for.
     :param mirror: the registry to ask instead.
     :param path: of an archive or an OCI layout.
@@ -49,7 +53,11 @@ class Container:
     source: str
     names: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    suite: str = ""
     recipe: str = ""
+    command: tuple[str, ...] = ()
+    data: str = ""
+    port: int = 0
     reference: str = ""
     mirror: str = ""
     path: str = ""
@@ -111,7 +119,7 @@ def make(
     datastore: model.Datastore,
     version: str,
     container: model.Container,
-    guest: str,
+    guest: model.Guest,
     *,
     source: str | None,
     mirror: str | None,
@@ -119,14 +127,15 @@ def make(
 ) -> Container:
     """Return the container of a datastore.
 
-    :param guest: the guest system; its packages may make the container.
+    :param guest: the guest system; packages of its distribution may make
+        the container.
     :param source: what the user said; the packages where they will do,
         else the registry, when nothing.
     :param mirror: a registry to ask instead of the catalog's.
     :param locked: digests by reference that a registry must have.
     :raises UsageError: there is no such source, or not for this datastore.
     """
-    packages = container.packages.get(version, {}).get(guest, ())
+    packages = container.packages_for(version, guest)
     kind, separator, path = (source or "").partition(":")
     if not source:
         kind = "packages" if packages else "registry"
@@ -146,15 +155,19 @@ def make(
     if kind == "packages":
         if not packages:
             raise errors.UsageError(
-                f"{guest} has no packages of {datastore.name} {version} to"
-                " make a container of",
+                f"there are no packages of {datastore.name} {version} to make"
+                f" a container for {guest.name} of",
                 hint=_others(datastore, container)
                 + "--container-source registry, archive:PATH or oci:PATH",
             )
         return Container(
             **common,
             packages=packages,
+            suite=container.suites.get(version, guest.release),
             recipe=container.recipe,
+            command=container.command,
+            data=container.data,
+            port=datastore.ports[0],
             digest=_recipe_digest(container.recipe),
         )
     if kind == "registry":
@@ -227,7 +240,7 @@ def make_backup(
     datastore: model.Datastore,
     version: str,
     container: model.Container | None,
-    guest: str,
+    guest: model.Guest,
     *,
     requirement: str,
     constraints: str | None,
@@ -248,16 +261,16 @@ def make_backup(
             hint="take the one that Trove publishes, in a registry that"
             " guests reach",
         )
-    if guest not in container.packages.get(version, {}):
+    if not container.packages_for(version, guest):
         raise errors.UsageError(
-            f"{guest} has no packages of {datastore.name} {version} to make a"
-            " backup container of",
+            f"there are no packages of {datastore.name} {version} to make a"
+            f" backup container for {guest.name} of",
             hint=_others(datastore, container)
             + "take the container that Trove publishes, in a registry that"
             " guests reach",
         )
     total = hashlib.sha256(recipes.FINISH.read_bytes())
-    total.update((recipe.directory.parent / "backup.yaml").read_bytes())
+    total.update((recipes.DIRECTORY / name / "backup.yaml").read_bytes())
     total.update(repr(recipe.environment).encode())
     constraints_digest = ""
     if constraints and "://" not in constraints:
@@ -272,6 +285,7 @@ def make_backup(
         source="packages",
         names=(f"{BACKUP_NAME.format(datastore.name)}:{version}",),
         packages=recipe.packages,
+        suite=container.suites.get(version, guest.release),
         recipe=name,
         digest=f"sha256:{total.hexdigest()}",
         backup=True,
@@ -330,10 +344,14 @@ def _others(datastore: model.Datastore, container: model.Container) -> str:
 
 
 def _recipe_digest(name: str) -> str:
-    """Return a digest of all files that turn packages into a container."""
+    """Return a digest of all files that turn packages into a container.
+
+    :param name: of the recipe; empty for none.
+    """
     total = hashlib.sha256(recipes.FINISH.read_bytes())
-    recipe = recipes.read(name)
-    total.update((recipe.directory / "recipe.yaml").read_bytes())
-    for place, file in recipe.files():
+    if not name:
+        return f"sha256:{total.hexdigest()}"
+    total.update((recipes.DIRECTORY / name / "recipe.yaml").read_bytes())
+    for place, file in recipes.read(name).files():
         total.update(place.encode() + b"\0" + file.read_bytes())
     return f"sha256:{total.hexdigest()}"

@@ -44,10 +44,11 @@ class RecipeTest(base.TestCase):
 
 class SourceTest(base.TestCase):
     def make(self, name: str, guest: str, constraints: str = "") -> typing.Any:
-        datastore = loader.load().datastore(name)
+        catalog = loader.load()
+        datastore = catalog.datastore(name)
         return sources.make_backup(
             datastore, datastore.default_version,
-            datastore.runtime("container").container, guest,
+            datastore.runtime("container").container, catalog.guest(guest),
             requirement="trove>=26", constraints=constraints,
         )  # fmt: skip
 
@@ -76,7 +77,8 @@ class SourceTest(base.TestCase):
     def test_refused(self) -> None:
         for name, guest, said in (
             ("mysql", "debian-13", "no packages make a backup container"),
-            ("mariadb", "debian-12", "debian-12 has no packages of mariadb"),
+            ("mariadb", "debian-12", "no packages of mariadb 11.8 to make a"
+                                     " backup container for debian-12"),
         ):
             error = self.assertRaises(
                 errors.UsageError, self.make, name, guest
@@ -198,5 +200,5 @@ class CommandTest(base.TestCase):
 
     def test_a_guest_system_without(self) -> None:
         said = self.refused("mariadb:11.8", "--guest", "debian-12")
-        self.assertIn("debian-12 has no packages of mariadb 11.8", said)
+        self.assertIn("for debian-12", said)
         self.assertIn("debian-13", said)

@@ -32,22 +32,39 @@ class RecipesTest(base.TestCase):
         config = recipes.read("postgresql").configuration("17")
         self.assertIn("/usr/lib/postgresql/17/bin", config["Env"][0])
 
+    def test_of_one_command(self) -> None:
+        recipe = recipes.plain(("valkey-server", "--dir", "/d"), "/d", 6379)
+        self.assertEqual([], list(recipe.files()))
+        config = recipe.configuration("9.1")
+        self.assertEqual(
+            ["valkey-server", "--dir", "/d"], config["Entrypoint"]
+        )
+        self.assertEqual({"6379/tcp": {}}, config["ExposedPorts"])
+        self.assertEqual("1001:1001", config["User"])
+        self.assertNotIn("Cmd", config)
+
     def test_unknown(self) -> None:
         error = self.assertRaises(errors.UsageError, recipes.read, "mariabd")
         self.assertIn("did you mean mariadb?", error.hint or "")
 
 
 class RootfsTest(base.TestCase):
+    # whether this host's apt takes an index past its date
+    old = False
+
     def make(self, run: typing.Any, **changes: typing.Any) -> typing.Any:
         self.patch_object(process, "run", run)
         values: dict[str, typing.Any] = {
+            "suite": "trixie",
             "guest": GUEST,
             "packages": ["server-core"],
             "mirror": "http://m.example",
             "security": "http://s.example",
             "directory": self.temp_dir(),
         }
-        return rootfs.make(recipes.read("mariadb"), **{**values, **changes})
+        self.patch_object(rootfs, "_takes_old_index", lambda: self.old)
+        recipe = changes.pop("recipe", recipes.read("mariadb"))
+        return rootfs.make(recipe, **{**values, **changes})
 
     def argv(self, **changes: typing.Any) -> list[str]:
         seen: list[list[str]] = []
@@ -75,6 +92,18 @@ class RootfsTest(base.TestCase):
             lines[2].endswith("http://s.example trixie-security main")
         )
 
+    def test_a_suite_that_is_never_released(self) -> None:
+        argv = self.argv(suite="sid")
+        (line,) = [word for word in argv if word.startswith("deb ")]
+        self.assertTrue(line.endswith("http://m.example sid main"))
+        self.assertIn("sid", argv)
+        self.assertNotIn("trixie", argv)
+
+    def test_directories_of_data(self) -> None:
+        self.assertIn("TROVE_DATA=var/lib/mysql", self.argv())
+        recipe = recipes.plain(("x",), "", 1)
+        self.assertIn("TROVE_DATA=", self.argv(recipe=recipe))
+
     def test_without_a_mirror_mmdebstrap_knows(self) -> None:
         argv = self.argv(mirror=None, security=None)
         self.assertTrue(argv[-1].endswith("root.tar"))
@@ -91,6 +120,8 @@ class RootfsTest(base.TestCase):
         self.assertIn(
             "Check-Valid-Until", " ".join(self.argv(is_snapshot=True))
         )
+        self.old = True
+        self.assertIn("Check-Valid-Until", " ".join(self.argv()))
 
     def test_no_keyring(self) -> None:
         self.patch_object(rootfs, "_KEYRINGS", self.temp_dir())
@@ -146,3 +177,21 @@ class RootfsTest(base.TestCase):
             member.size = len(status)
             archive.addfile(member, io.BytesIO(status))
         self.assertEqual({"a": "1:2.3"}, rootfs.installed(file))
+
+
+class OldIndexTest(base.TestCase):
+    def test_as_apt_of_this_host_is_set_up(self) -> None:
+        conf = self.temp_dir() / "apt.conf"
+        self.set_env(APT_CONFIG=str(conf))
+        if process.find("apt-config") is None:
+            self.skipTest("this host has no apt")
+        for value, expected in (("no", True), ("false", True), ("1", False)):
+            conf.write_text(
+                "Dir::Etc::parts /none; Dir::Etc::main /none;"
+                f' Acquire::Check-Valid-Until "{value}";\n'
+            )
+            self.assertEqual(expected, rootfs._takes_old_index(), value)
+
+    def test_without_apt(self) -> None:
+        self.patch_object(process, "find", lambda name: None)
+        self.assertFalse(rootfs._takes_old_index())

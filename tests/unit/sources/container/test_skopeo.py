@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Understanding archives, layouts, and what skopeo says."""
 
+import email.message
 import io
 import json
 import pathlib
+import ssl
 import tarfile
 import typing
+import urllib.error
 
 import ddt
 
@@ -13,6 +16,7 @@ from tests import base
 from trove_tools import errors
 from trove_tools.sources.container import skopeo
 from trove_tools.sources.container import sources
+from trove_tools.sources.network import session
 
 NAME = "org.opencontainers.image.ref.name"
 
@@ -175,3 +179,58 @@ class CheckTest(base.TestCase):
         self.assertIn(meaning, error.message.splitlines()[0])
         if meaning != "cannot be had":
             self.assertTrue(error.hint)
+
+
+@ddt.ddt
+class UnreachableTest(base.TestCase):
+    """Whether a registry answers, before it is asked for anything."""
+
+    def ask(self, failure: Exception | None, **where: str) -> str:
+        self.asked: list[str] = []
+
+        def answer(url: str, timeout: float) -> io.BytesIO:
+            self.asked.append(url)
+            if failure is not None:
+                raise failure
+            return io.BytesIO()
+
+        self.patch_object(session, "open_url", answer)
+        return skopeo.unreachable(
+            where.get("image", "quay.io/trove/mysql"), where.get("mirror")
+        )
+
+    def refusal(self, status: int) -> urllib.error.HTTPError:
+        return urllib.error.HTTPError(
+            "", status, "reason", email.message.Message(), io.BytesIO()
+        )
+
+    def test_who_is_asked(self) -> None:
+        for where, url in (
+            ({}, "https://quay.io/v2/"),
+            ({"image": "docker.io/x/y"}, "https://registry-1.docker.io/v2/"),
+            ({"mirror": "m.example:5000/x"}, "https://m.example:5000/v2/"),
+            ({"mirror": "http://m.example"}, "http://m.example/v2/"),
+        ):
+            self.assertEqual("", self.ask(None, **where))
+            self.assertEqual([url], self.asked)
+
+    def test_one_that_wants_a_login_is_there(self) -> None:
+        self.assertEqual("", self.ask(self.refusal(401)))
+
+    def test_one_that_skopeo_may_trust_is_there(self) -> None:
+        failure = urllib.error.URLError(ssl.SSLCertVerificationError())
+        self.assertEqual("", self.ask(failure))
+
+    @ddt.data(
+        (urllib.error.URLError(OSError(113, "No route")), "No route"),
+        (TimeoutError("timed out"), "timed out"),
+        (OSError("Tunnel connection failed: 403"), "Tunnel"),
+    )
+    @ddt.unpack
+    def test_none(self, failure: Exception, reason: str) -> None:
+        said = self.ask(failure)
+        self.assertIn("the registry quay.io does not answer", said)
+        self.assertIn(reason, said)
+
+    def test_a_proxy_that_finds_none(self) -> None:
+        self.assertIn("(502 reason)", self.ask(self.refusal(502)))

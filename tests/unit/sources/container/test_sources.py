@@ -57,11 +57,12 @@ class MakeTest(base.TestCase):
         locked: dict[str, str] | None = None,
         mirror: str | None = None,
     ) -> sources.Container:
-        datastore = loader.load().datastore(name)
+        catalog = loader.load()
+        datastore = catalog.datastore(name)
         container = datastore.runtime("container").container
         assert container is not None
         return sources.make(
-            datastore, version, container, guest,
+            datastore, version, container, catalog.guest(guest),
             source=source, mirror=mirror, locked=locked,
         )  # fmt: skip
 
@@ -71,6 +72,15 @@ class MakeTest(base.TestCase):
         self.assertEqual("mariadb-server-core", made.packages[0])
         self.assertIn("mariadb:11.8", made.names)
         self.assertRegex(made.digest, "^sha256:")
+
+    def test_suite(self) -> None:
+        for version, guest, suite in (
+            ("11.8", "debian-13", "trixie"),
+            ("10.11", "debian-13", "bookworm"),
+            ("10.11", "debian-12", "bookworm"),
+        ):
+            made = self.make(version=version, guest=guest)
+            self.assertEqual(suite, made.suite)
 
     def test_registry_else(self) -> None:
         made = self.make(guest="ubuntu-24.04")
