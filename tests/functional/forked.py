@@ -31,7 +31,7 @@ _HEAVY = (
     "openstack.identity.v3._proxy",
     "tenacity",
     "trove_tools.cloud.load",
-    "trove_tools.cloud.activate",
+    "trove_tools.cloud.activation",
 )
 
 

@@ -24,7 +24,7 @@ from tests.functional import clouds
 from tests.functional import faultproxy
 from tests.functional import forked
 from tests.unit.cloud import images
-from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.host import digests
 
@@ -41,7 +41,7 @@ _RULES = {
 
 #: What differs between two images that were loaded in the same way.
 _OWN = ("id", "name", "checksum", "os_hash_value", "created_at", "file",
-        "updated_at", "self", "direct_url", glance.SHA256)  # fmt: skip
+        "updated_at", "self", "direct_url", _image.SHA256)  # fmt: skip
 
 
 class FaultTest(clouds.TestCase):
@@ -122,7 +122,7 @@ class FaultTest(clouds.TestCase):
                 "/images?limit=500&sort=created_at:asc"
             ).json()["images"]
             if self.datastore in record["name"]
-            or record.get(glance.SERVES) == f"{self.datastore}:1.0"
+            or record.get(_image.SERVES) == f"{self.datastore}:1.0"
         ]
         for record in found:
             record["tags"].sort()
@@ -165,8 +165,8 @@ class FaultTest(clouds.TestCase):
             for record in self.admin.image.get("/images?limit=500").json()[
                 "images"
             ]
-            if glance.UPLOADING in record
-            and record.get(glance.SERVES, self.datastore).startswith(
+            if _image.UPLOADING in record
+            and record.get(_image.SERVES, self.datastore).startswith(
                 self.datastore
             )
             and self.datastore in record["name"]
@@ -228,7 +228,7 @@ class FaultTest(clouds.TestCase):
         for image in seen.served:
             if image and image["os_hash_value"] == digest:
                 switched = True
-                self.assertNotIn(glance.UPLOADING, image, case)
+                self.assertNotIn(_image.UPLOADING, image, case)
                 self.assertEqual("debian", image["os_distro"], case)
             else:
                 self.assertFalse(switched, case)

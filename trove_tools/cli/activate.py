@@ -42,12 +42,17 @@ _LISTED = (
 )
 
 
-def _prepare(
+def activate_version(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-) -> clouds.Work:
+) -> int:
+    """Activate a version, return to its previous image, or list versions.
+
+    :returns: an exit status.
+    """
     from trove_tools.catalog import model
+    from trove_tools.cloud import activation
 
     name = version = ""
     if flags.datastore:
@@ -72,22 +77,22 @@ def _prepare(
             "--to-image names an image to return to",
             hint="write --rollback DATASTORE:VERSION --to-image ID",
         )
-    from trove_tools.cloud import activate
-    from trove_tools.cloud import connection
-    from trove_tools.cloud import offer
-
-    def listed(cloud: connection.Cloud) -> clouds.Rows:
-        return offer.rows(cloud, name or None, version or None)
-
-    def done(cloud: connection.Cloud) -> clouds.Rows:
-        activation = activate.Activation(cloud, screen)
-        if settings.rollback:
-            return [activation.roll_back(name, version, settings.to_image)]
-        return [activation.activate(name, version or None)]
-
+    session = clouds.connect(settings, screen)
     if settings.list:
-        return clouds.Work(listed, results.REGISTERED, _LISTED)
-    return clouds.Work(done, results.ACTIVATE, _COLUMNS)
+        rows = activation.list_versions(
+            session.cloud, name or None, version or None
+        )
+        return session.print_rows(
+            rows, settings.format, results.REGISTERED, _LISTED, screen
+        )
+    work = activation.Activation(session.cloud, screen)
+    if settings.rollback:
+        row = work.roll_back(name, version, settings.to_image)
+    else:
+        row = work.activate(name, version or None)
+    return session.print_rows(
+        [row], settings.format, results.ACTIVATE, _COLUMNS, screen
+    )
 
 
 PROGRAM = common.Program(
@@ -103,7 +108,7 @@ PROGRAM = common.Program(
         common.Command(
             "",
             "",
-            clouds.runner(_prepare),
+            activate_version,
             groups=(*clouds.GROUPS, "activate"),
             arguments=(
                 common.argument(

@@ -66,11 +66,10 @@ def main() -> int:
     :returns: an exit status.
     """
     screen = jobs.EventConsole()
-    manner = common.Manner(screen)
-
-    def work() -> int:
+    ending = common.Ending(screen)
+    with ending.reported():
         data = json.load(sys.stdin)
-        manner.debug = data["settings"]["debug"]
+        ending.debug = data["settings"]["debug"]
         plan, settings = from_data(data)
         result = _build.build(
             plan,
@@ -82,9 +81,7 @@ def main() -> int:
             key=signature.open_signing_key(settings.sign_key),
         )
         screen.result(result.as_dict())
-        return 0
-
-    return common.exit_status(work, manner)
+    return ending.status
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands that work with a cloud have in common."""
 
-import argparse
-import collections.abc
 import dataclasses
 import json
 import typing
@@ -10,7 +8,6 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
-from trove_tools.cli import common
 from trove_tools.config import options
 
 if typing.TYPE_CHECKING:
@@ -18,48 +15,59 @@ if typing.TYPE_CHECKING:
 
 Rows = list[dict[str, typing.Any]]
 
-
 #: The groups of options of every command that changes a cloud.
 GROUPS = ("common", "change", "cloud")
 
-Prepare = collections.abc.Callable[
-    [options.Settings, argparse.Namespace, console.Console], "Work"
-]
+@dataclasses.dataclass
+class Session:
+    """A cloud that a command works with, or only seems to.
 
-
-def runner(prepare: Prepare) -> common.Run:
-    """Return what runs a command that works with a cloud.
-
-    :param prepare: finds out what there is to do, before the login; returns
-        what does it.
+    :param cloud: the cloud.
+    :param planned: in a dry run, the calls that would change something.
     """
 
-    def run(
-        settings: options.Settings,
-        flags: argparse.Namespace,
+    cloud: "connection.Cloud"
+    planned: "list[connection.Change] | None"
+
+    def print_rows(
+        self,
+        rows: Rows,
+        form: str,
+        result: results.Result,
+        columns: tuple[str, ...],
         screen: console.Console,
     ) -> int:
-        work = prepare(settings, flags, screen)
-        # --help must not wait for openstacksdk
-        from trove_tools.cloud import connection
+        """Print what a command did or, after a dry run, would have called.
 
-        planned: list[connection.Change] | None = None
-        if settings.dry_run:
-            planned = []
-            screen.say("dry run: nothing is changed, it only sounds so")
-        cloud = connection.connect(settings, screen.warn, planned)
-        done = work.do(cloud)
-        if planned is not None:
-            work = Work(
-                lambda _: [], results.CALLS, results.CALLS.fields
-            )
-            done = [_call(change, settings.format) for change in planned]
-            if not done:
+        :param columns: what a table shows.
+        :returns: the command's exit status.
+        """
+        if self.planned is not None:
+            result = results.CALLS
+            columns = result.fields
+            rows = [_call(change, form) for change in self.planned]
+            if not rows:
                 screen.say("nothing would be changed")
-        work.emit(done, settings.format)
+        one = form != "table" and not result.many
+        console.emit(rows[0] if one else rows, form, columns, result=result)
         return errors.EXIT_OK
 
-    return run
+
+def connect(settings: options.Settings, screen: console.Console) -> Session:
+    """Log in to the cloud that the options name.
+
+    :raises UsageError: it is not said which cloud, or as whom.
+    :raises CloudError: the cloud cannot be reached or refuses.
+    """
+    # --help must not wait for openstacksdk
+    from trove_tools.cloud import connection
+
+    planned: list[connection.Change] | None = None
+    if settings.dry_run:
+        planned = []
+        screen.say("dry run: nothing is changed, it only sounds so")
+    cloud = connection.connect(settings, screen.warn, planned)
+    return Session(cloud, planned)
 
 
 def _call(change: "connection.Change", form: str) -> dict[str, typing.Any]:
@@ -67,24 +75,3 @@ def _call(change: "connection.Change", form: str) -> dict[str, typing.Any]:
     if form != "json" and not isinstance(change.body, str):
         row["body"] = json.dumps(change.body)
     return row
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What a command does with a cloud.
-
-    :param do: does it; returns what is there then.
-    :param result: which result that is.
-    :param columns: what a table shows.
-    """
-
-    do: collections.abc.Callable[["connection.Cloud"], Rows]
-    result: results.Result
-    columns: tuple[str, ...]
-
-    def emit(self, rows: Rows, form: str) -> None:
-        """Print the result."""
-        if form == "table" or self.result.many:
-            console.emit(rows, form, self.columns, result=self.result)
-        else:
-            console.emit(rows[0], form, result=self.result)

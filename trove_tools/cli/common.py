@@ -3,7 +3,9 @@
 
 import argparse
 import collections.abc
+import contextlib
 import dataclasses
+import importlib
 import signal
 import sys
 import types
@@ -185,7 +187,9 @@ def _traceback() -> None:
     print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
 
 
-Run = collections.abc.Callable[..., int]
+#: What runs a command, or ``module:function`` of this package, which is
+#: imported when it runs: ``--help`` must not wait for it.
+Run = collections.abc.Callable[..., int] | str
 
 
 def argument(
@@ -308,83 +312,83 @@ class Program:
         # also before anything that may print
         streams.open_missing()
         words = list(sys.argv[1:] if argv is None else argv)
-        manner = Manner(console.Console(), "--debug" in words)
-        return exit_status(lambda: self._run(words, manner), manner)
+        ending = Ending(console.Console(), "--debug" in words)
+        with ending.reported():
+            flags = self.parser(words).parse_args(words)
+            command = self.command(getattr(flags, "command", ""))
+            settings = table.settings(command.declared(), flags)
+            ending.debug = settings.debug
+            ending.screen = screen = console.Console(quiet=settings.quiet)
+            arguments: list[typing.Any] = [settings, flags, screen]
+            if command.with_catalog:
+                # --help must not wait for a YAML parser
+                from trove_tools.catalog import loader
 
-    def _run(self, words: list[str], manner: "Manner") -> int:
-        flags = self.parser(words).parse_args(words)
-        command = self.command(getattr(flags, "command", ""))
-        settings = table.settings(command.declared(), flags)
-        manner.debug = settings.debug
-        manner.screen = screen = console.Console(quiet=settings.quiet)
-        if not command.with_catalog:
-            return command.run(settings, flags, screen)
-        # --help must not wait for a YAML parser
-        from trove_tools.catalog import loader
-
-        catalog = loader.load(settings.catalog)
-        return command.run(settings, flags, screen, catalog)
+                arguments.append(loader.load(settings.catalog))
+            run = command.run
+            if isinstance(run, str):
+                module, _, function = run.partition(":")
+                module = f"{__package__}.{module}"
+                run = getattr(importlib.import_module(module), function)
+            ending.status = run(*arguments)
+        return ending.status
 
 
 @dataclasses.dataclass
-class Manner:
-    """How a program reports what goes wrong.
+class Ending:
+    """How a program ends, and reports what went wrong.
 
     :param screen: where errors are reported.
     :param debug: whether tracebacks are shown.
+    :param status: the exit status.
     """
 
     screen: console.Console
     debug: bool = False
+    status: int = errors.EXIT_OK
 
+    @contextlib.contextmanager
+    def reported(self) -> collections.abc.Iterator[None]:
+        """Turn whatever happens into an exit status.
 
-def exit_status(
-    work: collections.abc.Callable[[], int], manner: Manner
-) -> int:
-    """Call ``work``, and turn whatever happens into an exit status.
-
-    Call it in the main thread, as the first thing that a program does: it
-    installs the handlers of signals.
-
-    :param work: returns an exit status; may change ``manner``.
-    :returns: an exit status.
-    """
-    streams.open_missing()
-    _unwind_on_signals()
-    liveness.follow()
-    try:
-        status = work()
-        # a full disk must be noticed while it can still be reported
-        sys.stdout.flush()
-        return status
-    except errors.TroveToolsError as exc:
-        if manner.debug:
-            _traceback()
-        manner.screen.error(exc)
-        return exc.exit_status
-    except KeyboardInterrupt:
-        manner.screen.warn("interrupted; what was begun has been undone")
-        return errors.EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our stdout has gone, as `list | head` does
-        return errors.EXIT_OK
-    except OSError as exc:
-        if manner.debug:
-            _traceback()
-        manner.screen.error(streams.explain(exc))
-        return errors.EXIT_FAILED
-    except Exception as exc:
-        if manner.debug:
-            _traceback()
-            return errors.EXIT_FAILED
-        manner.screen.error(
-            errors.TroveToolsError(
+        Enter it in the main thread, as the first thing that a program does:
+        it installs the handlers of signals.
+        """
+        streams.open_missing()
+        _unwind_on_signals()
+        liveness.follow()
+        try:
+            yield
+            # a full disk must be noticed while it can still be reported
+            sys.stdout.flush()
+        except errors.TroveToolsError as exc:
+            self._fail(exc, exc.exit_status)
+        except KeyboardInterrupt:
+            self.screen.warn("interrupted; what was begun has been undone")
+            self.status = errors.EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # the reader of our stdout has gone, as `list | head` does
+            self.status = errors.EXIT_OK
+        except OSError as exc:
+            self._fail(streams.explain(exc))
+        except Exception as exc:
+            defect = errors.TroveToolsError(
                 f"unexpected {type(exc).__name__}: {exc}",
                 hint="this is a defect of the tool: run again with"
                 " --debug and report what it prints",
             )
-        )
-        return errors.EXIT_FAILED
-    finally:
-        streams.settle(sys.stdout)
-        streams.settle(sys.stderr)
+            self._fail(None if self.debug else defect)
+        finally:
+            streams.settle(sys.stdout)
+            streams.settle(sys.stderr)
+
+    def _fail(
+        self,
+        error: errors.TroveToolsError | None,
+        status: int = errors.EXIT_FAILED,
+    ) -> None:
+        if self.debug:
+            _traceback()
+        if error is not None:
+            self.screen.error(error)
+        self.status = status

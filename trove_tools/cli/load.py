@@ -39,16 +39,18 @@ _COLUMNS = (
 )
 
 
-def _prepare(
+def load_images(
     settings: options.Settings,
     flags: argparse.Namespace,
     screen: console.Console,
-) -> clouds.Work:
+) -> int:
+    """Load the images that the command line names.
+
+    :returns: an exit status.
+    """
     from trove_tools.catalog import loader
-    from trove_tools.cloud import connection
     from trove_tools.cloud import download
     from trove_tools.cloud import load
-    from trove_tools.cloud import local_images
     from trove_tools.cloud import sources
     from trove_tools.cloud import transfer
 
@@ -65,25 +67,27 @@ def _prepare(
             urls[path] = word
         paths.append(path)
     for name in settings.from_build:
-        paths.append(local_images.newest(settings.output_dir, name))
+        paths.append(sources.find_newest_build(settings.output_dir, name))
         screen.say(f"the newest build of {name} is {paths[-1].name}")
-    found = sources.prepare(paths, settings, urls)
-    wishes = load.Wishes(
+    prepared = sources.prepare(paths, settings, urls)
+    request = load.Request(
         pin=settings.pin,
         activate=settings.activate,
         keep=settings.keep,
         keep_in_use=settings.keep_in_use,
-        way=transfer.Way(settings.import_method, tuple(settings.store)),
+        route=transfer.Route(settings.import_method, tuple(settings.store)),
         rules=settings.parameters,
         strict=settings.strict,
         members=tuple(settings.member),
     )
     series = loader.load(settings.catalog).series
-
-    def do(cloud: connection.Cloud) -> clouds.Rows:
-        return load.Loader(cloud, wishes, series, screen).load(found)
-
-    return clouds.Work(do, results.LOAD, _COLUMNS)
+    session = clouds.connect(settings, screen)
+    rows = load.Loader(session.cloud, request, series, screen).load_images(
+        prepared
+    )
+    return session.print_rows(
+        rows, settings.format, results.LOAD, _COLUMNS, screen
+    )
 
 
 PROGRAM = common.Program(
@@ -99,7 +103,7 @@ PROGRAM = common.Program(
         common.Command(
             "",
             "",
-            clouds.runner(_prepare),
+            load_images,
             groups=(
                 *clouds.GROUPS, "arch", "datastore", "load", "trust",
             ),  # fmt: skip

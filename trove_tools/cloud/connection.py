@@ -10,7 +10,6 @@ a request holds just what we put there (troveclient cannot leave out
 ``packages``, and takes ``'true'`` for true).
 """
 
-import collections.abc
 import copy
 import dataclasses
 import logging
@@ -20,7 +19,6 @@ import warnings
 from trove_tools import errors
 from trove_tools.cloud import cloud_config
 from trove_tools.cloud import failures
-from trove_tools.cloud import projects
 from trove_tools.cloud import retry
 from trove_tools.config import options
 from trove_tools.host import credentials
@@ -29,8 +27,9 @@ from trove_tools.host import credentials
 #: clouds.yaml says otherwise (``api_timeout``).
 TIMEOUT = 60
 
-#: Services that are only asked, and only where the cloud has them.
-_FURTHER = {"compute": "Nova", "block-storage": "Cinder"}
+#: What the project of the services is called nearly everywhere.  Trove
+#: looks for images, and starts instances, as a user of that project.
+SERVICE_PROJECT = "service"
 
 _LIBRARIES = ("keystoneauth", "openstack", "osc_lib", "urllib3")
 
@@ -87,53 +86,31 @@ class Service:
             with failures.explained(self.peer):
                 return response.json()
 
-        return retry.persistently(once, self.notify) if again else once()
-
-    def change(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        again: bool = True,
-        **kwargs: typing.Any,
-    ) -> None:
-        """Make a call that changes something.
-
-        :param method: HTTP's.
-        :param again: whether the call may be repeated, as it does the same
-            a second time.
-        :raises CloudError: there was no answer; it may have worked.
-        :raises Refused: the answer was an error.
-        """
-        if self.planned is not None:
-            body = kwargs.get("json")
-            if "data" in kwargs:
-                body = f"<{len(kwargs['data'])} bytes>"
-            url = f"{self.adapter.get_endpoint().rstrip('/')}{path}"
-            self.planned.append(Change(self.peer.title, method, url, body))
-            return
-
-        def once() -> None:
-            self.call(method, path, doing, **kwargs)
-
-        if again:
-            retry.persistently(once, self.notify)
-        else:
-            once()
+        return retry.attempts(self.notify)(once) if again else once()
 
     def call(
         self, method: str, path: str, doing: str, **kwargs: typing.Any
     ) -> typing.Any:
         """Make a call, once, and return the answer.
 
+        In a dry run, a call that would change something is written down
+        instead, and nothing is returned.
+
         :param method: HTTP's.
         :param path: under the service's endpoint.
         :param doing: what the call is for, for the error.
         :param kwargs: for keystoneauth's adapter: json, data, params, ...
         :returns: the answer, of requests.
-        :raises CloudError: there was no answer.
+        :raises CloudError: there was no answer; it may have worked.
         :raises Refused: the answer was an error.
         """
+        if self.planned is not None and method != "GET":
+            body = kwargs.get("json")
+            if "data" in kwargs:
+                body = f"<{len(kwargs['data'])} bytes>"
+            url = f"{self.adapter.get_endpoint().rstrip('/')}{path}"
+            self.planned.append(Change(self.peer.title, method, url, body))
+            return None
         with failures.explained(self.peer):
             if self.adapter.session.timeout is None:
                 kwargs.setdefault("timeout", TIMEOUT)
@@ -148,29 +125,6 @@ class Service:
             )
         failures.check(response, self.peer, doing)
         return response
-
-
-@dataclasses.dataclass(frozen=True)
-class Cloud:
-    """A cloud that let us in.
-
-    :param who: the user and the project, for messages.
-    :param project_id: the project, which pays for what is created.
-    :param owner: the project that the images belong to.
-    :param further: finds a service that not every cloud has, by its type;
-        nothing where the catalog lacks it.
-    :param find_projects: returns the ids of the projects of a name or id.
-    """
-
-    who: str
-    project_id: str
-    images: Service
-    databases: Service
-    owner: str = ""
-    find_projects: collections.abc.Callable[[str], list[str]] = lambda name: []
-    further: collections.abc.Callable[[str], Service | None] = lambda kind: (
-        None
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,15 +158,81 @@ class Login:
         :param kind: its type, such as ``compute``.
         :raises CloudError: the cloud lacks it, or it does not answer.
         """
-        return retry.persistently(
+        return retry.attempts(self.notify, failures.may_pass_at_login)(
             lambda: dataclasses.replace(
                 _service(self.sdk, title, kind, self.who),
                 notify=self.notify,
                 planned=self.planned,
-            ),
-            self.notify,
-            failures.may_pass_at_login,
+            )
         )
+
+    def find_projects(self, wanted: str) -> list[str]:
+        """Return the ids of the projects of a name, else the one of this id.
+
+        :param wanted: the name or the id.
+        :returns: nothing where there is none, or nobody may see it.
+        """
+        doing = "looking for a project"
+        keystone = self.service("keystone", "identity")
+        path = "/projects"
+        try:
+            projects = keystone.read(path, doing, params={"name": wanted})[
+                "projects"
+            ]
+            if not projects and wanted != SERVICE_PROJECT:
+                answer = keystone.read(f"{path}/{wanted}", doing)
+                projects = [answer["project"]]
+        except failures.Refused as exc:
+            if exc.status not in (401, 403, 404):
+                raise
+            return []
+        return [project["id"] for project in projects]
+
+    def find_project(self, wanted: str, option: str) -> str:
+        """Return the id of the project of a name or id.
+
+        :param option: the option that names it.
+        :raises UsageError: there is none, or there are several.
+        """
+        projects = self.find_projects(wanted)
+        if len(projects) == 1:
+            return projects[0]
+        what = "several projects are" if projects else "no project is"
+        raise errors.UsageError(
+            f"{what} called {wanted!r}, as far as one may see",
+            hint=f"correct {option}; an id is never ambiguous",
+        )
+
+    def find_owner(self, wanted: str) -> str:
+        """Return the id of the project that images belong to.
+
+        :param wanted: its name or id, or the name that it has in most
+            clouds.
+        :raises UsageError: it was named, and there is no such project.
+        """
+        session = self.sdk.session
+        name = session.auth.get_access(session).project_name
+        if wanted in (name, self.project_id):
+            return self.project_id
+        try:
+            return self.find_project(wanted, "--image-project")
+        except errors.UsageError:
+            if wanted != SERVICE_PROJECT:
+                raise
+            return self.project_id
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """A cloud that let us in, and its services that every load needs.
+
+    :param owner: the project that the images belong to.
+    """
+
+    login: Login
+    images: Service
+    databases: Service
+    owner: str = ""
 
 
 def log_in(
@@ -258,7 +278,7 @@ def log_in(
                     " credentials of its own?",
                 ) from exc
 
-    access = retry.persistently(log_in, notify, failures.may_pass_at_login)
+    access = retry.attempts(notify, failures.may_pass_at_login)(log_in)
     who = f"user {access.username or access.user_id}"
     if not access.project_id:
         raise errors.UsageError(
@@ -285,21 +305,11 @@ def connect(
         cloud lacks a service.
     """
     login = log_in(settings, notify, planned)
-
-    def further(kind: str) -> Service | None:
-        return login.service(_FURTHER[kind], kind) if login.has(kind) else None
-
     # Trove first: it is the one that a cloud may lack
     databases = login.service("Trove", "database")
-    return Cloud(
-        who=login.who,
-        project_id=login.project_id,
-        images=login.service("Glance", "image"),
-        databases=databases,
-        owner=projects.owner(login, settings.image_project),
-        further=further,
-        find_projects=lambda name: projects.find(login, name),
-    )
+    images = login.service("Glance", "image")
+    owner = login.find_owner(settings.image_project)
+    return Cloud(login, images, databases, owner)
 
 
 def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:

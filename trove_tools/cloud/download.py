@@ -71,11 +71,10 @@ def fetch(
         # what is in the cache by name may have become something else
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
             with files.replaced(file) as stream:
-                retry.persistently(
-                    lambda: _fetch(url, wanted, stream, file.name, screen),
-                    screen.say,
-                    failures.may_pass_at_login,
+                attempts = retry.attempts(
+                    screen.say, failures.may_pass_at_login
                 )
+                attempts(_fetch, url, wanted, stream, file.name, screen)
     return file
 
 

@@ -10,12 +10,12 @@ happened, and what can be done about it.
 import collections.abc
 import contextlib
 import dataclasses
+import os
 import socket
 import typing
 import urllib.parse
 
 from trove_tools import errors
-from trove_tools.cloud import proxies
 from trove_tools.host import credentials
 
 #: Answers of a service, or of a proxy before it, that the same request may
@@ -81,6 +81,52 @@ class Peer:
     kind: str
     url: str
     who: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Proxy:
+    """A proxy that requests go through, and who chose it.
+
+    :param address: without credentials.
+    :param variable: the environment variable that names it.
+    """
+
+    address: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"the proxy {self.address} (from {self.variable})"
+
+
+def find_proxy(url: str) -> Proxy | None:
+    """Return the proxy that requests to an address go through.
+
+    requests takes proxies from the environment: ``http_proxy``,
+    ``https_proxy``, ``all_proxy``, but for the addresses in ``no_proxy``,
+    all of them in lower or upper case.
+
+    :param url: the address.
+    :returns: nothing where they go directly.
+    """
+    import requests
+
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+        if not scheme:
+            return None
+        found = requests.utils.get_environ_proxies(url)
+        address = requests.utils.select_proxy(url, found)
+    except ValueError:
+        # no URL at all: whoever uses it says so
+        return None
+    if not address:
+        return None
+    shown = address if "://" in address else f"http://{address}"
+    for variable, value in os.environ.items():
+        wanted = (f"{scheme}_proxy", "all_proxy")
+        if variable.lower() in wanted and value == address:
+            return Proxy(credentials.hide(shown), variable)
+    return Proxy(credentials.hide(shown), "this host's configuration")
 
 
 @contextlib.contextmanager
@@ -222,7 +268,7 @@ def _unreachable(
     name: str, peer: Peer, exc: BaseException
 ) -> errors.TroveToolsError:
     causes = list(_causes(exc))
-    proxy = proxies.used_for(peer.url)
+    proxy = find_proxy(peer.url)
     if proxy is None:
         through = ""
         hint = f"is {peer.title} running, and is this the right address?"
@@ -255,7 +301,7 @@ def _lasting() -> tuple[type[BaseException], ...]:
     )
 
 
-def _answering(peer: Peer, response: typing.Any) -> proxies.Proxy | None:
+def _answering(peer: Peer, response: typing.Any) -> Proxy | None:
     """Return the proxy that an error may come from.
 
     :param response: the answer, of requests; nothing where it is unknown.
@@ -266,10 +312,10 @@ def _answering(peer: Peer, response: typing.Any) -> proxies.Proxy | None:
     # wants a login of its own
     if "json" in kind and status != _PROXY_LOGIN:
         return None
-    return proxies.used_for(peer.url)
+    return find_proxy(peer.url)
 
 
-def _through(proxy: proxies.Proxy, peer: Peer) -> str:
+def _through(proxy: Proxy, peer: Peer) -> str:
     host = urllib.parse.urlsplit(peer.url).hostname
     return (
         f"is {proxy.address} the right proxy, and does it let this host in?"

@@ -1,117 +1,257 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which images a datastore version had, has, and may lose.
+"""Which images a datastore version had and has, and how it gets another.
 
-All this follows from what stands at the images themselves.  An image that
-was withdrawn, because the version went back to an older one, is not gone
-back to, and does not count among those to keep.
+All this follows from what stands at the images themselves.  Trove takes the
+newest image that carries the version's tags.  An image from which the
+version went back to an older one is not gone back to, and does not count
+among those to keep.
 """
 
 import collections.abc
+import dataclasses
+import itertools
 
+from trove_tools import errors
 from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
+from trove_tools.cloud import trove
+from trove_tools.cloud.image import Image
+
+Images = collections.abc.Iterable[Image]
 
 
-def of(
-    records: collections.abc.Iterable[glance.Record], name: str
-) -> list[glance.Record]:
+class ForeignImageError(errors.CloudError):
+    """A newer image that is not ours to change stands before the wanted."""
+
+
+def list_images(images: Images, name: str) -> list[Image]:
     """Return the complete images that were loaded for a version.
 
-    :param records: images of ours.
+    :param images: images of ours.
     :param name: the version's, as ``mariadb:11.8``.
     :returns: the newest first.
     """
-    found = [
-        record
-        for record in records
-        if glance.complete(record) and name in glance.serves(record)
-    ]
-    return sorted(found, key=lambda each: each["created_at"], reverse=True)
+    return sorted(
+        (each for each in images if each.complete and name in each.serves),
+        key=lambda each: each.created_at,
+        reverse=True,
+    )
 
 
-def previous(
-    records: collections.abc.Iterable[glance.Record],
-    name: str,
-    current: glance.Record,
-) -> glance.Record | None:
+def find_previous(images: Images, name: str, current: Image) -> Image | None:
     """Return the image that a version had before the current one.
 
-    :param records: images of ours.
+    :param images: images of ours.
     :param name: the version's.
     :param current: the image that it has now.
     """
-    older = _older(records, name, current)
-    return older[0] if older else None
+    return next(iter(_list_older(images, name, current)), None)
 
 
-def left(
-    records: collections.abc.Iterable[glance.Record],
-    name: str,
-    current: glance.Record,
-) -> list[glance.Record]:
+def list_rolled_back(images: Images, name: str, current: Image) -> list[Image]:
     """Return the images that a version went back from, to the current one.
 
-    :param records: images of ours.
+    :param images: images of ours.
     :param name: the version's.
     :param current: the image that it has now.
     :returns: the newest first.
     """
     return [
-        record
-        for record in of(records, name)
-        if record["id"] != current["id"]
-        and record["created_at"] >= current["created_at"]
-        and name in glance.withdrawn(record)
+        image
+        for image in list_images(images, name)
+        if image.id != current.id
+        and image.created_at >= current.created_at
+        and name in image.withdrawn
     ]
 
 
-def _older(
-    records: collections.abc.Iterable[glance.Record],
-    name: str,
-    current: glance.Record,
-) -> list[glance.Record]:
+def _list_older(images: Images, name: str, current: Image) -> list[Image]:
     return [
-        record
-        for record in of(records, name)
-        if record["id"] != current["id"]
-        and record["created_at"] <= current["created_at"]
-        and name not in glance.withdrawn(record)
+        image
+        for image in list_images(images, name)
+        if image.id != current.id
+        and image.created_at <= current.created_at
+        and name not in image.withdrawn
     ]
 
 
-def surplus(
-    records: collections.abc.Sequence[glance.Record],
-    currents: collections.abc.Mapping[str, glance.Record],
+def list_surplus(
+    images: collections.abc.Sequence[Image],
+    currents: collections.abc.Mapping[str, Image],
     keep: int,
     gone: collections.abc.Collection[str] = (),
-) -> list[glance.Record]:
+) -> list[Image]:
     """Return the images that are older than those to keep.
 
     An image of several versions is kept as long as one of them keeps it.
 
-    :param records: images of ours.
+    :param images: images of ours.
     :param currents: the image that each version has now.
     :param keep: how many of each version are kept, the current one among
         them.
     :param gone: versions that there are no more.
     :returns: the oldest first.
     """
-    spared = set()
+    kept = set()
     for name, current in currents.items():
-        # one that is newer was withdrawn, and may be returned to
-        spared |= {
-            record["id"]
-            for record in of(records, name)
-            if record["created_at"] >= current["created_at"]
+        # the version went back from a newer one, and may return to it
+        kept |= {
+            image.id
+            for image in list_images(images, name)
+            if image.created_at >= current.created_at
         }
-        older = _older(records, name, current)
-        spared |= {record["id"] for record in older[: max(keep, 1) - 1]}
-        spared.add(current["id"])
-    found = [
-        record
-        for record in records
-        if glance.complete(record)
-        and record["id"] not in spared
-        and glance.serves(record)
-        and set(glance.serves(record)) <= {*currents, *gone}
-    ]
-    return sorted(found, key=lambda each: each["created_at"])
+        older = _list_older(images, name, current)
+        kept |= {image.id for image in older[: max(keep, 1) - 1]}
+        kept.add(current.id)
+    known = {*currents, *gone}
+    return sorted(
+        (
+            image
+            for image in images
+            if image.complete
+            and image.id not in kept
+            and image.serves
+            and known.issuperset(image.serves)
+        ),
+        key=lambda image: image.created_at,
+    )
+
+
+def serve_image(
+    images: glance.Images,
+    image: Image,
+    name: str,
+    tags: collections.abc.Sequence[str],
+) -> bool:
+    """Make an image the one that Trove takes for a version.
+
+    Images that are newer lose the version's tags, the served one last: Trove
+    goes from it to the one wanted in one step, and sees nothing in between.
+
+    :param images: those of the cloud.
+    :param image: one that carries the version's tags.
+    :param name: the version, as ``mariadb:11.8``.
+    :param tags: those by which Trove looks for its image.
+    :returns: whether there was anything to change.
+    :raises ForeignImageError: a newer one was not loaded by this tool.
+    """
+    newer = list(
+        itertools.takewhile(
+            lambda other: other.id != image.id, images.list_tagged(tags)
+        )
+    )
+    for other in newer:
+        if not images.is_ours(other):
+            raise ForeignImageError(
+                f"for {name}, Trove takes image {other.id}, which"
+                " is newer and was not loaded by this tool",
+                hint="take the tags from it: openstack image unset"
+                + "".join(f" --tag {tag}" for tag in tags)
+                + f" {other.id}",
+            )
+    for other in reversed(newer):
+        withdraw_image(images, other, name, tags)
+    return bool(newer)
+
+
+def withdraw_image(
+    images: glance.Images,
+    image: Image,
+    name: str,
+    tags: collections.abc.Sequence[str],
+) -> None:
+    """Make an image serve a version no more.
+
+    :raises CloudError: it would then not serve others, either.
+    """
+    needed = {
+        tag
+        for other in image.serves
+        if other != name
+        for tag in trove.tags(other)
+    }
+    taken = [tag for tag in tags if tag not in needed]
+    if not taken:
+        raise errors.CloudError(
+            f"image {image.id} cannot be withdrawn from {name} alone:"
+            f" it also serves {', '.join(image.serves)}",
+            hint="register its versions by image id: load-trove-image --pin",
+        )
+    images.patch(image, lambda now: _image.withdraw(now, name, taken))
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """What a load did to a datastore version.
+
+    :param target: the version.
+    :param former: the version as it was registered before, if it was.
+    :param version: the version as it is now.
+    :param served: the image that it had before, if any.
+    :param image: the image that it has now.
+    """
+
+    target: trove.Target
+    former: trove.DatastoreVersion | None
+    version: trove.DatastoreVersion
+    served: Image | None
+    image: Image
+
+    @property
+    def was_active(self) -> bool:
+        """Whether users could start instances before."""
+        return bool(self.former and self.former.active)
+
+    @property
+    def before(self) -> Image | None:
+        """The image that new instances started from before, if another."""
+        if self.served and self.served.id != self.image.id:
+            return self.served
+        return None
+
+    @property
+    def happened(self) -> bool:
+        """Whether new instances start from the image since the load."""
+        same = self.was_active and self.served and not self.before
+        return self.version.active and not same
+
+    def undo(self, images: glance.Images, keep: int) -> str | None:
+        """Return the command that takes the change back.
+
+        :param images: those of the cloud.
+        :param keep: how many images of the version stay in Glance.
+        :returns: nothing where no single command does.
+        """
+        if not self.happened:
+            return None
+        command = f"openstack datastore version set {self.version.id}"
+        if not self.was_active:
+            return f"{command} --disable"
+        if self.before is None:
+            return None
+        before, name = self.before.id, self.target.name
+        if images.is_ours(self.before):
+            if keep < 2 or not list_images([self.before], name):
+                return None
+            back = f"activate-trove-image --rollback {name}"
+            return f"{back} --to-image {before}"
+        if self.version.image_id:
+            return f"{command} --image {before}"
+        tags = "".join(f" --tag {tag}" for tag in self.target.tags)
+        return f"openstack image unset{tags} {self.image.id}"
+
+    def describe(self, undo: str | None) -> str:
+        """Return it as a sentence.
+
+        :param undo: what :meth:`undo` returned.
+        """
+        if not self.was_active:
+            before = "inactive"
+        elif self.before is None:
+            before = "no image"
+        else:
+            before = str(self.before)
+        return (
+            f"{self.target.name} is live now for new instances; before:"
+            f" {before}; undo: {undo or 'load the image before again'}"
+        )

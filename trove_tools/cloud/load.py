@@ -14,35 +14,38 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.catalog import model
-from trove_tools.cloud import assignment
+from trove_tools.cloud import compatibility
 from trove_tools.cloud import connection
-from trove_tools.cloud import dry_run
-from trove_tools.cloud import effect
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
+from trove_tools.cloud import history
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import parameters
-from trove_tools.cloud import projects
 from trove_tools.cloud import properties
-from trove_tools.cloud import prune
-from trove_tools.cloud import series
+from trove_tools.cloud import removal
 from trove_tools.cloud import sources
 from trove_tools.cloud import transfer
 from trove_tools.cloud import trove
 from trove_tools.cloud import upload
+from trove_tools.cloud.image import Image
 
 #: The JSON patch for an image that may be removed.
-_BARE = [{"op": "replace", "path": "/protected", "value": False}]
+_UNPROTECT = [{"op": "replace", "path": "/protected", "value": False}]
+
+Versions = collections.abc.Sequence[trove.DatastoreVersion]
+Rules = collections.abc.Mapping[str, tuple[parameters.Rule, ...] | None]
+Row = dict[str, typing.Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Wishes:
+class Request:
     """How images are loaded.
 
     :param pin: register the versions by image id and not by tags.
     :param activate: also make them active and their datastores' default.
     :param keep: how many images of a version stay in Glance.
     :param keep_in_use: keep what somebody may still need.
-    :param way: how the bytes are sent.
+    :param route: how the bytes are sent.
     :param rules: where the configuration parameters come from.
     :param strict: refuse an image that does not fit the cloud.
     :param members: the projects that images are shared with, by name or id.
@@ -52,7 +55,7 @@ class Wishes:
     activate: bool = False
     keep: int = 2
     keep_in_use: bool = True
-    way: transfer.Way = transfer.Way()
+    route: transfer.Route = transfer.Route()
     rules: str = parameters.AUTO
     strict: bool = False
     members: tuple[str, ...] = ()
@@ -62,103 +65,93 @@ class Loader:
     """Loads images into a cloud.
 
     :param cloud: the cloud.
-    :param wishes: how.
-    :param series_: the series that this tree serves.
+    :param request: how.
+    :param series: the series that this tree serves.
     :param screen: is told what is done.
     """
 
     def __init__(
         self,
         cloud: connection.Cloud,
-        wishes: Wishes,
-        series_: model.Series,
+        request: Request,
+        series: model.Series,
         screen: console.Console,
     ) -> None:
         self._cloud = cloud
-        self._wishes = wishes
-        self._series = series_
+        self._request = request
+        self._series = series
         self._screen = screen
-        self._images = dry_run.images(cloud)
-        self._uploads = upload.Uploads(self._images, wishes.way, screen)
+        self._images = glance.open_images(cloud)
         self._versions = trove.Versions(cloud.databases)
 
-    def load(
-        self, found: collections.abc.Sequence[sources.Source]
-    ) -> list[dict[str, typing.Any]]:
+    def load_images(
+        self, prepared: collections.abc.Sequence[sources.Source]
+    ) -> list[Row]:
         """Make the cloud have the images and the datastore versions.
 
-        :param found: what :func:`sources.prepare` found.
+        :param prepared: what :func:`sources.prepare` returned.
         :returns: what is there now, one entry a datastore version.
         :raises CloudError: the cloud refused, or could not be reached.
         :raises UsageError: an option names what the cloud does not have.
         """
+        request = self._request
         # without the right to register, nothing is sent either
-        registered = self._versions.all()
+        registered = self._versions.list_all()
         rules = {
             target.manager: parameters.find(
-                self._wishes.rules, target.manager, self._series
+                request.rules, target.manager, self._series
             )
-            for source in found
+            for source in prepared
             for target in source.targets
         }
-        members = tuple(map(self._project, self._wishes.members))
-        if any(source.chosen for source in found):
-            fields = self._images.fields()
-            for source in found:
+        members = tuple(
+            self._cloud.login.find_project(name, "--member")
+            for name in request.members
+        )
+        if any(source.chosen for source in prepared):
+            fields = self._images.list_fields()
+            for source in prepared:
                 properties.refuse_fields(source.chosen, fields)
-        for source in found:
+        for source in prepared:
             self._check(source, registered)
         rows = []
-        for source in found:
-            described = dataclasses.replace(
-                source,
-                description=dataclasses.replace(
-                    source.description, members=members
-                ),
+        for source in prepared:
+            description = dataclasses.replace(
+                source.description, members=members
             )
-            rows += self._load(described, registered, rules)
+            source = dataclasses.replace(source, description=description)
+            rows += self._load_image(source, registered, rules)
             # the next one may be of the same version
-            registered = self._versions.all()
-        names = [t.name for source in found for t in source.targets]
-        prune.Pruning(
+            registered = self._versions.list_all()
+        names = [t.name for source in prepared for t in source.targets]
+        removal.Removal(
             self._cloud, self._images, registered, self._screen
-        ).prune(names, self._wishes.keep, self._wishes.keep_in_use)
+        ).remove_old(names, request.keep, request.keep_in_use)
         return rows
 
-    def _project(self, name: str) -> str:
-        found = self._cloud.find_projects(name)
-        if len(found) != 1:
-            raise projects.not_found(name, found, "--member")
-        return found[0]
-
-    def _current(
-        self,
-        source: sources.Source,
-        registered: collections.abc.Sequence[trove.Record],
-    ) -> dict[str, glance.Record]:
+    def _find_current(
+        self, source: sources.Source, registered: Versions
+    ) -> dict[str, Image]:
         """Return the image that each version of a source has now, by name."""
         current = {}
         for target in source.targets:
-            record = target.among(registered)
-            image = record and trove.image(self._images, record)
+            version = target.among(registered)
+            image = version and trove.find_image(self._images, version)
             if image:
                 current[target.name] = image
         return current
 
-    def _check(
-        self,
-        source: sources.Source,
-        registered: collections.abc.Sequence[trove.Record],
-    ) -> None:
+    def _check(self, source: sources.Source, registered: Versions) -> None:
         """Warn of what is amiss with an image, or refuse it."""
         file = source.content.file.path.name
+        fields = source.description.fields
+        active = {version.name for version in registered if version.active}
         at_once = [
             target.name
             for target in source.targets
-            if self._wishes.activate
-            or (target.among(registered) or {}).get("active")
+            if self._request.activate or target.name in active
         ]
-        if doubts := " and ".join(effect.doubts(source.description.fields)):
+        if doubts := " and ".join(compatibility.find_doubts(fields)):
             if at_once:
                 doubts = (
                     f"goes live at once for new instances of"
@@ -166,84 +159,74 @@ class Loader:
                 )
             tell = self._screen.warn if at_once else self._screen.say
             tell(f"{file} {doubts}")
-        assignment.check_clashes(
+        compatibility.check_clashes(
             source.description.tags, source.targets, registered
         )
-        problems = series.problems(
-            source.description.fields,
-            self._series,
-            self._current(source, registered),
+        differences = compatibility.find_differences(
+            fields, self._series, self._find_current(source, registered)
         )
-        if problems and self._wishes.strict:
+        if differences and self._request.strict:
             raise errors.ImageError(
-                f"{file} does not fit this cloud: {'; '.join(problems)}",
+                f"{file} does not fit this cloud: {'; '.join(differences)}",
                 hint="load an image of the cloud's series; or leave out"
                 " --strict",
             )
-        for problem in problems:
-            self._screen.warn(f"{file}: {problem}")
+        for difference in differences:
+            self._screen.warn(f"{file}: {difference}")
 
-    def _load(
-        self,
-        source: sources.Source,
-        registered: collections.abc.Sequence[trove.Record],
-        rules: collections.abc.Mapping[
-            str, tuple[parameters.Rule, ...] | None
-        ],
-    ) -> list[dict[str, typing.Any]]:
-        current = self._current(source, registered)
-        image, how = self._provide(source, current)
-        rows: list[dict[str, typing.Any]] = []
+    def _load_image(
+        self, source: sources.Source, registered: Versions, rules: Rules
+    ) -> list[Row]:
+        request = self._request
+        current = self._find_current(source, registered)
+        image, how = self._upload(source, current)
+        rows: list[Row] = []
         for target in source.targets:
-            known = target.among(registered)
-            with self._taken_back(image, how, rows):
-                record, registration = self._versions.register(
-                    target,
-                    image["id"] if self._wishes.pin else None,
-                    registered,
+            with self._removal_on_refusal(image, how == "sent" and not rows):
+                version, registration = self._versions.register(
+                    target, image.id if request.pin else None, registered
                 )
             self._screen.say(
                 f"datastore version {target.name}: {registration}"
             )
-            told = self._parameters(
-                target, record, registration, rules[target.manager]
+            loaded = self._load_parameters(
+                target, version, registration, rules[target.manager]
             )
             # what users see comes last, when all else is there
-            if self._wishes.activate:
-                record, changed = self._versions.activate(record)
+            if request.activate:
+                version, changed = self._versions.activate(version)
                 if changed and registration == "unchanged":
                     registration = "changed"
-            if record["default"]:
-                if self._wishes.activate:
-                    self._screen.say(f"{target.name} is the default")
-            else:
+            if not version.default:
                 self._screen.say(
                     "to make it the default: activate-trove-image"
                     f" {target.name}"
                 )
-            switch = effect.Switch(
-                target, known, record, current.get(target.name), image
+            elif request.activate:
+                self._screen.say(f"{target.name} is the default")
+            switch = history.Switch(
+                target,
+                target.among(registered),
+                version,
+                current.get(target.name),
+                image,
             )
-            undo = switch.undo(self._images, self._wishes.keep)
+            undo = switch.undo(self._images, request.keep)
             if switch.happened:
                 self._screen.say(switch.describe(undo))
             rows.append(
                 {
-                    "datastore": target.datastore,
-                    "version": target.version,
-                    "version_id": record["id"],
-                    "manager": record["datastore_manager"],
+                    **version.as_row(),
+                    "manager": version.manager,
                     "registration": registration,
-                    "parameters": told,
-                    "active": record["active"],
-                    "default": record["default"],
-                    "live": record["active"],
-                    "image_before": switch.before and switch.before["id"],
+                    "parameters": loaded,
+                    "live": version.active,
+                    "image_before": switch.before and switch.before.id,
                     "undo": undo,
                     "image": source.description.fields["name"],
-                    "image_id": image["id"],
+                    "image_id": image.id,
                     "upload": how,
-                    "pinned": record.get("image") == image["id"],
+                    "pinned": version.image_id == image.id,
                     "size": source.content.file.size,
                     "sha256": source.content.sha256,
                     "verified": str(source.proof or "no"),
@@ -252,87 +235,85 @@ class Loader:
         return rows
 
     @contextlib.contextmanager
-    def _taken_back(
-        self,
-        image: glance.Record,
-        how: str,
-        rows: collections.abc.Sized,
+    def _removal_on_refusal(
+        self, image: Image, new: bool
     ) -> collections.abc.Iterator[None]:
-        """Remove a new image that nothing could be registered with.
+        """Remove an image that nothing could be registered with.
 
-        :param how: what :meth:`_provide` did.
-        :param rows: the versions that are registered with it already.
+        :param new: this load has sent it, and nothing is registered with it.
         """
         try:
             yield
         except errors.CloudError as exc:
-            name = f"image {image['name']} ({image['id']})"
             lasting = isinstance(exc, failures.Refused) and (
                 exc.status == 500 or not failures.may_pass(exc)
             )
-            if how != "sent" or rows or not lasting:
-                self._screen.warn(f"{name} stays in Glance")
+            if not new or not lasting:
+                self._screen.warn(f"{image} stays in Glance")
                 raise
-            self._remove(image, name)
+            try:
+                self._images.patch(
+                    image, lambda now: _UNPROTECT if now.protected else []
+                )
+                self._images.delete(image.id)
+            except errors.CloudError as failure:
+                problem = failure.message
+                self._screen.warn(f"{image} stays in Glance: {problem}")
+            else:
+                self._screen.say(f"removed {image} again")
             raise
 
-    def _remove(self, image: glance.Record, name: str) -> None:
-        try:
-            self._images.patch(
-                image, lambda now: [] if not now.get("protected") else _BARE
-            )
-            self._images.delete(image["id"])
-        except errors.CloudError as exc:
-            self._screen.warn(f"{name} stays in Glance: {exc.message}")
-        else:
-            self._screen.say(f"removed {name} again")
-
-    def _provide(
+    def _upload(
         self,
         source: sources.Source,
-        current: collections.abc.Mapping[str, glance.Record],
-    ) -> tuple[glance.Record, str]:
-        """Have an image in Glance, sent only if it must be, and served.
+        current: collections.abc.Mapping[str, Image],
+    ) -> tuple[Image, str]:
+        """Upload an image if it must be, and make it the one that is served.
 
         :param current: the image that each version has now.
         :returns: the image; and ``sent``, ``changed`` or ``unchanged``.
         """
-        name = source.description.fields["name"]
+        images, route = self._images, self._request.route
+        description, content = source.description, source.content
+        name = description.fields["name"]
         new = properties.succeed(
-            self._images,
-            source.description,
+            images,
+            description,
             {
-                version: record
-                for version, record in current.items()
-                if record.get(glance.SHA256) != source.content.sha256
+                version: image
+                for version, image in current.items()
+                if image.fields.get(_image.SHA256) != content.sha256
             },
         )
-        image, sent = self._uploads.provide(source.content, new.description)
+        image, sent = upload.upload_image(
+            images, content, new.description, route, self._screen
+        )
         changed = False
         if not sent:
-            changed = self._images.update(image, source.description)
-            members = source.description.members
-            changed |= self._images.share(image["id"], members)
+            changed = images.update(image, description)
+            changed |= images.share(image.id, description.members)
         try:
             changed |= self._serve(source, image)
-        except assignment.Foreign as exc:
+        except history.ForeignImageError as exc:
             if sent:
                 raise
             self._screen.say(f"{exc.message}: {name} is sent again, too")
-            image = self._uploads.send(source.content, new.description)
+            image, sent = upload.upload_image(
+                images, content, new.description, route, self._screen,
+                reuse=False,
+            )  # fmt: skip
             self._serve(source, image)
-            sent = True
         if sent:
             self._screen.say(
-                f"image {name} is now complete in Glance: {image['id']}"
+                f"image {name} is now complete in Glance: {image.id}"
             )
-            self._tell(new)
+            self._report_succession(new)
             return image, "sent"
-        told = "its description was updated" if changed else "nothing to send"
-        self._screen.say(f"image {name} is in Glance already: {told}")
+        done = "its description was updated" if changed else "nothing to send"
+        self._screen.say(f"image {name} is in Glance already: {done}")
         return image, "changed" if changed else "unchanged"
 
-    def _tell(self, new: properties.Succession) -> None:
+    def _report_succession(self, new: properties.Succession) -> None:
         """Say what a new image took over from the one before."""
         if new.carried:
             carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]
@@ -351,34 +332,35 @@ class Loader:
                 f" {', '.join(new.left)}"
             )
 
-    def _serve(self, source: sources.Source, image: glance.Record) -> bool:
-        if self._wishes.pin:
-            return False
-        done = [
-            assignment.serve(self._images, image, target.name, target.tags)
-            for target in source.targets
+    def _serve(self, source: sources.Source, image: Image) -> bool:
+        """Make Trove take an image for its versions, unless it is pinned."""
+        targets = [] if self._request.pin else source.targets
+        changes = [
+            history.serve_image(self._images, image, target.name, target.tags)
+            for target in targets
         ]
-        return any(done)
+        return any(changes)
 
-    def _parameters(
+    def _load_parameters(
         self,
         target: trove.Target,
-        record: trove.Record,
+        version: trove.DatastoreVersion,
         registration: str,
         rules: tuple[parameters.Rule, ...] | None,
     ) -> str:
+        """Load a version's configuration parameters; return what was done."""
         service = parameters.Parameters(self._cloud.databases)
         if rules is not None:
-            told = service.load(record["id"], rules)
-            self._screen.say(f"configuration parameters: {told}")
-            return told
-        if self._wishes.rules != parameters.AUTO:
+            loaded = service.load(version.id, rules)
+            self._screen.say(f"configuration parameters: {loaded}")
+            return loaded
+        if self._request.rules != parameters.AUTO:
             return "none"
-        known = service.known(record["id"])
+        known = service.known(version.id)
         if known:
             return f"{len(known)} there already"
         # who has used the version without them knows it
-        if registration == "created" or self._wishes.activate:
+        if registration == "created" or self._request.activate:
             self._screen.say(
                 f"{target.name} has no configuration parameters, so users"
                 " cannot create configuration groups for it; to load them,"

@@ -194,7 +194,7 @@ class Parameters:
                     "Trove",
                 )
 
-        retry.persistently(once, self._service.notify)
+        retry.attempts(self._service.notify)(once)
         told = [f"{len(v)} {k}" for k, v in done.items() if v]
         told = told or ["unchanged"]
         if left := len(rules) - len(wanted):
@@ -219,11 +219,10 @@ class Parameters:
     def _send(
         self, method: str, version_id: str, path: str, rule: Rule
     ) -> None:
-        self._service.change(
+        self._service.call(
             method,
             _path(version_id) + path,
             f"loading the configuration parameter {rule.name}",
-            again=False,
             json=rule.body(),
         )
 

@@ -13,10 +13,12 @@ import typing
 
 from trove_tools import errors
 from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import trove
+from trove_tools.cloud.image import Image
 
 #: Properties that this tool and Glance keep for themselves begin so.
-_RESERVED = (glance.PREFIX, "os_glance_")
+_RESERVED = (_image.PREFIX, "os_glance_")
 
 #: What a load says of a file, as far as it knows it.
 _FACTS = ("architecture", "os_type", "os_distro", "os_version")
@@ -35,7 +37,7 @@ class Succession:
     :param left: what it does not, and the option that gives it to it.
     """
 
-    description: glance.Description
+    description: _image.Description
     carried: dict[str, str] = dataclasses.field(default_factory=dict)
     left: tuple[str, ...] = ()
 
@@ -61,8 +63,8 @@ def refuse_fields(
 
 def succeed(
     images: glance.Images,
-    description: glance.Description,
-    before: collections.abc.Mapping[str, glance.Record],
+    description: _image.Description,
+    before: collections.abc.Mapping[str, Image],
 ) -> Succession:
     """Describe a new image, with what it takes over from those before.
 
@@ -70,22 +72,25 @@ def succeed(
     :param description: what the load itself says of the new image.
     :param before: the image that each of its versions has now, by name.
     """
-    fields = images.fields() if before else frozenset()
+    fields = images.list_fields() if before else frozenset()
     carried: dict[str, str] = {}
     left: list[str] = []
     ours = False
-    for record in {each["id"]: each for each in before.values()}.values():
-        found = _properties(record, description, fields)
-        if images.is_ours(record):
+    for image in {image.id: image for image in before.values()}.values():
+        properties = _properties(image, description, fields)
+        if images.is_ours(image):
             ours = True
-            for name, value in found.items():
+            for name, value in properties.items():
                 if name.startswith(_SIGNATURE):
                     left.append(f"{name}, which signs the bytes before")
                 elif carried.setdefault(name, value) != value:
                     left.append(f"--property {name}={value}")
         else:
-            left += [f"--property {n}={v}" for n, v in sorted(found.items())]
-        left += _settings(images, record, description)
+            left += [
+                f"--property {name}={value}"
+                for name, value in sorted(properties.items())
+            ]
+        left += _settings(images, image, description)
     defaults = {} if ours else description.defaults
     return Succession(
         dataclasses.replace(
@@ -101,14 +106,14 @@ def succeed(
 
 
 def _properties(
-    record: glance.Record,
-    description: glance.Description,
+    image: Image,
+    description: _image.Description,
     fields: collections.abc.Set[str],
 ) -> dict[str, str]:
     """Return the properties of an image that its file does not explain."""
     return {
         name: value
-        for name, value in record.items()
+        for name, value in image.fields.items()
         if name not in fields
         and name not in description.fields
         and name not in _FACTS
@@ -118,26 +123,24 @@ def _properties(
 
 def _settings(
     images: glance.Images,
-    record: glance.Record,
-    description: glance.Description,
+    image: Image,
+    description: _image.Description,
 ) -> collections.abc.Iterator[str]:
     """Yield what else is chosen for each image, and differs."""
     fields: dict[str, typing.Any] = description.fields
-    visibility = record["visibility"]
+    visibility = image.fields["visibility"]
     if visibility not in ("private", fields.get("visibility")):
         yield f"--visibility {visibility}"
-    if record.get("protected") and "protected" not in fields:
+    if image.protected and "protected" not in fields:
         yield "--protected"
     known = {*description.tags, *trove.tags("")}
-    for name in glance.serves(record):
+    for name in image.serves:
         known |= {*trove.tags(name)}
-    if images.is_ours(record):
-        yield from (
-            f"--tag {tag}" for tag in record["tags"] if tag not in known
-        )
+    if images.is_ours(image):
+        yield from (f"--tag {tag}" for tag in image.tags if tag not in known)
     if visibility == "shared":
         yield from (
             f"--member {member}"
-            for member in images.members(record["id"])
+            for member in images.list_members(image.id)
             if member not in description.members
         )

@@ -27,6 +27,9 @@ PAUSE = 0.5
 SEEN_WITHIN = 20.0
 _LOOK = 0.1
 
+if typing.TYPE_CHECKING:
+    import tenacity
+
 T = typing.TypeVar("T")
 Notify = collections.abc.Callable[[str], None]
 
@@ -39,17 +42,20 @@ def quiet(text: str) -> None:
     """Tell nobody."""
 
 
-def persistently(
-    work: collections.abc.Callable[[], T],
+def attempts(
     notify: Notify = quiet,
-    worth: collections.abc.Callable[[BaseException], bool] = failures.may_pass,
-) -> T:
-    """Do something again as long as what fails may pass.
+    may_pass: collections.abc.Callable[
+        [BaseException], bool
+    ] = failures.may_pass,
+) -> "tenacity.Retrying":
+    """Return what repeats a function, or a block, as long as it may succeed.
 
-    :param work: raises the error; finds out itself how far it had come.
-    :param notify: is told what failed and when it is tried again.
-    :param worth: whether an error may pass.
-    :returns: what ``work`` returned.
+    Called with a function, it calls that and returns its result.  Iterated
+    over, it yields contexts: ``for attempt in attempts(): with attempt: ...``.
+    What is repeated finds out itself how far the last attempt came.
+
+    :param notify: is called with what failed and when it is tried again.
+    :param may_pass: tells whether the next attempt may do without the error.
     """
     # with openstacksdk, so that --help does not wait for it
     import tenacity
@@ -61,14 +67,13 @@ def persistently(
             pause = state.next_action.sleep
             notify(f"{exc.message}; trying again in {pause:.1f} s")
 
-    attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(worth),
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_pass),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_exponential(PAUSE),
         before_sleep=tell,
         reraise=True,
     )
-    return attempts(work)
 
 
 def confirm(

@@ -16,16 +16,15 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
 from trove_tools.catalog import loader
-from trove_tools.cloud import glance
-from trove_tools.cloud import transfer
+from trove_tools.catalog import model
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import trove
+from trove_tools.cloud import upload
 from trove_tools.config import options
 from trove_tools.host import architecture
 from trove_tools.host import digests
 
 _GIB = 1024**3
-
-#: Glance's and libosinfo's words for what Debian calls amd64 and arm64.
 
 _OPEN = ("public", "community")
 
@@ -45,8 +44,8 @@ class Source:
     :param proof: what is known of its verification.
     """
 
-    content: transfer.Content
-    description: glance.Description
+    content: upload.Content
+    description: _image.Description
     targets: tuple[trove.Target, ...]
     proof: verification.Verified | None = None
     chosen: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -118,6 +117,38 @@ def prepare(
     ]
 
 
+def find_newest_build(directory: pathlib.Path, name: str) -> pathlib.Path:
+    """Return the newest image of a datastore version in a directory.
+
+    :param directory: where builds have put them.
+    :param name: ``DATASTORE`` or ``DATASTORE:VERSION``.
+    :raises UsageError: there is none.
+    """
+    datastore, version = model.split_name(name)
+    builds: list[tuple[str, pathlib.Path]] = []
+    held = set()
+    for file in directory.glob("*.d/manifest.json"):
+        # the name of the image is in its manifest alone
+        made = manifest.load(file)
+        image = directory / made.image["file"]
+        if not image.is_file():
+            continue
+        held |= {f"{each.name}:{each.version}" for each in made.datastores}
+        if any(
+            each.name == datastore and version in ("", each.version)
+            for each in made.datastores
+        ):
+            builds.append((made.created, image))
+    if not builds:
+        near = errors.nearest(name, held, "builds there")
+        raise errors.UsageError(
+            f"there is no image of {name} in {directory.absolute()}",
+            hint=f"{near}; build it: trove-image-builder build {name}, or"
+            " name another directory: --output-dir",
+        )
+    return max(builds)[1]
+
+
 def _check_options(
     paths: collections.abc.Sequence[pathlib.Path],
     settings: options.Settings,
@@ -164,7 +195,7 @@ def _content(
     file: imagefile.ImageFile,
     made: manifest.Manifest | None,
     url: str | None,
-) -> transfer.Content:
+) -> upload.Content:
     """Return the file with its digests, computed from its bytes.
 
     A manifest describes the file that it was written for, and a record of
@@ -176,7 +207,7 @@ def _content(
     sums = digests.compute(file.path)
     if made is not None:
         manifest.require_digests(made, file.path, sums)
-    return transfer.Content(file, sums["sha256"], sums["sha512"], url)
+    return upload.Content(file, sums["sha256"], sums["sha512"], url)
 
 
 def _from_manifest(
@@ -211,12 +242,12 @@ def _from_manifest(
             ),
             "os_distro": made.guest["distribution"],
             "os_version": made.guest["version"],
-            glance.PREFIX + "build_id": made.build_id,
-            glance.PREFIX + "series": made.series["name"],
-            glance.PREFIX + "agent_version": made.agent.get("version"),
-            glance.PREFIX + "agent_commit": made.agent.get("commit"),
-            glance.PREFIX + "dev": str(made.dev).lower(),
-            glance.DIRTY: str(bool(made.agent.get("dirty"))).lower(),
+            _image.PREFIX + "build_id": made.build_id,
+            _image.PREFIX + "series": made.series["name"],
+            _image.PREFIX + "agent_version": made.agent.get("version"),
+            _image.PREFIX + "agent_commit": made.agent.get("commit"),
+            _image.PREFIX + "dev": str(made.dev).lower(),
+            _image.DIRTY: str(bool(made.agent.get("dirty"))).lower(),
         },
     )
 
@@ -284,7 +315,7 @@ def _architecture(arch: str) -> str:
 
 
 def _source(
-    content: transfer.Content,
+    content: upload.Content,
     facts: Facts,
     settings: options.Settings,
     trusted: signature.TrustedKeys | None,
@@ -304,8 +335,8 @@ def _source(
         "min_disk": max(disk, facts.min_disk),
         "min_ram": facts.min_ram,
         "os_type": "linux",
-        glance.SHA256: content.sha256,
-        glance.VERIFIED: str(proof or "no"),
+        _image.SHA256: content.sha256,
+        _image.VERIFIED: str(proof or "no"),
         "visibility": "shared" if settings.member else settings.visibility,
         "protected": settings.protected,
         **facts.properties,
@@ -322,7 +353,7 @@ def _source(
     ]
     return Source(
         content=content,
-        description=glance.Description(
+        description=_image.Description(
             tags=tuple(dict.fromkeys([*tags, *settings.tag])),
             fields=fields,
             serves=tuple(target.name for target in facts.targets),

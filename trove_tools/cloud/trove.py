@@ -19,9 +19,8 @@ from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
 from trove_tools.cloud import retry
+from trove_tools.cloud.image import Image
 from trove_tools.host import bounds
-
-Record = dict[str, typing.Any]
 
 _PATH = "/mgmt/datastore-versions"
 
@@ -36,6 +35,74 @@ _TAG_LENGTH = 20
 
 #: And of every other name's.
 _NAME_LENGTH = 255
+
+#: What Trove's API calls some fields of a version.
+_API_NAMES = {"manager": "datastore_manager", "image_id": "image"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DatastoreVersion:
+    """A datastore version that is registered in Trove.
+
+    :param version: its name, such as ``11.8``.
+    :param manager: what the guest agent runs for it.
+    :param image_id: the image that it is pinned to, if it is.
+    :param image_tags: those by which Trove looks for its image otherwise.
+    :param active: users may start instances of it.
+    :param default: of its datastore.
+    """
+
+    id: str
+    datastore: str
+    version: str
+    manager: str
+    image_id: str | None
+    image_tags: tuple[str, ...]
+    active: bool
+    default: bool
+
+    @classmethod
+    def from_answer(
+        cls, answer: collections.abc.Mapping[str, typing.Any]
+    ) -> "DatastoreVersion":
+        """Return the version that Trove's JSON describes."""
+        return cls(
+            id=answer["id"],
+            datastore=answer["datastore_name"],
+            version=answer["name"],
+            manager=answer["datastore_manager"],
+            image_id=answer.get("image") or None,
+            # Trove shows no tags as ['']
+            image_tags=tuple(filter(None, answer.get("image_tags") or ())),
+            active=bool(answer["active"]),
+            default=bool(answer["default"]),
+        )
+
+    @property
+    def name(self) -> str:
+        """The version as people write it: ``mariadb:11.8``."""
+        return f"{self.datastore}:{self.version}"
+
+    @property
+    def order(self) -> list[tuple[int, int | str]]:
+        """What versions of one datastore are sorted by: 10.11 before 11.8."""
+        parts = re.findall(r"\d+|[^\W\d]+", self.version)
+        order: list[tuple[int, int | str]] = [
+            (1, bounds.parse_number(p)) if p.isdecimal() else (0, p)
+            for p in parts
+        ]
+        # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
+        return [*order, (1, -1)]
+
+    def as_row(self) -> dict[str, typing.Any]:
+        """Return what every table says of it."""
+        return {
+            "datastore": self.datastore,
+            "version": self.version,
+            "version_id": self.id,
+            "active": self.active,
+            "default": self.default,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +122,12 @@ class Target:
         return f"{self.datastore}:{self.version}"
 
     def among(
-        self, records: collections.abc.Iterable[Record]
-    ) -> Record | None:
+        self, versions: collections.abc.Iterable[DatastoreVersion]
+    ) -> DatastoreVersion | None:
         """Return the version as it is registered, if it is."""
-        for record in records:
-            if describe(record) == self.name:
-                return record
+        for version in versions:
+            if version.name == self.name:
+                return version
         return None
 
     @property
@@ -117,44 +184,6 @@ def tags(name: str) -> tuple[str, ...]:
     return ("trove", *name.split(":", 1))
 
 
-def describe(record: Record) -> str:
-    """Return a version as people write it: ``mariadb:11.8``."""
-    return f"{record['datastore_name']}:{record['name']}"
-
-
-def columns(record: Record) -> dict[str, typing.Any]:
-    """Return what every table says of a datastore version."""
-    return {
-        "datastore": record["datastore_name"],
-        "version": record["name"],
-        "version_id": record["id"],
-        "active": record["active"],
-        "default": record["default"],
-    }
-
-
-def image_tags(record: Record) -> list[str]:
-    """Return the tags of a version; Trove shows none as ``['']``."""
-    return [tag for tag in record.get("image_tags") or [] if tag]
-
-
-def newest(records: collections.abc.Sequence[Record]) -> Record:
-    """Return the version with the highest number: 11.8 before 10.11."""
-    return max(records, key=order)
-
-
-def order(record: Record) -> list[tuple[int, int | str]]:
-    """Return what versions of one datastore are sorted by."""
-    parts = re.findall(r"\d+|[^\W\d]+", record["name"])
-    order: list[tuple[int, int | str]]
-    order = [
-        (1, bounds.parse_number(p)) if p.isdecimal() else (0, p)
-        for p in parts
-    ]
-    # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
-    return [*order, (1, -1)]
-
-
 class Versions:
     """The datastore versions of a cloud.
 
@@ -164,26 +193,24 @@ class Versions:
     def __init__(self, service: connection.Service) -> None:
         self._service = service
 
-    def all(self) -> list[Record]:
+    def list_all(self) -> list[DatastoreVersion]:
         """Return all versions of all datastores, active or not."""
-        records: list[Record] = self._service.read(
-            _PATH, "listing datastore versions"
-        )["versions"]
-        return records
+        answer = self._service.read(_PATH, "listing datastore versions")
+        return list(map(DatastoreVersion.from_answer, answer["versions"]))
 
-    def get(self, version_id: str) -> Record:
+    def get(self, version_id: str) -> DatastoreVersion:
         """Return a version by its id."""
-        record: Record = self._service.read(
+        answer = self._service.read(
             f"{_PATH}/{version_id}", "reading a datastore version"
-        )["version"]
-        return record
+        )
+        return DatastoreVersion.from_answer(answer["version"])
 
     def register(
         self,
         target: Target,
         image_id: str | None,
-        registered: collections.abc.Sequence[Record] | None = None,
-    ) -> tuple[Record, str]:
+        registered: collections.abc.Sequence[DatastoreVersion] | None = None,
+    ) -> tuple[DatastoreVersion, str]:
         """Have a version registered as it shall be.
 
         A new version is inactive until it is activated; one that is known
@@ -191,74 +218,87 @@ class Versions:
 
         :param target: the version.
         :param image_id: the image it is pinned to; by tags when not given.
-        :param registered: what :meth:`all` has just returned.
+        :param registered: what :meth:`list_all` has just returned.
         :returns: the version, and ``created``, ``changed`` or
             ``unchanged``.
         """
         known = registered
         how = "unchanged"
 
-        def once() -> Record:
+        def once() -> DatastoreVersion:
             # an answer that was lost may have been a good one, and another
             # load may do the same: each attempt looks anew
             nonlocal known, how
-            record = target.among(self.all() if known is None else known)
+            version = target.among(
+                self.list_all() if known is None else known
+            )
             known = None
-            if record is None:
+            if version is None:
                 how = "created"
                 return self._create(target, image_id)
-            body = difference(record, target, image_id)
-            if not body:
-                return record
+            changes = find_changes(version, target, image_id)
+            if not changes:
+                return version
             how = how if how == "created" else "changed"
-            return self._change(record, body)
+            return self._change(version, changes)
 
-        def worth(exc: BaseException) -> bool:
+        def may_pass(exc: BaseException) -> bool:
             exists = isinstance(exc, failures.Refused) and exc.status == 400
             return failures.may_pass(exc) or (
                 exists and "already exists" in str(exc)
             )
 
-        record = retry.persistently(once, self._service.notify, worth)
-        return record, how
+        version = retry.attempts(self._service.notify, may_pass)(once)
+        return version, how
 
-    def activate(self, record: Record) -> tuple[Record, bool]:
+    def activate(
+        self, version: DatastoreVersion
+    ) -> tuple[DatastoreVersion, bool]:
         """Make a version active and its datastore's default.
 
         :returns: the version, and whether there was anything to change.
         """
-        body = activation(record)
-        return (self.edit(record, body), True) if body else (record, False)
+        wanted = {"active": True, "default": True}
+        changes = {n: v for n, v in wanted.items() if not getattr(version, n)}
+        if not changes:
+            return version, False
+        return self.edit(version, changes), True
 
-    def edit(self, record: Record, body: dict[str, typing.Any]) -> Record:
-        """Change what ``body`` says of a version.
+    def edit(
+        self, version: DatastoreVersion, changes: dict[str, typing.Any]
+    ) -> DatastoreVersion:
+        """Give fields of a version other values.
 
+        :param changes: the values, by the names of the fields.
         :returns: the version as it is then.
         """
-        return retry.persistently(
-            lambda: self._change(record, body), self._service.notify
+        return retry.attempts(self._service.notify)(
+            lambda: self._change(version, changes)
         )
 
-    def _change(self, record: Record, body: dict[str, typing.Any]) -> Record:
-        doing = f"changing {describe(record)}"
-        self._service.change(
+    def _change(
+        self, version: DatastoreVersion, changes: dict[str, typing.Any]
+    ) -> DatastoreVersion:
+        doing = f"changing {version.name}"
+        self._service.call(
             "PATCH",
-            f"{_PATH}/{record['id']}",
+            f"{_PATH}/{version.id}",
             doing,
-            again=False,
-            json=body,
+            json={_API_NAMES.get(n, n): v for n, v in changes.items()},
         )
         if self._service.dry:
-            return {**record, **body}
+            return dataclasses.replace(version, **changes)
         return retry.confirm(
-            lambda: self.get(record["id"]),
-            lambda found: _not_done(found, body),
+            lambda: self.get(version.id),
+            lambda now: _find_unchanged(now, changes),
             doing,
             "Trove",
         )
 
-    def _create(self, target: Target, image_id: str | None) -> Record:
-        version = {
+    def _create(
+        self, target: Target, image_id: str | None
+    ) -> DatastoreVersion:
+        body: dict[str, typing.Any] = {
             "datastore_name": target.datastore,
             "name": target.version,
             "version": target.version,
@@ -268,17 +308,12 @@ class Versions:
             "default": False,
         }
         if image_id:
-            version["image"] = image_id
+            body["image"] = image_id
         else:
-            version["image_tags"] = list(target.tags)
+            body["image_tags"] = target.tags
+        doing = f"registering {target.name}"
         try:
-            self._service.change(
-                "POST",
-                _PATH,
-                f"registering {target.name}",
-                again=False,
-                json={"version": version},
-            )
+            self._service.call("POST", _PATH, doing, json={"version": body})
         except failures.Refused as exc:
             if exc.status == 500:
                 # Trove looks the manager's settings up without a check
@@ -288,39 +323,44 @@ class Versions:
                 )
             raise
         if self._service.dry:
-            return {"id": NEW, "image": None, **version}
-        record = retry.confirm(
-            lambda: target.among(self.all()),
-            lambda found: None if found else "it is not listed",
-            f"registering {target.name}",
+            return DatastoreVersion.from_answer({"id": NEW, **body})
+        version = retry.confirm(
+            lambda: target.among(self.list_all()),
+            lambda version: None if version else "it is not listed",
+            doing,
             "Trove",
         )
-        assert record is not None
-        return record
+        assert version is not None
+        return version
 
 
-def _not_done(record: Record, body: dict[str, typing.Any]) -> str | None:
+def _find_unchanged(
+    version: DatastoreVersion, changes: dict[str, typing.Any]
+) -> str | None:
     """Say what of a change a version does not show, if anything."""
-    for name, wanted in body.items():
-        found = record.get(name)
+    for name, wanted in changes.items():
+        shown = getattr(version, name)
         if name == "image_tags":
-            found, wanted = set(image_tags(record)), set(wanted)
-        if found != wanted:
-            return f"{name} of {describe(record)} is {found!r}"
+            shown, wanted = set(shown), set(wanted)
+        if shown != wanted:
+            title = _API_NAMES.get(name, name)
+            return f"{title} of {version.name} is {shown!r}"
     return None
 
 
-def image(images: glance.Images, record: Record) -> glance.Record | None:
+def find_image(
+    images: glance.Images, version: DatastoreVersion
+) -> Image | None:
     """Return the image that a version has now, whatever its state."""
-    if record.get("image"):
-        return images.get(record["image"])
-    wanted = image_tags(record)
-    return images.served(wanted) if wanted else None
+    if version.image_id:
+        return images.get(version.image_id)
+    tags = version.image_tags
+    return images.find_served(tags) if tags else None
 
 
-def instances(
+def list_instances(
     service: connection.Service, again: bool = True
-) -> list[Record]:
+) -> list[dict[str, typing.Any]]:
     """Return all databases of all projects.
 
     :param service: Trove.
@@ -329,37 +369,35 @@ def instances(
     params: dict[str, typing.Any] = {
         "deleted": "false", "include_clustered": "true", "limit": _PAGE,
     }  # fmt: skip
-    found: list[Record] = []
+    instances: list[dict[str, typing.Any]] = []
     while True:
         answer = service.read(
             "/mgmt/instances", "looking for instances", again, params=params
         )
-        found += answer["instances"]
+        instances += answer["instances"]
         following = [
             urllib.parse.parse_qs(urllib.parse.urlsplit(link["href"]).query)
             for link in answer.get("links", [])
             if link.get("rel") == "next"
         ]
         if not following or "marker" not in following[0]:
-            return found
+            return instances
         params["marker"] = following[0]["marker"][0]
 
 
-def difference(
-    record: Record, target: Target, image_id: str | None
+def find_changes(
+    version: DatastoreVersion, target: Target, image_id: str | None
 ) -> dict[str, typing.Any]:
-    """Return what must change at a version that is registered already."""
-    body: dict[str, typing.Any] = {}
-    if record["datastore_manager"] != target.manager:
-        body["datastore_manager"] = target.manager
+    """Return what must change at a version that is registered already.
+
+    :returns: the new values, by the names of the fields.
+    """
+    changes: dict[str, typing.Any] = {}
+    if version.manager != target.manager:
+        changes["manager"] = target.manager
     if image_id:
-        if record.get("image") != image_id:
-            body["image"] = image_id
-    elif record.get("image") or set(image_tags(record)) != set(target.tags):
-        body["image_tags"] = list(target.tags)
-    return body
-
-
-def activation(record: Record) -> dict[str, typing.Any]:
-    """Return what must change at a version to make it the default."""
-    return {name: True for name in ("active", "default") if not record[name]}
+        if version.image_id != image_id:
+            changes["image_id"] = image_id
+    elif version.image_id or set(version.image_tags) != set(target.tags):
+        changes["image_tags"] = target.tags
+    return changes

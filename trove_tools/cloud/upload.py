@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have a file in Glance: once, whole, and nothing else of it.
+"""Upload a file to Glance exactly once, atomically.
 
 The id of a new image is computed from its owner and its content.  So of
 two loads of the same file at the same time only one can create the image,
@@ -12,17 +12,22 @@ bytes are there, and removed where they are not.
 """
 
 import collections.abc
+import dataclasses
 import datetime
 import itertools
-import typing
+import time
 import uuid
 
 from trove_tools import console
 from trove_tools import errors
+from trove_tools.artifact import imagefile
 from trove_tools.cloud import failures
 from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
+from trove_tools.cloud.image import Image
+from trove_tools.host import digests
 from trove_tools.host import liveness
 
 #: Of the ids: any constant, as long as it stays the same.
@@ -37,236 +42,240 @@ _PREPARING = 900
 _PAUSE = 1.0
 
 
-T = typing.TypeVar("T")
-
-
-class _Taken(errors.CloudError):
+class _BusyError(errors.CloudError):
     """Another load is about to send, or has just sent, the same image."""
 
 
-def abandoned(record: glance.Record) -> bool:
-    """Tell whether nobody completes an incomplete image any more."""
-    sender = str(record[glance.UPLOADING])
-    if sender == liveness.name():
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """The bytes of an image.
+
+    :param sha256: their digest, by which Glance's images are found again.
+    :param sha512: the digest that nearly every Glance computes itself.
+    :param url: where else they can be had.
+    """
+
+    file: imagefile.ImageFile
+    sha256: str
+    sha512: str
+    url: str | None = None
+
+    def find_difference(self, image: Image) -> str | None:
+        """Say in what an image in Glance has other bytes, if it has.
+
+        Only what Glance found out itself counts here, as properties can be
+        set by anybody: a digest of its operator's choosing, nearly always
+        sha512, and in old clouds an MD5 sum alone.
+        """
+        fields = image.fields
+        name = fields.get("os_hash_algo") or "md5"
+        theirs = fields.get("os_hash_value") or fields.get("checksum")
+        if fields.get("size") != self.file.size:
+            return f"{fields.get('size')} bytes, not {self.file.size}"
+        ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
+        if ours is None:
+            ours = digests.compute(self.file.path, [name])[name]
+        return None if theirs == ours else f"{name} {theirs}, not {ours}"
+
+    def check_file(self) -> None:
+        """Read the file again, and make sure that it is the same.
+
+        :raises ImageError: it has changed since.
+        """
+        sha256 = digests.compute(self.file.path, ["sha256"])["sha256"]
+        if sha256 != self.sha256:
+            raise errors.ImageError(
+                f"{self.file.path} has changed while it was being sent",
+                hint="load it again when nothing writes to it any more",
+            )
+
+
+def is_abandoned(image: Image) -> bool:
+    """Tell whether an image is incomplete and nobody completes it."""
+    if image.uploader is None:
+        return False
+    if image.uploader == liveness.name():
         return True
-    dead = liveness.known_dead(sender)
+    dead = liveness.known_dead(image.uploader)
     if dead is not None:
         return dead
-    changed = datetime.datetime.fromisoformat(record["updated_at"])
+    changed = datetime.datetime.fromisoformat(image.fields["updated_at"])
     age = datetime.datetime.now(datetime.UTC) - changed
-    busy = record["status"] in ("saving", "uploading", "importing")
+    busy = image.status in ("saving", "uploading", "importing")
     return age.total_seconds() > (_SENDING if busy else _PREPARING)
 
 
-def incomplete(
-    records: collections.abc.Iterable[glance.Record],
-) -> list[glance.Record]:
-    """Return the images of ours that nobody completes any more."""
-    return [
-        record
-        for record in records
-        if glance.UPLOADING in record and abandoned(record)
-    ]
+def upload_image(
+    images: glance.Images,
+    content: Content,
+    description: _image.Description,
+    route: transfer.Route,
+    screen: console.Console,
+    *,
+    reuse: bool = True,
+) -> tuple[Image, bool]:
+    """Upload a file to Glance, completely described, or leave nothing.
 
-
-class Uploads:
-    """Sends files to Glance.
-
-    :param images: the images there.
-    :param way: how they are sent.
+    :param content: the file.
+    :param description: what a new image shall be like in the end.
+    :param route: how the bytes are sent.
     :param screen: shows progress.
+    :param reuse: whether an image with these bytes is taken as it is; else
+        they are sent once more, to be the newest.
+    :returns: the image, and whether it was sent.  One that was there may
+        still lack its description.
+    :raises CloudError: Glance refused, or stored something else.
     """
+    known = [] if reuse else images.list_ours()
+    waiting = False
+    while True:
+        try:
+            for attempt in retry.attempts(images.service.notify):
+                with attempt:
+                    if reuse:
+                        known = images.list_ours()
+                        if image := _find_uploaded(images, known, content):
+                            return image, False
+                    image_id = _create(images, content, description, known)
+                    try:
+                        transfer.send_file(
+                            images.service, image_id, content.file,
+                            content.url, route, screen,
+                        )  # fmt: skip
+                        image = _read_stored(images, image_id, content)
+                        # the tags come last: with them, Trove finds it
+                        images.share(image_id, description.members)
+                        images.update(image, description)
+                    except BaseException:
+                        _discard(images, image_id, screen)
+                        raise
+                    return image, True
+        except _BusyError:
+            # the other load may take as long as it needs
+            if not waiting:
+                screen.say("another load is sending it: waiting")
+            waiting = True
+            time.sleep(_PAUSE)
 
-    def __init__(
-        self,
-        images: glance.Images,
-        way: transfer.Way,
-        screen: console.Console,
-    ) -> None:
-        self._images = images
-        self._way = way
-        self._screen = screen
 
-    def provide(
-        self, content: transfer.Content, description: glance.Description
-    ) -> tuple[glance.Record, bool]:
-        """Have a file in Glance, sent only if it is not there.
+def _find_uploaded(
+    images: glance.Images,
+    known: collections.abc.Iterable[Image],
+    content: Content,
+) -> Image | None:
+    """Return the image that has the bytes of a file.
 
-        :param content: the file.
-        :param description: what a new image shall be like in the end.
-        :returns: the image, and whether it was sent.  One that was there
-            is returned as it is; it may still lack its description.
-        :raises CloudError: Glance refused, or stored something else.
-        """
-        return self._persistently(lambda: self._provide(content, description))
+    What another load left of them incomplete is removed.
 
-    def send(
-        self, content: transfer.Content, description: glance.Description
-    ) -> glance.Record:
-        """Send a file, also if it is there already: to be the newest.
+    :raises _BusyError: another load is sending them.
+    """
+    pending = False
+    for image in known:
+        if image.fields.get(_image.SHA256) != content.sha256:
+            continue
+        if image.uploader is not None and not is_abandoned(image):
+            pending = True
+        elif image.status == "active" and not content.find_difference(image):
+            return image
+        elif image.uploader is not None and not image.protected:
+            images.delete(image.id)
+    if pending:
+        raise _BusyError("another load is sending the image")
+    return None
 
-        :returns: the new image.
-        """
-        seen = {record["id"] for record in self._images.ours()}
-        return self._persistently(
-            lambda: self._send(content, description, seen)
-        )
 
-    def _persistently(self, work: collections.abc.Callable[[], T]) -> T:
-        import tenacity
+def _create(
+    images: glance.Images,
+    content: Content,
+    description: _image.Description,
+    known: collections.abc.Iterable[Image],
+) -> str:
+    """Create an image that Trove cannot see, and return its id.
 
-        told = False
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            nonlocal told
-            if not told:
-                self._screen.say("another load is sending it: waiting")
-            told = True
-
-        # first the waiting for others, which has no end of its own
-        waiting = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Taken),
-            wait=tenacity.wait_fixed(_PAUSE),
-            before_sleep=tell,
-            reraise=True,
-        )
-        return waiting(
-            lambda: retry.persistently(work, self._images.service.notify)
-        )
-
-    def _provide(
-        self, content: transfer.Content, description: glance.Description
-    ) -> tuple[glance.Record, bool]:
-        pending = False
-        records = self._images.ours()
-        for record in records:
-            if record.get(glance.SHA256) != content.sha256:
+    :param known: images that are not to be used.
+    :raises _BusyError: another load has just created it.
+    """
+    # Glance takes longer over the properties of an image that is there
+    # than over those of a new one; it is the tags that Trove looks at
+    fields = {
+        name: value
+        for name, value in description.fields.items()
+        # one that does not become complete is removed again
+        if value is not None and name != "protected"
+    }
+    shared = description.fields.get("visibility") == "shared"
+    fields |= {
+        _image.SERVES: ",".join(description.serves),
+        "disk_format": content.file.format,
+        "container_format": "bare",
+        "visibility": "shared" if shared else "private",
+        _image.KIND: _image.GUEST,
+        _image.SHA256: content.sha256,
+        _image.UPLOADING: liveness.name(),
+    }
+    # who may name no owner owns it anyway
+    if images.owner:
+        fields["owner"] = images.owner
+    useless = {image.id for image in known}
+    for number in itertools.count():
+        name = f"{images.owner}/{content.sha256}/{number}"
+        image_id = str(uuid.uuid5(_NAMESPACE, name))
+        try:
+            images.create({**fields, "id": image_id})
+            break
+        except failures.Refused as exc:
+            if exc.status != 409:
+                raise
+            image = images.get(image_id)
+            # removed, or of no use: the next id
+            if image is None or image_id in useless:
                 continue
-            if glance.UPLOADING in record and not abandoned(record):
-                pending = True
-            elif record["status"] == "active" and not content.wrong(record):
-                return record, False
-            elif glance.UPLOADING in record and not record.get("protected"):
-                self._images.delete(record["id"])
-        if pending:
-            raise _Taken("another load is sending the image")
-        seen = {record["id"] for record in records}
-        return self._send(content, description, seen), True
+            if images.is_ours(image) and not image.fields.get("os_hidden"):
+                raise _BusyError(exc.message, exc.hint) from exc
+    return image_id
 
-    def _send(
-        self,
-        content: transfer.Content,
-        description: glance.Description,
-        seen: collections.abc.Container[str],
-    ) -> glance.Record:
-        """Send a file and describe it; leave nothing behind on failure."""
-        image_id = self._create(content, description, seen)
-        try:
-            record = self._fill(image_id, content)
-            # the tags come last: with them, Trove finds the image
-            self._images.share(image_id, description.members)
-            self._images.update(record, description)
-        except BaseException:
-            self._discard(image_id)
-            raise
-        return record
 
-    def _create(
-        self,
-        content: transfer.Content,
-        description: glance.Description,
-        seen: collections.abc.Container[str],
-    ) -> str:
-        """Create an image that Trove cannot see, and return its id.
+def _read_stored(
+    images: glance.Images, image_id: str, content: Content
+) -> Image:
+    """Return an image after making sure that it has the bytes of a file.
 
-        :param seen: the images that are known not to be of use.
-        """
-        images = self._images
-        for number in itertools.count():
-            name = f"{images.owner}/{content.sha256}/{number}"
-            image_id = str(uuid.uuid5(_NAMESPACE, name))
-            try:
-                images.create(self._new(image_id, content, description))
-                break
-            except failures.Refused as exc:
-                if exc.status != 409:
-                    raise
-                found = images.get(image_id)
-                # removed, or of no use: the next id
-                if found is None or image_id in seen:
-                    continue
-                if images.is_ours(found) and not found.get("os_hidden"):
-                    raise _Taken(exc.message, exc.hint) from exc
-        return image_id
+    :raises CloudError: it has others, or is not active.
+    :raises ImageError: the file has changed.
+    """
+    image = images.get(image_id)
+    if image is not None and images.service.dry:
+        return image
+    if image is None or image.status != "active":
+        status = image.status if image else "gone"
+        raise errors.CloudError(
+            f"image {image_id} is {status} after it was sent",
+            hint="somebody else removed it, or Glance could not store"
+            " it: its log says more",
+        )
+    difference = content.find_difference(image)
+    if difference:
+        content.check_file()
+        raise errors.CloudError(
+            "Glance stored something else than"
+            f" {content.file.path}: {difference}",
+            hint="try again; if it happens again, something between the"
+            " file and Glance's store changes it: a disk, a proxy, a"
+            " conversion by Glance's import, or whoever writes to the"
+            " file",
+        )
+    return image
 
-    def _new(
-        self,
-        image_id: str,
-        content: transfer.Content,
-        description: glance.Description,
-    ) -> glance.Record:
-        # Glance takes longer over the properties of an image that is there
-        # than over those of a new one; it is the tags that Trove looks at
-        fields = {
-            name: value
-            for name, value in description.fields.items()
-            # one that does not become complete is removed again
-            if value is not None and name != "protected"
-        }
-        shared = description.fields.get("visibility") == "shared"
-        record = {
-            **fields,
-            glance.SERVES: ",".join(description.serves),
-            "id": image_id,
-            "disk_format": content.file.format,
-            "container_format": "bare",
-            "visibility": "shared" if shared else "private",
-            glance.KIND: glance.GUEST,
-            glance.SHA256: content.sha256,
-            glance.UPLOADING: liveness.name(),
-        }
-        # who may name no owner owns it anyway
-        if self._images.owner:
-            record["owner"] = self._images.owner
-        return record
 
-    def _fill(
-        self, image_id: str, content: transfer.Content
-    ) -> glance.Record:
-        file, images = content.file, self._images
-        self._way.send(
-            images.service, image_id, file.path, file.size, content.url,
-            self._screen,
-        )  # fmt: skip
-        record = images.get(image_id)
-        if record is not None and images.service.dry:
-            return record
-        if record is None or record["status"] != "active":
-            status = record["status"] if record else "gone"
-            raise errors.CloudError(
-                f"image {image_id} is {status} after it was sent",
-                hint="somebody else removed it, or Glance could not store"
-                " it: its log says more",
-            )
-        wrong = content.wrong(record)
-        if wrong:
-            content.check_file()
-            raise errors.CloudError(
-                f"Glance stored something else than {file.path}: {wrong}",
-                hint="try again; if it happens again, something between the"
-                " file and Glance's store changes it: a disk, a proxy, a"
-                " conversion by Glance's import, or whoever writes to the"
-                " file",
-            )
-        return record
-
-    def _discard(self, image_id: str) -> None:
-        """Remove an image that did not become complete."""
-        try:
-            self._images.delete(image_id)
-        except errors.CloudError as exc:
-            self._screen.warn(
-                f"the incomplete image {image_id} is still in Glance:"
-                f" {exc.message}; the next load removes it, and so does:"
-                f" openstack image delete {image_id}"
-            )
+def _discard(
+    images: glance.Images, image_id: str, screen: console.Console
+) -> None:
+    """Remove an image that did not become complete."""
+    try:
+        images.delete(image_id)
+    except errors.CloudError as exc:
+        screen.warn(
+            f"the incomplete image {image_id} is still in Glance:"
+            f" {exc.message}; the next load removes it, and so does:"
+            f" openstack image delete {image_id}"
+        )

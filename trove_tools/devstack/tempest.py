@@ -28,7 +28,7 @@ class Cloud:
     :param volume_type: of new volumes; none where there is no Cinder.
     """
 
-    versions: collections.abc.Sequence[trove.Record]
+    versions: collections.abc.Sequence[trove.DatastoreVersion]
     flavors: collections.abc.Sequence[flavors.Shown]
     volume_type: str | None
 
@@ -42,7 +42,8 @@ def look(login: connection.Login) -> Cloud:
     found: list[dict[str, typing.Any]] = []
     if login.has("compute"):
         found = flavors.listed(login.service("Nova", "compute"))
-    return Cloud(trove.Versions(databases).all(), found, _volume_type(login))
+    versions = trove.Versions(databases).list_all()
+    return Cloud(versions, found, _volume_type(login))
 
 
 def _volume_type(login: connection.Login) -> str | None:
@@ -105,14 +106,14 @@ def settings(
 
 
 def _defaults(
-    versions: collections.abc.Sequence[trove.Record],
+    versions: collections.abc.Sequence[trove.DatastoreVersion],
     only: collections.abc.Collection[str],
 ) -> dict[str, str]:
     """Return the version that each datastore's tests begin with."""
     found = {
-        record["datastore_name"]: record["name"]
-        for record in versions
-        if record["active"] and record["default"]
+        each.datastore: each.version
+        for each in versions
+        if each.active and each.default
     }
     for name in only:
         if name not in found:

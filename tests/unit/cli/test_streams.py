@@ -10,15 +10,13 @@ from tests import base
 
 RUN = """\
 import sys
-from trove_tools import errors
-from trove_tools.cli import streams
-from trove_tools.cli import common
-from trove_tools import console
-def work():
+from trove_tools.cli import common, streams
+from trove_tools import console, errors
+streams.open_missing()
+ending = common.Ending(console.Console())
+with ending.reported():
     %s
-    return 0
-sys.exit(common.exit_status(work, common.Manner(
-    (streams.open_missing(), console.Console())[1])))
+sys.exit(ending.status)
 """
 
 

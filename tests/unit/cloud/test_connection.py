@@ -76,8 +76,8 @@ class ConnectTest(base.TestCase):
 
     def test_connect(self) -> None:
         cloud = self.connect()
-        self.assertEqual("user admin in project admin", cloud.who)
-        self.assertEqual("p1", cloud.project_id)
+        self.assertEqual("user admin in project admin", cloud.login.who)
+        self.assertEqual("p1", cloud.login.project_id)
         self.assertEqual(fakes.GLANCE, cloud.images.peer.url)
         self.assertEqual(fakes.TROVE, cloud.databases.peer.url)
         self.assertEqual([], self.cloud.calls)

@@ -12,9 +12,10 @@ from tests.unit.cloud import images
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.catalog import loader
-from trove_tools.cloud import assignment
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
+from trove_tools.cloud import history
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import load
 from trove_tools.cloud import retry
 from trove_tools.cloud import sources
@@ -56,19 +57,20 @@ class LoadCase(base.TestCase):
         found = sources.prepare([path or self.path], options)
         screen = console.Console(stream=self.said)
         self.cloud.calls.clear()
-        wishes = load.Wishes(
+        request = load.Request(
             pin=options.pin,
             activate=options.activate,
             keep=options.keep,
             keep_in_use=options.keep_in_use,
-            way=transfer.Way(options.import_method, tuple(options.store)),
+            route=transfer.Route(options.import_method, tuple(options.store)),
             rules=options.parameters,
             strict=options.strict,
             members=tuple(options.member),
         )
         cloud = connection.connect(options, planned=planned)
         series = loader.load().series
-        (row,) = load.Loader(cloud, wishes, series, screen).load(found)
+        loader_ = load.Loader(cloud, request, series, screen)
+        (row,) = loader_.load_images(found)
         self.changes = [
             call for call in self.cloud.calls if not call.startswith("GET")
         ]
@@ -89,8 +91,8 @@ class LoadTest(LoadCase):
         self.assertEqual((False, False), (row["active"], row["default"]))
         self.assertFalse(row["pinned"])
         self.assertEqual("p-service", image["owner"])
-        self.assertEqual(NAME, image[glance.SERVES])
-        self.assertNotIn(glance.UPLOADING, image)
+        self.assertEqual(NAME, image[_image.SERVES])
+        self.assertNotIn(_image.UPLOADING, image)
 
     def what(self, row: typing.Any) -> tuple[str, str]:
         return row["upload"], row["registration"]
@@ -147,11 +149,11 @@ class LoadTest(LoadCase):
         )
         self.assertEqual(2, len(patched))
         self.assertEqual(newest["id"], patched[-1])
-        self.assertEqual(NAME, newest[glance.WITHDRAWN])
+        self.assertEqual(NAME, newest[_image.WITHDRAWN])
         # and the newer one again
         self.load(self.build("third"), keep=9)
         self.assertEqual(newest["id"], self.served())
-        self.assertNotIn(glance.WITHDRAWN, newest)
+        self.assertNotIn(_image.WITHDRAWN, newest)
 
     def served(self) -> str:
         tags = {"trove", "mariadb", "11.8"}
@@ -224,18 +226,18 @@ class LoadTest(LoadCase):
         self.load()
         image = self.image()
         tags, image["tags"] = image["tags"], []
-        image[glance.UPLOADING] = "of a process that has ended"
+        image[_image.UPLOADING] = "of a process that has ended"
         image["updated_at"] = "2026-01-01T00:00:00Z"
         row = self.load()
         self.assertEqual("changed", row["upload"])
         self.assertEqual(image["id"], row["image_id"])
         self.assertEqual(tags, image["tags"])
-        self.assertNotIn(glance.UPLOADING, image)
+        self.assertNotIn(_image.UPLOADING, image)
 
     def test_what_was_given_up_halfway_is_removed(self) -> None:
         self.load()
         old = self.image()
-        old[glance.UPLOADING] = "of a process that has ended"
+        old[_image.UPLOADING] = "of a process that has ended"
         old["status"] = "queued"
         row = self.load()
         self.assertEqual("sent", row["upload"])
@@ -243,7 +245,7 @@ class LoadTest(LoadCase):
 
     def test_what_another_build_left_is_removed(self) -> None:
         self.load()
-        self.image()[glance.UPLOADING] = "of a process that has ended"
+        self.image()[_image.UPLOADING] = "of a process that has ended"
         row = self.load(self.build("another"))
         self.assertEqual([row["image_id"]], list(self.cloud.images))
         self.assertIn("an unfinished load", self.said.getvalue())
@@ -301,10 +303,12 @@ class LoadTest(LoadCase):
         (image,) = self.cloud.images.values()
         error = self.assertRaises(
             errors.CloudError,
-            assignment.withdraw,
+            history.withdraw_image,
             glance.Images(connection.connect(fakes.settings())),
-            image, NAME, ("trove", "mariadb", "11.8"),
-        )  # fmt: skip
+            _image.Image.from_answer(image),
+            NAME,
+            ("trove", "mariadb", "11.8"),
+        )
         self.assertIn("it also serves", error.message)
 
     def test_a_refused_registration_leaves_nothing(self) -> None:

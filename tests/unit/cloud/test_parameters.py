@@ -11,6 +11,7 @@ import zipfile
 
 from tests import base
 from tests.unit.cloud import fakes
+from tests.unit.cloud import test_load
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.cloud import connection
@@ -165,3 +166,36 @@ class LoadTest(base.TestCase):
         self.load()
         self.assertEqual([], self.changes())
         self.assertEqual(["POST", "POST"], [c.method for c in self.planned])
+
+
+class ParametersTest(test_load.LoadCase):
+    """A Trove that is not here is worth a line where users miss it."""
+
+    words = "has no configuration parameters"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch_object(
+            parameters, "_installed", lambda *_: None
+        )
+
+    def test_said_once(self) -> None:
+        row = self.load(parameters="auto")
+        self.assertEqual("none", row["parameters"])
+        self.assertIn(f"{test_load.NAME} {self.words}", self.said.getvalue())
+        self.said.truncate(0)
+        self.load(parameters="auto")
+        self.assertNotIn(self.words, self.said.getvalue())
+
+    def test_they_are_there(self) -> None:
+        self.cloud.versions["v"] = fakes.version("11.8", id="v")
+        self.cloud.parameters["v"] = [
+            {"name": "a", "restart_required": False, "type": "string"}
+        ]
+        row = self.load(parameters="auto", activate=True)
+        self.assertEqual("1 there already", row["parameters"])
+        self.assertNotIn(self.words, self.said.getvalue())
+
+    def test_none_are_wanted(self) -> None:
+        self.load(parameters="none", activate=True)
+        self.assertNotIn(self.words, self.said.getvalue())

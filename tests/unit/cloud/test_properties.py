@@ -6,7 +6,7 @@ import typing
 from tests.unit.cloud import fakes
 from tests.unit.cloud import test_load
 from trove_tools import errors
-from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
 
 
 class SuccessionTest(test_load.LoadCase):
@@ -155,7 +155,7 @@ class SuccessionTest(test_load.LoadCase):
 
     def test_an_unfinished_image_that_is_protected(self) -> None:
         self.first(
-            protected=True, status="queued", **{glance.UPLOADING: "h:1:1"}
+            protected=True, status="queued", **{_image.UPLOADING: "h:1:1"}
         )
         row = self.load()
         self.assertEqual("sent", row["upload"])

@@ -8,7 +8,7 @@ from tests.unit.cloud import fakes
 from tests.unit.cloud import test_load
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.cloud import activate
+from trove_tools.cloud import activation
 from trove_tools.cloud import connection
 from trove_tools.cloud import retry
 
@@ -85,7 +85,7 @@ class SwallowedTest(test_load.LoadCase):
         self.load(self.build("second"))
         cloud = connection.connect(fakes.settings())
         screen = console.Console(stream=self.said)
-        back = activate.Activation(cloud, screen).roll_back
+        back = activation.Activation(cloud, screen).roll_back
         self.cloud.swallowed = "PATCH /images/.*"
         self.assertRaises(errors.CloudError, back, "mariadb", "11.8")
         self.assertNotIn("is served by", self.said.getvalue())

@@ -17,7 +17,7 @@ class Count(console.Progress):
         self.done += amount
 
 
-class SendingTest(base.TestCase):
+class BodyTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.data = bytes(range(256)) * 10000
@@ -25,9 +25,9 @@ class SendingTest(base.TestCase):
         self.path.write_bytes(self.data)
         self.progress = Count()
 
-    def body(self, size: int | None = None) -> transfer.Sending:
+    def body(self, size: int | None = None) -> transfer.Body:
         size = len(self.data) if size is None else size
-        return transfer.Sending(self.path, size, self.progress)
+        return transfer.Body(self.path, size, self.progress)
 
     def test_all_of_it_in_blocks(self) -> None:
         blocks = list(self.body())

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datastore versions: what is compared, and what is asked for."""
 
+import typing
+
 from tests import base
 from tests.unit.cloud import fakes
 from trove_tools import errors
@@ -9,6 +11,12 @@ from trove_tools.cloud import retry
 from trove_tools.cloud import trove
 
 TARGET = trove.Target("mariadb", "11.8", "mariadb")
+
+
+def registered(name: str, **changes: typing.Any) -> trove.DatastoreVersion:
+    """Return a version as it is registered."""
+    answer = fakes.version(name, **changes)
+    return trove.DatastoreVersion.from_answer(answer)
 
 
 class PureTest(base.TestCase):
@@ -21,9 +29,8 @@ class PureTest(base.TestCase):
             ("8.4-rc1", "8.4-rc2"),
             ("beta", "1"),
         ):
-            records = [fakes.version(newer), fakes.version(older)]
-            for order in (records, records[::-1]):
-                self.assertEqual(newer, trove.newest(order)["name"])
+            self.assertGreater(registered(newer).order,
+                               registered(older).order)  # fmt: skip
 
     def test_tags(self) -> None:
         self.assertEqual(("trove", "mariadb", "11.8"), TARGET.tags)
@@ -33,34 +40,25 @@ class PureTest(base.TestCase):
         self.assertIn("--pin", error.hint or "")
 
     def test_no_tags(self) -> None:
-        self.assertEqual([], trove.image_tags({"image_tags": [""]}))
+        self.assertEqual((), registered("1", image_tags=[""]).image_tags)
 
     def test_difference(self) -> None:
         for changes, image_id, expected in (
             ({}, None, {}),
             ({"image_tags": ["11.8", "trove", "mariadb"]}, None, {}),
             ({"datastore_manager": "x"}, None,
-             {"datastore_manager": "mariadb"}),
-            ({"image_tags": ["x"]}, None, {"image_tags": list(TARGET.tags)}),
+             {"manager": "mariadb"}),
+            ({"image_tags": ["x"]}, None, {"image_tags": TARGET.tags}),
             # pinned: back to tags, which are the same
-            ({"image": "i"}, None, {"image_tags": list(TARGET.tags)}),
-            ({}, "i", {"image": "i"}),
-            ({"image": "j"}, "i", {"image": "i"}),
+            ({"image": "i"}, None, {"image_tags": TARGET.tags}),
+            ({}, "i", {"image_id": "i"}),
+            ({"image": "j"}, "i", {"image_id": "i"}),
             ({"image": "i"}, "i", {}),
         ):  # fmt: skip
-            record = fakes.version("11.8", **changes)
+            version = registered("11.8", **changes)
             self.assertEqual(
-                expected, trove.difference(record, TARGET, image_id)
+                expected, trove.find_changes(version, TARGET, image_id)
             )
-
-    def test_activation(self) -> None:
-        record = fakes.version("11.8")
-        both = {"active": True, "default": True}
-        self.assertEqual(both, trove.activation(record))
-        self.assertEqual(
-            {"default": True}, trove.activation({**record, "active": True})
-        )
-        self.assertEqual({}, trove.activation({**record, **both}))
 
 
 class RegisterTest(base.TestCase):
@@ -76,8 +74,8 @@ class RegisterTest(base.TestCase):
         self.cloud.versions[record["id"]] = record
 
     def register(self, image_id: str | None = None) -> str:
-        record, how = self.versions.register(TARGET, image_id)
-        self.assertEqual("11.8", record["name"])
+        version, how = self.versions.register(TARGET, image_id)
+        self.assertEqual("11.8", version.version)
         return how
 
     def test_new_by_tags(self) -> None:
@@ -105,19 +103,23 @@ class RegisterTest(base.TestCase):
         self.assertEqual("i", sent["image"])
 
     def test_activate(self) -> None:
-        self.add("11.8", active=True)
-        (record,) = self.versions.all()
-        record, changed = self.versions.activate(record)
-        self.assertTrue(changed and record["default"])
-        self.assertEqual({"default": True}, self.cloud.bodies[1])
-        self.assertFalse(self.versions.activate(record)[1])
+        for active, body in (
+            (True, {"default": True}),
+            (False, {"active": True, "default": True}),
+        ):
+            self.add("11.8", active=active)
+            (version,) = self.versions.list_all()
+            version, changed = self.versions.activate(version)
+            self.assertTrue(changed and version.active and version.default)
+            self.assertEqual(body, self.cloud.bodies[-2])
+            self.assertFalse(self.versions.activate(version)[1])
 
     def test_registered_by_another_load_meanwhile(self) -> None:
-        before = self.versions.all()
+        before = self.versions.list_all()
         self.add("11.8")
         self.cloud.faults = [("POST .*", 400, "it already exists.")]
-        record, how = self.versions.register(TARGET, None, before)
-        self.assertEqual("version-11.8", record["id"])
+        version, how = self.versions.register(TARGET, None, before)
+        self.assertEqual("version-11.8", version.id)
 
     def test_unchanged(self) -> None:
         self.add("11.8")
@@ -144,7 +146,7 @@ class RegisterTest(base.TestCase):
 
     def test_trove_forgets_it(self) -> None:
         self.patch_object(retry, "SEEN_WITHIN", 0)
-        self.patch_object(self.versions, "all", list)
+        self.patch_object(self.versions, "list_all", list)
         error = self.assertRaises(errors.CloudError, self.register)
         self.assertIn("it is not listed", error.message)
 

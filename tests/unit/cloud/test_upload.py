@@ -17,12 +17,13 @@ from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import glance
+from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
 from trove_tools.cloud import upload
 from trove_tools.host import liveness
 
-DESCRIPTION = glance.Description(
+DESCRIPTION = _image.Description(
     tags=("trove", "mariadb", "11.8"),
     fields={"name": "new", "min_disk": 3},
     serves=("mariadb:11.8",),
@@ -37,7 +38,7 @@ class UploadsTest(base.TestCase):
         path = self.temp_dir() / "new.qcow2"
         path.write_bytes(files.qcow2())
         self.data = path.read_bytes()
-        self.content = transfer.Content(
+        self.content = upload.Content(
             imagefile.inspect(path),
             hashlib.sha256(self.data).hexdigest(),
             hashlib.sha512(self.data).hexdigest(),
@@ -48,18 +49,20 @@ class UploadsTest(base.TestCase):
         self.patch_object(transfer, "_PAUSE", 0)
         self.said = io.StringIO()
 
-    def uploads(self, *way: typing.Any) -> upload.Uploads:
-        return upload.Uploads(
-            glance.Images(connection.connect(fakes.settings())),
-            transfer.Way(*way),
-            console.Console(stream=self.said),
-        )
-
-    def provide(self, *way: typing.Any) -> tuple[str, bool]:
-        uploads = self.uploads(*way)
+    def provide(
+        self, *route: typing.Any, reuse: bool = True
+    ) -> tuple[str, bool]:
+        images = glance.Images(connection.connect(fakes.settings()))
         self.cloud.calls.clear()
-        record, sent = uploads.provide(self.content, DESCRIPTION)
-        return record["id"], sent
+        image, sent = upload.upload_image(
+            images,
+            self.content,
+            DESCRIPTION,
+            transfer.Route(*route),
+            console.Console(stream=self.said),
+            reuse=reuse,
+        )
+        return image.id, sent
 
     def refused(self) -> errors.TroveToolsError:
         return self.assertRaises(errors.TroveToolsError, self.provide)
@@ -83,7 +86,7 @@ class UploadsTest(base.TestCase):
         self.assertEqual("new", record["name"])
         self.assertEqual("qcow2", record["disk_format"])
         self.assertEqual(list(DESCRIPTION.tags), record["tags"])
-        self.assertNotIn(glance.UPLOADING, record)
+        self.assertNotIn(_image.UPLOADING, record)
         self.assertIn("sending new.qcow2", self.said.getvalue())
         self.assertEqual((image_id, False), self.provide())
 
@@ -91,27 +94,29 @@ class UploadsTest(base.TestCase):
         self.provide()
         created = self.cloud.bodies[1]
         self.assertEqual("private", created["visibility"])
-        self.assertEqual(liveness.name(), created[glance.UPLOADING])
+        self.assertEqual(liveness.name(), created[_image.UPLOADING])
         self.assertEqual("p-service", created["owner"])
         self.assertNotIn("tags", created)
         # the rest is there already: an update of it all takes Glance long
         self.assertLessEqual(DESCRIPTION.fields.items(), created.items())
         changed = {each["path"] for each in self.cloud.bodies[-2]}
-        self.assertEqual({"/tags", f"/{glance.UPLOADING}"}, changed)
+        self.assertEqual({"/tags", f"/{_image.UPLOADING}"}, changed)
 
     def test_other_bytes_arrive(self) -> None:
         get = glance.Images.get
 
         def wrong(images: glance.Images, image_id: str) -> typing.Any:
-            record = get(images, image_id)
-            return record and {**record, "os_hash_value": "bad"}
+            image = get(images, image_id)
+            return image and _image.Image.from_answer(
+                {**image.fields, "os_hash_value": "bad"}
+            )
 
         self.patch_object(glance.Images, "get", wrong)
         self.assertIn("sha512 bad", self.refused().message)
         self.assertEqual({}, self.cloud.images)
 
     def test_the_file_changes_while_it_is_sent(self) -> None:
-        self.content = transfer.Content(self.content.file, "1", "2")
+        self.content = upload.Content(self.content.file, "1", "2")
         error = self.refused()
         self.assertIsInstance(error, errors.ImageError)
         self.assertIn("changed while it was being sent", error.message)
@@ -147,7 +152,7 @@ class UploadsTest(base.TestCase):
         def interrupt(self: typing.Any) -> None:
             raise KeyboardInterrupt
 
-        self.patch_object(transfer.Sending, "__iter__", interrupt)
+        self.patch_object(transfer.Body, "__iter__", interrupt)
         self.assertRaises(KeyboardInterrupt, self.provide)
         self.assertEqual({}, self.cloud.images)
 
@@ -177,38 +182,38 @@ class UploadsTest(base.TestCase):
         """Put an image there that is not complete."""
         image_id, _ = self.provide()
         record = self.cloud.images[image_id]
-        record.update({glance.UPLOADING: ELSEWHERE, **changes})
+        record.update({_image.UPLOADING: ELSEWHERE, **changes})
         return record
 
     def test_another_load_is_waited_for(self) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat()
         record = self.pending(updated_at=now)
-        listed = glance.Images.ours
+        listed = glance.Images.list_ours
         looks = []
 
-        def complete(images: glance.Images) -> list[glance.Record]:
+        def complete(images: glance.Images) -> list[_image.Image]:
             found = listed(images)
             looks.append(found)
             if len(looks) == 3:
-                record.pop(glance.UPLOADING)
+                record.pop(_image.UPLOADING)
             return found
 
-        self.patch_object(glance.Images, "ours", complete)
+        self.patch_object(glance.Images, "list_ours", complete)
         self.assertEqual((record["id"], False), self.provide())
         self.assertEqual(4, len(looks))
         self.assertEqual(1, self.said.getvalue().count("another load"))
 
     def test_another_load_was_quicker(self) -> None:
         record = self.pending()
-        record.pop(glance.UPLOADING)
-        listed = glance.Images.ours
+        record.pop(_image.UPLOADING)
+        listed = glance.Images.list_ours
         looks = []
 
-        def late(images: glance.Images) -> list[glance.Record]:
+        def late(images: glance.Images) -> list[_image.Image]:
             looks.append(images)
             return listed(images) if len(looks) > 1 else []
 
-        self.patch_object(glance.Images, "ours", late)
+        self.patch_object(glance.Images, "list_ours", late)
         self.assertEqual((record["id"], False), self.provide())
         self.assertEqual(1, len(self.cloud.images))
 
@@ -223,9 +228,10 @@ class UploadsTest(base.TestCase):
             ("nonsense", "active", 1, True),
         ):
             then = now - datetime.timedelta(hours=hours)
-            record = {glance.UPLOADING: sender, "status": status,
+            record = {_image.UPLOADING: sender, "status": status,
                       "updated_at": then.isoformat()}  # fmt: skip
-            self.assertEqual(expected, upload.abandoned(record), record)
+            image = _image.Image.from_answer(record)
+            self.assertEqual(expected, upload.is_abandoned(image), record)
 
     def serve_imports(self, outcome: str) -> None:
         def info(request: typing.Any, context: typing.Any) -> typing.Any:
@@ -260,9 +266,10 @@ class UploadsTest(base.TestCase):
         )
         error = self.assertRaises(
             errors.UsageError,
-            self.uploads("upload", ("one", "two")).send,
-            self.content,
-            DESCRIPTION,
+            self.provide,
+            "upload",
+            ("one", "two"),
+            reuse=False,
         )
         self.assertIn("one store", error.message)
 
@@ -300,3 +307,43 @@ class UploadsTest(base.TestCase):
             errors.CloudError, self.provide, "glance-direct"
         )
         self.assertIn("no import method", error.message)
+
+
+class ContentTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        path = self.temp_dir() / "x.qcow2"
+        path.write_bytes(files.qcow2())
+        data = path.read_bytes()
+        self.md5 = hashlib.md5(data).hexdigest()
+        self.content = upload.Content(
+            imagefile.inspect(path), "", hashlib.sha512(data).hexdigest()
+        )
+        self.record = {"size": len(data)}
+
+    def difference(self, record: dict[str, typing.Any]) -> str | None:
+        image = _image.Image.from_answer(record)
+        return self.content.find_difference(image)
+
+    def test_sha512(self) -> None:
+        record = {
+            **self.record,
+            "os_hash_algo": "sha512",
+            "os_hash_value": self.content.sha512,
+        }
+        self.assertIsNone(self.difference(record))
+        self.assertIsNotNone(self.difference({**record, "size": 1}))
+        record["os_hash_value"] = "x"
+        self.assertIsNotNone(self.difference(record))
+
+    def test_another_digest(self) -> None:
+        record = {**self.record, "os_hash_algo": "sha1",
+                  "os_hash_value": "x"}  # fmt: skip
+        self.assertIn("sha1 x", self.difference(record) or "")
+
+    def test_only_md5(self) -> None:
+        record = {**self.record, "checksum": self.md5}
+        self.assertIsNone(self.difference(record))
+
+    def test_none(self) -> None:
+        self.assertIsNotNone(self.difference(self.record))

@@ -8,6 +8,7 @@ from tests.unit.cloud import fakes as cloud_fakes
 from tests.unit.devstack import fakes
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.cloud import trove
 from trove_tools.devstack import tempest
 
 _READY = {"active": True, "default": True}
@@ -28,12 +29,15 @@ class SettingsTest(base.TestCase):
         cloud = tempest.Cloud(
             **{
                 "versions": [
-                    cloud_fakes.version("11.8", **_READY),
-                    cloud_fakes.version("10.11", active=True),
-                    cloud_fakes.version(
-                        "8.4", datastore_name="mysql", **_READY
-                    ),
-                    cloud_fakes.version("1", datastore_name="off"),
+                    trove.DatastoreVersion.from_answer(answer)
+                    for answer in (
+                        cloud_fakes.version("11.8", **_READY),
+                        cloud_fakes.version("10.11", active=True),
+                        cloud_fakes.version(
+                            "8.4", datastore_name="mysql", **_READY
+                        ),
+                        cloud_fakes.version("1", datastore_name="off"),
+                    )
                 ],
                 "flavors": _FLAVORS,
                 "volume_type": "lvm",

@@ -8,10 +8,9 @@ from tests import base
 from tests.unit.cloud import fakes
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.cloud import activate
+from trove_tools.cloud import activation
 from trove_tools.cloud import connection
-from trove_tools.cloud import glance
-from trove_tools.cloud import offer
+from trove_tools.cloud import image as _image
 
 
 class _Case(base.TestCase):
@@ -25,15 +24,15 @@ class _Case(base.TestCase):
                 f"image of {name}",
                 number,
                 tags=tags,
-                **{glance.KIND: glance.GUEST},
-                **{glance.SERVES: f"mariadb:{name}"},
+                **{_image.KIND: _image.GUEST},
+                **{_image.SERVES: f"mariadb:{name}"},
             )
             self.cloud.images[image["id"]] = image
             version = fakes.version(name)
             self.cloud.versions[version["id"]] = version
 
-    def activation(self) -> activate.Activation:
-        return activate.Activation(
+    def activation(self) -> activation.Activation:
+        return activation.Activation(
             connection.connect(fakes.settings()),
             console.Console(stream=self.said),
         )
@@ -151,7 +150,7 @@ class RollbackTest(_Case):
         self.assertEqual("image-2", row["instead_of"])
         self.assertEqual(["PATCH /images/image-2"], self.changes())
         self.assertEqual([], newer["tags"])
-        self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+        self.assertEqual("mariadb:11.8", newer[_image.WITHDRAWN])
 
     def test_there_is_nothing_before_the_first(self) -> None:
         error = self.assertRaises(errors.ImageError, self.roll_back)
@@ -188,9 +187,9 @@ class RollbackTest(_Case):
                 row = self.roll_back("oldest")
                 self.assertEqual("oldest", row["image_id"])
             self.assertEqual([], self.changes(), pinned)
-            self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+            self.assertEqual("mariadb:11.8", newer[_image.WITHDRAWN])
             self.assertEqual("image-2", self.roll_back("image-2")["image_id"])
-            self.assertNotIn(glance.WITHDRAWN, newer)
+            self.assertNotIn(_image.WITHDRAWN, newer)
             self.assertEqual("image-2", self.activate("11.8")["image_id"])
             self.cloud.images["image-1"]["tags"] = newer["tags"]
 
@@ -214,28 +213,28 @@ class RollbackTest(_Case):
         version["image"] = "image-2"
         self.assertEqual("image-1", self.roll_back()["image_id"])
         self.assertEqual("image-1", version["image"])
-        self.assertEqual("mariadb:11.8", newer[glance.WITHDRAWN])
+        self.assertEqual("mariadb:11.8", newer[_image.WITHDRAWN])
 
     def test_what_was_withdrawn_is_not_returned_to(self) -> None:
-        self.newer(**{glance.WITHDRAWN: "mariadb:11.8"}, tags=[])
+        self.newer(**{_image.WITHDRAWN: "mariadb:11.8"}, tags=[])
         newest = {**self.newer(), "id": "image-3",
                   "created_at": "2026-01-01T00:00:03Z"}  # fmt: skip
         self.cloud.images["image-3"] = newest
         self.cloud.images["image-2"].update(
-            {glance.WITHDRAWN: "mariadb:11.8", "tags": []}
+            {_image.WITHDRAWN: "mariadb:11.8", "tags": []}
         )
         self.assertEqual("image-1", self.roll_back()["image_id"])
 
     def test_list(self) -> None:
-        self.newer(**{glance.AGENT: "26.1.0"})
+        self.newer(**{_image.AGENT: "26.1.0"})
         cloud = connection.connect(fakes.settings())
-        rows = offer.rows(cloud, "mariadb", None)
+        rows = activation.list_versions(cloud, "mariadb", None)
         self.assertEqual(["11.8", "10.11"], [row["version"] for row in rows])
         self.assertEqual("newer", rows[0]["image"])
         self.assertEqual("26.1.0", rows[0]["agent_version"])
         self.assertEqual("image-1", rows[0]["previous_id"])
         self.assertEqual(["image-2", "image-1"], rows[0]["images"])
         self.assertIsNone(rows[1]["previous"])
-        self.assertEqual([], offer.rows(cloud, "other", None))
-        (row,) = offer.rows(cloud, None, "10.11")
+        self.assertEqual([], activation.list_versions(cloud, "other", None))
+        (row,) = activation.list_versions(cloud, None, "10.11")
         self.assertEqual("image of 10.11", row["image"])

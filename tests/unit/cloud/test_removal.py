@@ -5,12 +5,15 @@ import typing
 
 from tests import base
 from tests.unit.cloud import fakes
+from tests.unit.devstack import fakes as devstack
 from trove_tools import errors
 from trove_tools.cloud import connection
-from trove_tools.cloud import glance
-from trove_tools.cloud import usage
+from trove_tools.cloud import image as _image
+from trove_tools.cloud import removal
 
-IMAGE = fakes.image("x", 1, **{glance.SERVES: "mariadb:11.8"})
+IMAGE = _image.Image.from_answer(
+    fakes.image("x", 1, **{_image.SERVES: "mariadb:11.8"})
+)
 
 
 class Played:
@@ -36,13 +39,15 @@ class UsersTest(base.TestCase):
         nova: Played | None = None,
         cinder: Played | None = None,
     ) -> str | None:
-        further = {"compute": nova, "block-storage": cinder}
-        cloud = connection.Cloud(
-            "me", "p", typing.cast(typing.Any, None),
-            typing.cast(typing.Any, trove),
-            further=lambda kind: typing.cast(typing.Any, further[kind]),
-        )  # fmt: skip
-        return usage.Users(cloud).reason(IMAGE)
+        services: dict[str, typing.Any] = {}
+        if nova is not None:
+            services["compute"] = nova
+        if cinder is not None:
+            services["block_storage"] = cinder
+        login: typing.Any = devstack.Login(**services)
+        cloud = connection.Cloud(login, typing.cast(typing.Any, None),
+                                 typing.cast(typing.Any, trove))  # fmt: skip
+        return removal.Users(cloud).find_reason(IMAGE)
 
     def instance(self, status: str, version: str = "11.8") -> Played:
         datastore = {"type": "mariadb", "version": version}
@@ -83,7 +88,7 @@ class UsersTest(base.TestCase):
         self.assertIn("Nova could not", self.reason(trove, Played()) or "")
 
     def test_volumes(self) -> None:
-        made = {"image_id": IMAGE["id"]}
+        made = {"image_id": IMAGE.id}
         cinder = Played(volumes=[{"id": "v", "volume_image_metadata": made}])
         reason = self.reason(Played(instances=[]), None, cinder)
         self.assertEqual("Cinder volume v was made from it", reason)

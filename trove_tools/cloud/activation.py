@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a registered datastore version the one that users get; list them."""
+
+import collections.abc
+import datetime
+import typing
+
+from trove_tools import console
+from trove_tools import errors
+from trove_tools.cloud import compatibility
+from trove_tools.cloud import connection
+from trove_tools.cloud import glance
+from trove_tools.cloud import history
+from trove_tools.cloud import image as _image
+from trove_tools.cloud import trove
+from trove_tools.cloud.image import Image
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+Row = dict[str, typing.Any]
+
+
+class Activation:
+    """Chooses what users of a cloud get.
+
+    :param cloud: the cloud.
+    :param screen: is told what is done.
+    """
+
+    def __init__(
+        self, cloud: connection.Cloud, screen: console.Console
+    ) -> None:
+        self._versions = trove.Versions(cloud.databases)
+        self._images = glance.open_images(cloud)
+        self._screen = screen
+
+    def activate(self, datastore: str, version: str | None) -> Row:
+        """Make a version active and its datastore's default.
+
+        :param datastore: the datastore's name.
+        :param version: the version's; the newest registered when not given.
+        :returns: the resulting version.
+        :raises UsageError: there is no such datastore or version.
+        :raises CloudError: no image serves it, or the cloud refused.
+        """
+        registered = self._versions.list_all()
+        chosen = self._choose(registered, datastore, version)
+        image = self._find_image(chosen)
+        name = chosen.name
+        before = [
+            each.name
+            for each in registered
+            if each.datastore == datastore and each.default
+        ]
+        activated, changed = self._versions.activate(chosen)
+        if changed:
+            message = f"{name} is now active and the default"
+            if not chosen.default and before:
+                message += f", instead of {before[0]}"
+            if doubts := compatibility.find_doubts(image.fields):
+                self._screen.warn(
+                    f"new instances of {name} start from image {image.id},"
+                    f" which {' and '.join(doubts)}"
+                )
+        else:
+            message = f"{name} is already active and the default"
+        self._screen.say(message)
+        return _row(activated, image, changed)
+
+    def roll_back(
+        self, datastore: str, version: str, to_image: str | None = None
+    ) -> Row:
+        """Make a version take the image again that it had before.
+
+        Done a second time, perhaps because the first one was killed and
+        nobody knows how far it came, it changes nothing: to go back
+        further, the image must be named.
+
+        :param datastore: the datastore's name.
+        :param version: the version's.
+        :param to_image: the id of the image to return to.
+        :returns: the resulting version.
+        :raises UsageError: there is no such datastore, version or image.
+        :raises ImageError: there is no image to return to.
+        """
+        version_ = self._choose(
+            self._versions.list_all(), datastore, version
+        )
+        name = version_.name
+        current = self._find_image(version_)
+        ours = self._images.list_ours()
+        rolled_back = history.list_rolled_back(ours, name, current)
+        if to_image is not None:
+            image = _choose_image(
+                history.list_images(ours, name), name, to_image
+            )
+        elif rolled_back:
+            image = current
+        else:
+            image = _require_previous(ours, name, current)
+        shown = f"{name} is served by image {image.id} ({image.name})"
+        if image.id == current.id:
+            before = rolled_back[0].id if rolled_back else None
+            instead = f", instead of {before}" if before else ""
+            self._screen.say(f"{shown} already{instead}: nothing to change")
+            if before and to_image is None:
+                self._screen.say("to return to another one: --to-image ID")
+            return {**_row(version_, image, False), "instead_of": before}
+        # an image that was pinned may have no tags; the older one gets them
+        # while the newer one is still served
+        tags = () if version_.image_id else version_.image_tags
+        self._images.update(image, _image.Description(tags, {}, (name,)))
+        if not version_.image_id:
+            history.serve_image(self._images, image, name, tags)
+        else:
+            # the marks come first, or a rerun would go back one further
+            if self._images.is_ours(current):
+                self._images.patch(
+                    current, lambda now: _image.withdraw(now, name)
+                )
+            version_ = self._versions.edit(version_, {"image_id": image.id})
+        self._screen.say(f"{shown} again, instead of {current.id}")
+        return {**_row(version_, image, True), "instead_of": current.id}
+
+    def _choose(
+        self,
+        registered: collections.abc.Sequence[trove.DatastoreVersion],
+        datastore: str,
+        version: str | None,
+    ) -> trove.DatastoreVersion:
+        """Return the version that is meant.
+
+        :raises UsageError: there is none.
+        """
+        versions = {
+            each.version: each
+            for each in registered
+            if each.datastore == datastore
+        }
+        if not versions:
+            known = {each.datastore for each in registered}
+            near = errors.nearest(datastore, known, "datastores of this cloud")
+            raise errors.UsageError(
+                f"Trove knows no datastore {datastore!r}",
+                hint=f"{near}; an image is loaded with: load-trove-image"
+                " IMAGE",
+            )
+        if version is not None:
+            if version not in versions:
+                near = errors.nearest(
+                    version, versions, f"versions of {datastore}"
+                )
+                raise errors.UsageError(
+                    f"Trove knows no version {version} of {datastore}",
+                    hint=f"{near}; an image is loaded with:"
+                    " load-trove-image IMAGE",
+                )
+            return versions[version]
+        newest = max(versions.values(), key=lambda each: each.order)
+        if len(versions) > 1:
+            others = errors.in_order(set(versions) - {newest.version})
+            self._screen.say(
+                f"taking {newest.name}, the newest of the"
+                f" registered versions (others: {', '.join(others)})"
+            )
+        return newest
+
+    def _find_image(self, version: trove.DatastoreVersion) -> Image:
+        """Return the image that guests of a version start from.
+
+        :raises CloudError: there is none, and so no guest could start.
+        """
+        image = trove.find_image(self._images, version)
+        if image is not None and image.status == "active":
+            return image
+        if version.image_id:
+            state = (
+                f"image {version.image_id}, to which {version.name} is"
+                f" pinned, is {image.status if image else 'gone'}"
+            )
+        else:
+            tags = ", ".join(version.image_tags)
+            state = f"no active image carries the tags {tags}"
+        raise errors.CloudError(
+            f"no guest of {version.name} could start: {state}",
+            hint="load an image first: load-trove-image IMAGE",
+        )
+
+
+def _require_previous(
+    ours: collections.abc.Iterable[Image], name: str, current: Image
+) -> Image:
+    """Return the image that a version had before the current one.
+
+    :raises ImageError: there is none.
+    """
+    image = history.find_previous(ours, name, current)
+    if image is None:
+        raise errors.ImageError(
+            f"there is no older image of {name} to return to",
+            hint="load-trove-image makes an image that it is given the"
+            " current one, however old it is",
+        )
+    return image
+
+
+def _choose_image(
+    images: collections.abc.Sequence[Image], name: str, image_id: str
+) -> Image:
+    """Return the image of a version that has an id.
+
+    :raises UsageError: there is none.
+    """
+    for image in images:
+        if image.id == image_id:
+            return image
+    there = ", ".join(f"{image.id} ({image.name})" for image in images)
+    raise errors.UsageError(
+        f"no image {image_id} was loaded for {name}",
+        hint=f"those that were, the newest first: {there or 'none'}",
+    )
+
+
+def _row(version: trove.DatastoreVersion, image: Image, changed: bool) -> Row:
+    return {
+        **version.as_row(),
+        "changed": changed,
+        "image": image.name,
+        "image_id": image.id,
+    }
+
+
+def list_versions(
+    cloud: connection.Cloud, datastore: str | None, version: str | None
+) -> list[Row]:
+    """Return one entry for each registered version.
+
+    :param cloud: the cloud.
+    :param datastore: that of this datastore only.
+    :param version: that of this version only.
+    :returns: sorted by datastore; the highest version first.
+    """
+    images = glance.Images(cloud)
+    ours = images.list_ours()
+    versions = [
+        each
+        for each in trove.Versions(cloud.databases).list_all()
+        if datastore in (None, each.datastore)
+        if version in (None, each.version)
+    ]
+    versions.sort(key=lambda each: each.order, reverse=True)
+    versions.sort(key=lambda each: each.datastore)
+    return [_describe_version(each, images, ours) for each in versions]
+
+
+def _describe_version(
+    version: trove.DatastoreVersion,
+    images: glance.Images,
+    ours: list[Image],
+) -> Row:
+    image, name = trove.find_image(images, version), version.name
+    before = image and history.find_previous(ours, name, image)
+    return {
+        **version.as_row(),
+        "image": image and image.name,
+        "image_id": image and image.id,
+        "pinned": version.image_id is not None,
+        "created": image and image.created_at,
+        "age": image and describe_age(image.created_at),
+        "agent_version": image and image.fields.get(_image.AGENT),
+        "previous": before and before.name,
+        "previous_id": before and before.id,
+        "previous_age": before and describe_age(before.created_at),
+        "images": [each.id for each in history.list_images(ours, name)],
+    }
+
+
+def describe_age(created: str, now: datetime.datetime | None = None) -> str:
+    """Return for how long something has been there, as ``3 d``.
+
+    :param created: the time as Glance writes it.
+    :param now: the present, where it is not the real one.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    passed = now - datetime.datetime.fromisoformat(created)
+    seconds = max(int(passed.total_seconds()), 0)
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return "0 s"

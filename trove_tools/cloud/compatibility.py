@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an image suits the cloud that it is loaded into.
+
+A guest agent of another release may not understand what Trove tells it.
+Trove's API does not say which release it is, so an image is compared with
+the series of this tree and with the images that the cloud has.
+"""
+
+import collections.abc
+import re
+import typing
+
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.cloud import image as _image
+from trove_tools.cloud import trove
+from trove_tools.cloud.image import Image
+from trove_tools.host import bounds
+
+
+def find_doubts(fields: _image.Fields) -> list[str]:
+    """Say what speaks against an image in use, as far as it is known.
+
+    :param fields: those that the image has, or shall have.
+    :returns: predicates, such as ``has not been verified``.
+    """
+    doubts = []
+    verified = fields.get(_image.VERIFIED, "")
+    if verified == "no":
+        doubts.append("has not been verified")
+    elif "FAILED" in verified:
+        doubts.append(f"failed its verification: {verified}")
+    if fields.get(_image.DIRTY) == "true":
+        doubts.append(
+            "has a guest agent of a checkout with uncommitted changes"
+        )
+    return doubts
+
+
+def find_differences(
+    fields: _image.Fields,
+    series: model.Series,
+    current: collections.abc.Mapping[str, Image],
+) -> list[str]:
+    """Say in what an image does not fit.
+
+    :param fields: what Glance will know of it.
+    :param series: the series that this tree serves.
+    :param current: the image that each of its versions has now, by name.
+    :returns: one sentence for each difference.
+    """
+    differences = []
+    name, agent = fields.get(_image.SERIES), fields.get(_image.AGENT)
+    if name and name != series.name:
+        differences.append(
+            f"the image was built for Trove {name}, and these tools are for"
+            f" {series.name}"
+        )
+    if agent and not _is_of(agent, series):
+        differences.append(
+            f"the image's guest agent is {agent}, and that of"
+            f" {series.name} is {series.trove}"
+        )
+    for version, image in current.items():
+        theirs = image.fields.get(_image.SERIES)
+        their_agent = image.fields.get(_image.AGENT)
+        if name and theirs and theirs != name:
+            differences.append(
+                f"{version} has an image of Trove {theirs} now, and this"
+                f" one is of {name}"
+            )
+        elif _older(agent, their_agent):
+            differences.append(
+                f"{version} has the guest agent {their_agent} now,"
+                f" and this one is older: {agent}"
+            )
+    return differences
+
+
+def _is_of(agent: str, series: model.Series) -> bool:
+    """Tell whether an agent's version is of a series, or on the way to it.
+
+    A checkout between two releases has the number of the earlier one:
+    25.1.0.dev96 is what becomes 26.0.0.
+    """
+    major, expected = _numbers(agent)[:1], int(series.trove)
+    return major == [expected] or (".dev" in agent and major == [expected - 1])
+
+
+def _older(one: typing.Any, other: typing.Any) -> bool:
+    if not one or not other:
+        return False
+    return _numbers(str(one)) < _numbers(str(other))
+
+
+def _numbers(version: str) -> list[int]:
+    # what follows the numbers, as .dev3+g1234, orders nothing here
+    leading = re.match(r"[\d.]*", version)
+    assert leading is not None
+    return [
+        bounds.parse_number(part) for part in leading[0].split(".") if part
+    ]
+
+
+def check_clashes(
+    tags: collections.abc.Iterable[str],
+    targets: collections.abc.Iterable[trove.Target],
+    registered: collections.abc.Iterable[trove.DatastoreVersion],
+) -> None:
+    """Make sure that an image will not serve versions it is not for.
+
+    Tags of ``mysql:8.4`` and ``percona:8.0`` together find ``mysql:8.0``,
+    too; and a version that looks for ``mysql`` alone finds every MySQL.
+
+    :param tags: those that the image shall carry.
+    :param targets: the versions that it is for.
+    :param registered: all versions.
+    :raises CloudError: there is such a version.
+    """
+    carried = set(tags)
+    names = {target.name for target in targets}
+    for version in registered:
+        looked_for = version.image_tags
+        if version.image_id or not looked_for:
+            continue
+        if version.name not in names and carried >= set(looked_for):
+            raise errors.CloudError(
+                f"{version.name} would get this image, too: it"
+                f" looks for the tags {', '.join(looked_for)}",
+                hint="register the image by its id: --pin; or give that"
+                " version tags of its own: openstack datastore version set"
+                f" {version.id} --image-tags ...",
+            )

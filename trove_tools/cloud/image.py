@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An image in Glance: what is kept at it, and the patches that change it.
+
+Trove serves the newest active image that carries a version's tags.  So an
+image is created with its properties and sent without any tags; one single
+update gives it those and marks it as complete, after Glance's digest of it
+was compared with ours: Trove sees it complete or not at all.  Taking the
+tags from an image makes Trove go back to the one before, as suddenly.
+"""
+
+import collections.abc
+import dataclasses
+import typing
+
+Fields = collections.abc.Mapping[str, typing.Any]
+Patch = list[dict[str, typing.Any]]
+
+#: What Glance keeps of ours begins with this.
+PREFIX = "trove_tools_"
+#: Stands at every image of ours from its first moment.
+KIND = PREFIX + "kind"
+GUEST = "guest"
+SHA256 = PREFIX + "sha256"
+SERIES = PREFIX + "series"
+AGENT = PREFIX + "agent_version"
+#: How the image was verified, or ``no``; whether its agent was built from a
+#: checkout with uncommitted changes.
+VERIFIED = PREFIX + "verified"
+DIRTY = PREFIX + "agent_dirty"
+#: Stands at an image until it is complete, and names who sends it.
+UPLOADING = PREFIX + "uploading"
+#: The datastore versions that an image was loaded for, as
+#: ``mariadb:11.8,mysql:8.4``, and those of them that went back to an older
+#: image.
+SERVES = PREFIX + "serves"
+WITHDRAWN = PREFIX + "withdrawn"
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image in Glance.
+
+    :param created_at: as Glance writes it; images sort by it.
+    :param uploader: the process that sends the image; nothing once it is
+        complete.
+    :param serves: the datastore versions that it was loaded for.
+    :param withdrawn: those of them that went back to an older image.
+    :param fields: all its fields and properties, as Glance has them.
+    """
+
+    id: str
+    name: str | None
+    status: str
+    created_at: str
+    tags: tuple[str, ...]
+    protected: bool
+    uploader: str | None
+    serves: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+    fields: Fields
+
+    @classmethod
+    def from_answer(cls, answer: Fields) -> "Image":
+        """Return the image that Glance's JSON describes."""
+        return cls(
+            id=answer.get("id", ""),
+            name=answer.get("name"),
+            status=answer.get("status", ""),
+            created_at=answer.get("created_at", ""),
+            tags=tuple(answer.get("tags", ())),
+            protected=bool(answer.get("protected")),
+            uploader=answer.get(UPLOADING),
+            serves=_split(answer.get(SERVES)),
+            withdrawn=_split(answer.get(WITHDRAWN)),
+            fields=answer,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether the image may be used."""
+        return self.status == "active" and self.uploader is None
+
+    def __str__(self) -> str:
+        return f"image {self.name} ({self.id})"
+
+
+def _split(names: str | None) -> tuple[str, ...]:
+    return tuple(name for name in (names or "").split(",") if name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What an image in Glance shall be like.
+
+    :param tags: all that it must carry; others are left alone.
+    :param fields: fields and properties, with their values; nothing for a
+        property that it must not have.
+    :param serves: the datastore versions that it is loaded for.
+    :param defaults: properties of the first image of a version; those after
+        it have what the one before has.
+    :param members: the ids of the projects that it is shared with; others
+        are left alone.
+    """
+
+    tags: tuple[str, ...]
+    fields: dict[str, typing.Any]
+    serves: tuple[str, ...] = ()
+    defaults: dict[str, str] = dataclasses.field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+def describe(image: Image, description: Description) -> Patch:
+    """Return the JSON patch that makes an image what it shall be.
+
+    :param image: the image as Glance has it.
+    :param description: what it shall be like.
+    :returns: nothing where nothing differs.
+    """
+    new = [n for n in description.serves if n not in image.serves]
+    back = [n for n in image.withdrawn if n not in description.serves]
+    fields = {
+        **description.fields,
+        UPLOADING: None,
+        WITHDRAWN: ",".join(back) or None,
+    }
+    if new:
+        fields[SERVES] = ",".join([*image.serves, *new])
+    missing = [tag for tag in description.tags if tag not in image.tags]
+    if missing:
+        fields = {"tags": [*image.tags, *missing], **fields}
+    return _patch(image, fields)
+
+
+def withdraw(
+    image: Image, name: str, tags: collections.abc.Collection[str] = ()
+) -> Patch:
+    """Return the JSON patch after which an image serves a version no more.
+
+    :param name: the version's, as ``mariadb:11.8``.
+    :param tags: those that the image loses.
+    """
+    kept = [tag for tag in image.tags if tag not in tags]
+    back = [*(n for n in image.withdrawn if n != name), name]
+    return _patch(image, {"tags": kept, WITHDRAWN: ",".join(back)})
+
+
+def _patch(image: Image, fields: Fields) -> Patch:
+    patch = []
+    for name, value in fields.items():
+        if image.fields.get(name) == value:
+            continue
+        if value is None:
+            patch.append({"op": "remove", "path": f"/{name}"})
+        else:
+            op = "replace" if name in image.fields else "add"
+            patch.append({"op": op, "path": f"/{name}", "value": value})
+    return patch
+
+
+def apply(fields: Fields, patch: Patch) -> dict[str, typing.Any]:
+    """Return an image's fields after a JSON patch."""
+    changed = dict(fields)
+    for change in patch:
+        name = change["path"].removeprefix("/")
+        changed.pop(name, None)
+        if change["op"] != "remove":
+            changed[name] = change["value"]
+    return changed
+
+
+def find_unchanged(image: Image | None, patch: Patch) -> str | None:
+    """Say what of a JSON patch an image does not show, if anything."""
+    if image is None:
+        return "the image is gone"
+    for change in patch:
+        name = change["path"].removeprefix("/")
+        shown, wanted = image.fields.get(name), change.get("value")
+        if name == "tags":
+            shown, wanted = set(image.tags), set(change["value"])
+        if shown != wanted:
+            return f"{name} of image {image.id} is {shown!r}"
+    return None
