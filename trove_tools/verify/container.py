@@ -24,6 +24,7 @@ import shlex
 import shutil
 import signal
 import socket
+import threading
 import time
 import typing
 
@@ -135,6 +136,8 @@ class Container(machine.Machine):
         self._follower: process.Child | None = None
         self._pid = 0
         self._network: netns.Network | None = None
+        # others than the thread that runs the guest add services
+        self._services_lock = threading.Lock()
         self._ports: dict[int, int] = {}
         self._services: list[machine.Service] = []
         if guest.broker is not None:
@@ -176,10 +179,11 @@ class Container(machine.Machine):
             self.say("starting the container")
         self._number += 1
         self.begun = time.monotonic()
-        self._network = netns.Network(self.guest.nics)
-        self._running.callback(self._close_network, self._network)
-        for service in self._services:
-            self._network.serve(service)
+        with self._services_lock:
+            self._network = netns.Network(self.guest.nics)
+            self._running.callback(self._close_network, self._network)
+            for service in self._services:
+                self._network.serve(service)
         name = f"{cgroups.PREFIX}{os.getpid()}-{id(self):x}-{self._number}"
         groups = cgroups.make(name)
         self._running.callback(cgroups.remove, groups)
@@ -221,8 +225,9 @@ class Container(machine.Machine):
         )
 
     def _close_network(self, network: netns.Network) -> None:
-        self._network = None
-        network.close()
+        with self._services_lock:
+            self._network = None
+            network.close()
 
     def _forget_disk(self, device: int) -> None:
         os.close(device)
@@ -327,9 +332,10 @@ class Container(machine.Machine):
 
     def serve(self, service: machine.Service) -> None:
         """Let the guest reach something, from now on."""
-        self._services.append(service)
-        if self._network is not None:
-            self._network.serve(service)
+        with self._services_lock:
+            self._services.append(service)
+            if self._network is not None:
+                self._network.serve(service)
 
     def replace_disk(
         self,

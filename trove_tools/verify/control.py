@@ -33,6 +33,8 @@ DRIVER = pathlib.Path(__file__).with_name("driver.py")
 _START = 180.0
 _PAUSE = 0.5
 
+# Trove's default is three seconds, of which a start of a database takes five
+_GUEST_POLL = 1
 Sections = guest_configuration.Sections
 Deployment = guest_configuration.Deployment
 #: Does what a cloud would: gets a name and arguments, returns the answer.
@@ -61,6 +63,8 @@ class Control:
     """A control plane that runs; see :func:`control`.
 
     :param broker: its message broker.
+    :param parallel: the same, for another thread; only where there are two
+        links to the driver.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Control:
         directory: pathlib.Path,
     ) -> None:
         self.broker = node
+        self.parallel: Control | None = None
         self._link = link
         self._answer = b""
         self._driver = driver
@@ -176,6 +181,7 @@ def control(
     port: int | None = None,
     driver: pathlib.Path = DRIVER,
     further: Sections | None = None,
+    links: int = 1,
 ) -> collections.abc.Iterator[Control]:
     """Run a control plane.
 
@@ -187,6 +193,7 @@ def control(
     :param port: of the broker; a free one when not given.
     :param driver: the program that runs Trove's code.
     :param further: what its configuration has besides.
+    :param links: to the driver: one, or two.
     :raises MissingToolError: RabbitMQ is not installed.
     :raises VerifyError: something of it does not start.
     """
@@ -223,9 +230,8 @@ def control(
             )
         )  # fmt: skip
         running = stack.enter_context(
-            _driver(directory, venv, settings, node, driver)
+            _driver(directory, venv, settings, node, driver, links)
         )
-        running.greet()
         yield running
 
 
@@ -236,23 +242,33 @@ def _driver(
     settings: pathlib.Path,
     node: broker.Broker,
     driver: pathlib.Path,
+    links: int,
 ) -> collections.abc.Iterator[Control]:
-    ours, theirs = socket.socketpair()
-    with theirs, contextlib.ExitStack() as stack:
-        number = theirs.fileno()
+    with contextlib.ExitStack() as stack:
+        ours, theirs = zip(
+            *(socket.socketpair() for _ in range(links)), strict=True
+        )
+        numbers = [link.fileno() for link in theirs]
         child = stack.enter_context(
             processes.child(
-                [venv / "bin/python", "-I", driver, str(number), settings],
+                [
+                    venv / "bin/python", "-I", driver,
+                    ",".join(map(str, numbers)), settings,
+                ],
                 directory / "driver.log",
                 cwd=directory,
-                pass_fds=(number,),
+                pass_fds=numbers,
             )
-        )
+        )  # fmt: skip
         # else nobody would notice that the driver has gone
-        theirs.close()
-        running = Control(node, ours, child, directory)
-        stack.callback(running.close)
-        yield running
+        for link in theirs:
+            link.close()
+        planes = [Control(node, link, child, directory) for link in ours]
+        for plane in planes:
+            stack.callback(plane.close)
+            plane.greet()
+        planes[0].parallel = planes[1] if links > 1 else None
+        yield planes[0]
 
 
 def _make_tables(
@@ -285,6 +301,7 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
             "taskmanager_rpc_encr_key": secrets.token_hex(16),
             "inst_rpc_key_encr_key": secrets.token_hex(16),
             "agent_call_high_timeout": place.patience + 60,
+            "usage_sleep_time": 1,
             "use_stderr": True,
         },
         "database": {
@@ -309,6 +326,7 @@ def _guest(
             "control_exchange": "trove",
             "log_dir": "/var/log/trove",
             "log_file": "trove-guestagent.log",
+            "state_change_poll_time": _GUEST_POLL,
         },
         "oslo_messaging_notifications": {"driver": "noop"},
     }

@@ -7,12 +7,13 @@ Each line that it reads is a request in JSON, each line that it writes the
 answer.  So every byte that a guest gets is made by the product's code, and
 nothing of the product enters the process that verifies.
 
-Usage: driver.py DESCRIPTOR TROVE.CONF
+Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """
 
 import json
 import socket
 import sys
+import threading
 import traceback
 import typing
 import uuid
@@ -215,10 +216,12 @@ def _commit_at_once() -> None:
 
 
 def main(
-    descriptor: str, config: str, kind: typing.Callable[[], Driver] = Driver
+    descriptors: str, config: str, kind: typing.Callable[[], Driver] = Driver
 ) -> None:
     """Serve requests until there are no more.
 
+    :param descriptors: of the sockets, with commas between them; what comes
+        by one waits for none of another.
     :param kind: what answers them.
     """
     logging.register_options(CONF)
@@ -227,9 +230,18 @@ def main(
     rpc.init(CONF)
     get_db_api().configure_db()
     _commit_at_once()
+    first, *others = map(int, descriptors.split(","))
+    for descriptor in others:
+        threading.Thread(
+            target=_serve, args=(descriptor, kind), daemon=True
+        ).start()
+    _serve(first, kind)
+
+
+def _serve(descriptor: int, kind: typing.Callable[[], Driver]) -> None:
     driver = kind()
     with (
-        socket.socket(fileno=int(descriptor)) as link,
+        socket.socket(fileno=descriptor) as link,
         link.makefile("rw", encoding="utf-8") as stream,
     ):
         stream.write('{"ready": true}\n')

@@ -128,7 +128,7 @@ class _EndedError(Exception):
 
 
 class _Board:
-    """One line of progress, of one machine or of two.
+    """One line of progress, of all threads that look at something.
 
     :param several: whether it names the machines.
     """
@@ -137,7 +137,7 @@ class _Board:
         self._progress = progress
         self._several = several
         self._lock = threading.Lock()
-        self._states: dict[str, str] = {}
+        self._states: dict[int, str] = {}
         self._ended = False
 
     def state(self, kind: str, text: str) -> None:
@@ -148,15 +148,10 @@ class _Board:
         with self._lock:
             if self._ended:
                 raise _EndedError
-            self._states[kind] = text
-            line = text
-            if self._several:
-                line = " | ".join(
-                    f"{name}: {said}"
-                    for name, said in self._states.items()
-                    if said
-                )
-            self._progress.state(line)
+            said = f"{kind}: {text}" if self._several and text else text
+            self._states[threading.get_ident()] = said
+            states = filter(None, self._states.values())
+            self._progress.state(" | ".join(states))
 
     def end(self) -> None:
         """Have no machine go on."""
@@ -187,12 +182,15 @@ class _Ladder:
         found.machines = list(chosen.kinds)
         found.accelerator = chosen.accelerator
         self._looking = checks.of_datastore(request.level)
+        self._life: tuple[checks.Check, ...] = ()
         if request.level == levels.LIFE:
-            self._looking += life_checks.chosen(request.only)
+            self._life = life_checks.chosen(request.only)
         self._swift: _swift.Swift | None = None
         found.missing = {
             each.name: chosen.absent
-            for each in (*checks.GUEST, *self._looking, checks.POWER_OFF)
+            for each in (
+                *checks.GUEST, *self._looking, *self._life, checks.POWER_OFF
+            )
             if not set(each.machines) & set(chosen.kinds)
         }
         found.missing |= life_checks.left_out(request.only)
@@ -367,6 +365,9 @@ class _Ladder:
                     ):
                         for check in self._looking:
                             self._check(check, inside)
+                        life_checks.make(
+                            inside, self._life, self._check, self._board.end
+                        )
                 self._check(checks.POWER_OFF, whole)
             finally:
                 if not self._found.ok:

@@ -297,7 +297,8 @@ class Machine(abc.ABC):
                     )
                 raise
             time.sleep(_INTERVAL)
-        self.console.finish("cloud-init has started; waiting for systemd")
+        # what the guest starts next is known by its systemd
+        self.console.finish("")
         self.limits.measure(time.monotonic() - self.begun, self.usual_start)
 
     def look(self) -> None:

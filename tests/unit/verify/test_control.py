@@ -6,6 +6,7 @@ import json
 import pathlib
 import socket
 import stat
+import sys
 import threading
 import typing
 
@@ -104,6 +105,35 @@ class FilesTest(base.TestCase):
             one["DEFAULT"]["inst_rpc_key_encr_key"],
             two["DEFAULT"]["inst_rpc_key_encr_key"],
         )
+
+
+DRIVER = """\
+import json
+import socket
+import sys
+
+links = [socket.socket(fileno=int(each)) for each in sys.argv[1].split(",")]
+for link in links:
+    link.sendall(b'{"ready": true}\\n')
+for number, link in reversed(list(enumerate(links))):
+    link.recv(1000)
+    link.sendall(json.dumps({"link": number}).encode() + b"\\n")
+"""
+
+
+class DriverTest(base.TestCase):
+    def test_a_request_does_not_wait_for_one_of_the_other_link(self) -> None:
+        place = self.temp_dir()
+        (place / "bin").mkdir()
+        (place / "bin/python").symlink_to(sys.executable)
+        (place / "driver.py").write_text(DRIVER)
+        with control._driver(
+            place, place, place / "trove.conf", broker.Broker(1, "u", "p"),
+            place / "driver.py", links=2,
+        ) as plane:  # fmt: skip
+            assert plane.parallel is not None
+            self.assertEqual({"link": 1}, plane.parallel.call("state"))
+            self.assertEqual({"link": 0}, plane.call("state"))
 
 
 class CallTest(base.TestCase):

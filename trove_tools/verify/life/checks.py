@@ -2,6 +2,7 @@
 """The checks of the level ``life``, in order."""
 
 import collections.abc
+import concurrent.futures
 import contextlib
 import dataclasses
 import pathlib
@@ -11,15 +12,18 @@ from trove_tools.verify import checks
 from trove_tools.verify import control
 from trove_tools.verify import disks
 from trove_tools.verify import machine as _machine
+from trove_tools.verify import outcome
 from trove_tools.verify import relay
 from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import accounts
-from trove_tools.verify.life import copies
+from trove_tools.verify.life import backup
+from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import load
+from trove_tools.verify.life import replication
 from trove_tools.verify.life import server
 from trove_tools.verify.life import swift as _swift
-from trove_tools.verify.life import world as _world
+from trove_tools.verify.life import upgrade
 
 #: The project that the driver's instances belong to.
 TENANT = "0" * 32
@@ -46,6 +50,9 @@ class Former:
     versions: collections.abc.Mapping[str, str]
     isolated: bool
 
+
+# those that are made with another instance, while the rest is made
+_APART = ("replication", "backup")
 
 Action = collections.abc.Callable[[_instance.Instance], str]
 
@@ -91,20 +98,23 @@ CHECKS = (
         "volume", "a volume grows, and the database has its size",
         server.volume,
     ),
-    _check(
-        "backup",
-        "full and incremental backups go to Swift, and become an instance",
-        copies.backup,
-    ),
+    # before any backup: of an instance that has one Trove 26 makes replicas
+    # from an incremental one, without the file with the password of
+    # PostgreSQL's replication user, and then it cannot promote them
     _check(
         "replication",
         "a replica follows its source, and is promoted",
-        copies.replication,
+        replication.replication,
+    ),
+    _check(
+        "backup",
+        "full and incremental backups go to Swift, and become an instance",
+        backup.backup,
     ),
     _check(
         "upgrade",
         "an instance that is there already lives on with this image",
-        copies.upgrade,
+        upgrade.upgrade,
     ),
     _check(
         "load",
@@ -132,6 +142,7 @@ def control_plane(
     return {
         "deployment": deployment,
         "driver": pathlib.Path(__file__).with_name("driver.py"),
+        "links": 2,
         "further": {
             "DEFAULT": {
                 **_CLIENTS,
@@ -153,8 +164,83 @@ def plug(plane: control.Control) -> None:
     nics = (_machine.TENANT, _machine.MANAGEMENT)
     plane.call(
         "plug",
-        nics=[{"network": nic.name, **_world.describe(nic)} for nic in nics],
+        nics=[{"network": nic.name, **_cloud.describe(nic)} for nic in nics],
     )
+
+
+def make(
+    subject: _subject.Subject,
+    made: collections.abc.Iterable[checks.Check],
+    check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
+    end: collections.abc.Callable[[], None],
+) -> None:
+    """Make checks, those of other instances in a thread of their own.
+
+    Most of the time is spent in waiting for a database to become healthy, so
+    two instances need little longer than one.
+
+    :param check: makes one.
+    :param end: has the other thread end soon.
+    """
+    made = tuple(made)
+    apart = [one for one in made if one.name in _APART]
+    own = [one for one in made if one.name not in _APART]
+    if not own or not apart:
+        for one in made:
+            check(one, subject)
+        return
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        other = pool.submit(_make_apart, subject, apart, check)
+        try:
+            for one in own:
+                check(one, subject)
+            subject.machine.say("")
+        except outcome.CheckError:
+            # what the other thread finds is not less worth knowing
+            raise
+        except BaseException:
+            end()
+            raise
+        other.result()
+
+
+def _make_apart(
+    subject: _subject.Subject,
+    made: collections.abc.Iterable[checks.Check],
+    check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
+) -> None:
+    """Make checks with another instance."""
+    instance = subject.life
+    template = dataclasses.replace(instance, plane=instance.plane.parallel)
+    with contextlib.ExitStack() as stack:
+        other = dataclasses.replace(subject, plane=template.plane)
+
+        def create(_: _subject.Subject) -> str:
+            other.life = stack.enter_context(
+                template.further(
+                    "create_another", version=instance.datastore.version,
+                    image=_cloud.IMAGE, user=instance.user,
+                    password=instance.password, database=instance.database,
+                )
+            )  # fmt: skip
+            other.machine = other.life.machine
+            other.life.require_word(
+                other.life.write_word(), "in the new instance"
+            )
+            return "another instance has its database and its user"
+
+        check(
+            checks.Check(
+                "create",
+                "Trove's task manager makes an instance as its API asks for",
+                (_machine.CONTAINER,),
+                create,
+            ),
+            subject,
+        )
+        for one in made:
+            check(one, other)
+        other.machine.say("")
 
 
 def left_out(names: collections.abc.Collection[str]) -> dict[str, str]:
@@ -186,13 +272,13 @@ def opened(
         return
     plane, datastore = subject.control()
     machine, settings = subject.machine, subject.settings
-    world = _world.World(
+    cloud = _cloud.Cloud(
         subject.disk,
         subject.open_machine,
         directory,
         plane.broker.port,
         (datastore.port,),
-        _world.Former(former.disk, former.versions[datastore.name])
+        _cloud.Former(former.disk, former.versions[datastore.name])
         if former is not None and datastore.name in former.versions
         else None,
     )
@@ -200,26 +286,27 @@ def opened(
     given = plane.call(
         "adopt",
         instance=known["id"],
-        image=_world.IMAGE,
+        image=_cloud.IMAGE,
         memory=settings.memory,
         size=settings.volume,
         seconds=round(settings.timeout),
     )
-    world.adopt(given["server"], given["volume"], machine)
-    world.serve(
+    cloud.adopt(given["server"], given["volume"], machine)
+    cloud.serve(
         _machine.Service(*_SWIFT, lambda: relay.to_loopback(swift.port))
     )
-    plane.call(
-        "storage",
-        url=swift.url(*_SWIFT),
-        token=swift.token,
-        here=swift.url(),
-    )
+    for one in filter(None, (plane, plane.parallel)):
+        one.call(
+            "storage",
+            url=swift.url(*_SWIFT),
+            token=swift.token,
+            here=swift.url(),
+        )
     subject.life = _instance.Instance(
-        plane, world, swift, datastore, known["id"], given["server"],
+        plane, cloud, swift, datastore, known["id"], given["server"],
         subject.user, subject.password, subject.database,
     )  # fmt: skip
     try:
         yield
     finally:
-        world.close()
+        cloud.close()

@@ -1,239 +1,230 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova, Cinder and Neutron, as Trove's code calls them.
+"""The cloud in which the instances of one verify live.
 
-Part of the driver: it runs with the Python of the environment that has
-Trove, which loads these clients by its own options ``remote_nova_client`` and
-so on.  What a cloud would do (boot a server, rebuild it, enlarge a volume)
-verify does: :func:`ask` sends the request to it.
+Does what Trove's code asks Nova, Cinder and Neutron for: it boots a guest
+for a server, puts another image under a volume, enlarges a volume, gives a
+port an address.  Trove's code sees the same cloud through
+:mod:`trove_tools.verify.life.driver_cloud`.
 """
 
+import contextlib
 import dataclasses
-import types
+import functools
+import ipaddress
+import itertools
+import pathlib
 import typing
-import uuid
+
+from trove_tools.verify import disks
+from trove_tools.verify import machine as _machine
+
+#: The id of the image under test; and of the one that ``--from`` names.
+IMAGE, FROM = "image", "from"
 
 Answer = dict[str, typing.Any]
 
+_NICS = (_machine.MANAGEMENT, _machine.TENANT)
 
-def ask(name: str, **arguments: object) -> Answer:
-    """Send a request to verify and return the answer.
 
-    The driver puts another function in its place.
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """The image that instances were made of before.
+
+    :param version: of the datastore in it.
     """
-    raise NotImplementedError(name)
 
-
-MANAGEMENT, TENANT = "management", "tenant"
-
-_AVAILABLE = "available"
+    disk: disks.Disk
+    version: str
 
 
 @dataclasses.dataclass
 class Server:
     """A server of Nova.
 
-    :param id: the server's; Trove's instance has another id.
-    :param image: that it was made of.
+    :param machine: that runs its guest.
+    :param stack: ends the machine.
     """
 
-    id: str
-    name: str
-    image: dict[str, str]
-    flavor: dict[str, str]
-    status: str = "ACTIVE"
-
-    def reboot(self) -> None:
-        """Shut the guest down and start it again."""
-        ask("reboot", server=self.id)
-
-    def rebuild(self, image: str, userdata: str = "", **_: object) -> None:
-        """Give the guest another root disk; its volume stays."""
-        ask("rebuild", server=self.id, image=image, user_data=userdata)
-        self.image = {"id": image}
+    machine: _machine.Machine
+    stack: contextlib.ExitStack
 
 
-@dataclasses.dataclass
-class Volume:
-    """A volume of Cinder.
+class Cloud:
+    """All guests, by the ids of Nova's servers.
 
-    :param size: GiB.
+    :param disk: the image under test, :data:`IMAGE`.
+    :param open_machine: makes a machine for a guest.
+    :param directory: for volumes; nobody else may read it.
+    :param broker: port on loopback of the control plane's broker.
+    :param ports: of each guest that are reached from here.
+    :param former: what the image :data:`FROM` has, if there is one.
     """
 
-    id: str
-    size: int
-    status: str = _AVAILABLE
-    volume_type: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Flavor:
-    """A flavor of Nova.
-
-    :param ram: MiB.
-    """
-
-    id: str
-    name: str
-    ram: int
-    vcpus: int = 2
-    ephemeral: int = 0
-
-    def __getitem__(self, name: str) -> typing.Any:
-        return getattr(self, name)
-
-
-SERVERS: dict[str, Server] = {}
-VOLUMES: dict[str, Volume] = {}
-#: By id, as Neutron's API has them.
-PORTS: dict[str, Answer] = {}
-FLAVORS: dict[str, Flavor] = {}
-
-
-class _Servers:
-    def get(self, name: str) -> Server:
-        return SERVERS[name]
-
-    def create(
+    def __init__(
         self,
-        name: str,
+        disk: disks.Disk,
+        open_machine: _machine.Open,
+        directory: pathlib.Path,
+        broker: int,
+        ports: tuple[int, ...],
+        former: Former | None = None,
+    ) -> None:
+        self.former = former
+        self._images = {IMAGE: disk}
+        if former is not None:
+            self._images[FROM] = former.disk
+        self._open = open_machine
+        self._directory = directory
+        self._broker = broker
+        self._ports = ports
+        self._servers: dict[str, Server] = {}
+        self._volumes: dict[str, pathlib.Path] = {}
+        self._services: list[_machine.Service] = []
+        self._given = itertools.count(1)
+
+    def close(self) -> None:
+        """End all guests but those that were adopted."""
+        for server in self._servers.values():
+            server.stack.close()
+
+    def adopt(
+        self, server: str, volume: str, machine: _machine.Machine
+    ) -> None:
+        """Take a guest in that is there already.
+
+        :param server: Nova's id of it.
+        :param volume: Cinder's id of its volume.
+        """
+        self._volumes[volume] = machine.guest.volume
+        self._servers[server] = Server(machine, contextlib.ExitStack())
+        for service in self._services:
+            machine.serve(service)
+
+    def machine(self, server: str) -> _machine.Machine:
+        """Return the machine of a server."""
+        return self._servers[server].machine
+
+    def serve(self, service: _machine.Service) -> None:
+        """Let all guests, also those to come, reach something."""
+        self._services.append(service)
+        for server in self._servers.values():
+            server.machine.serve(service)
+
+    def __call__(self, name: str, arguments: Answer) -> Answer:
+        """Do what Trove's code asks for; see :data:`control.Cloud`."""
+        answer: Answer = getattr(self, f"_do_{name}")(**arguments)
+        return answer
+
+    def _do_reboot(self, server: str) -> Answer:
+        machine = self.machine(server)
+        machine.power_off()
+        machine.power_on()
+        return {}
+
+    def _do_rebuild(self, server: str, image: str, user_data: str) -> Answer:
+        machine = self.machine(server)
+        machine.power_off()
+        known = dict(machine.guest.instance or {})
+        machine.replace_disk(
+            self._images[image], {**known, "user_data": user_data}
+        )
+        machine.power_on()
+        return {}
+
+    def _do_create(
+        self,
+        server: str,
         image: str,
-        flavor: str,
-        *,
-        userdata: str,
-        block_device_mapping_v2: list[dict[str, typing.Any]],
-        nics: list[dict[str, str]] | None = None,
-        **_: object,
-    ) -> Server:
-        server = Server(
-            str(uuid.uuid4()), name, {"id": image}, {"id": str(flavor)}
+        user_data: str,
+        volume: str,
+        size: int,
+        ports: list[Answer],
+    ) -> Answer:
+        file = self._directory / f"volume-{volume}"
+        with open(file, "wb") as stream:
+            stream.truncate(size << 30)
+        self._volumes[volume] = file
+        nics = {port["network_id"]: _nic(port) for port in ports}
+        self._boot(
+            server,
+            _machine.Guest(
+                self._images[image],
+                file,
+                {"id": server, "user_data": user_data},
+                self._broker,
+                self._ports,
+                nics=(nics["management"], nics["tenant"]),
+            ),
         )
-        SERVERS[server.id] = server
-        volume = VOLUMES[block_device_mapping_v2[0]["uuid"]]
-        volume.status = "in-use"
-        ports = [PORTS[nic["port-id"]] for nic in nics or []]
-        for port in ports:
-            port["device_id"] = server.id
-        ask(
-            "create",
-            server=server.id,
-            image=image,
-            user_data=userdata,
-            volume=volume.id,
-            size=volume.size,
-            ports=ports,
-        )
-        return server
+        return {}
+
+    def _boot(self, server: str, guest: _machine.Guest) -> None:
+        stack = contextlib.ExitStack()
+        machine = stack.enter_context(self._open(guest))
+        self._servers[server] = Server(machine, stack)
+        # another thread may make or remove servers meanwhile
+        for other in list(self._servers.values()):
+            if other.machine is not machine:
+                self._introduce(machine, other.machine)
+        for service in self._services:
+            machine.serve(service)
+        machine.power_on()
+
+    def _introduce(
+        self, one: _machine.Machine, other: _machine.Machine
+    ) -> None:
+        """Let two guests reach each other's databases."""
+        for here, there in ((one, other), (other, one)):
+            address = there.guest.nics[1].address.partition("/")[0]
+            for port in self._ports:
+                connect = functools.partial(there.connect, port)
+                here.serve(_machine.Service(address, port, connect))
+
+    def _do_extend(self, volume: str, size: int) -> Answer:
+        file = self._volumes[volume]
+        for server in list(self._servers.values()):
+            if server.machine.guest.volume == file:
+                server.machine.grow_volume(size)
+        return {}
+
+    def _do_port(self, network: str) -> Answer:
+        """Give out the address that follows those of the networks' first."""
+        first = {nic.name: nic for nic in _NICS}[network]
+        number = next(self._given)
+        interface = ipaddress.ip_interface(first.address)
+        mac = int(first.mac.replace(":", ""), 16) + 0x100 * number
+        return {
+            **describe(first),
+            "mac": ":".join(f"{mac:012x}"[i : i + 2] for i in range(0, 12, 2)),
+            "address": str(interface.ip + number),
+        }
+
+    def remove(self, server: str) -> None:
+        """End a guest that is not needed any more."""
+        gone = self._servers.pop(server)
+        gone.machine.cut_power()
+        gone.stack.close()
+        gone.machine.guest.volume.unlink()
 
 
-class _Attachments:
-    def create_server_volume(self, server: str, volume: str, *_: str) -> None:
-        VOLUMES[volume].status = "in-use"
-
-    def delete_server_volume(self, server: str, volume: str) -> None:
-        VOLUMES[volume].status = _AVAILABLE
-
-
-def nova(*_: object, **__: object) -> typing.Any:
-    """Return Nova's client."""
-    return types.SimpleNamespace(
-        servers=_Servers(),
-        flavors=types.SimpleNamespace(get=lambda name: FLAVORS[str(name)]),
-        volumes=_Attachments(),
-        server_groups=types.SimpleNamespace(list=list),
-    )
-
-
-#: Of the account, as it is reached from this host.
-SWIFT = ""
-
-
-def swift(context: typing.Any, *_: object) -> typing.Any:
-    """Return Swift's client: a guest reaches it at another address."""
-    import swiftclient
-
-    return swiftclient.Connection(
-        preauthurl=SWIFT, preauthtoken=context.auth_token
-    )
-
-
-class _Volumes:
-    def get(self, name: str) -> Volume:
-        return VOLUMES[name]
-
-    def create(self, size: int, **_: object) -> Volume:
-        volume = Volume(str(uuid.uuid4()), size)
-        VOLUMES[volume.id] = volume
-        return volume
-
-    def extend(self, name: str, size: int) -> None:
-        ask("extend", volume=name, size=size)
-        VOLUMES[name].size = size
-
-    def list(self, **_: object) -> list[Volume]:
-        return []
-
-
-def cinder(*_: object, **__: object) -> typing.Any:
-    """Return Cinder's client."""
-    return types.SimpleNamespace(volumes=_Volumes())
-
-
-def add_port(
-    name: str, network: str, address: str, mac: str, cidr: str, gateway: str
-) -> str:
-    """Make a port and return its id."""
-    port: Answer = {
-        "id": str(uuid.uuid4()),
-        "name": name,
-        "network_id": network,
-        "device_id": "",
-        "mac_address": mac,
-        "fixed_ips": [{"ip_address": address, "subnet_id": network}],
-        "cidr": cidr,
-        "gateway_ip": gateway,
+def describe(nic: _machine.Nic) -> dict[str, str]:
+    """Return an interface as the driver's cloud gives it to a port."""
+    interface = ipaddress.ip_interface(nic.address)
+    return {
+        "mac": nic.mac,
+        "address": str(interface.ip),
+        "cidr": str(interface.network),
+        "gateway": nic.gateway,
     }
-    PORTS[port["id"]] = port
-    return str(port["id"])
 
 
-class _Neutron:
-    def create_port(self, body: Answer) -> Answer:
-        wanted = body["port"]
-        network = wanted["network_id"]
-        given = ask("port", network=network)
-        made = add_port(wanted["name"], network, **given)
-        return {"port": PORTS[made]}
-
-    def list_ports(self, **wanted: str) -> typing.Any:
-        return {
-            "ports": [
-                port
-                for port in PORTS.values()
-                if all(port.get(name) == wanted[name] for name in wanted)
-            ]
-        }
-
-    def show_port(self, name: str) -> typing.Any:
-        return {"port": PORTS[name]}
-
-    def show_subnet(self, name: str) -> typing.Any:
-        # a subnet has the id of its network here
-        port = next(
-            port for port in PORTS.values() if port["network_id"] == name
-        )
-        return {
-            "subnet": {
-                "ip_version": 4,
-                "cidr": port["cidr"],
-                "gateway_ip": port["gateway_ip"],
-                "host_routes": [],
-            }
-        }
-
-    def list_floatingips(self, **_: str) -> typing.Any:
-        return {"floatingips": []}
-
-
-def neutron(*_: object, **__: object) -> typing.Any:
-    """Return Neutron's client."""
-    return _Neutron()
+def _nic(port: Answer) -> _machine.Nic:
+    """Return the interface that a port of Neutron becomes."""
+    (fixed,) = port["fixed_ips"]
+    prefix = port["cidr"].partition("/")[2]
+    return _machine.Nic(
+        port["network_id"],
+        port["mac_address"],
+        f"{fixed['ip_address']}/{prefix}",
+        port["gateway_ip"],
+    )

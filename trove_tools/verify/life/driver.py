@@ -5,9 +5,9 @@ A program of its own, as :mod:`trove_tools.verify.driver`, which it extends.
 A request goes the way that a user's request goes: Trove's models of its API
 check it and call its task manager, which runs here and not in another
 process, and that calls the agent, Nova, Cinder and Neutron.  The last three
-are in :mod:`trove_tools.verify.life.cloud`.
+are in :mod:`trove_tools.verify.life.driver_cloud`.
 
-Usage: driver.py DESCRIPTOR TROVE.CONF
+Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """
 
 import importlib.util
@@ -15,6 +15,7 @@ import json
 import logging
 import pathlib
 import sys
+import threading
 import types
 import typing
 
@@ -31,10 +32,10 @@ def _load(name: str, file: pathlib.Path) -> types.ModuleType:
 
 _HERE = pathlib.Path(__file__).parent
 # the name that trove.conf calls it by
-cloud: typing.Any = _load("verify_cloud", _HERE / "cloud.py")
+cloud: typing.Any = _load("verify_cloud", _HERE / "driver_cloud.py")
 base: typing.Any = _load("verify_driver", _HERE.parent / "driver.py")
 accounts: typing.Any = _load("verify_accounts", _HERE / "driver_accounts.py")
-copies: typing.Any = _load("verify_copies", _HERE / "driver_copies.py")
+others: typing.Any = _load("verify_instances", _HERE / "driver_instances.py")
 
 import trove  # noqa: E402
 from trove.common import cfg  # noqa: E402
@@ -69,19 +70,24 @@ class _TaskManager:
 
 
 class _Errors(logging.Handler):
-    """Keeps what Trove logs as errors: much of it is not raised."""
+    """Keeps what Trove logs as errors in this thread.
+
+    Much of it is not raised.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.lines: list[str] = []
+        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(" ".join(record.getMessage().split()))
+        if record.thread == self._thread:
+            self.lines.append(" ".join(record.getMessage().split()))
 
 
 class Life(
     accounts.Accounts,  # type: ignore[misc]
-    copies.Copies,  # type: ignore[misc]
+    others.Others,  # type: ignore[misc]
     base.Driver,  # type: ignore[misc]
 ):
     """The instances of one verify.
@@ -259,6 +265,16 @@ class Life(
 
     # the database and the guest
 
+    def heartbeat(self, instance: str) -> Answer:
+        """Have the agent look at the database now, and tell the conductor.
+
+        By itself it does so once a minute: oslo.service runs no periodic
+        task more often that does not name an interval.
+        """
+        guest = self.load(instance, "InstanceRestart").guest
+        guest._call("update_status", CONF.agent_call_low_timeout, "1.0")
+        return {}
+
     def restart(self, instance: str = "") -> Answer:
         """Restart the database."""
         self.load(instance or self._id, "InstanceRestart").restart()
@@ -357,6 +373,9 @@ class Life(
             "task": row.task_status.action,
             "replica_of": row.slave_of_id,
             "size": row.volume_size,
+            "version": datastores.DatastoreVersion.load_by_uuid(
+                row.datastore_version_id
+            ).name,
         }
 
     def answer(self, request: Answer, link: typing.TextIO) -> Answer:
@@ -373,15 +392,15 @@ class Life(
                 raise RuntimeError(answer["error"])
             return answer
 
-        cloud.ask = ask
+        cloud.LINK.ask = ask
         self.errors.lines.clear()
         answer: Answer = super().answer(request, link)
         return {**answer, "logged": list(self.errors.lines)}
 
 
-def main(descriptor: str, config: str) -> None:
+def main(descriptors: str, config: str) -> None:
     """Serve requests until there are no more."""
-    base.main(descriptor, config, Life)
+    base.main(descriptors, config, Life)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 """An instance whose life is looked at."""
 
 import collections.abc
+import contextlib
 import dataclasses
+import secrets
 import time
 import typing
 
@@ -11,12 +13,14 @@ from trove_tools.verify import machine as _machine
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
+from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import swift
-from trove_tools.verify.life import world as _world
 
 # seconds, for a guest of usual speed, without anything new from a database
 # that should answer; between two looks
 _SQL = 60.0
+# the same, for a report that the agent makes once a minute
+_REPORT = 180.0
 _PAUSE = 1.0
 # characters that say what went wrong at the end of a stack
 _TAIL = 300
@@ -31,7 +35,7 @@ class Instance:
     """
 
     plane: control.Control
-    world: _world.World
+    cloud: _cloud.Cloud
     swift: swift.Swift
     datastore: _subject.Datastore
     id: str
@@ -43,7 +47,7 @@ class Instance:
     @property
     def machine(self) -> _machine.Machine:
         """What runs its guest now."""
-        return self.world.machine(self.server)
+        return self.cloud.machine(self.server)
 
     def call(
         self, name: str, **arguments: typing.Any
@@ -57,18 +61,40 @@ class Instance:
         wait = self.machine.limits.wait()
 
         def between() -> None:
+            self.machine.look()
             wait.require(
                 f"Trove does not finish `{action}`", self.machine.signs()
             )
 
         try:
             return self.plane.call(
-                name, between, self.world, instance=self.id, **arguments
+                name, between, self.cloud, instance=self.id, **arguments
             )
         except control.FailedError as exc:
             raise outcome.CheckError(
                 f"Trove fails at `{action}`: {_shortened(exc.message)}"
             ) from exc
+
+    @contextlib.contextmanager
+    def further(
+        self, name: str, **arguments: str | None
+    ) -> collections.abc.Iterator[typing.Self]:
+        """Have Trove make another instance, which ends with the context.
+
+        Its volume has the same size.
+
+        :param name: of the request to Trove.
+        :returns: the instance, which is active.
+        """
+        size = self.plane.call("state", instance=self.id)["size"]
+        answer = self.call(name, size=size, **arguments)
+        other = dataclasses.replace(
+            self, id=answer["id"], server=answer["server"]
+        )
+        try:
+            yield other
+        finally:
+            self.cloud.remove(answer["server"])
 
     def account(
         self, user: str = "", password: str = "", database: str = ""
@@ -87,15 +113,21 @@ class Instance:
         )
 
     def wait_until(
-        self, true: collections.abc.Callable[[], bool], what: str
+        self,
+        true: collections.abc.Callable[[], bool],
+        what: str,
+        quiet: float = _SQL,
     ) -> None:
         """Wait until something is so.
 
         :param what: is not so, for the message.
+        :param quiet: seconds without anything new, for a guest of usual
+            speed, after which it is given up.
         :raises CheckError: it does not become so.
         """
-        wait = self.machine.limits.wait(_SQL)
+        wait = self.machine.limits.wait(quiet)
         while not true():
+            self.machine.look()
             self.machine.stay_alive()
             wait.require(what, self.machine.signs())
             time.sleep(_PAUSE)
@@ -106,6 +138,36 @@ class Instance:
             self.machine, lambda: sql.execute(self.account(), statement), what
         )
         return rows
+
+    def write_word(self, when: str = "before") -> str:
+        """Write a new word into the instance's own database, and return it.
+
+        :param when: for the message where that cannot be done.
+        """
+        word = secrets.token_hex(8)
+        sql.patiently(
+            self.machine,
+            lambda: sql.write(self.account(), word),
+            f"no SQL {when}",
+        )
+        return word
+
+    def has_word(self, word: str, when: str) -> bool:
+        """Tell whether the database has a word, once it answers."""
+        words: list[str] = sql.patiently(
+            self.machine,
+            lambda: sql.words(self.account()),
+            f"no SQL {when}",
+        )
+        return word in words
+
+    def require_word(self, word: str, when: str) -> None:
+        """Make sure that the database still has a word.
+
+        :raises CheckError: it has not.
+        """
+        if not self.has_word(word, when):
+            raise outcome.CheckError(f"what was written is not there {when}")
 
     def require_refused(
         self, action: collections.abc.Callable[[], object], what: str
@@ -138,19 +200,27 @@ class Instance:
         # what the agent says of it comes by another way than the answer
         self.wait_healthy("")
 
-    def wait_healthy(self, since: str) -> None:
+    def wait_healthy(self, since: str, ask: bool = True) -> None:
         """Wait until the conductor hears that the database is well.
 
         :param since: what :meth:`updated` was before something happened.
+        :param ask: whether to have the agent tell it now; else it does so by
+            itself, once a minute.
         """
 
         def healthy() -> bool:
+            if ask:
+                self.call("heartbeat")
             state = self.plane.call("state", instance=self.id)
             return bool(
                 state["status"] == "healthy" and state["updated"] > since
             )
 
-        self.wait_until(healthy, "the instance does not become HEALTHY again")
+        self.wait_until(
+            healthy,
+            "the instance does not become HEALTHY again",
+            _SQL if ask else _REPORT,
+        )
 
     def updated(self) -> str:
         """Return when the conductor last heard of the instance."""

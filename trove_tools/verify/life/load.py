@@ -9,6 +9,7 @@ import typing
 
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
+from trove_tools.verify.life import backup
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import server
 
@@ -86,6 +87,8 @@ def load(instance: _instance.Instance) -> str:
         if not before:
             raise outcome.CheckError("no row was written in a quiet database")
         instance.restart()
+        if instance.datastore.backup:
+            backup.take(instance)
         server.kill(instance)
         sql.patiently(
             instance.machine,
@@ -102,4 +105,10 @@ def load(instance: _instance.Instance) -> str:
         )
     if len(wanted) <= before:
         raise outcome.CheckError("no row was written after the restart")
-    return f"{len(wanted)} rows acknowledged by {_WRITERS} writers, none lost"
+    during = "a restart, a backup and a crash"
+    if not instance.datastore.backup:
+        during = "a restart and a crash (the image takes no backups)"
+    return (
+        f"{len(wanted)} rows acknowledged by {_WRITERS} writers during"
+        f" {during}, none lost"
+    )

@@ -2,7 +2,6 @@
 """Configuration, restarts, crashes, the volume and logs of one instance."""
 
 import pathlib
-import secrets
 
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
@@ -81,22 +80,22 @@ def _require_values(
 
 def restart(instance: _instance.Instance) -> str:
     """See the database stop, start and reboot with its data."""
-    word = _write(instance)
+    word = instance.write_word()
     instance.call("stop")
     if _answers(instance):
         raise outcome.CheckError("the database answers after Trove stopped it")
     instance.restart()
-    _require_word(instance, word, "after stop and start")
+    instance.require_word(word, "after stop and start")
     since = instance.updated()
     instance.call("reboot")
-    _require_word(instance, word, "after a reboot of the guest")
+    instance.require_word(word, "after a reboot of the guest")
     instance.wait_healthy(since)
     return "stopped, started, guest rebooted; the data is there"
 
 
 def crash(instance: _instance.Instance) -> str:
     """Kill the server, then cut the guest's power."""
-    word = _write(instance)
+    word = instance.write_word()
     since = instance.updated()
     before = _started(instance)
     kill(instance)
@@ -104,15 +103,15 @@ def crash(instance: _instance.Instance) -> str:
         lambda: _started(instance) not in ("", before),
         "nothing starts the server again after it was killed",
     )
-    _require_word(instance, word, "after the server was killed")
+    instance.require_word(word, "after the server was killed")
     instance.wait_healthy(since)
     machine = instance.machine
-    word = _write(instance)
+    word = instance.write_word()
     machine.cut_power()
     machine.power_on()
     since = instance.updated()
-    _require_word(instance, word, "after a power cut")
-    instance.wait_healthy(since)
+    instance.require_word(word, "after a power cut")
+    instance.wait_healthy(since, ask=False)
     return (
         "server killed, then power cut: what was committed is there, HEALTHY"
         " again"
@@ -142,26 +141,6 @@ def _answers(instance: _instance.Instance) -> bool:
     return True
 
 
-def _write(instance: _instance.Instance) -> str:
-    word = secrets.token_hex(8)
-    sql.patiently(
-        instance.machine,
-        lambda: sql.write(instance.account(), word),
-        "no SQL before",
-    )
-    return word
-
-
-def _require_word(instance: _instance.Instance, word: str, when: str) -> None:
-    rows = sql.patiently(
-        instance.machine,
-        lambda: sql.words(instance.account()),
-        f"no SQL {when}",
-    )
-    if word not in rows:
-        raise outcome.CheckError(f"what was written is not there {when}")
-
-
 def volume(instance: _instance.Instance) -> str:
     """Enlarge the volume, and see its size where the database writes."""
     place = _DATA[instance.datastore.protocol]
@@ -178,7 +157,7 @@ def volume(instance: _instance.Instance) -> str:
         blocks, block = done.output.split()
         return int(blocks) * int(block) / _GIB
 
-    word = _write(instance)
+    word = instance.write_word()
     old = instance.plane.call("state", instance=instance.id)["size"]
     before = size()
     online = _may_resize()
@@ -195,7 +174,7 @@ def volume(instance: _instance.Instance) -> str:
         raise outcome.CheckError(
             f"the agent says {told} GiB, and {after:.2f} there are"
         )
-    _require_word(instance, word, "after the volume grew")
+    instance.require_word(word, "after the volume grew")
     return f"{before:.1f} GiB before, {after:.1f} GiB after, " + (
         "without a stop"
         if online
@@ -223,8 +202,8 @@ def logs(instance: _instance.Instance) -> str:
     instance.call("log", log="general", enable=True)
     if instance.datastore.protocol == "postgresql":
         instance.restart()
-    word = _write(instance)
-    _require_word(instance, word, "with a log of all statements")
+    word = instance.write_word()
+    instance.require_word(word, "with a log of all statements")
     sizes = {}
     for name in ("general", "guest"):
         told = instance.call("log", log=name, publish=True)

@@ -2,19 +2,22 @@
 """What the checks of an instance's life judge by, without an instance."""
 
 import contextlib
+import dataclasses
 import typing
 from unittest import mock
 
 from tests import base
+from trove_tools.verify import checks
 from trove_tools.verify import limits
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
-from trove_tools.verify.life import copies
+from trove_tools.verify.life import checks as life_checks
+from trove_tools.verify.life import cloud
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import load
 from trove_tools.verify.life import server
-from trove_tools.verify.life import world
+from trove_tools.verify.life import upgrade
 
 MARIADB = _subject.Datastore(
     "mariadb", "11.8", "mariadb", "mariadb", "mysql", 3306
@@ -27,8 +30,8 @@ class LifeCase(base.TestCase):
         self.machine = mock.Mock(limits=limits.Limits(1.0))
         self.machine.port.return_value = 1
         self.machine.signs.return_value = 0
-        self.world = mock.Mock(former=None)
-        self.world.machine.return_value = self.machine
+        self.cloud = mock.Mock(former=None)
+        self.cloud.machine.return_value = self.machine
         self.plane = mock.Mock()
         self.plane.call.side_effect = self.answer
         #: What Trove answers to a call, by its name.
@@ -37,7 +40,7 @@ class LifeCase(base.TestCase):
         }
         self.calls: list[str] = []
         self.instance = _instance.Instance(
-            self.plane, self.world, mock.Mock(), MARIADB, "id", "server",
+            self.plane, self.cloud, mock.Mock(), MARIADB, "id", "server",
             "user", "password", "database",
         )  # fmt: skip
         self.patch_object(_instance, "_PAUSE", 0.0)
@@ -60,6 +63,90 @@ class InstanceTest(LifeCase):
         with self.assertRaisesRegex(outcome.CheckError, "HEALTHY again"):
             self.instance.wait_healthy(since="2")
         self.instance.wait_healthy(since="1")
+        self.assertIn("heartbeat", self.calls)
+
+    def test_the_agent_reports_by_itself(self) -> None:
+        self.instance.wait_healthy(since="1", ask=False)
+        self.assertNotIn("heartbeat", self.calls)
+
+
+class ThreadsTest(LifeCase):
+    """Checks of two instances at a time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.made: list[tuple[str, str]] = []
+        self.answers["create_another"] = {
+            "id": "second",
+            "server": "second-server",
+        }
+        self.words: list[str] = []
+        self.patch_object(
+            sql, "write", lambda _, word: self.words.append(word)
+        )
+        self.patch_object(sql, "words", lambda _: self.words)
+        self.subject = _subject.Subject(
+            self.machine, mock.Mock(), mock.Mock(), mock.Mock(), {},
+            life=self.instance,
+        )  # fmt: skip
+        self.plane.parallel = self.plane
+
+    def check(self, check: checks.Check, subject: _subject.Subject) -> None:
+        if check.name == "create":
+            check.run(subject)
+        self.made.append((check.name, subject.life.id))
+
+    def make(self, *names: str) -> None:
+        life_checks.make(
+            self.subject, life_checks.chosen(names), self.check, mock.Mock()
+        )
+
+    def test_all(self) -> None:
+        self.make()
+        made = dict(self.made)
+        self.assertEqual(
+            {*(one.name for one in life_checks.CHECKS), "create"}, set(made)
+        )
+        for name in ("replication", "backup"):
+            self.assertEqual("second", made[name])
+        self.assertEqual("id", made["crash"])
+        self.cloud.remove.assert_called_once_with("second-server")
+
+    def test_one_instance_is_enough(self) -> None:
+        self.make("replication", "backup")
+        self.assertEqual(
+            [("replication", "id"), ("backup", "id")], self.made
+        )
+        self.cloud.remove.assert_not_called()
+
+    def test_a_failure_does_not_hide_the_others(self) -> None:
+        original = self.check
+
+        def check(one: checks.Check, subject: _subject.Subject) -> None:
+            if one.name == "crash":
+                raise outcome.CheckError("the guest is gone")
+            original(one, subject)
+
+        with self.assertRaisesRegex(outcome.CheckError, "gone"):
+            life_checks.make(
+                self.subject, life_checks.CHECKS, check, mock.Mock()
+            )
+        self.assertIn(("backup", "second"), self.made)
+
+    def test_an_interruption_ends_both(self) -> None:
+        end = mock.Mock()
+
+        def check(one: checks.Check, subject: _subject.Subject) -> None:
+            if one.name == "users":
+                raise KeyboardInterrupt
+            if one.name == "create":
+                one.run(subject)
+
+        with self.assertRaises(KeyboardInterrupt):
+            life_checks.make(
+                self.subject, life_checks.CHECKS, check, end
+            )
+        end.assert_called_once_with()
 
 
 class ConfigurationTest(LifeCase):
@@ -95,22 +182,38 @@ class ConfigurationTest(LifeCase):
 
 
 class UpgradeTest(LifeCase):
-    def test_trove_does_no_major_upgrade(self) -> None:
-        self.world.former = world.Former(mock.Mock(), "10.11")
-        self.answers["bear"] = {"id": "old", "server": "old-server"}
+    def setUp(self) -> None:
+        super().setUp()
+        self.words: list[str] = []
+        self.patch_object(
+            sql, "write", lambda _, word: self.words.append(word)
+        )
+        self.patch_object(sql, "words", lambda _: self.words)
+        self.patch_object(sql, "version", lambda _: "10.11.1")
+        self.cloud.former = cloud.Former(mock.Mock(), "10.11")
+        self.answers["create_another"] = {"id": "old", "server": "old-server"}
+        self.answers["state"].update(version="11.8", task="ERROR")
         self.answers["upgrade"] = {
             "logged": [
                 "Failed to upgrade instance old, error: Remote error:"
                 " Major version upgrade is not allowed: 10.11 -> 11.8"
             ]
         }
-        self.patch_object(sql, "write", lambda *_: None)
-        self.patch_object(sql, "version", lambda *_: "10.11.1")
+
+    def test_trove_does_no_major_upgrade(self) -> None:
         with self.assertRaises(outcome.UnsupportedError) as caught:
-            copies.upgrade(self.instance)
+            upgrade.upgrade(self.instance)
         self.assertIn("not allowed: 10.11 -> 11.8", caught.exception.message)
+        self.assertIn("still runs 10.11.1", caught.exception.message)
+        self.assertIn("as version 11.8", caught.exception.message)
         self.assertNotIn("rebuild", self.calls)
-        self.world.remove.assert_called_once_with("old-server")
+        self.cloud.remove.assert_called_once_with("old-server")
+
+    def test_a_refused_upgrade_that_loses_data_fails(self) -> None:
+        self.patch_object(sql, "words", lambda _: [])
+        with self.assertRaisesRegex(outcome.CheckError, "not there after"):
+            upgrade.upgrade(self.instance)
+        self.cloud.remove.assert_called_once_with("old-server")
 
 
 class LoadTest(LifeCase):
@@ -136,8 +239,17 @@ class LoadTest(LifeCase):
         yield execute
 
     def test_all_there(self) -> None:
-        self.assertIn("none lost", load.load(self.instance))
+        said = load.load(self.instance)
+        self.assertIn("none lost", said)
+        self.assertIn("takes no backups", said)
         self.assertIn("restart", self.calls)
+
+    def test_backup(self) -> None:
+        self.instance.datastore = dataclasses.replace(MARIADB, backup="b")
+        self.answers["backup"] = {"backup": "id"}
+        self.answers["backup_state"] = {"state": "COMPLETED"}
+        self.assertIn("a backup", load.load(self.instance))
+        self.assertIn("backup", self.calls)
 
     def test_lost_rows(self) -> None:
         self.losing = True

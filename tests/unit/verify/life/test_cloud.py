@@ -9,7 +9,7 @@ import typing
 from tests import base
 from trove_tools.verify import disks
 from trove_tools.verify import machine
-from trove_tools.verify.life import world
+from trove_tools.verify.life import cloud
 
 DISK = disks.Disk(pathlib.Path("/nowhere"), "raw", 1 << 30)
 PORT = 3306
@@ -30,23 +30,23 @@ class Noted:
         self.services.append(service)
 
 
-class WorldTest(base.TestCase):
+class CloudTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.place = self.temp_dir()
         self.made: list[Noted] = []
-        self.world = world.World(
+        self.cloud = cloud.Cloud(
             DISK,
             self.open,  # type: ignore[arg-type]
             self.place,
             5672,
             (PORT,),
         )
-        self.addCleanup(self.world.close)
+        self.addCleanup(self.cloud.close)
         volume = self.place / "first"
         volume.touch()
         self.first = Noted(machine.Guest(DISK, volume, {"id": "i"}))
-        self.world.adopt("server", "volume", self.first)  # type: ignore[arg-type]
+        self.cloud.adopt("server", "volume", self.first)  # type: ignore[arg-type]
 
     @contextlib.contextmanager
     def open(self, guest: machine.Guest) -> collections.abc.Iterator[Noted]:
@@ -55,7 +55,7 @@ class WorldTest(base.TestCase):
         self.made[-1].notes.append(("closed",))
 
     def port(self, network: str) -> dict[str, typing.Any]:
-        given = self.world("port", {"network": network})
+        given = self.cloud("port", {"network": network})
         return {
             "network_id": network,
             "mac_address": given["mac"],
@@ -65,10 +65,10 @@ class WorldTest(base.TestCase):
         }
 
     def create(self) -> Noted:
-        self.world(
+        self.cloud(
             "create",
             {
-                "server": "second", "image": world.IMAGE, "user_data": "data",
+                "server": "second", "image": cloud.IMAGE, "user_data": "data",
                 "volume": "other", "size": 3,
                 "ports": [self.port("tenant"), self.port("management")],
             },
@@ -103,20 +103,20 @@ class WorldTest(base.TestCase):
             raise OSError
 
         service = machine.Service("10.0.2.100", 8080, connect)
-        self.world.serve(service)
+        self.cloud.serve(service)
         self.assertEqual([service], self.first.services)
         self.assertIn(service, self.create().services)
 
     def test_a_volume_grows_where_it_is_used(self) -> None:
         second = self.create()
-        self.world("extend", {"volume": "other", "size": 4})
+        self.cloud("extend", {"volume": "other", "size": 4})
         self.assertIn(("grow_volume", 4), second.notes)
         self.assertEqual([], self.first.notes)
 
     def test_a_rebuilt_guest_keeps_its_volume(self) -> None:
-        self.world(
+        self.cloud(
             "rebuild",
-            {"server": "server", "image": world.IMAGE, "user_data": "new"},
+            {"server": "server", "image": cloud.IMAGE, "user_data": "new"},
         )
         self.assertEqual(
             ["power_off", "replace_disk", "power_on"],
@@ -127,12 +127,12 @@ class WorldTest(base.TestCase):
         )
 
     def test_reboot(self) -> None:
-        self.world("reboot", {"server": "server"})
+        self.cloud("reboot", {"server": "server"})
         self.assertEqual([("power_off",), ("power_on",)], self.first.notes)
 
     def test_a_removed_guest_leaves_no_volume(self) -> None:
         second = self.create()
-        self.world.remove("second")
+        self.cloud.remove("second")
         self.assertEqual(("cut_power",), second.notes[-2])
         self.assertEqual(("closed",), second.notes[-1])
         self.assertFalse(second.guest.volume.exists())

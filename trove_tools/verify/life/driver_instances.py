@@ -18,7 +18,7 @@ _TENANT = "tenant"
 Answer = dict[str, typing.Any]
 
 
-class Copies(abc.ABC):
+class Others(abc.ABC):
     """Requests for backups, restored instances and replicas."""
 
     @abc.abstractmethod
@@ -71,7 +71,7 @@ class Copies(abc.ABC):
         """Make a replica of an instance, and wait until it is active."""
         return self._make(instance, size, image, slave_of_id=instance)
 
-    def bear(
+    def create_another(
         self,
         instance: str,
         version: str,

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new image under the volume of an instance that exists already."""
+
+from trove_tools.verify import outcome
+from trove_tools.verify import sql
+from trove_tools.verify.life import cloud as _cloud
+from trove_tools.verify.life import instance as _instance
+
+#: What Trove says to an upgrade that it does not do.
+_MAJOR = "Major version upgrade is not allowed"
+
+
+def upgrade(instance: _instance.Instance) -> str:
+    """Rebuild an instance on the image under test.
+
+    The instance was made of the image that ``--from`` names, or else of the
+    one under test.
+    """
+    former = instance.cloud.former
+    if former is None:
+        return _upgrade(instance, instance.datastore.version)
+    with instance.further(
+        "create_another", version=former.version, image=_cloud.FROM,
+        user=instance.user, password=instance.password,
+        database=instance.database,
+    ) as old:  # fmt: skip
+        return _upgrade(old, former.version)
+
+
+def _upgrade(instance: _instance.Instance, old: str) -> str:
+    """Upgrade an instance to the version of the image, and rebuild it.
+
+    :param old: the version of its datastore.
+    """
+    new = instance.datastore.version
+    word = instance.write_word()
+    before = sql.version(instance.account())
+    if old != new:
+        answer = instance.call("upgrade", version=new, image=_cloud.IMAGE)
+        for line in answer["logged"]:
+            if _MAJOR in line:
+                raise outcome.UnsupportedError(
+                    f"by Trove 26: {line[line.index(_MAJOR) :]}"
+                    f" ({_state(instance, word)})"
+                )
+    since = instance.updated()
+    instance.call("rebuild", image=_cloud.IMAGE)
+    instance.require_word(word, "after the rebuild")
+    instance.wait_healthy(since)
+    after = sql.version(instance.account())
+    return (
+        f"{before} before, {after} after, from another root disk: data and"
+        " user are there"
+    )
+
+
+def _state(instance: _instance.Instance, word: str) -> str:
+    """Describe what an upgrade that Trove refused has left."""
+    instance.require_word(word, "after the refused upgrade")
+    state = instance.plane.call("state", instance=instance.id)
+    return (
+        f"the instance still runs {sql.version(instance.account())} with its"
+        f" data and its user; Trove has it as version {state['version']},"
+        f" with the task {state['task']}"
+    )
