@@ -24,7 +24,6 @@ from trove_tools.plan import elements
 from trove_tools.plan import guestca
 from trove_tools.plan import mirrors
 from trove_tools.plan import selection as _choices
-from trove_tools.plan import snapshot
 from trove_tools.plan import variables
 
 # 32 bits, as in ext4's inodes without extra room, and in gzip
@@ -119,7 +118,7 @@ def make(
     epoch, date = _epoch(settings.source_date_epoch), None
     if settings.snapshot:
         date = _date(settings.snapshot)
-        found = snapshot.of_all(found, guest, date)
+        found = mirrors.find_snapshots(found, guest, date)
         epoch = date.epoch if epoch is None else epoch
     return Request(
         choices=chosen,
@@ -171,9 +170,9 @@ def _inherited() -> dict[str, str]:
     return found
 
 
-def _date(text: str) -> snapshot.Date:
+def _date(text: str) -> mirrors.Date:
     try:
-        return snapshot.date(text)
+        return mirrors.parse_date(text)
     except ValueError as exc:
         raise errors.UsageError(
             f"--snapshot {text}: not a date", hint=f"give {exc}"

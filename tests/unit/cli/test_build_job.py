@@ -18,9 +18,9 @@ from trove_tools.cli import cache
 from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.config import table
+from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 from trove_tools.plan import request
-from trove_tools.plan import snapshot
 from trove_tools.sources.container import skopeo
 
 _KEY = (
@@ -114,7 +114,7 @@ class PlanTest(base.TestCase):
         # most lines have no catalog of their own
         self.patch_object(loader, "load", lambda files: load(tuple(files)))
         # all that a plan asks the network for
-        self.patch_object(snapshot, "_release", lambda *_: "")
+        self.patch_object(mirrors, "_release", lambda *_: "")
         self.patch_object(skopeo, "unreachable", lambda *_: "")
         self.set_env(HOME=str(self.place))
         (self.place / "catalog").mkdir()

@@ -13,7 +13,6 @@ from trove_tools.catalog import loader
 from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 from trove_tools.plan import request
-from trove_tools.plan import snapshot as snapshots
 from trove_tools.sources.container import skopeo
 
 
@@ -265,12 +264,12 @@ class TimeTest(base.TestCase):
     """Packages of a day, and the times of files."""
 
     def make(self, **changes: object) -> request.Request:
-        def of(mirror: str, suite: str, wanted: snapshots.Date) -> str:
+        def of(mirror: str, suite: str, wanted: mirrors.Date) -> str:
             self.asked.append((mirror, suite))
             return f"{mirror}/{wanted.identity}"
 
         self.asked: list[tuple[str, str]] = []
-        self.patch_object(snapshots, "of", of)
+        self.patch_object(mirrors, "find_snapshot", of)
         settings = samples.settings(
             **{"mirror": "http://m", "security_mirror": "http://s", **changes}
         )
@@ -318,14 +317,15 @@ class TimeTest(base.TestCase):
     def test_other_guest_systems(self) -> None:
         found = loader.load().guest("debian-13")
         other = dataclasses.replace(found, distribution="rocky")
-        date = snapshots.date("2026-01-31")
+        date = mirrors.parse_date("2026-01-31")
         error = self.assertRaises(
-            errors.UsageError, snapshots.of_all, mirrors.Mirrors("http://m"),
+            errors.UsageError, mirrors.find_snapshots, mirrors.Mirrors("http://m"),
             other, date,
         )  # fmt: skip
         self.assertIn("none of rocky's packages", error.message)
         error = self.assertRaises(
-            errors.UsageError, snapshots.of_all, mirrors.Mirrors(), found,
+            errors.UsageError,
+            mirrors.find_snapshots, mirrors.Mirrors(), found,
             date,
         )  # fmt: skip
         self.assertIn("which mirror", error.message)
