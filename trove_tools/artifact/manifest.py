@@ -13,8 +13,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools.catalog import approved
-from trove_tools.catalog import problems
+from trove_tools.catalog import validation
 from trove_tools.host import bounds
 from trove_tools.host import credentials
 
@@ -181,10 +180,10 @@ def _require_valid(
 
     :raises ImageError: the message lists all violations.
     """
-    known = approved.Approved(SCHEMA.read_bytes())
+    known = validation.ValidFiles(SCHEMA.read_bytes())
     if known.has("manifest", text):
         return
-    wrong = problems.violations(data, schema())
+    wrong = validation.violations(data, schema())
     if not wrong:
         known.add("manifest", text)
         return

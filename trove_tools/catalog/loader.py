@@ -8,11 +8,9 @@ import typing
 
 import yaml
 
-from trove_tools.catalog import approved
-from trove_tools.catalog import contradictions
 from trove_tools.catalog import model
 from trove_tools.catalog import native
-from trove_tools.catalog import problems
+from trove_tools.catalog import validation
 from trove_tools.host import bounds
 from trove_tools.host import paths
 
@@ -33,7 +31,7 @@ def load(
     :param directory: where the catalog itself lies.
     :raises CatalogError: naming everything that is wrong.
     """
-    found = problems.Problems()
+    found = validation.Problems()
     series = _read(directory / "series.yaml", "series", found)
     guests = _read(directory / "guests.yaml", "guests", found)
     runtimes = _read(directory / "runtimes.yaml", "runtimes", found)
@@ -50,7 +48,9 @@ def load(
                 entries[file.stem] = (file, entry)
     if not found:
         for file, entry in entries.values():
-            found.add(file, contradictions.of(file, entry, guests))
+            found.add(
+                file, validation.find_contradictions(file, entry, guests)
+            )
     found.raise_any()
     return model.Catalog(
         series=model.Series(**series),
@@ -68,7 +68,7 @@ def _schemas() -> bytes:
 
 
 def _read(
-    file: pathlib.Path, kind: str, found: problems.Problems
+    file: pathlib.Path, kind: str, found: validation.Problems
 ) -> typing.Any:
     """Read one file; nothing, and a problem noted, when it is broken."""
     try:
@@ -77,19 +77,19 @@ def _read(
         bounds.require(data)
     except (OSError, ValueError) as exc:
         # such as a date that no calendar has
-        found.add(file, [problems.Problem((), f"cannot be read: {exc}")])
+        found.add(file, [validation.Problem((), f"cannot be read: {exc}")])
         return None
     except RecursionError:
-        found.add(file, [problems.Problem((), str(bounds.too_deep()))])
+        found.add(file, [validation.Problem((), str(bounds.too_deep()))])
         return None
     except yaml.YAMLError as exc:
         found.add_yaml(file, exc)
         return None
-    known = approved.Approved(_schemas())
+    known = validation.ValidFiles(_schemas())
     if known.has(kind, content):
         return data
     schema = yaml.load(_schemas(), _Loader)[kind]
-    wrong = problems.violations(data, schema)
+    wrong = validation.violations(data, schema)
     found.add(file, wrong)
     if wrong:
         return None

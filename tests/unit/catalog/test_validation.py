@@ -12,8 +12,8 @@ class ViolationsTest(base.TestCase):
         done = subprocess.run(
             [sys.executable, "-c",
              "import sys\n"
-             "from trove_tools.catalog import problems\n"
-             "print(problems.violations(1, {'type': 'string'}))\n"
+             "from trove_tools.catalog import validation\n"
+             "print(validation.violations(1, {'type': 'string'}))\n"
              "print(*sys.modules)"],
             cwd=base.ROOT, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=True,

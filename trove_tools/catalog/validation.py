@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds what is wrong in files, and where: by schema and by consistency.
+
+Checking against a schema takes longer than all the rest of ``list``.  A file
+that was valid stays so as long as neither it nor the schemas change, so the
+digest of both is kept in the user's cache.  If that cache cannot be written,
+or is lost, the files are checked again.
+"""
+
+import collections.abc
+import contextlib
+import hashlib
+import pathlib
+import sys
+import typing
+
+import yaml
+
+from trove_tools import errors
+from trove_tools.catalog import native
+from trove_tools.host import bounds
+from trove_tools.host import paths
+from trove_tools.host import trust
+
+Entry = dict[str, typing.Any]
+
+
+class Problem(typing.NamedTuple):
+    """One thing that is wrong.
+
+    :param place: keys and list numbers that lead to it.
+    :param text: what is wrong and what is allowed.
+    """
+
+    place: tuple[str | int, ...]
+    text: str
+
+
+class Problems:
+    """Collects what is wrong in several files, to report it at once."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(
+        self, file: pathlib.Path, wrong: collections.abc.Iterable[Problem]
+    ) -> None:
+        """Add what is wrong in a file, by line."""
+        found = [(line_of(file, each.place), each) for each in wrong]
+        for line, each in sorted(found):
+            place = "".join(
+                f"[{key}]" if isinstance(key, int) else f".{key}"
+                for key in each.place
+            )
+            where = f"{file}:{line}: {place.lstrip('.')}".rstrip(" :")
+            self._lines.append(f"{where}: {each.text}")
+
+    def add_yaml(self, file: pathlib.Path, error: yaml.YAMLError) -> None:
+        """Add that a file is no YAML."""
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            line = error.problem_mark.line + 1
+            self._lines.append(f"{file}:{line}: not YAML: {error.problem}")
+        else:
+            self._lines.append(f"{file}: not YAML: {error}")
+
+    def raise_any(self) -> None:
+        """Report, if there is anything to report.
+
+        :raises CatalogError: something was added.
+        """
+        if self._lines:
+            raise errors.CatalogError(self._lines)
+
+
+def violations(
+    data: typing.Any, schema: dict[str, typing.Any]
+) -> list[Problem]:
+    """Return how data departs from a JSON schema, all of it."""
+    jsonschema = _jsonschema()
+    checker = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.FormatChecker(["regex"])
+    )
+    return [
+        Problem(tuple(error.absolute_path), _words(error))
+        for error in checker.iter_errors(data)
+    ]
+
+
+def _jsonschema() -> typing.Any:
+    """Import jsonschema, without a parser that it would make for nothing.
+
+    rfc3987_syntax makes one of a grammar when it is imported, in more than
+    a second, and no schema of ours has a format that needs it.
+    """
+    name = "rfc3987_syntax"
+    hidden = not {name, "jsonschema"} & sys.modules.keys()
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import jsonschema
+    finally:
+        if hidden:
+            del sys.modules[name]
+    return jsonschema
+
+
+def _words(error: typing.Any) -> str:
+    """Say what jsonschema found in the words of somebody who writes YAML."""
+    allowed = ""
+    if error.validator == "additionalProperties":
+        allowed = f"; allowed: {', '.join(sorted(error.schema['properties']))}"
+    elif error.validator == "type":
+        allowed = f"; write it as {error.validator_value}"
+        if error.validator_value == "string":
+            allowed += ", in quotes"
+    elif "description" in error.schema:
+        allowed = f" ({error.schema['description']})"
+    return f"{error.message}{allowed}"
+
+
+def line_of(
+    file: pathlib.Path, place: collections.abc.Sequence[str | int]
+) -> int:
+    """Return the line in a YAML file where ``place`` stands, from 1.
+
+    Where a key is absent, the line of what should have held it.
+    """
+    try:
+        node = yaml.compose(bounds.read_bytes(file), yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return 1
+    line = 1
+    for key in place:
+        if isinstance(node, yaml.MappingNode):
+            inner = {name.value: (name, each) for name, each in node.value}
+            if key not in inner:
+                break
+            name, node = inner[key]
+            line = name.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+    return line
+
+
+class ValidFiles:
+    """The digests of files that are known to be valid.
+
+    :param schemas: the content of the schemas; other schemas, other record.
+    :param directory: the cache; the user's own when not given.
+    """
+
+    def __init__(
+        self, schemas: bytes, directory: pathlib.Path | None = None
+    ) -> None:
+        self._schemas = schemas
+        self._directory = directory or paths.user_cache() / "catalog"
+
+    def has(self, kind: str, content: bytes) -> bool:
+        """Tell whether this content was valid before."""
+        return trust.is_own(self._directory) and trust.is_own(
+            self._file(kind, content)
+        )
+
+    def add(self, kind: str, content: bytes) -> None:
+        """Note that this content is valid."""
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if trust.is_own(self._directory):
+                self._file(kind, content).touch()
+
+    def _file(self, kind: str, content: bytes) -> pathlib.Path:
+        total = hashlib.sha256(self._schemas)
+        total.update(f"\0{kind}\0".encode())
+        total.update(content)
+        return self._directory / total.hexdigest()
+
+
+def find_contradictions(
+    file: pathlib.Path,
+    entry: Entry,
+    guests: collections.abc.Sequence[Entry],
+) -> list[Problem]:
+    """Return what in an entry contradicts the rest of it, or the guests.
+
+    :param file: which the entry is in.
+    :param guests: the entries of the guest systems.
+    """
+    return [
+        *_names(file, entry),
+        *_systems(entry, [guest["name"] for guest in guests]),
+        *_natives(entry, guests),
+        *_container(entry),
+    ]
+
+
+def _names(file: pathlib.Path, entry: Entry) -> list[Problem]:
+    wrong = []
+    if entry["name"] != file.stem:
+        wrong.append(
+            Problem(
+                ("name",),
+                f"{entry['name']!r} must be the file's name, {file.stem!r}",
+            )
+        )
+    names = [version["version"] for version in entry["versions"]]
+    if entry["default_version"] not in names:
+        wrong.append(
+            Problem(
+                ("default_version",),
+                f"{entry['default_version']!r} is not among the versions;"
+                f" allowed: {', '.join(names)}",
+            )
+        )
+    for twice in sorted({name for name in names if names.count(name) > 1}):
+        wrong.append(
+            Problem(("versions",), f"{twice!r} stands there twice")
+        )
+    if "scenarios" in entry and "manager" not in entry:
+        wrong.append(
+            Problem(
+                ("scenarios",), "only a datastore with a manager has them"
+            )
+        )
+    if (entry["tier"] == "supported") != ("manager" in entry):
+        wrong.append(
+            Problem(
+                ("tier",),
+                "a supported datastore names its manager;"
+                " an image-only one has none",
+            )
+        )
+    return wrong
+
+
+def _systems(
+    entry: Entry, guests: collections.abc.Collection[str]
+) -> list[Problem]:
+    wrong = []
+    for number, version in enumerate(entry["versions"]):
+        for runtime, systems in version["runtimes"].items():
+            place = ("versions", number, "runtimes", runtime)
+            if runtime not in entry["runtimes"]:
+                wrong.append(
+                    Problem(
+                        place,
+                        "is not among the runtimes;"
+                        f" allowed: {', '.join(entry['runtimes'])}",
+                    )
+                )
+            for system in systems:
+                if system not in guests:
+                    wrong.append(
+                        Problem(
+                            place,
+                            f"unknown guest system {system!r};"
+                            f" allowed: {', '.join(guests)}",
+                        )
+                    )
+    return wrong
+
+
+def _container(entry: Entry) -> collections.abc.Iterator[Problem]:
+    """Yield what a container of packages leaves out, or says twice."""
+    place = ("runtimes", "container", "container")
+    container = entry["runtimes"].get("container", {}).get("container", {})
+    if "packages" in container and (
+        ("recipe" in container) == ("command" in container)
+    ):
+        yield Problem(
+            (*place, "packages"),
+            "a container of packages needs a recipe, or else a command",
+        )
+    for version in set(container.get("suites", ())) - set(
+        container.get("packages", ())
+    ):
+        yield Problem(
+            (*place, "suites", version), "there are no packages of it"
+        )
+
+
+def _natives(
+    entry: Entry, guests: collections.abc.Sequence[Entry]
+) -> collections.abc.Iterator[Problem]:
+    """Yield what a native runtime leaves out, or says of no guest system."""
+    runtime = entry["runtimes"].get("native")
+    if runtime is None:
+        return
+    names = {guest["name"] for guest in guests}
+    families = {native.family(guest["distribution"]) for guest in guests}
+    for name in set(runtime.get("guests", ())) - names - families:
+        yield Problem(
+            ("runtimes", "native", "guests", name),
+            f"unknown guest system {name!r};"
+            f" allowed: {', '.join(sorted(names | families))}",
+        )
+    for number, version in enumerate(entry["versions"]):
+        systems = version["runtimes"].get("native", ())
+        place = ("versions", number)
+        for name in set(version.get("unsupported", ())) - set(systems):
+            yield Problem(
+                (*place, "unsupported", name),
+                "it is not among those that it can be made for at all",
+            )
+        for name in set(version.get("refused", ())) & set(systems):
+            yield Problem(
+                (*place, "refused", name),
+                "it is among those that it is made for",
+            )
+        for guest in guests:
+            if guest["name"] not in systems:
+                continue
+            try:
+                native.resolve(runtime, version, guest)
+            except KeyError as exc:
+                yield Problem(
+                    (*place, "runtimes", "native"),
+                    f"nothing says {exc.args[0]} for {guest['name']}",
+                )
+                break
