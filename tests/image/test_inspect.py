@@ -18,7 +18,6 @@ from tests.image import base
 from tests.unit.plan import samples
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.artifact import description
 from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.build import build
@@ -204,7 +203,7 @@ class BuiltImageTest(base.TestCase):
             )
         # what the sidecars say is what is in the image
         self.assertEqual(
-            contents.from_dict(found), description.read(image)
+            contents.from_dict(found), sbom.read_contents(image)
         )
         return found
 

@@ -20,8 +20,8 @@ import typing
 
 from tests.image import base
 from trove_tools import console
+from trove_tools.artifact import report
 from trove_tools.artifact import verification
-from trove_tools.artifact.report import page
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
@@ -34,7 +34,7 @@ from trove_tools.verify import ladder
 from trove_tools.verify import levels
 from trove_tools.verify import machine
 from trove_tools.verify import machines
-from trove_tools.verify import outcome as report
+from trove_tools.verify import outcome
 from trove_tools.verify import probes
 
 # two guests at a time on two processors, without KVM
@@ -137,10 +137,10 @@ class VerifyTest(base.TestCase):
         if (kept := verification.path(self.good)).exists():
             self.assertEqual(found, json.loads(kept.read_text()))
             self.assertIn(
-                "verified: datastore (qemu", page.path(self.good).read_text()
+                "verified: datastore (qemu", report.path(self.good).read_text()
             )
 
-    def verify_broken(self, image: pathlib.Path, port: int) -> report.Report:
+    def verify_broken(self, image: pathlib.Path, port: int) -> outcome.Report:
         """What the command calls, with questions of the test's own."""
         health = self.health()
         with open(os.devnull, "w") as nowhere:
@@ -184,7 +184,7 @@ class VerifyTest(base.TestCase):
     def health(self) -> model.Health:
         return self.catalog.datastore("mariadb").runtime("native").health
 
-    def check_broken(self, found: report.Report) -> None:
+    def check_broken(self, found: outcome.Report) -> None:
         of_name = {check.name: check for check in found.checks}
         self.assertFalse(found.ok)
         systemd = of_name["systemd"]

@@ -24,17 +24,17 @@ from hypothesis import strategies
 import testtools
 
 from tests import base
+from tests.unit.artifact import test_report
 from tests.unit.artifact import test_sbom
-from tests.unit.artifact.report import test_page
 from tests.unit.cloud import images
 from tests.unit.config import test_configfile
 from tests.unit.inspection import samples
 from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest
+from trove_tools.artifact import report
 from trove_tools.artifact import sbom
 from trove_tools.artifact import verification
-from trove_tools.artifact.report import page
 from trove_tools.build import cache
 from trove_tools.catalog import loader
 from trove_tools.config import configfile
@@ -177,7 +177,7 @@ class SidecarTest(FuzzCase):
                 key: everything[key]
                 for key in ("system", "directories", "configuration")
             },
-            timeline=test_page.TIMELINE,
+            timeline=test_report.TIMELINE,
             plan={
                 "layers": [
                     {"name": "base", "digest": "a" * 64,
@@ -197,7 +197,7 @@ class SidecarTest(FuzzCase):
     def read_all(self) -> None:
         made = self.tolerate(manifest.read, self.image)
         if made is not None:
-            text = self.tolerate(page.render, self.image, made)
+            text = self.tolerate(report.render, self.image, made)
             (text or "").encode()
         found = self.tolerate(verification.read, self.image, self.sha256)
         str(found).encode()

@@ -21,6 +21,7 @@ from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.host import bounds
 from trove_tools.host import credentials
+from trove_tools.host import digests
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package as _package
@@ -318,3 +319,51 @@ def _text(value: typing.Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} is not a string")
     return value
+
+
+def read_contents(image: pathlib.Path) -> _contents.Contents | None:
+    """Return the image's description from its manifest and bill of materials.
+
+    :returns: None unless both files exist and their digests match this image.
+    :raises ImageError: one of them is broken.
+    """
+    made = manifest.read(image)
+    if made is None or not is_manifest_of(made, image):
+        return None
+    return read_stated(image, made)
+
+
+def read_stated(
+    image: pathlib.Path, made: manifest.Manifest
+) -> _contents.Contents | None:
+    """Return the description in the files beside an image, without checking
+    the image's digest.
+
+    :returns: None unless both files exist.
+    :raises ImageError: the bill of materials is damaged, or its digest is not
+        the one in the manifest.
+    """
+    bill = path(image)
+    if made.contents is None or not bill.exists():
+        return None
+    if made.sbom is not None and made.sbom["sha256"] != digests.sha256(bill):
+        raise errors.ImageError(
+            f"{bill} is not the bill of materials that the manifest names: it"
+            " was changed after the build",
+            hint="copy the image and its .d directory again, or build it"
+            " again",
+        )
+    packages, agent, containers = read(image)
+    return _contents.Contents(
+        system=made.contents["system"],
+        packages=packages,
+        python=agent,
+        containers=containers,
+        directories=made.contents["directories"],
+        configuration=made.contents["configuration"],
+    )
+
+
+def is_manifest_of(made: manifest.Manifest, image: pathlib.Path) -> bool:
+    """Return whether a manifest describes an image file, by its digest."""
+    return digests.is_same(image, made.image.get("sha256", ""))

@@ -10,11 +10,10 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.artifact import description
 from trove_tools.artifact import manifest
+from trove_tools.artifact import report
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
-from trove_tools.artifact.report import page
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import describe
@@ -74,7 +73,7 @@ class Result:
             "seconds": round(self.seconds, 1),
             "log": str(self.log),
             "manifest": str(manifest.path(self.image)),
-            "report": str(page.path(self.image)),
+            "report": str(report.path(self.image)),
         }
 
 
@@ -102,7 +101,7 @@ def current(
     if not all(map(trust.is_own, (image, record.parent, record))):
         return None
     # the file of this name may have changed since
-    return found if description.is_of(found, image) else None
+    return found if sbom.is_manifest_of(found, image) else None
 
 
 def build(
@@ -162,7 +161,7 @@ def build(
             sbom={"file": bill.name, **digests.compute(bill, ("sha256",))},
         )
         manifest.write(made, manifest.path(space.image), key)
-        page.write(space.image)
+        report.write(space.image)
         image = space.publish(output)
     return read_result(image, time.monotonic() - begin)
 

@@ -7,8 +7,8 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
-from trove_tools.artifact import description
 from trove_tools.artifact import manifest
+from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
 from trove_tools.catalog import model
 from trove_tools.host import digests
@@ -173,7 +173,7 @@ def diff(
     :raises ImageError: one of them is no image.
     """
     _require_files(old, new)
-    told = [description.read(image) for image in (old, new)]
+    told = [sbom.read_contents(image) for image in (old, new)]
     left, right = told
     source = "sidecars"
     if left is None or right is None:

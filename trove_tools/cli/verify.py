@@ -12,9 +12,9 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.artifact import manifest
+from trove_tools.artifact import report
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
-from trove_tools.artifact.report import page
 from trove_tools.catalog import model
 from trove_tools.config import options
 from trove_tools.host import bounds
@@ -116,7 +116,7 @@ def examine(
         return found, None
     result = _look(image, sha256, known, asked, settings, screen)
     written = record.write(result, image, sha256, asked, key)
-    page.write(image)
+    report.write(image)
     return written, result
 
 

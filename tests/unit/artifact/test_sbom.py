@@ -11,7 +11,6 @@ from cyclonedx.validation import json as validation
 from tests import base
 from tests.unit.cloud import images
 from trove_tools import errors
-from trove_tools.artifact import description
 from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.inspection import contents
@@ -79,23 +78,23 @@ class SbomTest(base.TestCase):
         self.assertEqual(self.file.read_text(), other.read_text())
 
     def test_is_read_as_it_was_written(self) -> None:
-        self.assertEqual(FOUND, description.read(self.image))
+        self.assertEqual(FOUND, sbom.read_contents(self.image))
 
     def test_broken(self) -> None:
         for text in ("{", "[]", '{"components": [{"purl": "pkg:deb/x"}]}'):
             self.file.write_text(text)
             error = self.assertRaises(
-                errors.ImageError, description.read, self.image
+                errors.ImageError, sbom.read_contents, self.image
             )
             self.assertIn(str(self.file), error.message)
 
     def test_of_another_image(self) -> None:
         self.image.write_text("y")
-        self.assertIsNone(description.read(self.image))
+        self.assertIsNone(sbom.read_contents(self.image))
 
     def test_not_told(self) -> None:
         made = dataclasses.replace(self.made, contents=None)
-        self.assertIsNone(description.told(self.image, made))
+        self.assertIsNone(sbom.read_stated(self.image, made))
         manifest.path(self.image).unlink()
-        self.assertIsNone(description.read(self.image))
-        self.assertIsNone(description.read(pathlib.Path("/nowhere.qcow2")))
+        self.assertIsNone(sbom.read_contents(self.image))
+        self.assertIsNone(sbom.read_contents(pathlib.Path("/nowhere.qcow2")))

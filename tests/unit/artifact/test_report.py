@@ -12,9 +12,9 @@ from tests import base
 from tests.unit.artifact import test_sbom
 from tests.unit.cloud import images
 from trove_tools.artifact import manifest
+from trove_tools.artifact import report
 from trove_tools.artifact import sbom
 from trove_tools.artifact import verification
-from trove_tools.artifact.report import page
 
 #: Elements that are never closed.
 _VOID = {"meta"}
@@ -94,7 +94,7 @@ class PageTest(base.TestCase):
         )
 
     def page(self) -> Checker:
-        file = page.write(self.image)
+        file = report.write(self.image)
         assert file is not None
         checker = Checker()
         checker.feed(file.read_text())
@@ -108,7 +108,7 @@ class PageTest(base.TestCase):
         self.assertNotIn("link", found.tags)
         for link in found.links:
             self.assertRegex(link, r"^(#\w+|[a-z.]+\.(json|log))$")
-        style = pathlib.Path(page.__file__).with_name("style.css")
+        style = pathlib.Path(report.__file__).with_name("report.css")
         self.assertIsNone(re.search(r"url\(|@import", style.read_text()))
 
     def test_tells_what_is_there(self) -> None:
@@ -177,7 +177,7 @@ class PageTest(base.TestCase):
 
     def test_no_manifest(self) -> None:
         manifest.path(self.image).unlink()
-        self.assertIsNone(page.write(self.image))
+        self.assertIsNone(report.write(self.image))
 
     def test_written_as_a_whole(self) -> None:
         self.page()

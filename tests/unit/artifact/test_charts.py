@@ -2,7 +2,7 @@
 """What takes room, in rows of a table."""
 
 from tests import base
-from trove_tools.artifact.report import sizes
+from trove_tools.artifact import charts
 from trove_tools.inspection import contents
 from trove_tools.inspection import docker
 from trove_tools.inspection import package
@@ -34,16 +34,16 @@ class SizesTest(base.TestCase):
         self.assertEqual(
             [
                 # what holds just another directory is passed over
-                sizes.Bar("/usr", "system", 400),
-                sizes.Bar("bin", "system", 300, 1),
-                sizes.Bar("/var/lib", "system", 350),
-                sizes.Bar("docker", "container", 320, 1),
-                sizes.Bar("m:1", "container", 300, 2),
-                sizes.Bar("/opt/trove-guest-agent", "agent", 200),
-                sizes.Bar("lib/site-packages", "agent", 194, 1),
-                sizes.Bar("trove", "agent", 100, 2),
+                charts.Bar("/usr", "system", 400),
+                charts.Bar("bin", "system", 300, 1),
+                charts.Bar("/var/lib", "system", 350),
+                charts.Bar("docker", "container", 320, 1),
+                charts.Bar("m:1", "container", 300, 2),
+                charts.Bar("/opt/trove-guest-agent", "agent", 200),
+                charts.Bar("lib/site-packages", "agent", 194, 1),
+                charts.Bar("trove", "agent", 100, 2),
             ],
-            sizes.directories(FOUND),
+            charts.directory_bars(FOUND),
         )
 
     def test_packages(self) -> None:
@@ -54,10 +54,13 @@ class SizesTest(base.TestCase):
                 ("server 1", "container", 250),
                 ("small 1", "system", 1),
             ],
-            [(bar.name, bar.kind, bar.size) for bar in sizes.packages(FOUND)],
+            [
+                (bar.name, bar.kind, bar.size)
+                for bar in charts.package_bars(FOUND)
+            ],
         )
 
     def test_nothing(self) -> None:
         empty = contents.Contents({}, directories={"/": 0})
-        self.assertEqual([], sizes.directories(empty))
-        self.assertEqual([], sizes.packages(empty))
+        self.assertEqual([], charts.directory_bars(empty))
+        self.assertEqual([], charts.package_bars(empty))
