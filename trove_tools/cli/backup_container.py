@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder backup-container``: from options to an archive."""
 
+import argparse
 import pathlib
 import shutil
 import tempfile
@@ -17,20 +18,20 @@ from trove_tools.host import requirements
 from trove_tools.plan import mirrors
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import sources
+from trove_tools.sources.network import session
 
 
-def make(
-    word: str,
+def make_container(
     settings: options.Settings,
+    flags: argparse.Namespace,
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
     """Make the container that takes backups of a datastore.
 
-    :param word: ``DATASTORE[:VERSION]``.
     :returns: the exit status.
     """
-    name, version = model.split_name(word)
+    name, version = model.split_name(flags.datastore)
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
     wanted = datastore.runtime("container").container
@@ -71,6 +72,7 @@ def make(
             prefix="trove-backup-", dir=work
         ) as directory,
         screen.progress(image),
+        session.open_session(settings.ca_certificate),
     ):
         made = prepare.prepare(
             container,

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder build``: one image, or many and a summary."""
 
+import argparse
 import collections.abc
+import contextlib
 import functools
+import os
+import pathlib
 import time
 import typing
 
@@ -16,17 +20,59 @@ from trove_tools.build import jobs
 from trove_tools.catalog import model
 from trove_tools.cli import build_job
 from trove_tools.cli import cache as caching
+from trove_tools.cli import plan as plan_command
 from trove_tools.config import options
+from trove_tools.host import files
 from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.plan import plan as _plan
 from trove_tools.sources.container import lock
+from trove_tools.sources.network import session
 
 Row = dict[str, typing.Any]
 
 _DAY = 24 * 60 * 60
 
 _SUMMARY = ("image", "guest", "size", "seconds", "result", "verified")
+
+
+def build_images(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
+    """Build the images that the command line names.
+
+    :returns: the command's exit status.
+    :raises TroveToolsError: see :func:`build`.
+    """
+    with (
+        _pid_file(settings.pid_file),
+        session.open_session(settings.ca_certificate),
+    ):
+        plans = plan_command.make_plans(settings, flags, screen, catalog)
+        return build(plans, settings, screen, catalog)
+
+
+@contextlib.contextmanager
+def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
+    """Have the number of this process in a file as long as this lasts."""
+    if path is None:
+        yield
+        return
+    path = path.parent.resolve() / path.name
+    try:
+        files.write(path, f"{os.getpid()}\n")
+    except OSError as exc:
+        raise errors.UsageError(
+            f"--pid-file {path} cannot be written: {exc.strerror}",
+            hint="name a file in a directory that you may write to",
+        ) from exc
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def build(

@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """trove-image-builder: plan, build and verify guest images."""
 
-import argparse
 import collections.abc
-import contextlib
 import os
 import pathlib
 import sys
-import typing
 
-from trove_tools import console
-from trove_tools import errors
 from trove_tools.cli import common
-from trove_tools.config import options
-
-if typing.TYPE_CHECKING:
-    from trove_tools.catalog import model
 
 #: Of this command and of every program that it starts.
 UMASK = 0o022
@@ -25,210 +16,6 @@ _BUILD = (
     "place", "cache", "age", "fresh", "force", "jobs", "all", "after",
     "verify", "sign",
 )  # fmt: skip
-
-
-def _list(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import catalog as catalogue
-
-    return catalogue.list_datastores(
-        flags.datastores, settings, screen, catalog
-    )
-
-
-def _show(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import catalog as catalogue
-
-    return catalogue.show_datastore(
-        flags.datastore, settings, screen, catalog
-    )
-
-
-def _plans(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> list[typing.Any]:
-    from trove_tools.plan import plan
-    from trove_tools.plan import request
-
-    named = flags.datastores
-    if settings.all:
-        if named:
-            raise errors.UsageError(
-                f"--all builds all there are, and {named[0]} was named",
-                hint="leave one of the two out",
-            )
-        named = list(catalog.datastores)
-    if not named:
-        raise errors.UsageError(
-            "no datastore was named",
-            hint=f"one of: {', '.join(catalog.datastores)}; or --all",
-        )
-    images = [[word] for word in named]
-    if settings.together:
-        images = [named]
-    if settings.name and len(images) > 1:
-        raise errors.UsageError(
-            "--name goes with one image only",
-            hint="build the images one by one, or leave --name out; or"
-            " --together makes one image of all",
-        )
-    # all are checked before the first is built
-    plans = [
-        plan.make(request.make(words, settings, catalog)) for words in images
-    ]
-    # one that only some of the images read is not in vain
-    for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
-        screen.warn(
-            f"{name} is set, but nothing in this build reads it: neither an"
-            " element of the plan nor diskimage-builder itself"
-        )
-    return plans
-
-
-def _plan(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import plan as plans
-    from trove_tools.sources.network import session
-
-    with session.open_session(settings.ca_certificate):
-        found = _plans(settings, flags, screen, catalog)
-    plans.print_plans(found, settings)
-    return errors.EXIT_OK
-
-
-def _build(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import build
-    from trove_tools.sources.network import session
-
-    with (
-        _pid_file(settings.pid_file),
-        session.open_session(settings.ca_certificate),
-    ):
-        plans = _plans(settings, flags, screen, catalog)
-        for reason in (reason for each in plans for reason in each.reasons):
-            screen.say(reason)
-        return build.build(plans, settings, screen, catalog)
-
-
-@contextlib.contextmanager
-def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
-    """Have the number of this process in a file as long as this lasts."""
-    if path is None:
-        yield
-        return
-    from trove_tools.host import files
-
-    path = path.parent.resolve() / path.name
-    try:
-        files.write(path, f"{os.getpid()}\n")
-    except OSError as exc:
-        raise errors.UsageError(
-            f"--pid-file {path} cannot be written: {exc.strerror}",
-            hint="name a file in a directory that you may write to",
-        ) from exc
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _verify(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import verify
-
-    return verify.verify(settings, flags, screen, catalog)
-
-
-def _backup_container(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import backup_container
-    from trove_tools.sources.network import session
-
-    with session.open_session(settings.ca_certificate):
-        return backup_container.make(
-            flags.datastore, settings, screen, catalog
-        )
-
-
-def _inspect(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.artifact import signature
-    from trove_tools.cli import inspect
-
-    return inspect.inspect(
-        flags.image,
-        settings.format,
-        screen,
-        catalog,
-        signature.read_trusted_keys(settings.trusted_key),
-    )
-
-
-def _diff(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import inspect
-
-    compare = inspect.diff_files if settings.files else inspect.diff
-    return compare(flags.old, flags.new, settings.format, screen)
-
-
-def _cache(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import cache
-
-    return cache.run(settings, flags, screen)
-
-
-def _doctor(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
-    from trove_tools.cli import doctor
-
-    return doctor.run(settings, screen)
 
 
 _IMAGE = "trove-mariadb-11.8-debian-13-amd64.qcow2"
@@ -249,7 +36,7 @@ PROGRAM = common.Program(
         common.Command(
             "list",
             "list datastores, versions and guest systems",
-            _list,
+            "catalog:list_datastores",
             groups=("common", "long"),
             arguments=(
                 common.argument("datastores", metavar="DATASTORE", nargs="*"),
@@ -262,7 +49,7 @@ PROGRAM = common.Program(
         common.Command(
             "show",
             "show all that is known of a datastore",
-            _show,
+            "catalog:show_datastore",
             groups=("common",),
             arguments=(common.argument("datastore", metavar="DATASTORE"),),
             examples=("show mariadb", "show mongodb --format json"),
@@ -271,7 +58,7 @@ PROGRAM = common.Program(
         common.Command(
             "plan",
             "print what a build with the same options would do",
-            _plan,
+            "plan:print_plans",
             # the same command line, to be tried before it is built
             groups=(*_BUILD, "long"),
             arguments=(_WORDS,),
@@ -284,7 +71,7 @@ PROGRAM = common.Program(
         common.Command(
             "build",
             "build an image",
-            _build,
+            "build:build_images",
             groups=_BUILD,
             arguments=(_WORDS,),
             examples=(
@@ -296,7 +83,7 @@ PROGRAM = common.Program(
         common.Command(
             "verify",
             "boot an image and see that it serves Trove",
-            _verify,
+            "verify:verify",
             groups=(
                 "common", "arch", "datastore", "verify", "force", "sign",
                 "trust",
@@ -310,7 +97,7 @@ PROGRAM = common.Program(
         common.Command(
             "backup-container",
             "make the container that takes backups",
-            _backup_container,
+            "backup_container:make_container",
             groups=("common", "arch", "guest", "system", "place"),
             arguments=(common.argument("datastore", metavar=_WORD),),
             examples=(
@@ -322,7 +109,7 @@ PROGRAM = common.Program(
         common.Command(
             "inspect",
             "tell what is in an image, and what must not be",
-            _inspect,
+            "inspect:inspect",
             groups=("common", "trust"),
             arguments=(_FILE,),
             examples=(
@@ -333,7 +120,7 @@ PROGRAM = common.Program(
         common.Command(
             "diff",
             "tell how the contents of two images differ",
-            _diff,
+            "inspect:diff",
             groups=("common", "compare"),
             arguments=(
                 common.argument("old", metavar="IMAGE", type=pathlib.Path),
@@ -343,12 +130,11 @@ PROGRAM = common.Program(
                 "diff old.qcow2 new.qcow2",
                 "diff --files old.qcow2 new.qcow2",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "cache",
             "list, prune or verify the layers that builds share",
-            _cache,
+            "cache:run",
             groups=("common", "cache", "age"),
             arguments=(
                 common.argument(
@@ -356,17 +142,15 @@ PROGRAM = common.Program(
                 ),
             ),
             examples=("cache list", "cache prune --cache-size 10"),
-            with_catalog=True,
         ),
         common.Command(
             "doctor",
             "tell what this host lacks",
-            _doctor,
+            "doctor:run",
             groups=(
                 "common", "place", "cache", "age", "doctor", "sign", "trust",
             ),  # fmt: skip
             examples=("doctor", "doctor --clean"),
-            with_catalog=True,
         ),
     ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder list`` and ``show``: what the catalog has."""
 
+import argparse
 import collections.abc
 import dataclasses
 import typing
@@ -14,8 +15,8 @@ from trove_tools.config import options
 
 
 def list_datastores(
-    names: collections.abc.Sequence[str],
     settings: options.Settings,
+    flags: argparse.Namespace,
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
@@ -24,13 +25,12 @@ def list_datastores(
     A table has a row a datastore; with ``--long``, as JSON and in the
     shell's format, there is one for each version and runtime.
 
-    :param names: only these; all, when none is named.
     :returns: the exit status.
     :raises UsageError: there is no datastore of a name.
     """
     datastores = [
         catalog.datastore(name)
-        for name in dict.fromkeys(names or catalog.datastores)
+        for name in dict.fromkeys(flags.datastores or catalog.datastores)
     ]
     if settings.format == "table" and not settings.long:
         console.emit([_short(each) for each in datastores], "table")
@@ -80,8 +80,8 @@ def _long(
 
 
 def show_datastore(
-    name: str,
     settings: options.Settings,
+    flags: argparse.Namespace,
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
@@ -90,7 +90,7 @@ def show_datastore(
     :returns: the exit status.
     :raises UsageError: there is no such datastore.
     """
-    datastore = catalog.datastore(name)
+    datastore = catalog.datastore(flags.datastore)
     data = dataclasses.asdict(datastore)
     data["versions"] = [
         {

@@ -187,9 +187,7 @@ def _traceback() -> None:
     print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
 
 
-#: What runs a command, or ``module:function`` of this package, which is
-#: imported when it runs: ``--help`` must not wait for it.
-Run = collections.abc.Callable[..., int] | str
+Run = collections.abc.Callable[..., int]
 
 
 def argument(
@@ -205,7 +203,8 @@ class Command:
 
     :param name: empty where the program has no other.
     :param summary: what it does.
-    :param run: takes settings, flags and screen, and returns an exit status.
+    :param run: takes settings, flags and screen, and returns an exit status;
+        or where that is, as ``module:function`` of this package.
     :param groups: the groups of options that it takes.
     :param further: single options of other groups.
     :param own: options that no other program knows.
@@ -216,7 +215,7 @@ class Command:
 
     name: str
     summary: str
-    run: Run
+    run: Run | str
     groups: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
     own: tuple[options.Option, ...] = ()
@@ -235,6 +234,16 @@ class Command:
             or option.name in self.further
             or option in self.own
         ]
+
+    def function(self) -> Run:
+        """Return what runs it."""
+        if not isinstance(self.run, str):
+            return self.run
+        # imported when it runs, as --help must not wait for it
+        module, _, function = self.run.partition(":")
+        imported = importlib.import_module(f"{__package__}.{module}")
+        run: Run = getattr(imported, function)
+        return run
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
         """Add what it takes to its parser."""
@@ -325,12 +334,7 @@ class Program:
                 from trove_tools.catalog import loader
 
                 arguments.append(loader.load(settings.catalog))
-            run = command.run
-            if isinstance(run, str):
-                module, _, function = run.partition(":")
-                module = f"{__package__}.{module}"
-                run = getattr(importlib.import_module(module), function)
-            ending.status = run(*arguments)
+            ending.status = command.function()(*arguments)
         return ending.status
 
 

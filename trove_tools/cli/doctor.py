@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder doctor``: what this host lacks."""
 
+import argparse
 import collections.abc
 import dataclasses
 
@@ -18,7 +19,11 @@ from trove_tools.verify import machine
 from trove_tools.verify import machines
 
 
-def run(settings: options.Settings, screen: console.Console) -> int:
+def run(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+) -> int:
     """Print what was looked at on this host.
 
     :returns: the exit status.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder inspect`` and ``diff``: what is in images."""
 
+import argparse
 import pathlib
 import typing
 
@@ -11,6 +12,7 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
 from trove_tools.catalog import model
+from trove_tools.config import options
 from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import requirements
@@ -24,23 +26,23 @@ _READING = "reading the files in an image"
 
 
 def inspect(
-    image: pathlib.Path,
-    form: str,
+    settings: options.Settings,
+    flags: argparse.Namespace,
     screen: console.Console,
     catalog: model.Catalog,
-    trusted: signature.TrustedKeys | None = None,
 ) -> int:
     """Tell what is in an image, and what must not be.
 
     The manifest is asked for two things only: whether this is a development
     image, which a key may let in, and what its builder has allowed.
 
-    :param trusted: who must have signed the manifest; anybody if not given.
     :returns: the exit status.
     :raises UsageError: there is no such file.
     :raises ImageError: something is in it that must not be, or its manifest is
         not signed by a trusted key, or is another image's.
     """
+    image, form = flags.image, settings.format
+    trusted = signature.read_trusted_keys(settings.trusted_key)
     _require_files(image)
     requirements.require_root(_READING)
     known = manifest.read(image, trusted)
@@ -161,9 +163,8 @@ def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
 
 
 def diff(
-    old: pathlib.Path,
-    new: pathlib.Path,
-    form: str,
+    settings: options.Settings,
+    flags: argparse.Namespace,
     screen: console.Console,
 ) -> int:
     """Tell how the contents of two images differ.
@@ -172,7 +173,16 @@ def diff(
     :raises UsageError: there is no such file.
     :raises ImageError: one of them is no image.
     """
+    old, new = flags.old, flags.new
     _require_files(old, new)
+    if settings.files:
+        requirements.require_root(_READING)
+        screen.say("comparing every file of the two images")
+        found = _diff.every_file(
+            _inspect.every_file(old), _inspect.every_file(new)
+        )
+        _print(old, new, "images", found, settings.format, screen)
+        return errors.EXIT_OK
     told = [sbom.read_contents(image) for image in (old, new)]
     left, right = told
     source = "sidecars"
@@ -196,29 +206,7 @@ def diff(
     found = _diff.compare(left, right)
     if source == "sidecars":
         found += _plans(old, new)
-    _print(old, new, source, found, form, screen)
-    return errors.EXIT_OK
-
-
-def diff_files(
-    old: pathlib.Path,
-    new: pathlib.Path,
-    form: str,
-    screen: console.Console,
-) -> int:
-    """Tell which files of two images differ, each of them looked at.
-
-    :returns: the exit status.
-    :raises UsageError: there is no such file.
-    :raises ImageError: one of them is no image.
-    """
-    _require_files(old, new)
-    requirements.require_root(_READING)
-    screen.say("comparing every file of the two images")
-    found = _diff.every_file(
-        _inspect.every_file(old), _inspect.every_file(new)
-    )
-    _print(old, new, "images", found, form, screen)
+    _print(old, new, source, found, settings.format, screen)
     return errors.EXIT_OK
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder plan``: what a build would do, on one screen."""
 
+import argparse
 import collections.abc
 import importlib.util
 import os
@@ -16,13 +17,16 @@ from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import lower_layers
+from trove_tools.catalog import model
 from trove_tools.cli import cache as caching
 from trove_tools.config import options
 from trove_tools.host import credentials
 from trove_tools.plan import elements
 from trove_tools.plan import layers as _layers
 from trove_tools.plan import plan as _plan
+from trove_tools.plan import request
 from trove_tools.sources.network import proxies
+from trove_tools.sources.network import session
 
 #: Seconds of a layer's build on two quiet processors, measured with mariadb
 #: on debian-13 and an empty cache; the last one is the rest of the build.
@@ -34,14 +38,66 @@ _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
 
 
+def make_plans(
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> list[_plan.Plan]:
+    """Return the plans of the images that the command line names.
+
+    :raises TroveToolsError: an image cannot be planned.
+    """
+    named = flags.datastores
+    if settings.all:
+        if named:
+            raise errors.UsageError(
+                f"--all builds all there are, and {named[0]} was named",
+                hint="leave one of the two out",
+            )
+        named = list(catalog.datastores)
+    if not named:
+        raise errors.UsageError(
+            "no datastore was named",
+            hint=f"one of: {', '.join(catalog.datastores)}; or --all",
+        )
+    images = [[word] for word in named]
+    if settings.together:
+        images = [named]
+    if settings.name and len(images) > 1:
+        raise errors.UsageError(
+            "--name goes with one image only",
+            hint="build the images one by one, or leave --name out; or"
+            " --together makes one image of all",
+        )
+    # all are checked before the first is built
+    plans = [
+        _plan.make(request.make(words, settings, catalog)) for words in images
+    ]
+    # one that only some of the images read is not in vain
+    for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
+        screen.warn(
+            f"{name} is set, but nothing in this build reads it: neither an"
+            " element of the plan nor diskimage-builder itself"
+        )
+    return plans
+
+
 def print_plans(
-    plans: collections.abc.Sequence[_plan.Plan], settings: options.Settings
-) -> None:
+    settings: options.Settings,
+    flags: argparse.Namespace,
+    screen: console.Console,
+    catalog: model.Catalog,
+) -> int:
     """Print what builds would do.
 
     A table has what a person decides by.  With ``--long``, as JSON and in
     the shell's format, the whole plan is printed.
+
+    :returns: the command's exit status.
     """
+    with session.open_session(settings.ca_certificate):
+        plans = make_plans(settings, flags, screen, catalog)
     if settings.format == "table":
         cache = _open_cache(settings)
         key = signature.open_signing_key(settings.sign_key)
@@ -52,13 +108,14 @@ def print_plans(
             if not settings.long:
                 data = summary(plan, cache, settings.output_dir, key)
             console.emit(data, "table")
-        return
+        return errors.EXIT_OK
     found = [{**plan.as_dict(), "file": plan.file} for plan in plans]
     console.emit(
         found[0] if len(found) == 1 else found,
         settings.format,
         result=results.PLAN,
     )
+    return errors.EXIT_OK
 
 
 def _open_cache(settings: options.Settings) -> _cache.Cache | None:

@@ -18,6 +18,7 @@ from trove_tools.cli import build as building
 from trove_tools.cli import builder
 from trove_tools.cli import catalog
 from trove_tools.cli import common
+from trove_tools.cli import plan
 from trove_tools.host import process
 from trove_tools.host import requirements
 from trove_tools.verify import disks
@@ -332,7 +333,7 @@ class PidFileTest(CommandCase):
             self.assertEqual(f"{os.getpid()}\n", self.file.read_text())
             return 0
 
-        self.patch_object(builder, "_plans", lambda *words: [])
+        self.patch_object(plan, "make_plans", lambda *words: [])
         self.patch_object(building, "build", build)
         status, _, err = self.call(
             "build", "mariadb", "--pid-file", str(self.file)

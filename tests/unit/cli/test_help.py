@@ -3,6 +3,7 @@
 
 import collections.abc
 import contextlib
+import inspect
 import re
 import shlex
 
@@ -98,6 +99,13 @@ class HelpTest(base.TestCase):
 
 
 class CommandLineTest(base.TestCase):
+    def test_every_command_has_its_function(self) -> None:
+        for program in (activate, builder, devstack, gate, load, minicloud):
+            for command in program.PROGRAM.commands:
+                taken = inspect.signature(command.function()).parameters
+                given = 3 + command.with_catalog
+                self.assertEqual(given, len(taken), command.name)
+
     def test_help_wherever_it_stands(self) -> None:
         self.patch_object(common, "_unwind_on_signals", lambda: None)
         # a topic after --help is what older versions took
