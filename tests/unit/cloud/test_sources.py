@@ -90,7 +90,7 @@ class PrepareTest(base.TestCase):
             del data["image"][name]
         file.write_text(json.dumps(data))
         error = self.assertRaises(errors.ImageError, self.prepare)
-        self.assertIn("names no digest", error.message)
+        self.assertIn("contains no digest", error.message)
 
     def test_a_manifest_without_an_architecture(self) -> None:
         images.describe(

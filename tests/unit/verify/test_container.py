@@ -100,7 +100,7 @@ class MachinesTest(base.TestCase):
         found = self.choose()
         self.assertEqual(("qemu", "container"), found.kinds)
         self.assertEqual("tcg", found.accelerator)
-        self.assertIn("QEMU boots the image", found.notes[0])
+        self.assertIn("QEMU emulates a boot", found.notes[0])
         self.assertEqual(("qemu",), self.choose(level="boot").kinds)
 
     def test_life_needs_a_container(self) -> None:

@@ -75,7 +75,7 @@ class DisksTest(base.TestCase):
     def test_only_the_magic_number(self) -> None:
         image = self.place / "magic.qcow2"
         image.write_bytes(b"QFI\xfb\x00\x00\x00\x03" + bytes(600))
-        self.assertIn("makes no sense", self.refused(image).message)
+        self.assertIn("header is invalid", self.refused(image).message)
 
     def test_another_format(self) -> None:
         image = self.place / "image.vmdk"
