@@ -6,10 +6,13 @@ diskimage-builder's version, the elements' files, the state of a checkout)
 is looked up here, once, so that making the plan is a pure function.
 """
 
+import base64
+import binascii
 import collections.abc
 import dataclasses
 import importlib.metadata
 import os
+import pathlib
 import re
 
 from trove_tools import errors
@@ -19,7 +22,6 @@ from trove_tools.host import credentials
 from trove_tools.host import paths
 from trove_tools.inspection import policy
 from trove_tools.plan import agent
-from trove_tools.plan import devkey
 from trove_tools.plan import elements
 from trove_tools.plan import guestca
 from trove_tools.plan import mirrors
@@ -34,6 +36,12 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # a file's name has at most 255 bytes on Linux, and a build adds an ending
 # and a mark of its own
 _NAME_MAX = 230
+#: As OpenSSH names them.
+_KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256",
+          "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+          "sk-ssh-ed25519@openssh.com",
+          "sk-ecdsa-sha2-nistp256@openssh.com")  # fmt: skip
+_LARGEST_KEY = 16 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +143,7 @@ def make(
         library=_library(chosen, guest, further, table, places),
         further_elements=further,
         guest_user=_guest_user(settings.guest_user),
-        dev_key=devkey.read(settings.dev) if settings.dev else "",
+        dev_key=read_public_key(settings.dev) if settings.dev else "",
         allow=tuple(_allowed(word) for word in settings.allow),
         image_format=settings.image_format,
         compression=settings.compression,
@@ -311,3 +319,43 @@ def _name(name: str | None) -> str | None:
             hint="give a shorter name",
         )
     return name
+
+
+def read_public_key(file: pathlib.Path) -> str:
+    """Return the kind and the key, as authorized_keys has them.
+
+    The comment is left out: it often names a person and a host.
+
+    :raises UsageError: the file holds anything but one public key.
+    """
+    paths.require_file(
+        file,
+        "--dev",
+        "name the file of your public key, such as ~/.ssh/id_ed25519.pub",
+    )
+    with open(file, "rb") as stream:
+        text = stream.read(_LARGEST_KEY).decode(errors="replace").strip()
+    if "PRIVATE KEY" in text:
+        raise errors.UsageError(
+            f"--dev {file}: this is a private key, which has no business in"
+            " an image",
+            hint=f"name its public part; {file}.pub?",
+        )
+    words = text.split()
+    if len(words) < 2 or "\n" in text or not _is_public_key(*words[:2]):
+        raise errors.UsageError(
+            f"--dev {file}: this is no public key of SSH",
+            hint="it is one line that begins with its kind, such as"
+            " ssh-ed25519; ssh-keygen makes one",
+        )
+    return " ".join(words[:2])
+
+
+def _is_public_key(kind: str, data: str) -> bool:
+    """Tell whether the data is of the kind that stands before it."""
+    try:
+        blob = base64.b64decode(data, validate=True)
+    except binascii.Error:
+        return False
+    name = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+    return kind in _KEY_KINDS and name == kind.encode()
