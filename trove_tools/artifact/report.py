@@ -65,7 +65,7 @@ def render(image: pathlib.Path, made: manifest.Manifest) -> str:
     }
     style = (_DIRECTORY / "report.css").read_text()
     found = sbom.read_stated(image, made)
-    record = verification.load(image, made.image.get("sha256", ""))
+    record = verification.read(image, made.image.get("sha256", ""))
     guest = made.guest
     return environment.get_template("report.html").render(
         style=environment.filters["safe"](style),
@@ -123,14 +123,13 @@ def format_date(text: str) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def describe_status(record: dict[str, typing.Any] | None) -> dict[str, str]:
+def describe_status(record: verification.Record | None) -> dict[str, str]:
     """Return the verification status of the image as one word."""
     if record is None:
         return {"kind": "unknown", "text": "not verified"}
-    how = f"{record.get('level')} ({', '.join(record['machines'])})"
-    if record.get("ok") is True:
-        return {"kind": "good", "text": f"verified: {how}"}
-    return {"kind": "bad", "text": f"failed: {how}"}
+    if record.ok:
+        return {"kind": "good", "text": f"verified: {record.how}"}
+    return {"kind": "bad", "text": f"failed: {record.how}"}
 
 
 def list_numbers(
@@ -162,29 +161,22 @@ def list_numbers(
 
 
 def list_checks(
-    record: dict[str, typing.Any] | None,
+    record: verification.Record | None,
 ) -> dict[str, typing.Any] | None:
     """Return the results of verify; empty if the image was not verified."""
     if record is None:
         return None
-    rows = [
-        {"detail": "", "log": [], "machine": "", "proves": "", **each,
-         "seconds": float(each.get("seconds", 0))}
-        for each in record.get("checks", [])
-    ]  # fmt: skip
-    note = (
-        f"level {record.get('level')}, in {' and '.join(record['machines'])}"
-    )
-    if record.get("accelerator"):
-        note += f" (QEMU with {record['accelerator'].upper()})"
-    if record.get("seconds"):
-        note += f", {format_seconds(record['seconds'])}"
-    for name, why in record["missing"].items():
+    note = f"level {record.level}, in {' and '.join(record.machines)}"
+    if record.accelerator:
+        note += f" (QEMU with {record.accelerator.upper()})"
+    if record.seconds:
+        note += f", {format_seconds(record.seconds)}"
+    for name, why in record.missing.items():
         note += f"; not checked: {name}, because {why}"
-    for name, why in record.get("unsupported", {}).items():
+    for name, why in record.unsupported.items():
         note += f"; unsupported: {name}, {why}"
-    longest = max((each["seconds"] for each in rows), default=0.0)
-    return {"note": note, "rows": rows, "longest": longest}
+    longest = max((each.seconds for each in record.checks), default=0.0)
+    return {"note": note, "rows": record.checks, "longest": longest}
 
 
 def list_inputs(made: manifest.Manifest) -> Pairs:

@@ -7,12 +7,20 @@ valid only for the image file with the digest in the record.
 
 import collections.abc
 import dataclasses
+import json
+import os
 import pathlib
 import typing
 
+from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.host import bounds
+from trove_tools.host import credentials
+from trove_tools.host import trust
+
+#: The version of the format that this release writes.
+VERSION = 2
 
 # bytes; the record of a failed verification contains log lines
 _LARGEST = 16 * 1024 * 1024
@@ -35,30 +43,64 @@ _CHECK = {
 _REQUIRED = {"sha256", "name", "ok"}
 
 
+@dataclasses.dataclass
+class Check:
+    """One thing that was looked at.
+
+    :param machine: that showed it; empty for what needs none.
+    :param proves: what is known once it has passed.
+    :param seconds: how long it took to find out.
+    :param detail: what was found, in one line.
+    :param log: lines that explain a failure.
+    """
+
+    name: str
+    machine: str = ""
+    proves: str = ""
+    ok: bool = False
+    seconds: float = 0.0
+    detail: str = ""
+    log: list[str] = dataclasses.field(default_factory=list)
+    hint: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
-class Verified:
-    """The result of a verification.
+class Record:
+    """The result of a verification, as its record has it.
 
     :param level: ``boot``, ``datastore``, ``agent`` or ``life``.
     :param machines: the machines that ran its guests: ``qemu``, ``container``,
         or both.
-    :param failed: the names of the checks that failed.
-    :param missing: the names of the checks that were not run.
+    :param missing: the checks that were not run, each with the reason.
+    :param unsupported: the checks of what Trove cannot do, each with Trove's
+        own words.
+    :param accelerator: QEMU's; empty without QEMU.
+    :param seconds: the duration of the verification.
     """
 
     level: str
     machines: tuple[str, ...]
     ok: bool
-    failed: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    missing: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsupported: dict[str, str] = dataclasses.field(default_factory=dict)
+    accelerator: str = ""
+    seconds: float = 0.0
+
+    @property
+    def how(self) -> str:
+        """The level and the machines, for a message."""
+        return f"{self.level} ({', '.join(self.machines)})"
 
     def __str__(self) -> str:
-        what = f"{self.level} ({', '.join(self.machines)})"
+        what = self.how
         if self.missing:
             what += f" without {', '.join(self.missing)}"
         if self.ok:
             return what
-        return f"{what} FAILED: {', '.join(self.failed) or 'not finished'}"
+        failed = ", ".join(each.name for each in self.checks if not each.ok)
+        return f"{what} FAILED: {failed or 'not finished'}"
+
 
 
 def path(image: pathlib.Path) -> pathlib.Path:
@@ -66,7 +108,7 @@ def path(image: pathlib.Path) -> pathlib.Path:
     return manifest.sidecar(image) / "verify.json"
 
 
-def load(
+def _load(
     image: pathlib.Path,
     sha256: str,
     trusted: signature.TrustedKeys | None = None,
@@ -151,25 +193,132 @@ def read(
     image: pathlib.Path,
     sha256: str,
     trusted: signature.TrustedKeys | None = None,
-) -> Verified | None:
+) -> Record | None:
     """Return the verification result of an image.
 
     :param sha256: the digest of the current image file.
-    :param trusted: as for :func:`load`.
+    :param trusted: the keys that must have signed it; None accepts any file.
     :returns: None if there is no record, or if it is for another image file.
     :raises ImageError: it is not signed by a trusted key.
     """
-    record = load(image, sha256, trusted)
+    record = _load(image, sha256, trusted)
     if record is None:
         return None
-    return Verified(
+    return Record(
         level=record.get("level", ""),
         machines=tuple(record["machines"]),
         ok=record.get("ok") is True,
-        failed=tuple(
-            check["name"]
-            for check in record.get("checks", [])
-            if not check["ok"]
-        ),
-        missing=tuple(record["missing"]),
+        checks=tuple(_check(each) for each in record.get("checks", [])),
+        missing=record.get("missing", {}),
+        unsupported=record.get("unsupported", {}),
+        accelerator=record.get("accelerator") or "",
+        seconds=record.get("seconds", 0.0),
     )
+
+
+def _check(data: dict[str, typing.Any]) -> Check:
+    """Return a check of a record; a release may not have known all of it."""
+    names = [field.name for field in dataclasses.fields(Check)]
+    known = {name: data[name] for name in names if data.get(name) is not None}
+    return Check(**known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is asked of an image.
+
+    :param level: how far it is looked into.
+    :param machine: in what: ``auto``, ``qemu`` or ``container``.
+    :param questions: a dataclass for each datastore, by its name.
+    :param deployment: what the guest gets besides, by the option that names
+        it: the digest of a file, or a word.
+    """
+
+    level: str
+    machine: str
+    questions: collections.abc.Mapping[str, typing.Any]
+    deployment: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def as_dict(self) -> dict[str, typing.Any]:
+        """Return it as it is written."""
+        plain: dict[str, typing.Any] = json.loads(
+            json.dumps(dataclasses.asdict(self))
+        )
+        return plain
+
+
+def recall(
+    image: pathlib.Path,
+    sha256: str,
+    asked: Asked,
+    trusted: signature.TrustedKeys | None = None,
+) -> dict[str, typing.Any] | None:
+    """Return what was found when this was verified before.
+
+    :param sha256: the digest of the current image file.
+    :param asked: what would be asked now.
+    :param trusted: the keys that must have signed it; None accepts any file.
+    :returns: nothing, unless the same image answered the same questions
+        well.
+    """
+    try:
+        found = _load(image, sha256, trusted)
+    except errors.ImageError:
+        return None
+    same = (
+        found is not None
+        and found.get("ok") is True
+        and found.get("report_version") == VERSION
+        and found.get("asked") == asked.as_dict()
+    )
+    return found if same else None
+
+
+def write(
+    result: dict[str, typing.Any],
+    image: pathlib.Path,
+    sha256: str,
+    asked: Asked,
+    key: signature.SigningKey | None = None,
+) -> dict[str, typing.Any]:
+    """Write down what was found.
+
+    An image without a sidecar, or one that this user may not write to, can
+    be verified all the same: then nothing is kept.
+
+    :param key: what signs it; see :func:`require_place`.
+    :returns: what is written.
+    :raises UsageError: the key cannot sign.
+    """
+    data: dict[str, typing.Any] = credentials.hide_all(
+        {
+            **result,
+            "sha256": sha256,
+            "asked": asked.as_dict(),
+        }
+    )
+    if _is_writable(image):
+        text = json.dumps(data, indent=2) + "\n"
+        signature.write(path(image), text, signature.RECORD, key)
+    return data
+
+
+def require_writable(image: pathlib.Path) -> None:
+    """Make sure that a record, which is to be signed, can be kept.
+
+    :raises UsageError: it cannot.
+    """
+    if not _is_writable(image):
+        raise errors.UsageError(
+            "there is nothing to sign: the record of the verification cannot"
+            f" be written into {path(image).parent}",
+            hint="make that directory, or let this user write to it; or leave"
+            " out --sign-key",
+        )
+
+
+def _is_writable(image: pathlib.Path) -> bool:
+    directory = path(image).parent
+    return trust.is_own(directory) and os.access(directory, os.W_OK)

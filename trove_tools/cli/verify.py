@@ -25,7 +25,6 @@ from trove_tools.verify import ladder
 from trove_tools.verify import levels
 from trove_tools.verify import machine
 from trove_tools.verify import outcome
-from trove_tools.verify import record
 from trove_tools.verify import workspace
 from trove_tools.verify.life import checks as life_checks
 
@@ -84,7 +83,7 @@ def examine(
     known = manifest.read(image, trusted)
     disks.require_file(image, known)
     if key is not None:
-        record.require_place(image)
+        verification.require_writable(image)
     level = levels.choose(known, settings.level)
     if known is None and datastore is None and level != levels.BOOT:
         # before asking what it is for: is it an image?
@@ -96,8 +95,8 @@ def examine(
             for each in levels.instances(catalog, known, datastore)
         }
     elif level == levels.DATASTORE:
-        questions = record.questions(catalog, known, datastore)
-    asked = record.Asked(
+        questions = levels.list_probes(catalog, known, datastore)
+    asked = verification.Asked(
         level, settings.machine, questions, _deployment(settings, level)
     )
     sha256 = digests.sha256(image)
@@ -107,7 +106,7 @@ def examine(
     if not settings.force:
         # a record that is believed is one that this command would write
         believed = key.trusted if key else trusted
-        found = record.recall(image, sha256, asked, believed)
+        found = verification.recall(image, sha256, asked, believed)
     if found is not None:
         screen.say(
             f"{image} is as it was when it was verified; see"
@@ -115,7 +114,7 @@ def examine(
         )
         return found, None
     result = _look(image, sha256, known, asked, settings, screen)
-    written = record.write(result, image, sha256, asked, key)
+    written = verification.write(result.as_dict(), image, sha256, asked, key)
     report.write(image)
     return written, result
 
@@ -242,7 +241,7 @@ def _look(
     image: pathlib.Path,
     sha256: str,
     known: manifest.Manifest | None,
-    asked: record.Asked,
+    asked: verification.Asked,
     settings: options.Settings,
     screen: console.Console,
 ) -> outcome.Report:

@@ -47,7 +47,7 @@ class Source:
     content: upload.Content
     description: _image.Description
     targets: tuple[trove.Target, ...]
-    proof: verification.Verified | None = None
+    proof: verification.Record | None = None
     chosen: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -370,7 +370,7 @@ def _source(
 
 
 def _require_verified(
-    path: pathlib.Path, proof: verification.Verified | None
+    path: pathlib.Path, proof: verification.Record | None
 ) -> None:
     """Make sure that an image passed every check of its level.
 

@@ -93,6 +93,34 @@ def instances(
     return [_instance(catalog, entry.name, entry.default_version, "")]
 
 
+def list_probes(
+    catalog: model.Catalog,
+    known: manifest.Manifest | None,
+    datastore: str | None,
+) -> dict[str, model.Health]:
+    """Return what to ask an image.
+
+    :param known: its manifest, which tells what it serves.
+    :param datastore: what to ask it as, where there is no manifest.
+    :raises UsageError: neither tells.
+    """
+    if known is not None:
+        return {
+            each.name: catalog.datastore(each.name).health(
+                each.runtime, each.version
+            )
+            for each in known.datastores
+        }
+    if datastore is None:
+        raise errors.UsageError(
+            "no manifest beside the image tells what is in it",
+            hint="name what it should answer as: --datastore NAME; known"
+            f" datastores: {', '.join(sorted(catalog.datastores))}",
+        )
+    entry = catalog.datastore(datastore)
+    return {datastore: entry.health(None, entry.default_version)}
+
+
 def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
     built = known.series.get("trove")
     if built is not None and built != catalog.series.trove:

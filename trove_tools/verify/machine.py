@@ -16,9 +16,8 @@ import socket
 import time
 import typing
 
-from trove_tools.verify import boot_console
 from trove_tools.verify import disks
-from trove_tools.verify import journal
+from trove_tools.verify import guest_logs
 from trove_tools.verify import limits as _limits
 from trove_tools.verify import outcome
 from trove_tools.verify import processes
@@ -159,7 +158,7 @@ class Machine(abc.ABC):
         self.guest = guest
         self.directory = directory
         self.limits = _limits.Limits(settings.timeout)
-        self.console = boot_console.Console(directory / CONSOLE)
+        self.console = guest_logs.Console(directory / CONSOLE)
         self.is_on = False
         # what ends with the guest
         self._running = contextlib.ExitStack()
@@ -322,7 +321,7 @@ class Machine(abc.ABC):
 
         They are there whatever has become of the guest.
         """
-        return journal.logs(self.directory / JOURNAL)
+        return guest_logs.read_journal(self.directory / JOURNAL)
 
     def journal_tail(self) -> list[str]:
         """Return the last lines of the guest's journal, with a heading."""

@@ -9,8 +9,7 @@ import time
 import typing
 
 from trove_tools import errors
-
-VERSION = 2
+from trove_tools.artifact import verification
 
 
 class CheckError(Exception):
@@ -46,27 +45,6 @@ class UnmadeError(CheckError):
 
 
 @dataclasses.dataclass
-class Check:
-    """One thing that was looked at.
-
-    :param machine: that showed it; empty for what needs none.
-    :param proves: what is known once it has passed.
-    :param seconds: how long it took to find out.
-    :param detail: what was found, in one line.
-    :param log: lines that explain a failure.
-    """
-
-    name: str
-    machine: str = ""
-    proves: str = ""
-    ok: bool = False
-    seconds: float = 0.0
-    detail: str = ""
-    log: list[str] = dataclasses.field(default_factory=list)
-    hint: str | None = None
-
-
-@dataclasses.dataclass
 class Report:
     """All that was looked at.
 
@@ -90,7 +68,7 @@ class Report:
     unsupported: dict[str, str] = dataclasses.field(default_factory=dict)
     accelerator: str = ""
     build_id: str | None = None
-    checks: list[Check] = dataclasses.field(default_factory=list)
+    checks: list[verification.Check] = dataclasses.field(default_factory=list)
     facts: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     console: list[str] = dataclasses.field(default_factory=list)
     logs: str | None = None
@@ -104,7 +82,7 @@ class Report:
     @contextlib.contextmanager
     def check(
         self, name: str, machine: str = "", proves: str = ""
-    ) -> collections.abc.Iterator[Check]:
+    ) -> collections.abc.Iterator[verification.Check]:
         """Note a check, with the time it takes.
 
         A :class:`CheckError` within makes it a failed one, and is passed
@@ -113,7 +91,7 @@ class Report:
         :param machine: that shows it.
         :param proves: what is known once it has passed.
         """
-        found = Check(name, machine, proves)
+        found = verification.Check(name, machine, proves)
         begin = time.monotonic()
         try:
             yield found
@@ -139,7 +117,7 @@ class Report:
     def as_dict(self) -> dict[str, typing.Any]:
         """Return it as JSON has it."""
         return {
-            "report_version": VERSION,
+            "report_version": verification.VERSION,
             "ok": self.ok,
             **dataclasses.asdict(self),
         }

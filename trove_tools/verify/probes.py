@@ -141,10 +141,10 @@ def _mysql(health: model.Health, target: Target, patience: float) -> str:
 def _postgresql(health: model.Health, target: Target, patience: float) -> str:
     import psycopg2
 
-    from trove_tools.verify import postgresql
+    from trove_tools.verify import sql
 
     try:
-        rows = postgresql.execute(
+        rows = sql.execute_postgresql(
             [(target.fill(health.query), None)],
             patience,
             host=target.address,

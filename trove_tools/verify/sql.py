@@ -8,6 +8,7 @@ could not create a database or a user.
 import collections.abc
 import contextlib
 import dataclasses
+import select
 import time
 import typing
 
@@ -61,9 +62,7 @@ def session(
         "password": account.password,
     }
     if account.protocol == "postgresql":
-        from trove_tools.verify import postgresql
-
-        with postgresql.session(
+        with _postgresql_session(
             account.patience, dbname=account.database, **server
         ) as run:
             yield run
@@ -166,3 +165,67 @@ def patiently(
 
 def _said(exc: Exception) -> str:
     return " ".join(f"{type(exc).__name__}: {exc}".split())
+
+
+def execute_postgresql(
+    statements: collections.abc.Iterable[tuple[str, tuple[str, ...] | None]],
+    patience: float,
+    **server: typing.Any,
+) -> Rows:
+    """Run statements on a PostgreSQL server in one connection.
+
+    :param statements: each with the values of its placeholders, if any.
+    :returns: the rows of the last statement; none if it has no rows.
+    """
+    rows: Rows = []
+    with _postgresql_session(patience, **server) as run:
+        for statement, values in statements:
+            rows = run(statement, values)
+    return rows
+
+
+@contextlib.contextmanager
+def _postgresql_session(
+    patience: float, **server: typing.Any
+) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
+    """Connect to a PostgreSQL server.
+
+    libpq limits only how long connecting takes; here, each answer of the
+    server is limited.
+
+    :param patience: seconds that it gets for one answer.
+    :param server: psycopg2's ``host``, ``port``, ``user``, ``password`` and
+        ``dbname``.
+    :returns: a function that runs a statement, with the values of its
+        placeholders, if any; commits; and returns the rows, if any.
+    :raises psycopg2.Error: the server refuses, or it does not answer.
+    """
+    import psycopg2
+
+    with contextlib.closing(
+        psycopg2.connect(
+            # one attempt, at one address, in the clear: it is on loopback
+            **server, async_=True, sslmode="prefer", gssencmode="disable",
+        )
+    ) as connection:  # fmt: skip
+        _wait_postgresql(connection, patience)
+
+        def run(statement: str, values: tuple[str, ...] | None = None) -> Rows:
+            cursor = connection.cursor()
+            cursor.execute(statement, values)
+            _wait_postgresql(connection, patience)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+def _wait_postgresql(connection: typing.Any, patience: float) -> None:
+    """Wait until a connection has done what it was asked for."""
+    import psycopg2
+    from psycopg2 import extensions
+
+    while (state := connection.poll()) != extensions.POLL_OK:
+        reads = [connection] * (state == extensions.POLL_READ)
+        writes = [connection] * (state == extensions.POLL_WRITE)
+        if not any(select.select(reads, writes, [], patience)):
+            raise psycopg2.OperationalError("timed out")

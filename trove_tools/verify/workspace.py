@@ -3,6 +3,12 @@
 
 A verify that is killed leaves its files and, of a container, empty control
 groups; the kernel takes all else.
+
+The logs of a failed verify are kept in ``NAME.d/verify`` beside the image.  If
+that cannot be written, or the image has no ``NAME.d``, they are kept in
+``verify/NAME`` in the user's directory for state
+(``~/.local/state/trove-tools``).  A failure replaces the logs of the one
+before; a success removes them.
 """
 
 import collections.abc
@@ -13,9 +19,11 @@ import shutil
 import tempfile
 
 from trove_tools import errors
+from trove_tools.artifact import manifest
 from trove_tools.host import cleanup
+from trove_tools.host import paths
+from trove_tools.host import trust
 from trove_tools.verify import cgroups
-from trove_tools.verify import logs
 from trove_tools.verify import outcome
 
 _PREFIX = "trove-verify-"
@@ -48,15 +56,15 @@ def _keeping_logs(
     except outcome.CheckError:
         pass
     except errors.VerifyError as exc:
-        kept = logs.keep(place, image)
+        kept = keep_logs(place, image)
         if kept is not None:
             where = f"all logs are in {kept}"
             exc.hint = f"{exc.hint}; {where}" if exc.hint else where
         raise
     if found.ok:
-        logs.forget(image)
+        remove_logs(image)
     else:
-        kept = logs.keep(place, image)
+        kept = keep_logs(place, image)
         found.logs = str(kept) if kept else None
 
 
@@ -79,3 +87,58 @@ def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
 def _remove(place: pathlib.Path) -> list[str]:
     shutil.rmtree(place)
     return []
+
+
+def logs_directory(image: pathlib.Path) -> pathlib.Path:
+    """Return where the logs of an image belong."""
+    beside, in_state = _log_places(image)
+    if trust.is_own(beside.parent) and os.access(beside.parent, os.W_OK):
+        return beside
+    return in_state
+
+
+def _log_places(image: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    sidecar = manifest.sidecar(image.absolute())
+    return sidecar / "verify", paths.user_state() / "verify" / sidecar.stem
+
+
+def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
+    """Keep all logs that a verify has written.
+
+    :param work: the directory it worked in; logs are called ``*.log``.
+    :returns: where they are now; nothing if there are none.
+    :raises OSError: they cannot be written.
+    """
+    found = [
+        log
+        for log in sorted(work.rglob("*.log"))
+        if log.is_file() and log.stat().st_size
+    ]
+    if not found:
+        return None
+    kept = logs_directory(image)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # others may read the image, but not what a guest said of itself
+    made = pathlib.Path(
+        tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent)
+    )
+    for log in found:
+        copy = made / log.relative_to(work)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, copy)
+    # another verify of the image may do the same now: one of both stays
+    shutil.rmtree(kept, ignore_errors=True)
+    try:
+        made.rename(kept)
+    except OSError:
+        shutil.rmtree(made)
+    return kept
+
+
+def remove_logs(image: pathlib.Path) -> None:
+    """Remove the logs of an earlier failure."""
+    for place in _log_places(image):
+        # another user can have made a link in the place of the directory
+        if trust.is_own(place.parent):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(place)

@@ -431,17 +431,17 @@ class FilesTest(AttackCase):
         self.assert_untouched()
 
     def test_logs_of_verify(self) -> None:
-        from trove_tools.verify import logs
+        from trove_tools.verify import workspace
 
         image = self.shared / NAME
         image.write_text("x")
         self.attack('ln -s "$0" "$1"', self.shared / "image-1.0.d")
         work = self.temp_dir()
         (work / "console.log").write_text("x")
-        kept = logs.keep(work, image)
+        kept = workspace.keep_logs(work, image)
         assert kept is not None
         self.assertFalse(kept.is_relative_to(self.shared))
-        logs.forget(image)
+        workspace.remove_logs(image)
         self.assertFalse(kept.exists())
         self.assert_untouched()
 

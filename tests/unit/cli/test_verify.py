@@ -8,10 +8,10 @@ import typing
 from tests import base
 from trove_tools import console
 from trove_tools import errors
+from trove_tools.artifact import verification
 from trove_tools.cli import verify
 from trove_tools.config import options
 from trove_tools.config import table
-from trove_tools.verify import record
 
 
 class DeploymentTest(base.TestCase):
@@ -40,8 +40,8 @@ class DeploymentTest(base.TestCase):
         self.assertEqual({}, found)
         # what was verified before is not verified again
         self.assertEqual(
-            record.Asked("agent", "auto", {}),
-            record.Asked("agent", "auto", {}, found),
+            verification.Asked("agent", "auto", {}),
+            verification.Asked("agent", "auto", {}, found),
         )
 
     def test_another_content_is_another_question(self) -> None:

@@ -65,11 +65,13 @@ class CompatibilityTest(base.TestCase):
 
     def test_no_doubts(self) -> None:
         self.assertEqual([], compatibility.find_doubts({}))
-        proof = verification.Verified("agent", ("qemu",), True)
+        proof = verification.Record("agent", ("qemu",), True)
         self.assertEqual(
             [], compatibility.find_doubts({"trove_tools_verified": str(proof)})
         )
-        proof = verification.Verified("agent", ("qemu",), False, ("SQL",))
+        proof = verification.Record(
+            "agent", ("qemu",), False, (verification.Check("SQL"),)
+        )
         self.assertEqual(
             ["failed its verification: agent (qemu) FAILED: SQL"],
             compatibility.find_doubts({"trove_tools_verified": str(proof)}),

@@ -12,6 +12,7 @@ from tests.unit.verify import samples
 from tests.unit.verify import test_defects
 from trove_tools import console
 from trove_tools import errors
+from trove_tools.artifact import verification
 from trove_tools.verify import control
 from trove_tools.verify import diagnosis
 from trove_tools.verify import disks
@@ -112,7 +113,9 @@ class LadderCase(base.TestCase):
             console.Progress(),
         ).climb()
 
-    def fails(self, most: float = 0.2, **how: typing.Any) -> outcome.Check:
+    def fails(
+        self, most: float = 0.2, **how: typing.Any
+    ) -> verification.Check:
         self.assertRaises(outcome.CheckError, self.climb, most, **how)
         return self.found.checks[-1]
 
@@ -313,7 +316,7 @@ class AgentTest(LadderCase):
 
 
 class NativeTest(LadderCase):
-    def look(self) -> outcome.Check:
+    def look(self) -> verification.Check:
         self.climb(
             1, level="datastore", healths={"mariadb": samples.HEALTH}
         )

@@ -8,9 +8,9 @@ from tests import base
 from tests.unit.verify import samples
 from trove_tools import errors
 from trove_tools.artifact import manifest
+from trove_tools.artifact import verification
 from trove_tools.catalog import loader
 from trove_tools.verify import levels
-from trove_tools.verify import record
 
 
 def image(
@@ -120,18 +120,18 @@ class RecordTest(base.TestCase):
     def test_what_was_asked_counts(self) -> None:
         image = self.temp_dir() / "x.qcow2"
         manifest.sidecar(image).mkdir()
-        asked = record.Asked("agent", "auto", {"x": samples.HEALTH})
+        asked = verification.Asked("agent", "auto", {"x": samples.HEALTH})
         from trove_tools.verify import outcome
 
         found = outcome.Report(image="x", level="agent")
         with found.check("boot"):
             pass
-        written = record.write(found, image, "abc", asked)
-        self.assertEqual(written, record.recall(image, "abc", asked))
+        written = verification.write(found.as_dict(), image, "abc", asked)
+        self.assertEqual(written, verification.recall(image, "abc", asked))
         for other in (
             dataclasses.replace(asked, machine="container"),
             dataclasses.replace(asked, level="boot"),
             dataclasses.replace(asked, questions={}),
         ):
-            self.assertIsNone(record.recall(image, "abc", other))
-        self.assertIsNone(record.recall(image, "abd", asked))
+            self.assertIsNone(verification.recall(image, "abc", other))
+        self.assertIsNone(verification.recall(image, "abd", asked))

@@ -5,6 +5,7 @@ import pathlib
 import stat
 
 from tests import base
+from trove_tools.artifact import verification
 from trove_tools.host import paths
 from trove_tools.verify import outcome
 from trove_tools.verify import workspace
@@ -28,7 +29,7 @@ class LogsTest(base.TestCase):
             (work / "guest-0" / "journal.log").write_text("more words")
             (work / "overlay.qcow2").write_text("data")
             (work / "empty.log").touch()
-            self.report.checks[:] = [outcome.Check("boot", ok=ok)]
+            self.report.checks[:] = [verification.Check("boot", ok=ok)]
 
     def test_all_logs_of_a_failure_are_kept_beside_the_image(self) -> None:
         self.verify(False, "console")
