@@ -72,7 +72,7 @@ def _images(
     screen: console.Console,
     catalog: "model.Catalog",
 ) -> int:
-    from trove_tools.devstack import images
+    from trove_tools.devstack import datastores
 
     hint = "give it what trove-image-builder build --format json printed"
     paths.require_file(flags.built, "file", hint)
@@ -82,7 +82,7 @@ def _images(
         raise errors.UsageError(
             f"file {flags.built} is not JSON: {exc}", hint=hint
         ) from exc
-    return _lines(images.steps(results))
+    return _lines(datastores.list_steps(results))
 
 
 def _prepare(
@@ -157,8 +157,8 @@ def _tempest(
     from trove_tools.devstack import tempest
 
     login = connection.log_in(settings)
-    rows = tempest.settings(
-        tempest.look(login),
+    rows = tempest.list_settings(
+        tempest.inspect_cloud(login),
         catalog,
         network=settings.network,
         timeout=settings.build_timeout,
@@ -167,11 +167,9 @@ def _tempest(
     path = settings.tempest_conf
     if path is None:
         return _lines(rows)
-    from trove_tools.devstack import tempestconf
-
-    general = tempestconf.settings(login, path.parent.absolute())
+    general = tempest.list_general_settings(login, path.parent.absolute())
     try:
-        tempestconf.write(path, [*general, *rows])
+        tempest.write_conf(path, [*general, *rows])
     except OSError as exc:
         raise errors.UsageError(
             f"{path} cannot be written: {exc.strerror}"

@@ -18,17 +18,16 @@ def project(login: connection.Login, name: str) -> str:
     :raises CloudError: keystone refused.
     """
     keystone = login.service("keystone", "identity")
-    answer = keystone.call(
-        "GET", "/projects", "looking for a project", params={"name": name}
-    )
-    found = answer.json()["projects"]
-    if not found:
+    projects = keystone.read(
+        "/projects", "looking for a project", params={"name": name}
+    )["projects"]
+    if not projects:
         raise errors.UsageError(
             f"this cloud has no project {name!r}",
             hint="name the one that Trove's instances belong to:"
             " --service-project NAME",
         )
-    return str(found[0]["id"])
+    return str(projects[0]["id"])
 
 
 def check(
@@ -59,8 +58,8 @@ def check(
 
 
 def _offered(trove: connection.Service) -> dict[str, typing.Any]:
-    answer = trove.call("GET", "/datastores", "listing datastores")
-    return {each["name"]: each for each in answer.json()["datastores"]}
+    answer = trove.read("/datastores", "listing datastores")
+    return {each["name"]: each for each in answer["datastores"]}
 
 
 def _version(

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The datastores that a localrc names, and what follows for Trove.
 
-``TROVE_GUEST_DATASTORES`` holds words ``NAME[:VERSION]``.  All here is
-pure: it reads the catalog and talks to nobody.
+``TROVE_GUEST_DATASTORES`` holds words ``NAME[:VERSION]``.  Nothing here talks
+to a cloud: the catalog and the manifests of images tell all.
 """
 
 import collections.abc
 import dataclasses
+import pathlib
+import typing
 
 from trove_tools import errors
+from trove_tools.artifact import manifest
 from trove_tools.catalog import model
 from trove_tools.sources.container import sources as _sources
+
+Results = (
+    collections.abc.Mapping[str, typing.Any]
+    | collections.abc.Sequence[collections.abc.Mapping[str, typing.Any]]
+)
 
 #: A variable that names a file, section, option and value.
 Setting = tuple[str, str, str, str]
@@ -93,3 +101,45 @@ def settings(
         if not volumes:
             result.append(("TROVE_CONF", section, "volume_support", "False"))
     return result
+
+
+def list_steps(results: Results) -> list[tuple[str, ...]]:
+    """Return what is to be done with images that were built.
+
+    The steps are words, for a shell to read: STEP VERSIONS FILE, where
+    VERSIONS is NAME:VERSION, several with commas between.  ``activate`` loads
+    the image, and makes its versions the defaults of their datastores: the
+    first version of each datastore.  ``load`` loads the image, and registers
+    its versions.  ``keep`` leaves the image where it is: this series of Trove
+    has no manager for what is in it.
+
+    :param results: what a build printed: one image, or several.
+    :raises ImageError: an image has no manifest.
+    """
+    rows = (
+        [results] if isinstance(results, collections.abc.Mapping) else results
+    )
+    steps: list[tuple[str, ...]] = []
+    keep: list[tuple[str, ...]] = []
+    seen: set[str] = set()
+    for row in rows:
+        image = str(row["image"])
+        described = manifest.read(pathlib.Path(image))
+        if described is None:
+            raise errors.ImageError(
+                f"{image} has no manifest", hint="build it again"
+            )
+        names: list[str] = []
+        versions = []
+        for each in described.datastores:
+            version = f"{each.name}:{each.version}"
+            if each.manager:
+                names.append(each.name)
+                versions.append(version)
+            else:
+                keep.append(("keep", version, image))
+        if versions:
+            step = "load" if seen.issuperset(names) else "activate"
+            steps.append((step, ",".join(versions), image))
+        seen.update(names)
+    return [*steps, *keep]

@@ -113,10 +113,9 @@ def listed(compute: connection.Service) -> list[dict[str, typing.Any]]:
 
     :raises CloudError: Nova refused.
     """
-    answer = compute.call(
-        "GET", "/flavors/detail?is_public=None", "listing flavors"
-    )
-    flavors: list[dict[str, typing.Any]] = answer.json()["flavors"]
+    flavors: list[dict[str, typing.Any]] = compute.read(
+        "/flavors/detail?is_public=None", "listing flavors"
+    )["flavors"]
     return flavors
 
 

@@ -88,8 +88,8 @@ def ensure(
             continue
         service = login.service(kind.title, kind.kind)
         path = kind.path.format(project)
-        answer = service.call("GET", path, "reading quotas")
-        higher = _higher(answer.json()[kind.key], wanted)
+        answer = service.read(path, "reading quotas")
+        higher = _higher(answer[kind.key], wanted)
         if higher:
             service.call(
                 "PUT", path, "raising quotas", json={kind.key: higher}

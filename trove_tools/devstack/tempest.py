@@ -4,10 +4,15 @@
 Its option group is ``[database]``; the options' names and meanings are the
 plugin's.  Everything is asked of the cloud, so that the tests run with
 what is there, and not with what somebody meant to load.
+
+devstack writes the rest of tempest's configuration itself.  For tests against
+any other cloud it comes from here: how to log in as an administrator (tempest
+then makes users of its own), and what the cloud has.
 """
 
 import collections.abc
 import dataclasses
+import pathlib
 import typing
 
 from trove_tools import errors
@@ -15,8 +20,18 @@ from trove_tools.catalog import model
 from trove_tools.cloud import connection
 from trove_tools.cloud import trove
 from trove_tools.devstack import flavors
+from trove_tools.host import files
 
 Setting = tuple[str, str, str]
+
+#: Services by their types, as tempest calls them.
+_SERVICES = {
+    "cinder": "block-storage",
+    "glance": "image",
+    "neutron": "network",
+    "nova": "compute",
+    "swift": "object-store",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Cloud:
     volume_type: str | None
 
 
-def look(login: connection.Login) -> Cloud:
+def inspect_cloud(login: connection.Login) -> Cloud:
     """Ask a cloud what is there.
 
     :raises CloudError: a service refused.
@@ -50,11 +65,11 @@ def _volume_type(login: connection.Login) -> str | None:
     if not login.has("block-storage"):
         return None
     cinder = login.service("Cinder", "block-storage")
-    answer = cinder.call("GET", "/types/default", "asking the volume type")
-    return str(answer.json()["volume_type"]["name"])
+    answer = cinder.read("/types/default", "asking the volume type")
+    return str(answer["volume_type"]["name"])
 
 
-def settings(
+def list_settings(
     cloud: Cloud,
     catalog: model.Catalog,
     *,
@@ -158,3 +173,96 @@ def _flavors(
         + ", one larger than the other",
         hint="the test flavors do: trove-devstack prepare",
     )
+
+
+def list_general_settings(
+    login: connection.Login, work: pathlib.Path
+) -> list[Setting]:
+    """Return the settings that no plugin of tempest's has.
+
+    :param login: an administrator's.
+    :param work: a directory that exists.
+    :raises UsageError: the login has no password, which tempest needs.
+    :raises CloudError: the cloud refused.
+    """
+    region = login.sdk.config
+    auth = region.config.get("auth", {})
+    for name in ("auth_url", "username", "password"):
+        if not auth.get(name):
+            raise errors.UsageError(
+                f"tempest logs in with a password, and the cloud's entry"
+                f" has no {name}",
+                hint="use a cloud in clouds.yaml with auth_url, username and"
+                " password",
+            )
+    domain = auth.get("user_domain_name") or _domain(login, auth)
+    rows = [
+        ("DEFAULT", "log_file", str(work / "tempest.log")),
+        ("oslo_concurrency", "lock_path", str(work / "locks")),
+        ("auth", "use_dynamic_credentials", "True"),
+        ("auth", "admin_username", auth["username"]),
+        ("auth", "admin_password", auth["password"]),
+        ("auth", "admin_project_name", auth.get("project_name", "")),
+        ("auth", "admin_domain_name", domain),
+        ("identity", "auth_version", "v3"),
+        ("identity", "uri_v3", _v3(auth["auth_url"])),
+        ("identity", "region", region.get_region_name() or ""),
+    ]
+    verify, _ = region.get_requests_verify_args()
+    if verify is False:
+        insecure = "disable_ssl_certificate_validation"
+        rows.append(("identity", insecure, "True"))
+    elif isinstance(verify, str):
+        rows.append(("identity", "ca_certificates_file", verify))
+    for name, kind in _SERVICES.items():
+        rows.append(("service_available", name, str(login.has(kind))))
+    if login.has("network"):
+        public = _public_network(login)
+        if public:
+            rows.append(("network", "public_network_id", public))
+    return rows
+
+
+def write_conf(
+    path: pathlib.Path, rows: collections.abc.Iterable[Setting]
+) -> None:
+    """Write settings as a file that only its owner can read.
+
+    :raises OSError: it cannot be written.
+    """
+    sections: dict[str, list[str]] = {}
+    for section, option, value in rows:
+        # a dollar sign would begin the name of an option
+        line = f"{option} = {value.replace('$', '$$')}"
+        sections.setdefault(section, []).append(line)
+    text = "\n".join(
+        "\n".join([f"[{section}]", *lines, ""])
+        for section, lines in sections.items()
+    )
+    files.write(path.parent.resolve() / path.name, text, mode=0o600)
+
+
+def _v3(url: str) -> str:
+    url = url.rstrip("/")
+    return url if url.endswith("/v3") else f"{url}/v3"
+
+
+def _domain(
+    login: connection.Login, auth: collections.abc.Mapping[str, typing.Any]
+) -> str:
+    identifier = auth.get("user_domain_id", "default")
+    keystone = login.service("keystone", "identity")
+    answer = keystone.read(
+        f"/domains/{identifier}", "looking for the user's domain"
+    )
+    return str(answer["domain"]["name"])
+
+
+def _public_network(login: connection.Login) -> str | None:
+    neutron = login.service("Neutron", "network")
+    networks = neutron.read(
+        "/networks",
+        "looking for an external network",
+        params={"router:external": "True"},
+    )["networks"]
+    return str(networks[0]["id"]) if networks else None

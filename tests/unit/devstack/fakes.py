@@ -22,8 +22,11 @@ class Service:
         self.calls: list[str] = []
         self.bodies: list[typing.Any] = []
 
-    def read(self, path: str, doing: str) -> typing.Any:
-        return self.call("GET", path, doing).json()
+    def read(
+        self, path: str, doing: str, **kwargs: typing.Any
+    ) -> typing.Any:
+        """Return the JSON of an answer."""
+        return self.call("GET", path, doing, **kwargs).json()
 
     def call(
         self, method: str, path: str, doing: str, **kwargs: typing.Any

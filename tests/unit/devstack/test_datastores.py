@@ -4,6 +4,7 @@
 import typing
 
 from tests import base
+from tests.unit.cloud import images
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.devstack import datastores
@@ -86,3 +87,46 @@ class WordsTest(base.TestCase):
             self.assertEqual(
                 expected, "backup_docker_image" in options, changes
             )
+
+
+class StepsTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = self.temp_dir()
+
+    def built(self, name: str, *served: tuple[str, str, str | None]) -> object:
+        path = self.directory / name
+        path.write_bytes(b"")
+        datastores = tuple(
+            images.datastore(name, version, manager=manager)
+            for name, version, manager in served
+        )
+        images.describe(path, datastores=datastores)
+        return {"image": str(path)}
+
+    def test_steps(self) -> None:
+        rows = [
+            self.built("a.qcow2", ("mysql", "8.4", "mysql")),
+            self.built("b.qcow2", ("mysql", "8.0", "mysql")),
+            self.built(
+                "c.qcow2", ("mariadb", "1", "mariadb"), ("x", "2", "y")
+            ),
+            self.built("d.qcow2", ("redis", "7", None)),
+        ]
+        self.assertEqual(
+            [
+                ("activate", "mysql:8.4", f"{self.directory}/a.qcow2"),
+                ("load", "mysql:8.0", f"{self.directory}/b.qcow2"),
+                ("activate", "mariadb:1,x:2", f"{self.directory}/c.qcow2"),
+                ("keep", "redis:7", f"{self.directory}/d.qcow2"),
+            ],
+            datastores.list_steps(rows),  # type: ignore[arg-type]
+        )
+
+    def test_one_image(self) -> None:
+        row = self.built("a.qcow2", ("mysql", "8.4", "mysql"))
+        self.assertEqual(1, len(datastores.list_steps(row)))  # type: ignore[arg-type]
+
+    def test_image_without_manifest(self) -> None:
+        row = {"image": str(self.directory / "none.qcow2")}
+        self.assertRaises(errors.ImageError, datastores.list_steps, row)
