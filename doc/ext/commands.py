@@ -6,6 +6,7 @@ import importlib
 
 from doc.ext import rst
 from trove_tools import results
+from trove_tools.config import kinds
 from trove_tools.config import options
 from trove_tools.config import table
 
@@ -155,7 +156,7 @@ def _word(action: argparse.Action) -> str:
 
 
 def _option(option: options.Option) -> rst.Lines:
-    if option.kind is options.boolean:
+    if option.kind is kinds.boolean:
         value = ""
         names = [option.flag]
         if option.default is not False or option.variables:
@@ -190,7 +191,7 @@ def _option(option: options.Option) -> rst.Lines:
 def _default(option: options.Option) -> str:
     if option.default in (None, [], ()):
         return ""
-    if option.kind is options.boolean:
+    if option.kind is kinds.boolean:
         return "yes" if option.default else "no"
     return f"``{option.default}``"
 

@@ -14,60 +14,17 @@ import argparse
 import collections.abc
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools.config import kinds
 
 PREFIX = "TROVE_TOOLS_"
 
 # what stands for a path among plain data
 _PATH = "path"
-
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off", ""}
-
-
-def boolean(text: str) -> bool:
-    """Read a yes or no as people write it in environment and files.
-
-    :raises ValueError: it is neither.
-    """
-    word = text.strip().lower()
-    if word not in _TRUE | _FALSE:
-        raise ValueError("yes or no")
-    return word in _TRUE
-
-
-def natural(text: str) -> int:
-    """Read a number that is not negative.
-
-    :raises ValueError: it is none.
-    """
-    if not text.strip().isdecimal():
-        raise ValueError("a whole number that is not negative")
-    return int(text)
-
-
-def duration(text: str) -> float:
-    """Read a length of time, in whatever unit.
-
-    :raises ValueError: it is no number, negative, or without end.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < math.inf:
-        raise ValueError("a number that is not negative")
-    return value
-
-
-def path(text: str) -> pathlib.Path:
-    """Read a path; a leading ``~`` is the user's home."""
-    return pathlib.Path(text).expanduser()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +174,7 @@ def add(
             "default": argparse.SUPPRESS,
             "help": _help(option),
         }
-        if option.kind is boolean:
+        if option.kind is kinds.boolean:
             settings["action"] = argparse.BooleanOptionalAction
             if option.default is False and not option.variables:
                 settings["action"] = "store_true"

@@ -9,12 +9,12 @@ import ddt
 from tests import base
 from trove_tools import errors
 from trove_tools.config import configfile
-from trove_tools.config import options
+from trove_tools.config import kinds
 from trove_tools.config.options import Option
 
 KNOWN = (
     Option("mirror", "x", "a mirror"),
-    Option("output_dir", "x", "a directory", options.path),
+    Option("output_dir", "x", "a directory", kinds.path),
     Option("os_password", "x", "a password"),
     Option("jobs", "x", "a number", int, 3),
     Option("element", "x", "names", many=True),

@@ -6,6 +6,7 @@ import pathlib
 
 from tests import base
 from trove_tools import errors
+from trove_tools.config import kinds
 from trove_tools.config import options
 from trove_tools.config import table
 from trove_tools.config.options import Option
@@ -14,7 +15,7 @@ DECLARED = [
     Option("size", "x", "a size", int, 4, variables=("OLD_SIZE",)),
     Option("colour", "x", "a colour", default="red", choices=("red", "blue")),
     Option("element", "x", "names", many=True),
-    Option("loud", "x", "be loud", options.boolean, False, ("LOUD",)),
+    Option("loud", "x", "be loud", kinds.boolean, False, ("LOUD",)),
     Option("machine", "x", "a machine", former="tier"),
 ]
 

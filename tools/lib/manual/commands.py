@@ -12,6 +12,7 @@ from trove_tools.cli import activate
 from trove_tools.cli import builder
 from trove_tools.cli import common
 from trove_tools.cli import load
+from trove_tools.config import kinds
 from trove_tools.config import options
 from trove_tools.config import table
 
@@ -56,7 +57,7 @@ def value(parser: common.Parser, action: argparse.Action) -> Value:
         return Value("directory")
     if "FILE" in name or "IMAGE" in name:
         return Value("file")
-    if option and option.kind is options.path:
+    if option and option.kind is kinds.path:
         return Value("file")
     if action.dest == "datastore" and "VERSION" in name:
         return Value("version")

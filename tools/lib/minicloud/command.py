@@ -13,6 +13,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import common
+from trove_tools.config import kinds
 from trove_tools.config import options
 
 _CLOUDS = ("minicloud", "minicloud-demo")
@@ -42,7 +43,7 @@ _START = (
         "venv", "minicloud",
         "virtual environment of the services; made when it is not there"
         " (default: one in ~/.cache/trove-tools that all your miniclouds"
-        " share)", options.path,
+        " share)", kinds.path,
         variables=("TROVE_TOOLS_MINICLOUD_VENV",), metavar="DIR",
     ),
     options.Option(

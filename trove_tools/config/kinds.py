@@ -5,6 +5,52 @@ Each function takes the text, returns the value, and raises ValueError that
 says what is wanted.
 """
 
+import math
+import pathlib
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def boolean(text: str) -> bool:
+    """Read a yes or no as people write it in environment and files.
+
+    :raises ValueError: it is neither.
+    """
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("yes or no")
+    return word in _TRUE
+
+
+def natural(text: str) -> int:
+    """Read a number that is not negative.
+
+    :raises ValueError: it is none.
+    """
+    if not text.strip().isdecimal():
+        raise ValueError("a whole number that is not negative")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """Read a length of time, in whatever unit.
+
+    :raises ValueError: it is no number, negative, or without end.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < math.inf:
+        raise ValueError("a number that is not negative")
+    return value
+
+
+def path(text: str) -> pathlib.Path:
+    """Read a path; a leading ``~`` is the user's home."""
+    return pathlib.Path(text).expanduser()
+
 
 def interface(text: str) -> str:
     """Read which endpoints of a cloud are called.
