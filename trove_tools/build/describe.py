@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image that was just made is: its manifest."""
+"""Creates the manifest of an image that was just built."""
 
 import collections.abc
 import datetime
@@ -32,17 +32,17 @@ def describe(
 ) -> manifest.Manifest:
     """Return the manifest of an image.
 
-    :param reports: of its layers, the first one first.
-    :param contents: what is in it.
-    :param facts: what its datastores' layer found out.
-    :raises BuildError: the image is not what the plan says.
+    :param reports: the reports about its layers, the lowest first.
+    :param contents: the contents of the image.
+    :param facts: the facts recorded by the datastore layer.
+    :raises BuildError: the image differs from the plan.
     """
     image = space.image
     virtual = image.stat().st_size
     if plan.output["format"] != "tar":
         virtual = disk.info(image)["virtual-size"]
     agent = _facts(space, "trove-guest-agent.json")
-    # what pip installed besides stays in the element's own file
+    # the list of other packages from pip stays in the element's own file
     agent.pop("packages", None)
     check_managers(plan, agent)
     return manifest.Manifest(
@@ -83,10 +83,10 @@ def describe(
 def check_managers(
     plan: _plan.Plan, agent: collections.abc.Mapping[str, typing.Any]
 ) -> None:
-    """Look whether the agent in an image can manage what the image serves.
+    """Check that the guest agent has managers for the image's datastores.
 
-    :param agent: what the image's record says of it.
-    :raises BuildError: it has no manager for one of the datastores.
+    :param agent: the agent's record in the image.
+    :raises BuildError: the agent has no manager for a datastore.
     """
     managers = agent["managers"]
     for each in plan.datastores:
@@ -95,8 +95,8 @@ def check_managers(
                 f"the guest agent {agent['version']} has no manager"
                 f" {each['manager']} for {each['name']}; it has"
                 f" {', '.join(managers)}",
-                hint="build with --agent of a Trove that has it, as the"
-                f" series {plan.series['name']} does",
+                hint="build with --agent and a Trove that has this manager, as"
+                f" the series {plan.series['name']} does",
             )
 
 
@@ -105,9 +105,9 @@ def _datastores(
     space: workspace.Workspace,
     facts: collections.abc.Mapping[str, typing.Any],
 ) -> collections.abc.Iterator[manifest.Datastore]:
-    """Yield what the image serves, with what is really installed.
+    """Yield the image's datastores with their installed versions.
 
-    :raises BuildError: that is not what the plan says.
+    :raises BuildError: a version differs from the plan.
     """
     for entry in plan.datastores:
         prepared = [
@@ -118,7 +118,7 @@ def _datastores(
         if prepared:
             yield manifest.Datastore(
                 **entry,
-                # the server's comes before what takes backups of it
+                # the server's container comes before the backup container
                 installed=prepared[0]["installed"],
                 containers=tuple(each["container"] for each in prepared),
             )
@@ -135,9 +135,9 @@ def _datastores(
 
 
 def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:
-    """Return what an element found out inside the image.
+    """Return the facts that an element recorded inside the image.
 
-    :raises BuildError: the element did not say it.
+    :raises BuildError: the element recorded nothing.
     """
     file = space.sidecar / "dib-manifests" / name
     try:

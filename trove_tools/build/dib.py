@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs diskimage-builder and understands what it prints.
+"""Runs diskimage-builder and parses its output. diskimage-builder runs hooks,
+phase by phase, and prints the name of a hook before it runs it
+(``lib/dib-run-parts``).
 
-diskimage-builder runs hooks, phase by phase, and names each hook before it
-runs (``lib/dib-run-parts``).  From these lines come the progress, the
-timings, and, when a hook fails, the few lines out of thousands that tell
-why.
+This module uses these lines for the progress, the timings, and the error
+message if a hook fails.
 """
 
 import collections
@@ -32,7 +32,7 @@ from trove_tools.plan import layers
 from trove_tools.sources import downloads as _downloads
 from trove_tools.sources.network import session
 
-#: diskimage-builder's phases in their order, in a user's words.
+#: diskimage-builder's phases in their order, with descriptions for users.
 PHASES = {
     "root": "make the root file system",
     "extra-data": "copy data into the build",
@@ -47,10 +47,10 @@ PHASES = {
     "cleanup": "clean up",
 }
 
-# those that read files of this host; later ones see the image's root alone
+# the phases that read files of this host; later phases only see the image
 _READING = ("root", "extra-data")
 
-# hooks that take long for a reason of their own
+# hooks that take long and get their own description
 _HOOKS = {
     "85-trove-datastore-containers": "put the containers into the image",
 }
@@ -58,10 +58,10 @@ _HOOK = re.compile(
     r"dib-run-parts Running \S*?/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)"
 )
 _COMPLETED = re.compile(r"dib-run-parts \S+ completed$")
-# no hook makes the disk: disk-image-create does it between two of them
+# no hook creates the disk: disk-image-create does it between two hooks
 _DISK_LINE = "diskimage_builder.block_device.blockdevice [-] create() called"
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
-# after it there is nothing but a second's sleep (lib/disk-image-create)
+# only a sleep of one second follows (lib/disk-image-create)
 _LAST_LINE = "Build completed successfully"
 _SHOWN_LINES = 20
 _NOISE = re.compile(
@@ -70,9 +70,10 @@ _NOISE = re.compile(
 
 
 def _bootstrap(layer: layers.Layer) -> dict[str, str]:
-    """Return what lets the tool that makes the base reach its mirror."""
+    """Return the variables with which debootstrap or mmdebstrap reaches its
+    mirror."""
     name = "DIB_MMDEBSTRAP_EXTRA_ARGS"
-    # diskimage-builder hands it to a shell
+    # diskimage-builder passes it to a shell
     words = [shlex.quote(word) for word in session.bootstrap_options()]
     if not words:
         return {}
@@ -80,7 +81,7 @@ def _bootstrap(layer: layers.Layer) -> dict[str, str]:
 
 
 class Log:
-    """Follows diskimage-builder's output line by line.
+    """Parses diskimage-builder's output line by line.
 
     :param layer: the layer's name.
     :param progress: told of each new phase.
@@ -101,11 +102,11 @@ class Log:
         self.hook = ""
         self._said = ""
         self._completed = False
-        #: whether diskimage-builder has come to its end
+        #: whether diskimage-builder has reached its end
         self.done = False
 
     def line(self, line: str) -> None:
-        """Take the next line."""
+        """Process the next line."""
         text = _STAMP.sub("", line.rstrip("\n"))
         self.done = text == _LAST_LINE
         match = _HOOK.search(text)
@@ -125,7 +126,7 @@ class Log:
         self._tail.append(text)
 
     def enter(self, phase: str) -> None:
-        """Note that a phase begins, and so that the one before has ended."""
+        """Record the beginning of a phase, which ends the previous phase."""
         if self.phase:
             self._timeline.leave("phase")
             self._progress.advance()
@@ -140,7 +141,7 @@ class Log:
             self._progress.state(f"{self._layer}: {what}")
 
     def failure(self, status: int) -> errors.BuildError:
-        """Return the error that tells why the build stopped here."""
+        """Return the error for a build that failed at this point."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
         last = lines[-_SHOWN_LINES:]
         cause = causes.find("\n".join(lines))
@@ -164,21 +165,23 @@ class Log:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What one run of diskimage-builder needs besides the layer itself.
+    """The settings of a run of diskimage-builder, except those of the layer.
 
     :param arch: the guest's architecture.
     :param distribution: the guest's.
-    :param elements_path: where elements are, besides diskimage-builder's.
+    :param elements_path: directories with elements, in addition to
+        diskimage-builder's own.
     :param work: an empty directory, with no blank in its path.
-    :param log: takes all that diskimage-builder prints.
-    :param progress: told of each phase; there are ``len(PHASES)``.
+    :param log: the log file for diskimage-builder's output.
+    :param progress: shows the phases; there are ``len(PHASES)``.
     :param timeline: told of each phase and hook.
-    :param downloads: where downloads are kept.
+    :param downloads: the directory for downloads.
     :param containers: the directory with the containers' archives.
-    :param natives: that with what the native datastores' elements read.
+    :param natives: the directory with files for the native datastores'
+        elements.
     :param python: what diskimage-builder starts its Python scripts with, see
         :mod:`.dib_python`.
-    :param clean: returns a text without what must not be in the log.
+    :param clean: removes secrets from a text for the log.
     """
 
     arch: str
@@ -195,7 +198,7 @@ class Run:
     clean: collections.abc.Callable[[str], str] = credentials.hide
 
     def write_log(self, text: str) -> None:
-        """Add to the log, without what must not be in it."""
+        """Append a text without secrets to the log."""
         with open(self.log, "a") as stream:
             stream.write(self.clean(text))
 
@@ -208,9 +211,9 @@ class Run:
         :param kind: tar or raw.
         """
         return [
-            # the one installed with us, whatever is first on PATH
+            # the program of this environment, not the first one on PATH
             os.path.join(sys.prefix, "bin", "disk-image-create"),
-            # without the element "base", whose packages no guest of ours needs
+            # without the element "base", whose packages the guests do not need
             "-n",
             "-a", self.arch,
             "-t", kind,
@@ -227,12 +230,12 @@ class Run:
         """Return the variables that diskimage-builder is given.
 
         :param parent: the root of the layer below.
-        :param downloads: the run's own directory of them, if it has one.
+        :param downloads: the run's own directory for downloads, if any.
         """
         binaries = os.path.join(sys.prefix, "bin")
         path = process.environment()["PATH"]
         return {
-            # a layer is not a disk, and nothing is to be counted
+            # a layer is not a disk, and needs no checksum
             "DIB_IMAGE_SIZE": "1",
             **layer.environment,
             **({} if parent else _bootstrap(layer)),
@@ -244,7 +247,7 @@ class Run:
             "ELEMENTS_PATH": os.fspath(self._below(layer)),
             "PATH": f"{binaries}:{path}",
             "TMP_DIR": os.fspath(self.work),
-            # that is in memory already, where it can be
+            # the work directory is already in memory, if possible
             ramdisk.SWITCH: "1",
             # diskimage-builder gives files back to $USER, which not every
             # environment has
@@ -260,18 +263,18 @@ class Run:
         archive: pathlib.Path,
         parent: pathlib.Path | None,
     ) -> pathlib.Path:
-        """Build a layer that others are built on.
+        """Build a layer for other layers.
 
-        :param archive: gets its root as an archive.
+        :param archive: the archive file for its root file system.
         :param parent: as for :meth:`build`.
-        :returns: the root itself, a directory in ``work``.
-        :raises BuildError: it failed.
+        :returns: the root file system, a directory in ``work``.
+        :raises BuildError: the build failed.
         """
         place = self.work / f"layer-{layer.name}"
         place.mkdir(0o700)
         kept = place / "kept"
-        # compressed while it is packed, with nothing written in between; a
-        # little compression costs no time, as less is written
+        # compressed while it is packed, without a temporary file; light
+        # compression costs no time, because less is written
         os.mkfifo(place / "root.tar")
         said = place / "said"
         packer = process.start(
@@ -286,7 +289,7 @@ class Run:
             )  # fmt: skip
             packer.wait()
         except errors.BuildError:
-            # without a reader diskimage-builder fails as well
+            # diskimage-builder fails without a reader
             if not packer.poll():
                 raise
         finally:
@@ -311,10 +314,10 @@ class Run:
 
         :param stem: the result's path without an ending.
         :param kind: tar or raw.
-        :param parent: the root of the layer below, an archive or a
-            directory; a directory is used up.
-        :param variables: further ones for its hooks.
-        :raises BuildError: it failed.
+        :param parent: the root of the layer below, an archive or a directory;
+            a directory is consumed.
+        :param variables: further variables for its hooks.
+        :raises BuildError: the build failed.
         """
         element_copies.write(
             layer,
@@ -333,9 +336,9 @@ class Run:
         variables: dict[str, str],
     ) -> None:
         follower = Log(layer.name, self.progress, self.timeline)
-        # what diskimage-builder is to see of the variables is the layer's
+        # diskimage-builder only gets the variables of the layer
         hidden = [name for name in os.environ if name.startswith("DIB_")]
-        # it works there, so that all its processes can be told from others
+        # its working directory identifies all its processes
         child = process.start(
             command,
             env=variables,
@@ -361,8 +364,8 @@ class Run:
                 else:
                     status = child.wait()
         finally:
-            # whoever called takes down what this leaves mounted; at its end
-            # nothing is, and its traps would only look for that
+            # the caller unmounts what a killed run leaves mounted, so
+            # diskimage-builder's own traps are not needed
             ending = signal.SIGKILL if follower.done else signal.SIGTERM
             process.stop(child, sign=ending)
         if status != 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disk images as files: what they are, and turning raw into qcow2."""
+"""Reads the properties of disk images, and converts raw to qcow2."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from trove_tools.host import process
 
 
 def info(image: pathlib.Path) -> dict[str, typing.Any]:
-    """Return what qemu-img says of an image.
+    """Return the output of ``qemu-img info``.
 
-    :raises ImageError: it is no image that qemu-img can read.
+    :raises ImageError: qemu-img cannot read the file.
     """
     try:
         done = process.run(
@@ -35,7 +35,7 @@ def to_qcow2(
     """Write a raw disk as qcow2.
 
     :param compression: zstd, zlib or none.
-    :raises CommandError: qemu-img could not.
+    :raises CommandError: qemu-img failed.
     """
     options = ["-W", "-m", str(min(16, max(2, os.cpu_count() or 2)))]
     if compression != "none":

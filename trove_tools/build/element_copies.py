@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The elements of one layer's run, copied to a directory of the build.
+"""Copies the elements of a layer's run to a directory of the build.
 
-One element is made for the run: it provides all elements that already ran in
-a lower layer, so that their hooks do not run again, and holds copies of their
-``environment.d``, whose variables count in every later run.
-
-The others are copies.  diskimage-builder copies files of elements into the
-image with the modes that they have, and those depend on the umask with which
-a checkout was cloned or a package installed: the copies have modes of their
-own.  And it cannot work with a path that has a blank or a colon in it.
+One element is generated: it provides all elements that already ran in a lower
+layer, so that their hooks do not run again. It contains copies of their
+``environment.d``, because these variables are needed in every later run. The
+other elements are copies with normalized file modes, because diskimage-builder
+copies files into the image with their modes, which depend on the umask of the
+checkout or installation. The copies also avoid paths with a blank or a colon,
+which diskimage-builder does not support.
 """
 
 import collections.abc
@@ -25,10 +24,11 @@ def write(
     directories: collections.abc.Sequence[str | pathlib.Path],
     place: pathlib.Path,
 ) -> None:
-    """Write the elements of one layer's run.
+    """Write the elements of a layer's run.
 
-    :param directories: where elements are, the strongest first.
-    :param place: becomes the directory with the elements.
+    :param directories: the directories with elements; the first has
+        precedence.
+    :param place: the directory to create.
     """
     environment = place / layers.BELOW / "environment.d"
     environment.mkdir(parents=True)
@@ -47,10 +47,10 @@ def write(
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copy a file, a link or a directory with all that is below it.
+    """Copy a file, a link or a directory tree.
 
-    The modes are those that files have in a repository: whether the owner
-    can execute a file is all that is kept.
+    The copies have the modes of files in a repository: only the owner's
+    permission to execute is kept.
     """
     if source.is_symlink():
         target.symlink_to(os.readlink(source))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes sure that a layer is built from what its digest names.
+"""Checks that a layer is built from the inputs in its digest.
 
-A layer is found in the cache by a digest of what it was made from.  That was
-computed when the plan was made, minutes before the files are used: what
-somebody has changed meanwhile must not be kept under that digest.
+The cache finds a layer by a digest of its inputs. The digest was computed when
+the plan was made, minutes before the build reads the files. A layer whose
+inputs have changed since must not be stored under that digest.
 """
 
 import collections.abc
@@ -19,10 +19,10 @@ _HINT = "build again when nobody writes to it any more"
 
 
 def require_elements(layer: layers.Layer, directory: pathlib.Path) -> None:
-    """Make sure that the copies of a layer's elements are those of the plan.
+    """Check that the copies of a layer's elements match the plan.
 
-    :param directory: has the copies.
-    :raises BuildError: an element is another one.
+    :param directory: the directory with the copies.
+    :raises BuildError: an element has changed.
     """
     for name in layer.runs:
         found = elements.digest(directory / name)
@@ -30,11 +30,11 @@ def require_elements(layer: layers.Layer, directory: pathlib.Path) -> None:
 
 
 def require_files(layer: layers.Layer) -> None:
-    """Make sure that files that variables name are those of the plan.
+    """Check that the files named by variables match the plan.
 
-    Call it once the layer's hooks have read them.
+    Call this after the layer's hooks have read them.
 
-    :raises BuildError: a file or a checkout is another one.
+    :raises BuildError: a file or a checkout has changed.
     """
     readers: dict[str, collections.abc.Callable[[str], str]] = {
         agent.CHECKOUT: lambda place: agent.state(pathlib.Path(place)),

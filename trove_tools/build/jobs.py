@@ -33,7 +33,7 @@ MEMORY = 3
 
 _EVENT = "event"
 _SHOWN_LINES = 40
-# a build takes down what it has begun
+# a build cleans up after itself
 _GRACE = 120.0
 
 
@@ -57,9 +57,9 @@ class Outcome:
     """What a child process reported.
 
     :param result: what it built, as plain data; None if it failed.
-    :param error: why it failed; None if it did not.
+    :param error: why it failed; None if it succeeded.
     :param warnings: the warnings it gave.
-    :param text: the last lines it printed that were no events.
+    :param text: the last lines of its output that were not events.
     """
 
     result: dict[str, typing.Any] | None = None
@@ -119,7 +119,8 @@ def default() -> int:
 
 
 class _Children:
-    """The processes that run; none is started once they are to end."""
+    """The running child processes; none is started after the end was
+    requested."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -159,7 +160,7 @@ def run(
     """Build all images.
 
     :param limit: how many at a time.
-    :returns: by name, what became of each.
+    :returns: the outcomes by name.
     """
     children = _Children()
     with screen.several() as begin:

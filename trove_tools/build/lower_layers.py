@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers below an image: from the cache, or built and put there."""
+"""Provides the layers below an image: from the cache, or built and cached."""
 
 import collections.abc
 import contextlib
@@ -15,16 +15,16 @@ from trove_tools.build import natives
 from trove_tools.build import parallel
 from trove_tools.plan import layers
 
-#: Steps of the progress that a layer's build is, besides its containers.
+#: The number of progress steps of a layer's build, without its containers.
 STEPS = len(dib.PHASES)
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """How an image came by one of its layers.
+    """How a layer of an image was provided.
 
-    :param cached: whether it was there already.
-    :param created: when it was built; empty where that is not known.
+    :param cached: whether it came from the cache.
+    :param created: when it was built; empty if unknown.
     :param size: of its archive, bytes; the last layer has none.
     """
 
@@ -35,17 +35,17 @@ class Report:
     size: int = 0
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it for a manifest."""
+        """Return the data for a manifest."""
         return dataclasses.asdict(self)
 
 
 class Stack:
-    """The layers of one image, but for the last.
+    """The layers of an image, except the last.
 
     :param chain: all its layers.
-    :param cache: where they are kept.
-    :param run: how diskimage-builder is run.
-    :param progress: of the whole build.
+    :param cache: the cache of layers.
+    :param run: the settings of diskimage-builder.
+    :param progress: the progress of the build.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Stack:
         self._guest = guest
 
     def reports(self) -> list[Report]:
-        """Return how the image came by its layers, the first one first.
+        """Return the reports about the image's layers, the lowest first.
 
-        Those that were not needed, because one above them was there, are
-        told of as far as they still are in the cache.
+        Layers that were not needed, because a higher layer was cached, are
+        included if they are still in the cache.
         """
         return [
             self._reports.get(layer.digest) or self._unused(layer)
@@ -83,7 +83,7 @@ class Stack:
 
     @contextlib.contextmanager
     def top(self) -> collections.abc.Iterator[_cache.Entry]:
-        """Give the layer below the last, built if it is not there.
+        """Yield the layer below the last; build it if it is not cached.
 
         :raises BuildError: it cannot be built.
         """
@@ -94,7 +94,7 @@ class Stack:
     def _held(
         self, number: int
     ) -> collections.abc.Iterator[_cache.Entry]:
-        """Give a layer, which nobody removes meanwhile."""
+        """Yield a layer that is locked against removal."""
         layer = self.chain[number]
         timeline = self._run.timeline
         built = False
@@ -111,7 +111,7 @@ class Stack:
                     return
             if not free:
                 self._progress.state(
-                    f"{layer.name}: wait for another build, which makes it"
+                    f"{layer.name}: wait for another build of it"
                 )
             with self._cache.locked(layer.digest):
                 if self._cache.find(layer.digest) is None:
@@ -121,7 +121,8 @@ class Stack:
     def _build(self, number: int) -> None:
         layer = self.chain[number]
         timeline = self._run.timeline
-        # what cannot be had, or trusted, ends the build before it begins
+        # sources that are not available or not trusted end the build before it
+        # starts
         facts: dict[str, typing.Any] = {}
         if layer.natives:
             with timeline.within("step", "packages"):
@@ -149,7 +150,7 @@ class Stack:
             self._roots[layer.digest] = self._run.build_layer(
                 layer, place / _cache.ARCHIVE, parent and self.root(parent)
             )
-            self._progress.state(f"{layer.name}: keep it in the cache")
+            self._progress.state(f"{layer.name}: store it in the cache")
             if making is not None:
                 facts["containers"] = making.result()
             timeline.leave("layer")
@@ -164,17 +165,17 @@ class Stack:
             )
 
     def root(self, entry: _cache.Entry) -> pathlib.Path:
-        """Return a layer's root for the one that is built on it.
+        """Return a layer's root file system for the next layer.
 
-        :returns: the directory that its own build has left, if that was now
-            and nobody has had it; else its archive.
+        :returns: the directory of its own build if it was just built and not
+            used yet; otherwise its archive.
         """
         return self._roots.pop(entry.record.digest, entry.archive)
 
     def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
         return {
-            # of its own choosing a build has none: the packages' versions
+            # without an explicit time there is none: the packages' versions
             # say more
             "epoch": int(known.get(layers.EPOCH, 0)),
             "is_snapshot": layers.SNAPSHOT in known,
@@ -191,9 +192,9 @@ class Stack:
 def missing(
     chain: collections.abc.Sequence[layers.Layer], cache: _cache.Cache
 ) -> list[layers.Layer]:
-    """Return the layers below the last that are not there.
+    """Return the layers below the last that are not cached.
 
-    A mere look: another build may change it at any time.
+    The result is only a snapshot: another build may change it at any time.
     """
     found: list[layers.Layer] = []
     for layer in reversed(chain[:-1]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datastores in the guest's own system: before and after their build."""
+"""Prepares native datastores for a build, and checks them afterwards."""
 
 import collections.abc
 import typing
@@ -15,13 +15,14 @@ def prepare(
     run: dib.Run,
     mirror: str,
 ) -> dict[str, str]:
-    """Check where they come from, and lay out what their elements need.
+    """Check the sources of native datastores, and prepare files for their
+    elements.
 
-    :param entries: the datastores, as the plan has them.
+    :param entries: the datastores, as in the plan.
     :param mirror: the distribution's archive.
-    :returns: by datastore, the server's package; with a version behind it
-        where an installer leaves no package.
-    :raises BuildError: a repository or a package is not as it must be.
+    :returns: the server's package by datastore; followed by a version if an
+        installer leaves no package.
+    :raises BuildError: a repository or a package is not as expected.
     """
     cache = run.downloads / "apt" / run.distribution
     servers = {}
@@ -42,16 +43,16 @@ def installed(
     found: dict[str, str],
     mirror: str,
 ) -> str:
-    """Return the version of a server that is really in the image.
+    """Return the version of the server that is installed in the image.
 
-    :param entry: the datastore, as the plan has it.
+    :param entry: the datastore, as in the plan.
     :param known: what :func:`prepare` returned for it.
     :param found: the versions of the packages in the image.
     :param mirror: where they came from, for the error.
-    :raises BuildError: it is not the version that was asked for.
+    :raises BuildError: another version is installed.
     """
     server, _, version = known.partition(" ")
     if version:
-        # an installer of its own leaves no package behind
+        # a vendor's installer leaves no package behind
         return version
     return packages.of_version(found, server, entry["version"], mirror)

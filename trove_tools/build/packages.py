@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which packages an image really has, as diskimage-builder listed them.
+"""Reads the list of installed packages from diskimage-builder.
 
-Its element ``manifests`` has the guest's package manager list all that is
-installed, in a file beside the image.
+Its element ``manifests`` writes the output of the guest's package manager to a
+file beside the image.
 """
 
 import json
@@ -34,13 +34,13 @@ def installed(sidecar: pathlib.Path) -> dict[str, str]:
 def of_version(
     packages: dict[str, str], package: str, version: str, mirror: str
 ) -> str:
-    """Return a server's installed version, if it is the one asked for.
+    """Return a server's installed version after checking it.
 
-    What a mirror serves decides what is installed; an image that is called
-    11.8 and holds 11.4 would be found out only by the users of a cloud.
+    The mirror decides which version is installed; without this check, only the
+    users of a cloud would notice that an image called 11.8 contains 11.4.
 
     :param version: as the catalog names it, such as ``11.8``.
-    :param mirror: where it came from, for the error.
+    :param mirror: the source of the package, for the error.
     :raises BuildError: another version is installed, or none.
     """
     found = packages.get(package)
@@ -53,5 +53,8 @@ def of_version(
         return found
     raise errors.BuildError(
         f"{mirror} has {package} {found}, not {version}",
-        hint="ask for the version it has, or give --mirror with another",
+        hint=(
+             "build the version that it has, or name another mirror with"
+             " --mirror"
+             ),
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The progress of a build that does more than one thing at a time.
+"""Shows the progress of a build with parallel work.
 
-A container is made beside the image's layers.  The build waits for it in the
-end, so what is shown names both: the build's own state, and what is still in
-the making.
+Containers are made in parallel with the image's layers. The build waits for
+them in the end, so the progress line shows both: the build's own state and the
+containers that are still being made.
 """
 
 import threading
@@ -25,22 +25,22 @@ class Lanes(console.Progress):
         self._beside: list[Lane] = []
 
     def state(self, text: str) -> None:
-        """Say what the build itself does now."""
+        """Set the state of the build itself."""
         with self._lock:
             self._state = text
             self._show()
 
     def advance(self, amount: int = 1) -> None:
-        """Count finished work, in whichever lane."""
+        """Count finished work in any lane."""
         with self._lock:
             self._shown.advance(amount)
 
     def beside(self) -> "Lane":
-        """Begin something beside the build; end it with its ``end``."""
+        """Begin parallel work; end it with its ``end``."""
         return Lane(self)
 
     def set(self, lane: "Lane", text: str) -> None:
-        """Note what is made in another lane; nothing ends it."""
+        """Set the state of another lane; an empty state ends it."""
         with self._lock:
             lane.text = text
             others = [each for each in self._beside if each is not lane]
@@ -57,14 +57,14 @@ class Lanes(console.Progress):
 
 
 class Lane(console.Progress):
-    """The progress of what is made beside a build."""
+    """The progress of work in parallel with a build."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self.text = ""
 
     def state(self, text: str) -> None:
-        """Say what is made in this lane now."""
+        """Set the state of this lane."""
         self._lanes.set(self, text)
 
     def advance(self, amount: int = 1) -> None:
@@ -72,5 +72,5 @@ class Lane(console.Progress):
         self._lanes.advance(amount)
 
     def end(self) -> None:
-        """Say that this lane is done."""
+        """End this lane."""
         self._lanes.set(self, "")

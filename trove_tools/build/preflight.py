@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build asks of the network and of this host, asked before it begins.
+"""Checks the network and the host before a build starts.
 
-A version that no index has, a branch that is not there or a mirror that does
-not answer would end a build after minutes.  Here each is asked for the one
-small thing that tells, all at the same time.  What an answer would change in
-a build is still checked where it is used.
+A missing version, a missing branch or a mirror that does not answer would
+otherwise fail a build after minutes. These checks run in parallel and request
+only a small file each. The build itself still checks what it downloads.
 """
 
 import collections.abc
@@ -27,15 +26,15 @@ from trove_tools.sources.container import skopeo
 from trove_tools.sources.container import sources
 from trove_tools.sources.native import fetch
 
-#: Seconds that a mirror, an index or a repository gets for its answer.
+#: The timeout for an answer of a mirror, an index or a repository, in seconds.
 TIMEOUT = 20.0
 
 LOOP_CONTROL = pathlib.Path("/dev/loop-control")
 
-# git's abbreviations of a commit's name have four digits at least
+# git abbreviates a commit to at least four digits
 _COMMIT = re.compile(r"[0-9a-f]{4,40}")
 
-# what pip says when it finds none that will do; the last five are kept
+# pip's message if no version matches; the last five versions are kept
 _VERSIONS = re.compile(r"from versions: .*?((?:[^, ]+, ){0,4}[^, ]+)\)$")
 
 _Check = collections.abc.Callable[[], object]
@@ -44,12 +43,12 @@ _Check = collections.abc.Callable[[], object]
 def check(
     plan: _plan.Plan, missing: collections.abc.Iterable[layers.Layer]
 ) -> None:
-    """Make sure of what would otherwise end a build late.
+    """Check everything that would otherwise fail a build late.
 
     :param missing: the layers that are not in the cache.
     :raises MissingToolError: this host cannot build.
-    :raises BuildError: the network does not have what the plan asks for; names
-        all of it.
+    :raises BuildError: something in the plan is not available; the message
+        lists everything that is missing.
     """
     _check_host()
     environment = plan.layers[0].environment
@@ -100,7 +99,7 @@ def check(
 
 
 def _run(wanted: collections.abc.Sequence[_Check]) -> None:
-    """Run checks at the same time, and raise what they raise as one error."""
+    """Run checks in parallel, and raise their errors as one error."""
     with concurrent.futures.ThreadPoolExecutor(len(wanted)) as pool:
         futures = [pool.submit(each) for each in wanted]
     failures = [
@@ -122,7 +121,7 @@ def _run(wanted: collections.abc.Sequence[_Check]) -> None:
 
 
 def _check_host() -> None:
-    """Make sure that the host can do what the last layer does.
+    """Check that the host can build the last layer.
 
     :raises MissingToolError: it cannot.
     """
@@ -142,9 +141,9 @@ def _check_host() -> None:
 
 
 def _check_mirror(mirror: str, suite: str, option: str) -> None:
-    """Make sure that a package mirror answers, and has a suite.
+    """Check that a package mirror answers and has a suite.
 
-    :param option: the one that names another mirror.
+    :param option: the option that names another mirror.
     :raises BuildError: it does not.
     """
     if not fetch.is_url(mirror):
@@ -171,7 +170,7 @@ def _check_mirror(mirror: str, suite: str, option: str) -> None:
 def _check_agent(
     source: str, location: str, ref: str, constraints: str
 ) -> None:
-    """Make sure that the guest agent's code is where the plan says.
+    """Check that the guest agent's source is available.
 
     :raises BuildError: it is not.
     """
@@ -192,7 +191,7 @@ def _check_agent(
 
 
 def _check_git(url: str, ref: str) -> None:
-    """Make sure that a repository has a branch, a tag or perhaps a commit.
+    """Check that a repository has a branch, a tag or possibly a commit.
 
     :raises BuildError: it does not.
     """
@@ -215,7 +214,7 @@ def _check_git(url: str, ref: str) -> None:
             hint=causes.remedy(exc.output)
             or "check the network, the address, and git's credentials",
         ) from exc
-    # which commits a repository has, it tells only who fetches them
+    # the commits of a repository are only known after fetching
     if not done.stdout.strip() and not _COMMIT.fullmatch(ref):
         raise errors.BuildError(
             f"--agent git+{url}@{ref}: the repository has no branch and no"
@@ -225,10 +224,11 @@ def _check_git(url: str, ref: str) -> None:
 
 
 def _check_requirement(requirement: str, constraints: str) -> None:
-    """Make sure that the package index has the guest agent.
+    """Check that the package index has the guest agent.
 
-    The host's pip is asked, whose settings count in the guest's environment.
-    The host's Python is not the guest's, so what it needs is not looked at.
+    The check uses the host's pip, whose settings also apply in the guest's
+    environment. It ignores the dependencies, because the guest has another
+    Python.
 
     :raises BuildError: it does not.
     """
@@ -243,7 +243,7 @@ def _check_requirement(requirement: str, constraints: str) -> None:
                 "--ignore-installed", "--ignore-requires-python",
                 "--no-build-isolation", "--", requirement,
             ],
-            # an address may hold a token, which ps would show
+            # a URL may contain a token, which ps would show
             env={"PIP_CONSTRAINT": constraints} if constraints else {},
             timeout=TIMEOUT * 2,
         )  # fmt: skip
@@ -254,7 +254,7 @@ def _check_requirement(requirement: str, constraints: str) -> None:
             for line in exc.output.splitlines()
             if line.startswith("ERROR: ")
         ]
-        # why an index was not reached; that it has nothing follows from that
+        # the reason why an index was not reached
         warnings = "\n".join(
             line
             for line in exc.output.splitlines()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file system in memory for one build, where there is memory for it.
+"""Mounts a tmpfs for a build, if there is enough memory. diskimage-builder
+would mount several, one for the root file system of each run and one for the
+disk.
 
-diskimage-builder would mount several, one for each run's root and one for
-its disk.  In a single one, what a run leaves becomes the next one's, and the
-disk the converter's, by a rename.
+With a single tmpfs, a rename passes the root file system to the next run, and
+the disk to the conversion.
 """
 
 import os
@@ -11,20 +12,21 @@ import pathlib
 
 from trove_tools.host import process
 
-#: Memory that must be free, GiB: for a root, and a disk with the same in it.
+#: The memory that must be free, in GiB: for a root file system and a disk with
+#: the same content.
 NEEDED = 4
-#: diskimage-builder's own word against it.
+#: diskimage-builder's variable that turns it off.
 SWITCH = "DIB_NO_TMPFS"
 
 
 def mount(directory: pathlib.Path, available: int | None = None) -> bool:
-    """Mount a file system in memory on a directory, unless memory is short.
+    """Mount a tmpfs on a directory if there is enough memory.
 
-    It goes with what is below the directory, see :mod:`.leftovers`.
+    It is unmounted when the directory is removed.
 
-    :param directory: empty, and the user's own.
-    :param available: free memory, bytes; as the kernel has it if not given.
-    :returns: whether it did.
+    :param directory: an empty directory of the user.
+    :param available: free memory in bytes; by default the kernel's value.
+    :returns: whether it was mounted.
     :raises CommandError: it cannot be mounted.
     """
     if os.environ.get(SWITCH, "0") not in ("", "0"):
@@ -42,7 +44,7 @@ def mount(directory: pathlib.Path, available: int | None = None) -> bool:
 
 
 def memory() -> int:
-    """Return how much memory is free without swapping, bytes."""
+    """Return the memory that is available without swapping, in bytes."""
     with open("/proc/meminfo") as stream:
         for line in stream:
             if line.startswith("MemAvailable:"):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build did, and how long each part of it took.
+"""Records the parts of a build and their durations.
 
-A build has layers, a layer has phases, a phase has hooks.  What belongs to
-no layer, such as the conversion of the disk, is a step.
+A build has layers, a layer has phases, and a phase has hooks. A part outside
+of the layers, such as the conversion of the disk, is a step.
 """
 
 import collections.abc
@@ -11,7 +11,8 @@ import dataclasses
 import time
 import typing
 
-#: What may be in what: each kind ends those of its own rank and below.
+#: The nesting of the kinds: a new part ends all parts of its own rank and
+#: below.
 RANKS = {"layer": 0, "step": 1, "phase": 1, "hook": 2}
 
 
@@ -22,8 +23,8 @@ class Span:
     :param kind: layer, step, phase or hook.
     :param begin: seconds since the build began.
     :param seconds: how long it took.
-    :param cached: it was not made, but taken from the cache.
-    :param spans: its own parts, one after the other.
+    :param cached: the part was taken from the cache.
+    :param spans: its parts, in their order.
     """
 
     kind: str
@@ -35,7 +36,7 @@ class Span:
 
 
 class Timeline:
-    """Notes what begins and ends while a build runs.
+    """Records the beginnings and ends of the parts of a build.
 
     :param clock: returns seconds.
     """
@@ -49,7 +50,7 @@ class Timeline:
         self.spans: list[Span] = []
 
     def enter(self, kind: str, name: str, cached: bool = False) -> None:
-        """Note that a part begins; so the one before it has ended."""
+        """Record the beginning of a part, which ends the previous one."""
         self.leave(kind)
         span = Span(kind, name, self._now(), cached=cached)
         inside = self._open[-1].spans if self._open else self.spans
@@ -57,7 +58,7 @@ class Timeline:
         self._open.append(span)
 
     def leave(self, kind: str) -> None:
-        """Note that the part of this kind has ended, with all in it."""
+        """Record the end of the part of this kind, and of all parts in it."""
         while self._open and RANKS[self._open[-1].kind] >= RANKS[kind]:
             span = self._open.pop()
             span.seconds = round(self._now() - span.begin, 2)
@@ -66,7 +67,7 @@ class Timeline:
     def within(
         self, kind: str, name: str, cached: bool = False
     ) -> collections.abc.Iterator[None]:
-        """Note a part that is as long as this context."""
+        """Record a part that lasts as long as this context."""
         self.enter(kind, name, cached)
         try:
             yield

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The place in which an image comes into being.
+"""Manages the temporary directory of a build.
 
-Everything happens in ``OUTPUT/.NAME.partial``, next to the final name, so
-that the last step is a rename.  The directory is locked while a build runs
-in it.  One that is there and not locked belonged to a build that was
-killed; the next build of that name takes it down first.
-
-diskimage-builder and mmdebstrap work only with paths of plain characters.
-Where a path has others (a blank, a quote), they are given another name of the
-same directory.
+An image is built in ``OUTPUT/.NAME.partial``, next to its final name, so that
+the last step is a rename. The directory is locked while a build runs in it. An
+unlocked directory belongs to a build that was killed; the next build of that
+name removes it first. diskimage-builder and mmdebstrap only support paths of
+plain characters. For a path with other characters (a blank, a quote), they get
+another path to the same directory.
 """
 
 import collections.abc
@@ -28,12 +26,12 @@ from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import trust
 
-#: What diskimage-builder calls the image, whatever its name will be.
+#: The image's name for diskimage-builder, independent of its final name.
 STEM = "image"
 
-# of directories made for --work-dir, and of other names of a directory
+# prefixes of directories in --work-dir, and of additional paths to a directory
 _PREFIX = "trove-image-"
-# links in a workspace to such directories, in the order of their removal
+# links in a workspace to these directories, in the order of removal
 _LINKS = ("work-plain", "plain", "work")
 
 _WORKSPACE = re.compile(r"\..+\.partial", re.DOTALL)
@@ -41,7 +39,7 @@ _PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
 
 
 def is_plain(path: pathlib.Path) -> bool:
-    """Tell whether any tool can work with an absolute path."""
+    """Return whether all tools support an absolute path."""
     return _PLAIN.fullmatch(os.fspath(path)) is not None
 
 
@@ -50,8 +48,8 @@ class Workspace:
 
     :param directory: ``OUTPUT/.NAME.partial``.
     :param file: the image's final file name.
-    :param plain: the same directory, under a name with plain characters.
-    :param work: where diskimage-builder works, under such a name.
+    :param plain: a path to the same directory with plain characters only.
+    :param work: the work directory of diskimage-builder, as such a path.
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class Workspace:
         self.sidecar = manifest.sidecar(self.image)
         self.log = self.sidecar / "build.log"
         self.work = work
-        # what diskimage-builder makes, in memory if that can be
+        # the files of diskimage-builder, in memory if possible
         self.stem = work / "disk" / STEM
         self.containers = plain / "containers"
         self.natives = plain / "natives"
@@ -74,9 +72,9 @@ class Workspace:
         self._plain = plain
 
     def plain(self, directory: pathlib.Path) -> pathlib.Path:
-        """Return a name of a directory that has plain characters only.
+        """Return a path to a directory that has plain characters only.
 
-        :param directory: nothing is mounted there.
+        :param directory: must not be a mount point.
         """
         if is_plain(directory):
             return directory
@@ -86,10 +84,10 @@ class Workspace:
         return link
 
     def publish(self, output: pathlib.Path) -> pathlib.Path:
-        """Give image and sidecar their final names.
+        """Rename the image and its sidecar directory to their final names.
 
-        The image comes last, and goes first: whoever sees one sees a
-        complete one with what belongs to it, at any moment.
+        An old image is removed first, and the new one is renamed last, so that
+        a visible image is always complete and has its sidecar directory.
 
         :returns: the image.
         """
@@ -104,10 +102,10 @@ class Workspace:
         return image
 
     def keep_log(self, output: pathlib.Path) -> pathlib.Path:
-        """Save the log of a failed build beside where the image would be.
+        """Save the log of a failed build beside the image's path.
 
-        :returns: where it is now: in this user's directory for state if
-            what is beside the image belongs to another user.
+        :returns: the path of the log; it is in the user's state directory if
+            the directory beside the image belongs to another user.
         """
         sidecar = manifest.sidecar(output / self.image.name)
         with contextlib.suppress(FileExistsError):
@@ -124,19 +122,20 @@ class Workspace:
 def take_down_dead(
     register: pathlib.Path, warn: cleanup.Warn
 ) -> list[pathlib.Path]:
-    """Take down what builds that were killed have left.
+    """Remove the workspaces of builds that were killed.
 
     :param register: as for :func:`open_workspace`.
-    :param warn: takes what cannot be taken down, and why.
-    :returns: the workspaces that were taken down.
+    :param warn: called with a message about each workspace that cannot be
+        removed.
+    :returns: the workspaces that were removed.
     """
     taken = []
     for link in sorted(register.glob("*")):
         directory = _registered(link)
         if directory is None:
             warn(
-                f"{link} is ignored: it leads to no workspace of a build;"
-                " remove it"
+                f"{link} is ignored: it does not refer to a workspace of a"
+                " build; remove it"
             )
             continue
         try:
@@ -150,11 +149,12 @@ def take_down_dead(
 
 
 def _registered(link: pathlib.Path) -> pathlib.Path | None:
-    """Return the workspace that an entry of the register leads to.
+    """Return the workspace that an entry of the register refers to.
 
-    Root removes it, so the entry must be what :func:`enter` makes.
+    Root removes it, so the entry must have the form that :func:`enter`
+    creates.
 
-    :returns: nothing where it is something else.
+    :returns: None if it has another form.
     """
     try:
         directory = pathlib.Path(os.readlink(link))
@@ -174,7 +174,8 @@ def _entry_name(directory: pathlib.Path) -> str:
 
 
 def enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
-    """Note where a workspace is, for when its build is killed."""
+    """Register a workspace, so that it can be removed if its build is
+    killed."""
     register.mkdir(parents=True, exist_ok=True)
     link = register / _entry_name(directory)
     link.unlink(missing_ok=True)
@@ -190,15 +191,15 @@ def open_workspace(
     register: pathlib.Path,
     warn: cleanup.Warn,
 ) -> collections.abc.Iterator[Workspace]:
-    """Make the workspace of a build; take it down whatever happens.
+    """Create the workspace of a build, and always remove it at the end.
 
-    :param output: the directory that gets the image; made if absent.
+    :param output: the directory for the image; created if absent.
     :param file: the image's file name.
-    :param work_dir: where diskimage-builder works; in the workspace when
-        not given.
+    :param work_dir: the work directory of diskimage-builder; by default in the
+        workspace.
     :param register: a directory with links to all workspaces.
-    :param warn: takes what cannot be taken down in the end, and why: the
-        build's own outcome does not depend on it.
+    :param warn: called with a message if the workspace cannot be removed,
+        which does not fail the build.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: another build of this image runs.
     """
@@ -210,7 +211,7 @@ def open_workspace(
     while True:
         with contextlib.suppress(FileExistsError):
             directory.mkdir()
-        # another user may have made it, or a link in its place
+        # another user may have created it, or a link in its place
         trust.require_own(directory, "the workspace")
         lock = trust.open_own(
             directory, os.O_RDONLY | os.O_DIRECTORY, "the workspace"
@@ -225,7 +226,8 @@ def open_workspace(
             ) from None
         if _same(lock, directory) and not any(directory.iterdir()):
             break
-        # of a build that was killed, or removed while we took the lock
+        # it belongs to a killed build, or was removed while we acquired the
+        # lock
         for text in _take_down(directory):
             warn(f"the build of {name} that was killed: {text}")
         os.close(lock)
@@ -235,7 +237,7 @@ def open_workspace(
         if work_dir is None:
             work.mkdir()
         else:
-            # the link leads the next build there if this one is killed
+            # with the link, the next build can find it if this one is killed
             place = tempfile.mkdtemp(
                 prefix=_PREFIX,
                 dir=paths.make_directory(work_dir, "--work-dir"),
@@ -249,7 +251,7 @@ def open_workspace(
         space.containers.mkdir()
         space.natives.mkdir()
         space.temporary.mkdir()
-        # what is mounted in such a directory goes with the workspace
+        # mounts in this directory are removed with the workspace
         tempfile.tempdir = os.fspath(space.temporary)
         yield space
     finally:
@@ -259,19 +261,20 @@ def open_workspace(
                 warn(text)
             link.unlink(missing_ok=True)
         except (errors.TroveToolsError, OSError) as exc:
-            # the link leads the next build there
+            # with the link, the next build can find it
             why = getattr(exc, "message", None) or exc
             warn(f"this build's own files in {directory} stay there: {why}")
         os.close(lock)
 
 
 def _take_down(directory: pathlib.Path) -> list[str]:
-    """Remove a workspace, and what its link leads to.
+    """Remove a workspace and the directories that its links refer to.
 
-    With root's rights, in a directory where others may write: so neither
-    another user's workspace is removed, nor what a link of theirs names.
+    This runs with root's rights in a directory that may be writable by others,
+    so it must not remove another user's workspace or the target of another
+    user's link.
 
-    :returns: as :func:`leftovers.remove` does.
+    :returns: the leftovers that the kernel releases later.
     """
     later: list[str] = []
     for place in _linked(directory):
@@ -281,12 +284,12 @@ def _take_down(directory: pathlib.Path) -> list[str]:
 
 
 def _linked(directory: pathlib.Path) -> list[pathlib.Path]:
-    """Return what the links of a workspace lead to.
+    """Return the targets of a workspace's links.
 
-    They are read from the directory that was checked, whatever stands in its
-    place meanwhile.
+    They are read through the descriptor of the directory that was checked,
+    even if the directory is replaced.
 
-    :raises UsageError: another user can have made it.
+    :raises UsageError: another user may have created it.
     """
     found = []
     descriptor = trust.open_own(
@@ -304,19 +307,20 @@ def _linked(directory: pathlib.Path) -> list[pathlib.Path]:
 def _named_plainly(
     directory: pathlib.Path, link: pathlib.Path
 ) -> pathlib.Path:
-    """Return a name of a directory with which any tool can work.
+    """Return a path to a directory that all tools support.
 
-    :param link: is made where the directory gets another name, and leads
-        there, for when this build is killed.
+    :param link: a link to the new path, created so that it can be removed if
+        this build is killed.
     """
     if is_plain(directory):
         return directory
     usual = pathlib.Path(tempfile.gettempdir()).resolve()
-    # mkdtemp(3) makes a directory of this user's alone
+    # mkdtemp(3) creates a directory that only this user can access
     parent = usual if is_plain(usual) else pathlib.Path("/tmp")  # noqa: S108
     place = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     link.symlink_to(place)
-    # a link would not do: diskimage-builder looks for what is mounted there
+    # a symbolic link does not work: diskimage-builder looks for mounts at this
+    # path
     process.run(
         process.as_root(
             ["mount", "--bind", "--make-private", directory, place]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which datastores the gate builds and boots, by what the catalog says.
+"""Selects the datastores that the gate builds and boots.
 
-Not every image is built for every change: one of each kind is, a kind being
-where the datastore comes from.  The others differ from it in data only, and
-are built by whoever asks for all.
+For most changes the gate builds only one image of each kind; the kind is the
+source of the datastore. The other images of a kind differ only in data, and
+are built with ``--all``.
 """
 
 import collections.abc
@@ -27,9 +27,9 @@ def containers(catalog: model.Catalog) -> list[str]:
 
 
 def natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
-    """Return one datastore of each kind, all for one guest system.
+    """Return one native datastore of each kind for a guest system.
 
-    Their ports differ, so that one image can have them all.
+    Their ports differ, so that one image can contain all of them.
 
     :param guest: the guest system.
     :returns: the datastore by its kind.
@@ -48,7 +48,7 @@ def natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
 
 
 def booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
-    """Return what the gate boots: datastores, versions and runtimes."""
+    """Return the datastores, versions and runtimes that the gate boots."""
     guest = system(catalog)
     found = set()
     for name in containers(catalog):
@@ -76,7 +76,8 @@ def system(catalog: model.Catalog) -> str:
 def _made_for(
     catalog: model.Catalog, guest: str
 ) -> collections.abc.Iterator[model.Datastore]:
-    """Yield what a guest system has: what matters, then what is small."""
+    """Yield the datastores of a guest system: supported ones first, then small
+    ones."""
     for entry in sorted(
         catalog.datastores.values(),
         key=lambda each: (each.manager is None, each.min_ram, each.name),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the catalog's files and tells everything that is wrong with them."""
+"""Reads the catalog's files and reports all errors in them."""
 
 import collections.abc
 import functools
@@ -24,12 +24,12 @@ def load(
     further: collections.abc.Sequence[pathlib.Path] = (),
     directory: pathlib.Path = DIRECTORY,
 ) -> model.Catalog:
-    """Read and check the catalog.
+    """Read and validate the catalog.
 
-    :param further: directories with datastore entries of the user's own,
-        which may replace ours of the same name.
-    :param directory: where the catalog itself lies.
-    :raises CatalogError: naming everything that is wrong.
+    :param further: directories with the user's own datastore entries, which
+        may replace entries of the same name.
+    :param directory: the directory of the catalog.
+    :raises CatalogError: lists all errors.
     """
     found = validation.Problems()
     series = _read(directory / "series.yaml", "series", found)
@@ -70,13 +70,13 @@ def _schemas() -> bytes:
 def _read(
     file: pathlib.Path, kind: str, found: validation.Problems
 ) -> typing.Any:
-    """Read one file; nothing, and a problem noted, when it is broken."""
+    """Read a file; if it is invalid, record a problem and return None."""
     try:
         content = bounds.read_bytes(file)
         data = yaml.load(content, _Loader)
         bounds.require(data)
     except (OSError, ValueError) as exc:
-        # such as a date that no calendar has
+        # such as an invalid date
         found.add(file, [validation.Problem((), f"cannot be read: {exc}")])
         return None
     except RecursionError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the catalog says, as plain immutable data."""
+"""The immutable data classes of the catalog."""
 
 import collections.abc
 import dataclasses
@@ -14,14 +14,17 @@ CONTAINER, NATIVE = "container", "native"
 def split_name(word: str) -> tuple[str, str]:
     """Split ``DATASTORE[:VERSION]`` into its parts.
 
-    :returns: the version is empty where none is named.
+    :returns: the name and the version, which is empty if none is given.
     :raises UsageError: a part is missing.
     """
     name, colon, version = word.partition(":")
     if not name or (colon and not version):
         raise errors.UsageError(
             f"{word!r} names no datastore version",
-            hint="write DATASTORE or DATASTORE:VERSION, as mariadb:11.8",
+            hint=(
+                "write DATASTORE or DATASTORE:VERSION, for example"
+                " mariadb:11.8"
+            ),
         )
     return name, version
 
@@ -32,7 +35,7 @@ class Series:
 
     :param name: OpenStack's name of the series.
     :param trove: Trove's major version in it.
-    :param requirement: what pip is asked for.
+    :param requirement: the requirement on the guest agent, for pip.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Series:
 
     @property
     def previous(self) -> tuple[str, ...]:
-        """The series from which one may upgrade to this, the last first.
+        """The series that can be upgraded to this one, the latest first.
 
         Each year's first can also be reached from the year before's first:
         https://governance.openstack.org/tc/resolutions/20220210-release-cadence-adjustment.html
@@ -58,10 +61,10 @@ class Series:
 class Guest:
     """A guest operating system.
 
-    :param release: the distribution's name of it (DIB_RELEASE).
-    :param elements: what DIB makes the bare system from.
-    :param package_elements: what DIB needs again, whenever something is
-        installed into a system that is there already.
+    :param release: the distribution's name of the release (DIB_RELEASE).
+    :param elements: the elements of the base system.
+    :param package_elements: the elements that every layer needs to install
+        packages.
     :param tier: supported, untested or experimental.
     """
 
@@ -76,19 +79,19 @@ class Guest:
 
     @property
     def family(self) -> str:
-        """The family of distributions that it is of: debian or redhat."""
+        """The family of the distribution: debian or redhat."""
         return _native.family(self.distribution)
 
 
 @dataclasses.dataclass(frozen=True)
 class Health:
-    """A question that only a working server answers rightly.
+    """A query that only a working server answers correctly.
 
     :param protocol: mysql, postgresql, tcp or http.
     :param port: TCP port in the guest.
-    :param query: SQL, what is sent, or a URL's path.
-    :param expect: regular expression that the answer matches.
-    :param setup: commands for the guest, run as root before the question;
+    :param query: SQL, the text to send, or the path of a URL.
+    :param expect: a regular expression for the answer.
+    :param setup: commands that root runs in the guest before the query;
         ``{user}`` and ``{password}`` in them are replaced.
     """
 
@@ -129,7 +132,7 @@ class Container:
     data: str = ""
 
     def tagged(self, version: str) -> tuple[str, ...]:
-        """Return all its names with a version's tag."""
+        """Return all names of the container with the tag of a version."""
         return tuple(f"{name}:{version}" for name in (*self.names, self.image))
 
     def packages_for(
@@ -147,12 +150,13 @@ class Container:
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
-    """One way in which a datastore runs in the guest.
+    """A way in which a datastore runs in the guest.
 
-    :param shared_elements: what every datastore that runs so has.
-    :param elements: its own, after those that all native ones share.
-    :param architectures: for which it is made.
-    :param container: the container, where there is one.
+    :param shared_elements: the elements of all datastores with this runtime.
+    :param elements: the elements of this datastore, which follow the shared
+        ones.
+    :param architectures: the supported architectures.
+    :param container: the container, if any.
     """
 
     name: str
@@ -167,11 +171,11 @@ class Runtime:
 class Version:
     """A version of a datastore.
 
-    :param guests: for each runtime, the guest systems that have it.
+    :param guests: the guest systems by runtime.
     :param native: how it is installed, by guest system.
-    :param unsupported: guest systems that it can be installed in although
-        its vendor does not support it there, and why.
-    :param refused: why it is not made for another one.
+    :param unsupported: the guest systems on which the vendor does not support
+        it although it can be installed, with the reasons.
+    :param refused: the reasons for guest systems on which it is not available.
     """
 
     version: str
@@ -187,7 +191,8 @@ class Version:
     )
 
     def supported(self, runtime: str) -> tuple[str, ...]:
-        """Return the guest systems that its vendor supports it in."""
+        """Return the guest systems on which the vendor supports this
+        version."""
         systems = self.guests.get(runtime, ())
         if runtime != NATIVE:
             return systems
@@ -196,7 +201,7 @@ class Version:
 
 @dataclasses.dataclass(frozen=True)
 class Datastore:
-    """A datastore and all that is known of it.
+    """A datastore in the catalog.
 
     :param tier: supported, or image-only.
     :param manager: the guest agent's manager, if this series has one.
@@ -204,7 +209,7 @@ class Datastore:
     :param min_ram: MiB.
     :param min_disk: GiB.
     :param scenarios: the tests of trove-tempest-plugin that it passes.
-    :param licence: the vendor's terms, where an operator must know them.
+    :param licence: the vendor's licence terms, if relevant to operators.
     """
 
     name: str
@@ -222,7 +227,7 @@ class Datastore:
     licence: str = ""
 
     def version(self, name: str | None = None) -> Version:
-        """Return a version; the default when none is named.
+        """Return a version; the default version if none is named.
 
         :raises UsageError: there is no such version.
         """
@@ -237,7 +242,7 @@ class Datastore:
         return self.versions[name]
 
     def runtime(self, name: str | None = None) -> Runtime:
-        """Return a runtime; the default when none is named.
+        """Return a runtime; the default runtime if none is named.
 
         :raises UsageError: there is no such runtime.
         """
@@ -252,10 +257,10 @@ class Datastore:
     def version_for(
         self, runtime: str, guest: str, *, unsupported: bool = False
     ) -> Version | None:
-        """Return the version that a guest system has, the default first.
+        """Return a version for a guest system, preferably the default.
 
-        :param unsupported: whatever its vendor says.
-        :returns: nothing, when it has none.
+        :param unsupported: accept versions that the vendor does not support.
+        :returns: None if there is no version.
         """
         for each in (self.version(), *self.versions.values()):
             systems = each.supported(runtime)
@@ -266,7 +271,7 @@ class Datastore:
         return None
 
     def health(self, runtime: str | None, version: str) -> Health:
-        """Return the question that a version is asked.
+        """Return the health query for a version.
 
         :raises UsageError: there is no such runtime.
         """
@@ -277,10 +282,10 @@ class Datastore:
         )
 
     def source(self, runtime: str) -> str:
-        """Return where what serves in a runtime comes from.
+        """Return the source of the server in a runtime.
 
-        :returns: ``container``, or as :class:`trove_tools.catalog.native`
-            names it.
+        :returns: ``container``, or a source in
+            :mod:`trove_tools.catalog.native`.
         """
         if runtime == CONTAINER:
             return CONTAINER

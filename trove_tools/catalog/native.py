@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A datastore that is installed in the guest's own system.
+"""The installation of native datastores.
 
-What the catalog says of the runtime ``native`` holds for all versions and
-guest systems; a guest system (or its family) and a version say what differs
-there.  :func:`resolve` puts the three together.
+The catalog's entry of the runtime ``native`` applies to all versions and guest
+systems; entries for a guest system (or its family) and for a version override
+it. :func:`resolve` merges the three.
 """
 
 import collections.abc
 import dataclasses
 import typing
 
-#: Where a server comes from.
+#: The sources of a server.
 DISTRIBUTION, REPOSITORY, FILE = "distribution", "repository", "file"
 
 
@@ -18,11 +18,11 @@ DISTRIBUTION, REPOSITORY, FILE = "distribution", "repository", "file"
 class Repository:
     """A vendor's own package repository.
 
-    :param key: the address of the key, or of a keyring.
-    :param fingerprints: of the keys in it that may sign.
-    :param packages: wildcards for what may come from there.
-    :param base: the part of the address that a mirror replaces.
-    :param paths: below it, one for each repository.
+    :param key: the URL of the key or keyring.
+    :param fingerprints: the fingerprints of the accepted keys.
+    :param packages: wildcards for the packages that may come from there.
+    :param base: the part of the URL that a mirror replaces.
+    :param paths: the paths of the repositories below it.
     :param suite: for apt; empty for yum.
     """
 
@@ -37,11 +37,12 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A tar archive with an installer of its own.
+    """A tar archive with an installer.
 
-    :param installer: the program that installs, in the archive's directory.
-    :param architectures: for each, a directory that only its archive has.
-    :param version: regular expression for the file's name.
+    :param installer: the path of the installer in the archive.
+    :param architectures: for every architecture, a directory that only its
+        archive contains.
+    :param version: a regular expression for the version in the file's name.
     """
 
     installer: str
@@ -51,11 +52,11 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class PackageFile:
-    """A package that the user brings.
+    """A package that the user supplies.
 
-    :param names: what it may be called.
-    :param source: where it can be had.
-    :param archive: set when it is no package of the guest system.
+    :param names: the accepted package names.
+    :param source: where users can get it.
+    :param archive: set if it is not a package of the guest system.
     """
 
     names: tuple[str, ...]
@@ -67,13 +68,13 @@ class PackageFile:
 class Native:
     """How a version of a datastore is installed in a guest system.
 
-    :param packages: what is installed by name; the first has the version.
-    :param services: the server's first.
+    :param packages: the packages to install; the first has the version.
+    :param services: the systemd services, the server's first.
     :param masked: units that must not start.
-    :param data: the directory that may be moved to a volume.
-    :param config: content by file in the guest.
-    :param identity: wildcards for files that no two guests may share.
-    :param limits: by systemd's names, for the first service.
+    :param data: the data directory, which can be moved to a volume.
+    :param config: the content of configuration files, by path.
+    :param identity: wildcards for files that must differ between guests.
+    :param limits: resource limits of the first service, by systemd's names.
     :param hugepages: ``never``, or ``kernel`` to leave the kernel's default.
     :param cluster_ports: TCP ports between the members of a cluster.
     """
@@ -106,7 +107,7 @@ class Native:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Packages by which the server is known; one of them is there."""
+        """The packages that identify the server; one of them is installed."""
         if self.file is None:
             return self.packages[:1]
         return () if self.file.archive else self.file.names
@@ -122,7 +123,7 @@ def resolve(
     :param runtime: the catalog's entry of the runtime.
     :param version: that of the version.
     :param guest: that of the guest system.
-    :raises KeyError: the catalog leaves something out; its argument names
+    :raises KeyError: a property is missing in the catalog; the argument names
         it.
     """
     said = {key: runtime[key] for key in _FIELDS if key in runtime}
@@ -154,7 +155,7 @@ def resolve(
 
 
 def family(distribution: str) -> str:
-    """Return the family of distributions that one is of."""
+    """Return the family of a distribution."""
     return "debian" if distribution in ("debian", "ubuntu") else "redhat"
 
 
@@ -168,10 +169,10 @@ def _merge(
     first: collections.abc.Mapping[str, typing.Any],
     then: collections.abc.Mapping[str, typing.Any],
 ) -> dict[str, typing.Any]:
-    """Let ``then`` differ from ``first``: whole, but for a repository.
+    """Merge two entries: properties of ``then`` replace those of ``first``.
 
-    Of a repository each field is replaced by itself: its key is the same
-    wherever the packages are.
+    A repository is merged field by field, because its key is the same for all
+    packages.
     """
     merged = {**first, **then}
     if "repository" in first and "repository" in then:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""activate-trove-image: make a datastore version the one that users get."""
+"""activate-trove-image: make a datastore version the default for users."""
 
 import argparse
 
@@ -64,8 +64,8 @@ def activate_version(
         )
     if not name and not settings.list:
         raise errors.UsageError(
-            "no DATASTORE is named",
-            hint="see what there is: activate-trove-image --list",
+            "no DATASTORE was given",
+            hint="list the versions: activate-trove-image --list",
         )
     if settings.rollback and not version:
         raise errors.UsageError(

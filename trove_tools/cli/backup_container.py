@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder backup-container``: from options to an archive."""
+"""``trove-image-builder backup-container``: builds a backup container."""
 
 import argparse
 import pathlib
@@ -27,7 +27,7 @@ def make_container(
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
-    """Make the container that takes backups of a datastore.
+    """Build the backup container of a datastore.
 
     :returns: the exit status.
     """
@@ -53,8 +53,8 @@ def make_container(
     if not work.is_dir() or not workspace.is_plain(work):
         raise errors.UsageError(
             f"mmdebstrap cannot work in {work}",
-            hint="give --work-dir a directory that exists, and whose path has"
-            " only letters, digits and . _ + -",
+            hint="set --work-dir to an existing directory whose path has only"
+            " letters, digits and . _ + -",
         )
     requirements.require_tools("packages")
     requirements.require_root("making a container of packages")
@@ -99,7 +99,7 @@ def make_container(
         result=results.BACKUP,
     )
     screen.say(
-        "put it where guests ask for it: skopeo copy"
+        "copy it to a registry that guests can reach: skopeo copy"
         f" docker-archive:{file} docker://REGISTRY/{image}"
     )
     return errors.EXIT_OK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder build``: one image, or many and a summary."""
+"""``trove-image-builder build``: builds one or several images."""
 
 import argparse
 import collections.abc
@@ -44,7 +44,7 @@ def build_images(
 ) -> int:
     """Build the images that the command line names.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     :raises TroveToolsError: see :func:`build`.
     """
     with (
@@ -122,7 +122,7 @@ def build(
 def _require_for_later(
     plans: collections.abc.Iterable[_plan.Plan], settings: options.Settings
 ) -> None:
-    """Make sure of what is needed only when the images have been built.
+    """Check the requirements of the steps after the builds.
 
     :raises MissingToolError: this host cannot verify.
     :raises UsageError: the lock file cannot be written.
@@ -179,9 +179,9 @@ def _row(
     catalog: model.Catalog,
     key: signature.SigningKey | None,
 ) -> Row:
-    """Do what follows a build, and return what is printed about it."""
+    """Run the steps that follow a build, and return the row to print."""
     if not result.built:
-        screen.say(f"{result.image} is current; nothing to do")
+        screen.say(f"{result.image} is up to date; nothing to do")
     if settings.lock:
         lock.write(settings.lock, result.pinned())
     row: Row = {**result.as_dict(), "guest": _guest(plan), "result": "ok"}
@@ -293,6 +293,6 @@ def _status(rows: list[Row]) -> int:
     raise errors.BuildError(
         f"{len(failed)} of {len(rows)} images failed to build or verify:"
         f"{listed}",
-        hint="run the same again once the cause is removed: what is there"
-        " is not built again",
+        hint="remove the cause and run the command again: finished images are"
+             " not built again",
     )

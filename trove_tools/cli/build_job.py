@@ -35,8 +35,8 @@ def to_data(
 ) -> dict[str, typing.Any]:
     """Return what a job reads, as plain data.
 
-    :param plan: what is to be built.
-    :param settings: those that the plan was made with.
+    :param plan: the plan of the image.
+    :param settings: the settings that the plan was made with.
     """
     return {
         "datastores": [

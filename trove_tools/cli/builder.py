@@ -59,7 +59,8 @@ PROGRAM = common.Program(
             "plan",
             "print what a build with the same options would do",
             "plan:print_plans",
-            # the same command line, to be tried before it is built
+            # the options of ``build``, so that the same command line can be
+            # planned first
             groups=(*_BUILD, "long"),
             arguments=(_WORDS,),
             examples=(
@@ -163,8 +164,8 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
 
     :returns: its exit status.
     """
-    # the modes of all that goes into an image, and of what others read, are
-    # the same whoever builds; what is secret is given a mode of its own
+    # file modes in the image and of public files do not depend on the user;
+    # secret files get an explicit mode
     os.umask(UMASK)
     return PROGRAM.main(argv)
 

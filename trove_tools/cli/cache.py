@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trove-image-builder cache: what is kept, and what goes."""
+"""trove-image-builder cache: lists, checks and prunes the cache."""
 
 import argparse
 import datetime
@@ -22,9 +22,9 @@ _DAY = 24 * 60 * 60
 def open_cache(
     settings: options.Settings, *, fresh: bool = False
 ) -> _cache.Cache:
-    """Return the cache that the options name.
+    """Return the cache that the options select.
 
-    :param fresh: with nothing in it that is older than this moment.
+    :param fresh: ignore all entries that are older than this moment.
     :raises UsageError: it cannot be used.
     """
     now = time.time()
@@ -37,16 +37,16 @@ def open_cache(
 def evict(
     settings: options.Settings, cache: _cache.Cache, screen: console.Console
 ) -> None:
-    """Remove what was used longest ago, down to the limit."""
+    """Remove the least recently used layers until the limit is met."""
     limit = settings.cache_size * _GIB
     for _ in cache_maintenance.prune(cache, limit, screen.warn):
         pass
 
 
 def clean(settings: options.Settings, screen: console.Console) -> None:
-    """Take down what builds and verifies that were killed have left.
+    """Remove the leftovers of killed builds and verifies.
 
-    What cannot be taken down is a warning.
+    Leftovers that cannot be removed cause a warning.
     """
     from trove_tools.verify import workspace as verify_workspace
 
@@ -57,9 +57,9 @@ def clean(settings: options.Settings, screen: console.Console) -> None:
         *verify_workspace.abandoned(screen.warn),
     ]
     for directory in removed:
-        screen.say(f"taken down: {directory}")
+        screen.say(f"removed: {directory}")
     if not removed:
-        screen.say("no killed build has left anything")
+        screen.say("there are no leftovers of killed builds")
 
 
 def run(
@@ -67,7 +67,7 @@ def run(
     flags: argparse.Namespace,
     screen: console.Console,
 ) -> int:
-    """Do what the command line asks for.
+    """Run the requested action.
 
     :returns: an exit status.
     """
@@ -120,11 +120,11 @@ def _verify(
             result=results.CACHE["verify"],
         )  # fmt: skip
     if not removed:
-        screen.say("every layer is whole")
+        screen.say("all layers are intact")
         return errors.EXIT_OK
     screen.say(
-        f"removed {len(removed)} damaged layers; the next build makes them"
-        " anew"
+        f"removed {len(removed)} damaged layers; the next build builds them"
+        " again"
     )
     return errors.EXIT_FAILED
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder list`` and ``show``: what the catalog has."""
+"""``trove-image-builder list`` and ``show``: print the catalog."""
 
 import argparse
 import collections.abc
@@ -85,7 +85,7 @@ def show_datastore(
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
-    """Print all that the catalog knows of a datastore.
+    """Print the catalog's entry of a datastore.
 
     :returns: the exit status.
     :raises UsageError: there is no such datastore.

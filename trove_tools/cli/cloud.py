@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands that work with a cloud have in common."""
+"""Shared code of the commands that work with a cloud."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ class Session:
         """Print what a command did or, after a dry run, would have called.
 
         :param columns: what a table shows.
-        :returns: the command's exit status.
+        :returns: the exit status.
         """
         if self.planned is not None:
             result = results.CALLS
@@ -56,7 +56,7 @@ class Session:
 def connect(settings: options.Settings, screen: console.Console) -> Session:
     """Log in to the cloud that the options name.
 
-    :raises UsageError: it is not said which cloud, or as whom.
+    :raises UsageError: no cloud or no credentials were specified.
     :raises CloudError: the cloud cannot be reached or refuses.
     """
     # --help must not wait for openstacksdk
@@ -65,7 +65,9 @@ def connect(settings: options.Settings, screen: console.Console) -> Session:
     planned: list[connection.Change] | None = None
     if settings.dry_run:
         planned = []
-        screen.say("dry run: nothing is changed, it only sounds so")
+        screen.say(
+                   "dry run: the messages below describe changes that are not"
+                   " made")
     cloud = connection.connect(settings, screen.warn, planned)
     return Session(cloud, planned)
 

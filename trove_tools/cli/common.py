@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands share: the parser's manners and the way out."""
+"""Shared code of all commands: parsing, errors and exit statuses."""
 
 import argparse
 import collections.abc
@@ -26,7 +26,7 @@ trove-tools.conf."""
 
 
 def synopsis(action: argparse.Action) -> str:
-    """Return how an argument is written in a usage line."""
+    """Return an argument in the form of a usage line."""
     if isinstance(action, argparse._SubParsersAction):
         return f"{action.metavar} ..."
     name = str(action.metavar or "|".join(action.choices or [action.dest]))
@@ -44,12 +44,12 @@ def _filled(text: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that explains itself with examples, and mistyped words.
+    """An argument parser that shows examples and corrects mistyped words.
 
     :param examples: command lines to begin with.
-    :param notes: what else is to be said about the command.
-    :param statuses: what its exit statuses mean.
-    :param kwargs: as argparse's.
+    :param notes: further notes about the command.
+    :param statuses: the meanings of its exit statuses.
+    :param kwargs: arguments of argparse.ArgumentParser.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def format_help(self) -> str:
-        """Return what ``--help`` prints."""
+        """Return the help text."""
         taken = map(
             synopsis, (a for a in self._actions if not a.option_strings)
         )
@@ -81,7 +81,7 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def _closing(self) -> collections.abc.Iterator[str]:
-        """Yield what stands below the options."""
+        """Yield the texts below the options."""
         if self.examples:
             yield "examples:\n  " + "\n  ".join(self.examples)
         yield self.notes.strip()
@@ -109,7 +109,8 @@ class Parser(argparse.ArgumentParser):
         return known, rest
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
-        """Refuse a word that is none of an argument's choices."""
+        """Raise an error for a word that is not among an argument's
+        choices."""
         if action.choices is None or value in action.choices:
             return
         what = "command" if action.dest == "command" else action.dest
@@ -128,7 +129,7 @@ class Parser(argparse.ArgumentParser):
         raise errors.UsageError(f"{self.prog}: {message}", hint=hint)
 
 
-#: What exit statuses mean, where a command does not say more about them.
+#: The default meanings of the exit statuses.
 STATUSES = {
     errors.EXIT_OK: "done",
     errors.EXIT_FAILED: "failed",
@@ -140,10 +141,10 @@ STATUSES = {
 
 
 def statuses(*numbers: int, failed: str = "failed") -> dict[int, str]:
-    """Return what some exit statuses mean.
+    """Return the meanings of exit statuses.
 
-    :param numbers: those that a command has.
-    :param failed: what 1 means for it.
+    :param numbers: the statuses of the command.
+    :param failed: the meaning of 1 for this command.
     """
     words = {**STATUSES, errors.EXIT_FAILED: failed}
     return {number: words[number] for number in numbers}
@@ -160,10 +161,10 @@ def _near_flag(
 
 
 def _unwind_on_signals() -> None:
-    """Make Ctrl-C and SIGTERM unwind the stack, once.
+    """Make the first Ctrl-C or SIGTERM unwind the stack.
 
-    Unwinding takes mounts and processes down; an impatient second Ctrl-C
-    in the middle of that would leave them.  The third is obeyed.
+    Unwinding removes mounts and ends processes; a second Ctrl-C would
+    interrupt that, so it is ignored. The third one ends the process.
     """
     received = 0
 
@@ -176,7 +177,7 @@ def _unwind_on_signals() -> None:
               file=sys.stderr)  # fmt: skip
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        # ignored by whoever started us, as nohup does: leave it so
+        # the caller ignores the signal, as nohup does: leave it ignored
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
 
@@ -193,7 +194,8 @@ Run = collections.abc.Callable[..., int]
 def argument(
     *names: str, **settings: typing.Any
 ) -> collections.abc.Callable[[argparse.ArgumentParser], object]:
-    """Return what adds an argument, as argparse takes it, to a parser."""
+    """Return a function that adds an argument, given as for argparse, to a
+    parser."""
     return lambda parser: parser.add_argument(*names, **settings)
 
 
@@ -210,7 +212,7 @@ class Command:
     :param own: options that no other program knows.
     :param arguments: each adds something that is no option of the table.
     :param examples: command lines to begin with, without the program's name.
-    :param with_catalog: ``run`` takes the catalog, too.
+    :param with_catalog: pass the catalog to ``run``, too.
     """
 
     name: str
@@ -226,7 +228,7 @@ class Command:
     with_catalog: bool = False
 
     def declared(self) -> list[options.Option]:
-        """Return the options that it takes."""
+        """Return the options that the command accepts."""
         return [
             option
             for option in (*table.OPTIONS, *self.own)
@@ -246,7 +248,7 @@ class Command:
         return run
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
-        """Add what it takes to its parser."""
+        """Add the options and arguments to its parser."""
         for add in self.arguments:
             add(parser)
         options.add(parser, self.declared())
@@ -254,15 +256,15 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A program, with one command or several.
+    """A program with one or several commands.
 
-    :param name: of the program.
-    :param description: what it is for.
-    :param commands: what it does.
+    :param name: the name of the program.
+    :param description: the purpose of the program.
+    :param commands: its commands.
     :param examples: command lines to begin with.
-    :param notes: what else is to be said about it.
-    :param statuses: what its exit statuses mean.
-    :param directory: what stands before its name in its commands' examples.
+    :param notes: further notes.
+    :param statuses: the meanings of its exit statuses.
+    :param directory: a prefix for its name in the examples.
     """
 
     name: str
@@ -274,17 +276,17 @@ class Program:
     directory: str = ""
 
     def command(self, name: str = "") -> Command:
-        """Return one of its commands."""
+        """Return a command by name."""
         (found,) = (each for each in self.commands if each.name == name)
         return found
 
     def parser(
         self, words: collections.abc.Container[str] | None = None
     ) -> Parser:
-        """Return its parser.
+        """Return the parser.
 
-        :param words: of the command line, which alone is to be parsed: a
-            command that is not among them needs no options.
+        :param words: the words of the command line; commands that are not
+            among them get no options, which saves time.
         """
         top = Parser(
             prog=self.name,
@@ -313,12 +315,12 @@ class Program:
         return top
 
     def main(self, argv: collections.abc.Sequence[str] | None = None) -> int:
-        """Parse, run, and turn whatever happens into an exit status.
+        """Parse the command line, run the command and return an exit status.
 
         :param argv: the command line without the program's name.
         :returns: an exit status.
         """
-        # also before anything that may print
+        # must precede anything that may print
         streams.open_missing()
         words = list(sys.argv[1:] if argv is None else argv)
         ending = Ending(console.Console(), "--debug" in words)
@@ -363,15 +365,15 @@ class Ending:
         liveness.follow()
         try:
             yield
-            # a full disk must be noticed while it can still be reported
+            # detect a full disk while it can still be reported
             sys.stdout.flush()
         except errors.TroveToolsError as exc:
             self._fail(exc, exc.exit_status)
         except KeyboardInterrupt:
-            self.screen.warn("interrupted; what was begun has been undone")
+            self.screen.warn("interrupted; unfinished work was undone")
             self.status = errors.EXIT_INTERRUPTED
         except BrokenPipeError:
-            # the reader of our stdout has gone, as `list | head` does
+            # the reader of stdout has exited, as with `list | head`
             self.status = errors.EXIT_OK
         except OSError as exc:
             self._fail(streams.explain(exc))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trove-devstack: what the devstack plugin needs of Python."""
+"""trove-devstack: the Python part of the devstack plugin."""
 
 import argparse
 import collections.abc
@@ -105,7 +105,7 @@ def _prepare(
         for name in made.different:
             screen.warn(
                 f"flavor {name} exists with other sizes than Trove's tests"
-                " expect; it is left as it is"
+                " expect; it was not changed"
             )
     if limits:
         project = checks.project(login, settings.service_project)

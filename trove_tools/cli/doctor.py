@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder doctor``: what this host lacks."""
+"""``trove-image-builder doctor``: checks the requirements of this host."""
 
 import argparse
 import collections.abc
@@ -24,7 +24,7 @@ def run(
     flags: argparse.Namespace,
     screen: console.Console,
 ) -> int:
-    """Print what was looked at on this host.
+    """Print the results of all checks of this host.
 
     :returns: the exit status.
     """
@@ -60,7 +60,7 @@ def run(
 def _signing(
     settings: options.Settings,
 ) -> collections.abc.Iterator[requirements.Finding]:
-    """Look at the keys that are configured, and at what they need."""
+    """Check the configured keys and their requirements."""
     if settings.sign_key is None and not settings.trusted_key:
         return
     (tool,) = requirements.tools_for("sign", "to sign and to check signatures")
@@ -81,7 +81,7 @@ def _signing(
 
 
 def _machines() -> requirements.Finding:
-    """Say what will run guests here; no machine at all is a fault."""
+    """Check which machines can run guests; having none is an error."""
     try:
         chosen = machines.choose(
             machines.AUTO, machine.Settings(), levels.AGENT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder inspect`` and ``diff``: what is in images."""
+"""``trove-image-builder inspect`` and ``diff``: show and compare images."""
 
 import argparse
 import pathlib
@@ -31,15 +31,15 @@ def inspect(
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
-    """Tell what is in an image, and what must not be.
+    """Print the contents of an image and search it for secrets.
 
-    The manifest is asked for two things only: whether this is a development
-    image, which a key may let in, and what its builder has allowed.
+    Only two facts come from the manifest: whether this is a development image,
+    in which a key is allowed, and the exceptions that its builder has allowed.
 
     :returns: the exit status.
     :raises UsageError: there is no such file.
-    :raises ImageError: something is in it that must not be, or its manifest is
-        not signed by a trusted key, or is another image's.
+    :raises ImageError: the image contains secrets, or its manifest is not
+        signed by a trusted key or belongs to another image.
     """
     image, form = flags.image, settings.format
     trusted = signature.read_trusted_keys(settings.trusted_key)
@@ -110,7 +110,7 @@ def _summary(
 
 
 def _tables(found: contents.Contents) -> None:
-    """Print the containers, and what takes most room."""
+    """Print the containers and the largest packages and directories."""
     if found.containers:
         console.emit(
             [
@@ -146,7 +146,8 @@ def _tables(found: contents.Contents) -> None:
 
 
 def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
-    """Return directories by size, without those that hold one other only."""
+    """Return directories by size, without those that contain only one
+    directory."""
     return sorted(
         (
             (path, size)
@@ -167,11 +168,11 @@ def diff(
     flags: argparse.Namespace,
     screen: console.Console,
 ) -> int:
-    """Tell how the contents of two images differ.
+    """Print the differences between the contents of two images.
 
     :returns: the exit status.
     :raises UsageError: there is no such file.
-    :raises ImageError: one of them is no image.
+    :raises ImageError: a file is not an image.
     """
     old, new = flags.old, flags.new
     _require_files(old, new)
@@ -187,7 +188,7 @@ def diff(
     left, right = told
     source = "sidecars"
     if left is None or right is None:
-        # what two sources say of the same may differ
+        # the two sources may describe the same content differently
         source = "images"
         absent = [
             str(image)
@@ -195,8 +196,8 @@ def diff(
             if each is None
         ]
         screen.say(
-            f"no manifest and bill of materials speak of"
-            f" {' and '.join(absent)}: looking into the images themselves"
+            "there is no manifest and bill of materials of"
+            f" {' and '.join(absent)}: inspecting the images themselves"
         )
         requirements.require_root(_READING)
         left = _inspect.inspect(old).contents
@@ -211,7 +212,7 @@ def diff(
 
 
 def _require_files(*images: pathlib.Path) -> None:
-    """Make sure that images are there, before anything else is wrong."""
+    """Check that the image files exist, before any other check."""
     for image in images:
         paths.require_file(
             image, "image", "give the path of an image file", by_root=True

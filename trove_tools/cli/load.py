@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""load-trove-image: bring images into Glance and register them in Trove."""
+"""load-trove-image: upload images to Glance and register them in Trove."""
 
 import argparse
 import pathlib
@@ -56,7 +56,7 @@ def load_images(
 
     if not flags.images and not settings.from_build:
         raise errors.UsageError(
-            "no IMAGE is named",
+            "no IMAGE was given",
             hint="name files or URLs, or use --from-build DATASTORE:VERSION",
         )
     paths, urls = [], {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder plan``: what a build would do, on one screen."""
+"""``trove-image-builder plan``: prints what a build would do."""
 
 import argparse
 import collections.abc
@@ -28,10 +28,11 @@ from trove_tools.plan import request
 from trove_tools.sources.network import proxies
 from trove_tools.sources.network import session
 
-#: Seconds of a layer's build on two quiet processors, measured with mariadb
-#: on debian-13 and an empty cache; the last one is the rest of the build.
+#: The seconds of each layer's build on two idle processors, measured with
+#: mariadb on debian-13 and an empty cache; the last entry is the rest of the
+#: build.
 _TYPICAL = {"base": 75, "runtime": 45, "datastore": 15, "agent": 35}
-#: The same image's file, MiB.
+#: The size of that image file in MiB.
 _TYPICAL_SIZE = 414
 
 _PYPI = "https://pypi.org/simple"
@@ -89,12 +90,12 @@ def print_plans(
     screen: console.Console,
     catalog: model.Catalog,
 ) -> int:
-    """Print what builds would do.
+    """Print the plans of builds.
 
-    A table has what a person decides by.  With ``--long``, as JSON and in
-    the shell's format, the whole plan is printed.
+    The table shows a summary. With ``--long``, as JSON and in the shell's
+    format, the complete plan is printed.
 
-    :returns: the command's exit status.
+    :returns: the exit status.
     """
     with session.open_session(settings.ca_certificate):
         plans = make_plans(settings, flags, screen, catalog)
@@ -119,7 +120,7 @@ def print_plans(
 
 
 def _open_cache(settings: options.Settings) -> _cache.Cache | None:
-    """Return the cache; nothing where a build could not use it either."""
+    """Return the cache, or None if a build could not use it either."""
     try:
         return caching.open_cache(settings, fresh=settings.fresh)
     except errors.UsageError:
@@ -132,10 +133,10 @@ def summary(
     output: pathlib.Path,
     key: signature.SigningKey | None = None,
 ) -> dict[str, typing.Any]:
-    """Return what a person wants to know of a plan, by what it is.
+    """Return a summary of a plan, as labels and values.
 
     :param output: the directory of the images.
-    :param key: what signs the image.
+    :param key: the signing key.
     """
     below = list(plan.layers[:-1])
     missing = below
@@ -179,7 +180,7 @@ def _datastore(entry: dict[str, typing.Any]) -> str:
 
 
 def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
-    """Yield where each datastore comes from."""
+    """Yield the source of each datastore."""
     for each in plan.containers:
         if each["backup"]:
             what = f"packages {_packages(plan, each)} and the program of"
@@ -233,10 +234,10 @@ def _agent(plan: _plan.Plan) -> str:
 def addresses(
     plan: _plan.Plan, missing: collections.abc.Collection[_layers.Layer]
 ) -> list[str]:
-    """Return the addresses that a build contacts, each with its purpose.
+    """Return the addresses that a build contacts, with their purposes.
 
-    :param missing: the layers below the last that have to be built; what
-        only others need is not contacted.
+    :param missing: the layers that have to be built; addresses that only other
+        layers need are left out.
     """
     known = plan.layers[0].environment
     system = plan.guest["distribution"]
@@ -279,7 +280,7 @@ def addresses(
 
 
 def _pip_settings() -> dict[str, str]:
-    """Return the host's settings for pip, as the element trove-pip does."""
+    """Return the host's pip settings, as the element trove-pip reads them."""
     spec = importlib.util.spec_from_file_location("pips", _PIP_SETTINGS)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -318,7 +319,7 @@ def _time(
     earlier: collections.abc.Sequence[manifest.Manifest],
     key: signature.SigningKey | None,
 ) -> str:
-    """Return how long a build will take, and how that is known."""
+    """Return the estimated duration of a build, and its basis."""
     if _build.current(plan, output, key) is not None:
         return f"none: {output / plan.file} is current"
     last = plan.layers[-1].name

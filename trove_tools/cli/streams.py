@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a program working whatever its caller gave it as standard streams.
+"""Handles missing and broken standard streams.
 
-A caller may close them (``COMMAND >&-``), or name a file on a full disk.
+A caller may close them (``COMMAND >&-``), or redirect them to a full disk.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import typing
 
 from trove_tools import errors
 
-# what only writing meets, on a file that was opened before
+# errors that only occur when writing to an open file
 _WRITING = {
     errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC,
 }  # fmt: skip
@@ -21,15 +21,15 @@ _WRITING = {
 def open_missing() -> None:
     """Open the standard streams that the caller has closed.
 
-    Otherwise the next file that is opened takes the number of a stream, and
-    gets what is printed.  What is printed on a closed stderr is lost; on a
-    closed stdout it is an error, as it is for any other command.
+    Otherwise the next opened file would get the file descriptor of a stream,
+    and messages would be written into it. Output to a closed stderr is lost;
+    output to a closed stdout is an error, as with other commands.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # the lowest free number is taken; writing to it fails
+            # open() returns the lowest free descriptor; writing to it fails
             os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")
@@ -38,9 +38,9 @@ def open_missing() -> None:
 
 
 def settle(stream: typing.TextIO) -> None:
-    """Write what a stream still holds, or forget it.
+    """Flush a stream, or discard its buffer.
 
-    Python would try again when it ends, and change the exit status.
+    Otherwise Python would flush it again at exit and change the exit status.
     """
     try:
         stream.flush()
@@ -52,9 +52,9 @@ def settle(stream: typing.TextIO) -> None:
 
 
 def explain(failure: OSError) -> errors.TroveToolsError:
-    """Return what to tell the user about an error of the system.
+    """Return the error for an OSError that no other code has handled.
 
-    :param failure: one that no other code has handled.
+    :param failure: the exception.
     """
     reason = failure.strerror or str(failure)
     if failure.filename is None and failure.errno in _WRITING:
@@ -68,11 +68,14 @@ def explain(failure: OSError) -> errors.TroveToolsError:
     except OSError:
         return errors.TroveToolsError(
             f"the current directory cannot be used: {reason}",
-            hint="it was deleted or closed to this user; change to another:"
+            hint="it was deleted or is not accessible; change to another one:"
             " cd /",
         )
     where = "" if failure.filename is None else f"{failure.filename}: "
     return errors.TroveToolsError(
-        f"the system refused something: {where}{reason}",
-        hint="correct that, then run again; --debug shows where it happened",
+        f"a system call failed: {where}{reason}",
+        hint=(
+            "correct this and run the command again; --debug shows where it"
+            " happened"
+        ),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``trove-image-builder verify``: from options to a report."""
+"""``trove-image-builder verify``: verifies an image."""
 
 import argparse
 import collections.abc

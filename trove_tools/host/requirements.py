@@ -29,10 +29,10 @@ BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of a check of the host.
 
-    :param ok: whether it is as it is needed.
-    :param remedy: what to do when it is not.
+    :param ok: whether it passed.
+    :param remedy: what to do if it failed.
     """
 
     check: str

@@ -93,7 +93,7 @@ class JobsTest(base.TestCase):
         begun, undone = place / "begun", place / "undone"
         child = (
             "import os, pathlib, signal, sys, time\n"
-            "from trove_tools import liveness\n"
+            "from trove_tools.host import liveness\n"
             "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
             "liveness.follow()\n"
             "assert liveness.LEADER not in os.environ\n"
