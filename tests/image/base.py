@@ -25,7 +25,7 @@ from tests.standins import authority
 from tests.standins import vendors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
-from trove_tools.plan import mirrors
+from trove_tools.host import debian
 from trove_tools.sources.container import lock
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import sources
@@ -156,7 +156,7 @@ def container(
     datastore = catalog.datastore(name)
     wanted = datastore.runtime("container").container
     assert wanted is not None
-    host = mirrors.of_host("debian")
+    host = debian.read_mirrors("debian")
     directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     made = prepare.prepare(

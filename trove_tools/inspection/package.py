@@ -21,7 +21,7 @@ import re
 import typing
 
 from trove_tools.host import bounds
-from trove_tools.host import deb822
+from trove_tools.host import debian
 from trove_tools.inspection import rootfile
 
 _STATUS = "var/lib/dpkg/status"
@@ -80,7 +80,7 @@ def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
                 * bounds.parse_number(fields.get("installed-size", "")),
                 licences=_dpkg_licences(root, fields["package"]),
             )
-            for fields in deb822.installed(
+            for fields in debian.installed(
                 rootfile.text(root / _STATUS, _LARGEST_STATUS)
             )
         )

@@ -13,7 +13,7 @@ import re
 import stat
 import typing
 
-from trove_tools.host import deb822
+from trove_tools.host import debian
 from trove_tools.inspection import docker
 from trove_tools.inspection import listeners
 from trove_tools.inspection import logins
@@ -165,7 +165,7 @@ def apt_sources(root: pathlib.Path) -> Findings:
             ):
                 yield _unsigned(root, file)
     for file in apt.glob("sources.list.d/*.sources"):
-        for fields in deb822.paragraphs(rootfile.text(file)):
+        for fields in debian.paragraphs(rootfile.text(file)):
             trusted = fields.get("trusted", "").lower().startswith("yes")
             if "types" in fields and ("signed-by" not in fields or trusted):
                 yield _unsigned(root, file)

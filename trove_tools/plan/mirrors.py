@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which package mirrors the build host itself uses.
+"""Chooses the package mirrors of a build, and finds them as of a day.
 
 A host in a private network has its mirrors in its own apt configuration.
-When the guest is of the same distribution, the build takes them from there,
-in both forms that apt knows: one line (``sources.list``) and deb822
-(``*.sources``); see sources.list(5).
+When the guest is of the same distribution, the build uses these.
 
-This module also finds a mirror as it was on a day.  A mirror tells where its
-snapshots are in the field ``Snapshots`` of its Release files, with
-``@SNAPSHOTID@`` in place of the date; apt's own tables tell it for the
-archives of Debian and Ubuntu (sources.list(5) and apt-pkg/init.cc of apt 3).
-An address that contains ``@SNAPSHOTID@`` is one already.  The files of a
-snapshot are signed as those of any repository.
+A mirror tells where its snapshots are in the field ``Snapshots`` of its
+Release files, with ``@SNAPSHOTID@`` in place of the date; apt's own tables
+tell it for the archives of Debian and Ubuntu (sources.list(5) and
+apt-pkg/init.cc of apt 3).  An address that contains ``@SNAPSHOTID@`` is one
+already.  The files of a snapshot are signed as those of any repository.
 """
 
-import collections.abc
 import dataclasses
 import datetime
-import pathlib
 import re
 import urllib.error
 import urllib.parse
@@ -26,8 +21,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.host import causes
 from trove_tools.host import credentials
-from trove_tools.host import deb822
-from trove_tools.host import hosttools
+from trove_tools.host import debian
 from trove_tools.sources.network import session
 
 #: Where the date goes in the address of a snapshot.
@@ -47,32 +41,15 @@ _TIMEOUT = 20.0
 _HEAD = 64 * 1024
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A repository as apt knows it."""
-
-    uri: str
-    suite: str
-    components: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Mirrors:
-    """The mirrors of a distribution; what is not known is ``None``."""
-
-    archive: str | None = None
-    security: str | None = None
-
-
 def choose(
     archive: str | None, security: str | None, distribution: str
-) -> Mirrors:
+) -> debian.Mirrors:
     """Return the mirrors of a build: what was given, or else the host's.
 
     :raises UsageError: one of them has a password in its address.
     """
-    host = of_host(distribution)
-    chosen = Mirrors(archive or host.archive, security or host.security)
+    host = debian.read_mirrors(distribution)
+    chosen = debian.Mirrors(archive or host.archive, security or host.security)
     for flag, url in (
         ("--mirror", chosen.archive),
         ("--security-mirror", chosen.security),
@@ -83,78 +60,6 @@ def choose(
             f"give {flag} an address that has none",
         )
     return chosen
-
-
-def of_host(
-    distribution: str, root: pathlib.Path = pathlib.Path("/")
-) -> Mirrors:
-    """Return the mirrors that this host uses for its own packages.
-
-    :param distribution: the guest's; another than the host's has none.
-    :param root: the host's root directory.
-    """
-    release = hosttools.os_release(root)
-    if release.get("ID") != distribution:
-        return Mirrors()
-    codename = release.get("VERSION_CODENAME", "")
-    archive = security = None
-    for source in read_sources(root / "etc/apt"):
-        if "main" not in source.components:
-            continue
-        if source.suite == codename:
-            archive = archive or source.uri
-        elif source.suite == f"{codename}-security":
-            security = security or source.uri
-    return Mirrors(archive, security)
-
-
-def read_sources(apt: pathlib.Path) -> list[Source]:
-    """Return the binary repositories of an apt configuration directory."""
-    files = [
-        apt / "sources.list",
-        *sorted(apt.glob("sources.list.d/*.list")),
-        *sorted(apt.glob("sources.list.d/*.sources")),
-    ]
-    found: list[Source] = []
-    for file in files:
-        try:
-            text = file.read_text(errors="replace")
-        except OSError:
-            continue
-        parse = _deb822 if file.suffix == ".sources" else _lines
-        found.extend(parse(text))
-    return found
-
-
-_LINE = re.compile(
-    r"^deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<rest>.*)$"
-)
-
-
-def _lines(text: str) -> collections.abc.Iterator[Source]:
-    for line in text.splitlines():
-        match = _LINE.match(line.partition("#")[0].strip())
-        if match:
-            yield Source(
-                match["uri"].rstrip("/"),
-                match["suite"],
-                tuple(match["rest"].split()),
-            )
-
-
-def _deb822(text: str) -> collections.abc.Iterator[Source]:
-    for fields in deb822.paragraphs(text):
-        if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        if "deb" not in fields.get("types", "").split():
-            continue
-        for uri in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield Source(
-                    uri.rstrip("/"),
-                    suite,
-                    tuple(fields.get("components", "").split()),
-                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +94,8 @@ def parse_date(text: str) -> Date:
 
 
 def find_snapshots(
-    found: Mirrors, guest: model.Guest, wanted: Date
-) -> Mirrors:
+    found: debian.Mirrors, guest: model.Guest, wanted: Date
+) -> debian.Mirrors:
     """Return the snapshots of a guest system's mirrors.
 
     :raises UsageError: one of them has none; see :func:`of`.
@@ -207,7 +112,7 @@ def find_snapshots(
             hint="name it with --mirror",
         )
     security = found.security
-    return Mirrors(
+    return debian.Mirrors(
         find_snapshot(found.archive, guest.release, wanted),
         security
         and find_snapshot(security, f"{guest.release}-security", wanted),

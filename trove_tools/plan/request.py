@@ -19,6 +19,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.config import options
 from trove_tools.host import credentials
+from trove_tools.host import debian
 from trove_tools.host import paths
 from trove_tools.inspection import policy
 from trove_tools.plan import agent
@@ -73,7 +74,7 @@ class Request:
     arch: str
     series: model.Series
     agent: agent.Agent
-    mirrors: mirrors.Mirrors
+    mirrors: debian.Mirrors
     elements_path: tuple[str, ...]
     library: elements.Library
     further_elements: tuple[str, ...]

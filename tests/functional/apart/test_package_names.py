@@ -11,7 +11,7 @@ from tests import base
 from tests.unit.elements import resolved
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
-from trove_tools.plan import mirrors
+from trove_tools.host import debian
 from trove_tools.sources.native import fetch
 
 
@@ -23,7 +23,7 @@ class PackageNamesTest(base.TestCase):
     def test_names(self, system: str) -> None:
         catalog = loader.load()
         guest = catalog.guest(system)
-        mirror = mirrors.of_host("debian").archive
+        mirror = debian.read_mirrors("debian").archive
         if mirror is None:
             self.skipTest("this host is no Debian and names no mirror of it")
         known = self.index(mirror, guest)

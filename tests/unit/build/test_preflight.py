@@ -14,9 +14,9 @@ from tests import base
 from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.build import preflight
+from trove_tools.host import debian
 from trove_tools.plan import agent
 from trove_tools.plan import layers
-from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 from trove_tools.sources.container import skopeo
 
@@ -57,7 +57,7 @@ class PreflightTest(base.TestCase):
         checkout = agent.Agent("checkout", "/opt/trove", state="1")
         values = {
             "agent": checkout,
-            "mirrors": mirrors.Mirrors(
+            "mirrors": debian.Mirrors(
                 f"{self.url}/debian", f"{self.url}/security/"
             ),
             **changes,
@@ -88,7 +88,7 @@ class PreflightTest(base.TestCase):
     def test_mirror_that_does_not_answer(self) -> None:
         with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
             url = f"http://127.0.0.1:{server.server_port}/debian"
-        error = self.refused(mirrors=mirrors.Mirrors(url))
+        error = self.refused(mirrors=debian.Mirrors(url))
         self.assertIn("cannot be reached", error.message)
         self.assertIn("--mirror", error.hint or "")
 

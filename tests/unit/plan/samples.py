@@ -8,9 +8,9 @@ import typing
 from trove_tools.catalog import loader
 from trove_tools.config import options
 from trove_tools.config import table
+from trove_tools.host import debian
 from trove_tools.plan import agent
 from trove_tools.plan import elements
-from trove_tools.plan import mirrors
 from trove_tools.plan import request
 from trove_tools.plan import selection
 from trove_tools.sources.container import sources
@@ -73,7 +73,7 @@ def a_request(**changes: typing.Any) -> request.Request:
         "arch": "amd64",
         "series": catalog.series,
         "agent": agent.Agent("pypi", "trove==1"),
-        "mirrors": mirrors.Mirrors("http://a.example/d", "http://s.example"),
+        "mirrors": debian.Mirrors("http://a.example/d", "http://s.example"),
         "elements_path": ("/elements",),
         "library": library(),
         "further_elements": (),

@@ -5,9 +5,9 @@ import typing
 
 from tests import base
 from tests.unit.plan import samples
+from trove_tools.host import debian
 from trove_tools.plan import agent
 from trove_tools.plan import layers
-from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 
 #: All layers from one on are new when what it holds is.
@@ -173,7 +173,7 @@ class ChangeTest(base.TestCase):
     def test_the_rest(self) -> None:
         self.assert_new(BASE, {"dib_version": "4"})
         self.assert_new(BASE, {"guest_user": "ann"})
-        self.assert_new(BASE, {"mirrors": mirrors.Mirrors("http://b")})
+        self.assert_new(BASE, {"mirrors": debian.Mirrors("http://b")})
 
     def test_second_datastore(self) -> None:
         one = {"choices": (samples.a_choice("mariadb"),)}
@@ -241,7 +241,7 @@ class EnvironmentTest(base.TestCase):
         self.assertEqual("trixie", made[BASE].environment["DIB_RELEASE"])
 
     def test_unknown_mirrors_are_left_to_dib(self) -> None:
-        made = chain(mirrors=mirrors.Mirrors())
+        made = chain(mirrors=debian.Mirrors())
         for layer in made:
             self.assertNotIn("DIB_DISTRIBUTION_MIRROR", layer.environment)
             self.assertNotIn("DIB_DEBIAN_SECURITY_MIRROR", layer.environment)

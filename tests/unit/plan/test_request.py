@@ -12,6 +12,7 @@ from tests import base
 from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.catalog import loader
+from trove_tools.host import debian
 from trove_tools.plan import mirrors
 from trove_tools.plan import plan
 from trove_tools.plan import request
@@ -321,13 +322,13 @@ class TimeTest(base.TestCase):
         other = dataclasses.replace(found, distribution="rocky")
         date = mirrors.parse_date("2026-01-31")
         error = self.assertRaises(
-            errors.UsageError, mirrors.find_snapshots, mirrors.Mirrors("http://m"),
+            errors.UsageError, mirrors.find_snapshots, debian.Mirrors("http://m"),
             other, date,
         )  # fmt: skip
         self.assertIn("none of rocky's packages", error.message)
         error = self.assertRaises(
             errors.UsageError,
-            mirrors.find_snapshots, mirrors.Mirrors(), found,
+            mirrors.find_snapshots, debian.Mirrors(), found,
             date,
         )  # fmt: skip
         self.assertIn("which mirror", error.message)

@@ -11,7 +11,7 @@ import tarfile
 
 from trove_tools import errors
 from trove_tools.host import causes
-from trove_tools.host import deb822
+from trove_tools.host import debian
 from trove_tools.host import process
 from trove_tools.sources.container import recipes
 from trove_tools.sources.network import session
@@ -173,5 +173,5 @@ def installed(root: pathlib.Path) -> dict[str, str]:
         text = stream.read().decode()
     return {
         fields["package"]: fields["version"]
-        for fields in deb822.installed(text)
+        for fields in debian.installed(text)
     }

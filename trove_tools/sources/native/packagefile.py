@@ -16,7 +16,7 @@ import zlib
 
 from trove_tools import errors
 from trove_tools.catalog import native
-from trove_tools.host import deb822
+from trove_tools.host import debian
 from trove_tools.host import process
 
 _RPM_MAGIC = b"\xed\xab\xee\xdb"
@@ -127,7 +127,7 @@ def _archive(
 
 
 def _deb(file: pathlib.Path) -> Package:
-    fields, *_ = (*deb822.paragraphs(_control(file)), {})
+    fields, *_ = (*debian.paragraphs(_control(file)), {})
     try:
         return Package(
             fields["package"], fields["version"], fields["architecture"]

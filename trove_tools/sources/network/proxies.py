@@ -17,10 +17,10 @@ import urllib.parse
 from trove_tools import errors
 from trove_tools.host import bounds
 from trove_tools.host import credentials
+from trove_tools.host import debian
 from trove_tools.host import hosttools
 from trove_tools.host import process
 from trove_tools.host import requirements
-from trove_tools.plan import mirrors
 
 #: Addresses that no proxy is asked for: they mean this host, or the proxy's.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -181,7 +181,7 @@ def findings() -> list[requirements.Finding]:
     """Tell which proxies a build uses; to have none is no fault."""
     known = of_host()
     distribution = hosttools.os_release().get("ID", "")
-    mirror = mirrors.of_host(distribution).archive or "http://deb.debian.org"
+    mirror = debian.read_mirrors(distribution).archive or "http://deb.debian.org"
     found = []
     for what, choose, url in (
         ("packages", known.for_packages, mirror),

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from tests import base
+from trove_tools.host import debian
+
+DEB822 = """\
+# a comment: with a colon
+Types: deb deb-src
+URIs: http://one.example/debian/
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/x.gpg
+
+Types: deb
+URIs: http://one.example/debian-security
+Suites: bookworm-security
+Components:
+ main
+# in the middle
+Signed-By: /x.gpg
+
+Types: deb
+Enabled: no
+URIs: http://off.example/debian
+Suites: bookworm
+Components: main
+"""
+
+ONE_LINE = """\
+# deb http://no.example/debian bookworm main
+deb-src http://no.example/debian bookworm main
+deb [arch=amd64 signed-by=/x.gpg] http://two.example/debian bookworm main
+deb http://other.example/tool stable main # a tool
+deb http://two.example/sec/ bookworm-security main contrib
+"""
+STATUS = """\
+Package: bash
+Status: install ok installed
+Version: 5.2
+Description: a shell
+ that goes on: here
+ .
+# a comment
+Source: bash (5.2-1)
+
+ lost
+
+Package: gone
+Status: deinstall ok config-files
+Version: 1
+
+Package: broken
+Status: install ok installed
+"""
+
+
+class Deb822Test(base.TestCase):
+    def test_paragraphs(self) -> None:
+        first, *others = debian.paragraphs(STATUS)
+        self.assertEqual(
+            {
+                "package": "bash",
+                "status": "install ok installed",
+                "version": "5.2",
+                "description": "a shell\nthat goes on: here\n.",
+                "source": "bash (5.2-1)",
+            },
+            first,
+        )
+        self.assertEqual(["gone", "broken"], [o["package"] for o in others])
+
+    def test_installed(self) -> None:
+        (found,) = debian.installed(STATUS)
+        self.assertEqual("bash", found["package"])
+
+    def test_nothing(self) -> None:
+        self.assertEqual([], list(debian.paragraphs("\n\nno field\n \n")))
+
+
+class MirrorsTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.temp_dir()
+        self.apt = self.root / "etc/apt"
+        (self.apt / "sources.list.d").mkdir(parents=True)
+        (self.root / "etc/os-release").write_text(
+            'ID=debian\nVERSION_CODENAME=bookworm\nNAME="Debian GNU/Linux"\n'
+        )
+
+    def test_deb822(self) -> None:
+        (self.apt / "sources.list.d/debian.sources").write_text(DEB822)
+        self.assertEqual(
+            debian.Mirrors(
+                "http://one.example/debian",
+                "http://one.example/debian-security",
+            ),
+            debian.read_mirrors("debian", self.root),
+        )
+
+    def test_one_line(self) -> None:
+        (self.apt / "sources.list").write_text(ONE_LINE)
+        self.assertEqual(
+            debian.Mirrors(
+                "http://two.example/debian", "http://two.example/sec"
+            ),
+            debian.read_mirrors("debian", self.root),
+        )
+
+    def test_other_distribution(self) -> None:
+        (self.apt / "sources.list").write_text(ONE_LINE)
+        self.assertEqual(
+            debian.Mirrors(), debian.read_mirrors("ubuntu", self.root)
+        )
+
+    def test_nothing_there(self) -> None:
+        self.assertEqual(
+            debian.Mirrors(), debian.read_mirrors("debian", self.root)
+        )
+
+    def test_no_os_release(self) -> None:
+        self.assertEqual(
+            debian.Mirrors(), debian.read_mirrors("debian", self.temp_dir())
+        )

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads files of Debian's tools: deb822(5), dpkg's status, sources.list(5)."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import re
+
+from trove_tools.host import hosttools
+
+_BETWEEN = re.compile(r"\n\s*\n")
+_LINE = re.compile(
+    r"^deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<rest>.*)$"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A repository as apt knows it."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirrors:
+    """The mirrors of a distribution; what is not known is ``None``."""
+
+    archive: str | None = None
+    security: str | None = None
+
+
+def paragraphs(text: str) -> collections.abc.Iterator[dict[str, str]]:
+    """Yield the fields of each paragraph that has some.
+
+    :returns: values by the field's name in small letters; the lines of a
+        value that goes on in further lines are without their indentation.
+    """
+    for paragraph in _BETWEEN.split(text):
+        fields: dict[str, str] = {}
+        name = ""
+        for line in paragraph.splitlines():
+            if line[:1].isspace():
+                if name:
+                    fields[name] += f"\n{line.strip()}"
+            elif ":" in line and not line.startswith("#"):
+                name, _, value = line.partition(":")
+                name = name.strip().lower()
+                fields[name] = value.strip()
+        if fields:
+            yield fields
+
+
+def installed(status: str) -> collections.abc.Iterator[dict[str, str]]:
+    """Yield the fields of each installed package in dpkg's status file."""
+    for fields in paragraphs(status):
+        state = fields.get("status", "")
+        if state.endswith(" installed") and fields.keys() >= {
+            "package", "version"
+        }:  # fmt: skip
+            yield fields
+
+
+def read_mirrors(
+    distribution: str, root: pathlib.Path = pathlib.Path("/")
+) -> Mirrors:
+    """Return the mirrors that this host uses for its own packages.
+
+    :param distribution: the guest's; another than the host's has none.
+    :param root: the host's root directory.
+    """
+    release = hosttools.os_release(root)
+    if release.get("ID") != distribution:
+        return Mirrors()
+    codename = release.get("VERSION_CODENAME", "")
+    archive = security = None
+    for source in read_sources(root / "etc/apt"):
+        if "main" not in source.components:
+            continue
+        if source.suite == codename:
+            archive = archive or source.uri
+        elif source.suite == f"{codename}-security":
+            security = security or source.uri
+    return Mirrors(archive, security)
+
+
+def read_sources(apt: pathlib.Path) -> list[Source]:
+    """Return the binary repositories of an apt configuration directory."""
+    files = [
+        apt / "sources.list",
+        *sorted(apt.glob("sources.list.d/*.list")),
+        *sorted(apt.glob("sources.list.d/*.sources")),
+    ]
+    found: list[Source] = []
+    for file in files:
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            continue
+        is_deb822 = file.suffix == ".sources"
+        parse = _parse_stanzas if is_deb822 else _parse_lines
+        found.extend(parse(text))
+    return found
+
+
+def _parse_lines(text: str) -> collections.abc.Iterator[Source]:
+    for line in text.splitlines():
+        match = _LINE.match(line.partition("#")[0].strip())
+        if match:
+            yield Source(
+                match["uri"].rstrip("/"),
+                match["suite"],
+                tuple(match["rest"].split()),
+            )
+
+
+def _parse_stanzas(text: str) -> collections.abc.Iterator[Source]:
+    for fields in paragraphs(text):
+        if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
+            continue
+        if "deb" not in fields.get("types", "").split():
+            continue
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                yield Source(
+                    uri.rstrip("/"),
+                    suite,
+                    tuple(fields.get("components", "").split()),
+                )
