@@ -101,8 +101,8 @@ def _widths(
     limit = max(most for _, most in ranges)
     while sum(limited(limit)) > room and limit:
         limit -= 1
-    found = limited(limit)
-    return found if sum(found) <= room else None
+    widths = limited(limit)
+    return widths if sum(widths) <= room else None
 
 
 def _width(cell: str) -> int:
@@ -135,14 +135,14 @@ def _least(cell: str) -> int:
 
 def _folded(cell: str, width: int) -> list[str]:
     """Return the lines of a cell, folded between words."""
-    found: list[str] = []
+    lines: list[str] = []
     for line in cell.split("\n"):
         indent = " " * (len(line) - len(line.lstrip(" ")))
-        found += textwrap.wrap(
+        lines += textwrap.wrap(
             line,
             max(width, 1),
             subsequent_indent=indent and indent + "  ",
             break_long_words=False,
             break_on_hyphens=False,
         ) or [""]
-    return found
+    return lines

@@ -74,7 +74,7 @@ def make_container(
         screen.progress(image),
         session.open_session(settings.ca_certificate),
     ):
-        made = prepare.prepare(
+        prepared = prepare.prepare(
             container,
             pathlib.Path(directory),
             guest={
@@ -91,9 +91,9 @@ def make_container(
         {
             "archive": str(file),
             "image": image,
-            "size": made.size,
-            "digest": made.digest,
-            "trove": made.installed,
+            "size": prepared.size,
+            "digest": prepared.digest,
+            "trove": prepared.installed,
         },
         settings.format,
         result=results.BACKUP,

@@ -190,12 +190,12 @@ def _row(
     if settings.verify:
         from trove_tools.cli import verify
 
-        found, _ = verify.examine(
+        record, _ = verify.examine(
             result.image, settings, screen, catalog, key=key
         )
-        row["verified"] = "ok" if found["ok"] else "FAILED"
-        if not found["ok"]:
-            wrong = next(c for c in found["checks"] if not c["ok"])
+        row["verified"] = "ok" if record["ok"] else "FAILED"
+        if not record["ok"]:
+            wrong = next(c for c in record["checks"] if not c["ok"])
             row["error"] = f"{wrong['name']}: {wrong['detail']}"
             screen.warn(f"{result.image}: {row['error']}")
     return row

@@ -82,8 +82,8 @@ def _list(
     rows = [_row(cache, entry) for entry in cache_maintenance.entries(cache)]
     _emit(rows, settings, results.CACHE["list"])
     layers, downloads = (
-        cache_maintenance.size(place)
-        for place in (cache.layers, cache.downloads)
+        cache_maintenance.size(directory)
+        for directory in (cache.layers, cache.downloads)
     )
     screen.say(
         f"{cache.directory}: layers {console.size(layers)} (limit"

@@ -277,8 +277,8 @@ class Program:
 
     def command(self, name: str = "") -> Command:
         """Return a command by name."""
-        (found,) = (each for each in self.commands if each.name == name)
-        return found
+        (command,) = (each for each in self.commands if each.name == name)
+        return command
 
     def parser(
         self, words: collections.abc.Container[str] | None = None

@@ -100,9 +100,9 @@ def _prepare(
     login = connection.log_in(settings)
     result: dict[str, typing.Any] = {}
     if settings.flavors:
-        made = flavors.ensure(login.service("Nova", "compute"))
-        result["flavors"] = dataclasses.asdict(made)
-        for name in made.different:
+        outcome = flavors.ensure(login.service("Nova", "compute"))
+        result["flavors"] = dataclasses.asdict(outcome)
+        for name in outcome.different:
             screen.warn(
                 f"flavor {name} exists with other sizes than Trove's tests"
                 " expect; it was not changed"

@@ -49,18 +49,19 @@ def inspect(
     if known is not None and trusted is not None:
         sums = digests.compute(image, ("sha256",))
         manifest.require_digests(known, image, sums)
-    found = _inspect.inspect(
+    inspection = _inspect.inspect(
         image,
         dev=known is not None and known.dev,
         allow=known.plan.get("allow", ()) if known else (),
     )
-    rows = [each._asdict() for each in found.findings]
+    rows = [finding._asdict() for finding in inspection.findings]
     datastores = [
-        each._asdict() for each in served.datastores(found.contents, catalog)
+        datastore._asdict()
+        for datastore in served.datastores(inspection.contents, catalog)
     ]
     if form == "table":
-        console.emit(_summary(found.contents, datastores), form)
-        _tables(found.contents)
+        console.emit(_summary(inspection.contents, datastores), form)
+        _tables(inspection.contents)
         if rows:
             console.emit(rows, form, ("kind", "path", "what"))
     else:
@@ -69,18 +70,18 @@ def inspect(
                 "image": str(image),
                 "safe": not rows,
                 "findings": rows,
-                "allowed": [each._asdict() for each in found.allowed],
+                "allowed": [each._asdict() for each in inspection.allowed],
                 "datastores": datastores,
-                "agent": found.contents.agent,
-                **found.contents.as_dict(),
+                "agent": inspection.contents.agent,
+                **inspection.contents.as_dict(),
             },
             form,
             result=results.INSPECT,
         )
-    for each in found.allowed:
+    for finding in inspection.allowed:
         screen.warn(
-            f"{each.path}: {each.kind}: {each.what}; allowed when the image"
-            " was built"
+            f"{finding.path}: {finding.kind}: {finding.what}; allowed when"
+            " the image was built"
         )
     if not rows:
         screen.say(f"{image} contains nothing that must not be published")
@@ -92,26 +93,26 @@ def inspect(
 
 
 def _summary(
-    found: contents.Contents, datastores: list[dict[str, typing.Any]]
+    image: contents.Contents, datastores: list[dict[str, typing.Any]]
 ) -> dict[str, typing.Any]:
     return {
-        "system": f"{found.system['name']}, Linux {found.system['kernel']}",
-        "guest agent": f"trove {found.agent}" if found.agent else "none",
+        "system": f"{image.system['name']}, Linux {image.system['kernel']}",
+        "guest agent": f"trove {image.agent}" if image.agent else "none",
         "datastores": [
             f"{each['name']} {each['installed'] or each['version']}"
             f" ({each['runtime']})"
             for each in datastores
         ]
         or "none that the catalog knows",
-        "packages": f"{len(found.packages)} of the system,"
-        f" {len(found.python)} of the agent",
-        "size": console.size(found.directories["/"]),
+        "packages": f"{len(image.packages)} of the system,"
+        f" {len(image.python)} of the agent",
+        "size": console.size(image.directories["/"]),
     }
 
 
-def _tables(found: contents.Contents) -> None:
+def _tables(image: contents.Contents) -> None:
     """Print the containers and the largest packages and directories."""
-    if found.containers:
+    if image.containers:
         console.emit(
             [
                 {
@@ -120,11 +121,11 @@ def _tables(found: contents.Contents) -> None:
                     "size": console.size(each.size),
                     "id": each.id,
                 }
-                for each in found.containers
+                for each in image.containers
             ],
             "table",
         )
-    packages = sorted(found.packages, key=lambda each: -each.size)
+    packages = sorted(image.packages, key=lambda each: -each.size)
     console.emit(
         [
             {
@@ -139,7 +140,7 @@ def _tables(found: contents.Contents) -> None:
     console.emit(
         [
             {"largest directories": path, "size": console.size(size)}
-            for path, size in _largest(found.directories)[:_LARGEST]
+            for path, size in _largest(image.directories)[:_LARGEST]
         ],
         "table",
     )
@@ -179,21 +180,21 @@ def diff(
     if settings.files:
         requirements.require_root(_READING)
         screen.say("comparing every file of the two images")
-        found = _diff.every_file(
+        differences = _diff.every_file(
             _inspect.every_file(old), _inspect.every_file(new)
         )
-        _print(old, new, "images", found, settings.format, screen)
+        _print(old, new, "images", differences, settings.format, screen)
         return errors.EXIT_OK
-    told = [sbom.read_contents(image) for image in (old, new)]
-    left, right = told
+    described = [sbom.read_contents(image) for image in (old, new)]
+    left, right = described
     source = "sidecars"
     if left is None or right is None:
         # the two sources may describe the same content differently
         source = "images"
         absent = [
             str(image)
-            for image, each in zip((old, new), told, strict=True)
-            if each is None
+            for image, read in zip((old, new), described, strict=True)
+            if read is None
         ]
         screen.say(
             "there is no manifest and bill of materials of"
@@ -204,10 +205,10 @@ def diff(
         right = _inspect.inspect(new).contents
     else:
         screen.say("compared by manifests and bills of materials")
-    found = _diff.compare(left, right)
+    differences = _diff.compare(left, right)
     if source == "sidecars":
-        found += _plans(old, new)
-    _print(old, new, source, found, settings.format, screen)
+        differences += _plans(old, new)
+    _print(old, new, source, differences, settings.format, screen)
     return errors.EXIT_OK
 
 
@@ -223,20 +224,20 @@ def _print(
     old: pathlib.Path,
     new: pathlib.Path,
     source: str,
-    found: list[_diff.Difference],
+    differences: list[_diff.Difference],
     form: str,
     screen: console.Console,
 ) -> None:
     if form == "table":
-        console.emit([_shown(each) for each in found], form)
-        if not found:
+        console.emit([_shown(difference) for difference in differences], form)
+        if not differences:
             screen.say(f"{old} and {new} have the same contents")
         return
     console.emit(
         {
             "old": str(old), "new": str(new), "source": source,
-            "same": not found,
-            "differences": [each._asdict() for each in found],
+            "same": not differences,
+            "differences": [each._asdict() for each in differences],
         },
         form,
         result=results.DIFF,
@@ -249,12 +250,12 @@ def _plans(old: pathlib.Path, new: pathlib.Path) -> list[_diff.Difference]:
     return _diff.plans(left.plan, right.plan)
 
 
-def _shown(found: _diff.Difference) -> dict[str, typing.Any]:
-    row = found._asdict()
-    if found.kind == "directory":
-        grown = (found.new or 0) - (found.old or 0)
-        row["old"] = console.size(found.old or 0)
-        row["new"] = console.size(found.new or 0)
+def _shown(difference: _diff.Difference) -> dict[str, typing.Any]:
+    row = difference._asdict()
+    if difference.kind == "directory":
+        grown = (difference.new or 0) - (difference.old or 0)
+        row["old"] = console.size(difference.old or 0)
+        row["new"] = console.size(difference.new or 0)
         sign = "+" if grown > 0 else "-"
         row["change"] = f"{sign}{console.size(abs(grown))}"
     return row

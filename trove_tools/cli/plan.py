@@ -110,9 +110,9 @@ def print_plans(
                 data = summary(plan, cache, settings.output_dir, key)
             console.emit(data, "table")
         return errors.EXIT_OK
-    found = [{**plan.as_dict(), "file": plan.file} for plan in plans]
+    rows = [{**plan.as_dict(), "file": plan.file} for plan in plans]
     console.emit(
-        found[0] if len(found) == 1 else found,
+        rows[0] if len(rows) == 1 else rows,
         settings.format,
         result=results.PLAN,
     )
@@ -285,19 +285,19 @@ def _pip_settings() -> dict[str, str]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: dict[str, str] = module.read_settings(os.environ)
-    return found
+    settings: dict[str, str] = module.read_settings(os.environ)
+    return settings
 
 
 def _manifests(output: pathlib.Path) -> list[manifest.Manifest]:
     """Return the manifests of a directory's images, the newest first."""
-    found = []
+    manifests = []
     for file in output.glob("*.d/manifest.json"):
         try:
-            found.append(manifest.load(file))
+            manifests.append(manifest.load(file))
         except errors.ImageError:
             continue
-    return sorted(found, key=lambda each: each.created, reverse=True)
+    return sorted(manifests, key=lambda each: each.created, reverse=True)
 
 
 def _size(

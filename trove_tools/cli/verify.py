@@ -41,7 +41,7 @@ def verify(
 
     :returns: the exit status.
     """
-    found, result = examine(
+    record, result = examine(
         flags.image,
         settings,
         screen,
@@ -50,7 +50,7 @@ def verify(
         key=signature.open_signing_key(settings.sign_key),
         trusted=signature.read_trusted_keys(settings.trusted_key),
     )
-    _print(found, settings.format)
+    _print(record, settings.format)
     if result is not None:
         result.raise_for_failure()
     return errors.EXIT_OK
@@ -102,17 +102,17 @@ def examine(
     sha256 = digests.sha256(image)
     if known is not None and trusted is not None:
         manifest.require_digests(known, image, {"sha256": sha256})
-    found = None
+    record = None
     if not settings.force:
         # a record that is believed is one that this command would write
         believed = key.trusted if key else trusted
-        found = verification.recall(image, sha256, asked, believed)
-    if found is not None:
+        record = verification.recall(image, sha256, asked, believed)
+    if record is not None:
         screen.say(
             f"{image} is as it was when it was verified; see"
             f" {verification.path(image)}, or verify again with --force"
         )
-        return found, None
+        return record, None
     result = _look(image, sha256, known, asked, settings, screen)
     written = verification.write(result.as_dict(), image, sha256, asked, key)
     report.write(image)
@@ -125,7 +125,7 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
     :raises UsageError: the level does not know one, or a file cannot be
         read.
     """
-    found: dict[str, str] = {}
+    deployment: dict[str, str] = {}
     for name in ("guest_config", "user_data"):
         file = getattr(settings, name)
         if file is None:
@@ -138,11 +138,11 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
             )
         if not file.is_file():
             raise errors.UsageError(f"{flag} {file}: there is no such file")
-        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        deployment[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     if settings.disk_bus != machine.VIRTIO:
-        found["disk_bus"] = settings.disk_bus
-    found.update(_life(settings, level))
-    return found
+        deployment["disk_bus"] = settings.disk_bus
+    deployment.update(_life(settings, level))
+    return deployment
 
 
 def _life(settings: options.Settings, level: str) -> dict[str, str]:
@@ -166,13 +166,13 @@ def _life(settings: options.Settings, level: str) -> dict[str, str]:
                 f"--only {name}: the level life has no such check",
                 hint=f"its checks: {', '.join(known)}",
             )
-    found = {}
+    chosen = {}
     if settings.only:
-        found["only"] = ", ".join(sorted(settings.only))
+        chosen["only"] = ", ".join(sorted(settings.only))
     if former is not None:
         disks.require_file(former, manifest.read(former))
-        found["from"] = digests.sha256(former)
-    return found
+        chosen["from"] = digests.sha256(former)
+    return chosen
 
 
 def _former(settings: options.Settings) -> life_checks.Former | None:
@@ -282,13 +282,13 @@ def _look(
     )
 
 
-def _print(found: dict[str, typing.Any], form: str) -> None:
+def _print(record: dict[str, typing.Any], form: str) -> None:
     if form != "table":
-        console.emit(found, form, result=results.VERIFY)
+        console.emit(record, form, result=results.VERIFY)
         return
     rows = [
         {**check, "result": "ok" if check["ok"] else "FAILED"}
-        for check in found["checks"]
+        for check in record["checks"]
     ]
     rows += [
         {
@@ -298,7 +298,7 @@ def _print(found: dict[str, typing.Any], form: str) -> None:
         for kind, result in (
             ("unsupported", "unsupported"), ("missing", "not checked"),
         )
-        for name, why in found.get(kind, {}).items()
+        for name, why in record.get(kind, {}).items()
     ]  # fmt: skip
     columns = ("name", "machine", "result", "seconds", "detail")
     console.emit(rows, form, columns)

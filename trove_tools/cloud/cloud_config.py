@@ -102,12 +102,12 @@ def session(chosen: typing.Any) -> typing.Any:
 
     :param chosen: what :func:`choose` returned.
     """
-    found = chosen.get_session()
+    login = chosen.get_session()
     if chosen.config.get("service_provider"):
         from osc_lib.api import auth
 
-        found.auth = auth.get_keystone2keystone_auth(
-            found.auth,
+        login.auth = auth.get_keystone2keystone_auth(
+            login.auth,
             chosen.config["service_provider"],
             **{
                 name.removeprefix("remote_"): chosen.config.get(name)
@@ -115,7 +115,7 @@ def session(chosen: typing.Any) -> typing.Any:
                 if name.startswith("remote_")
             },
         )
-    return found
+    return login
 
 
 def _given(settings: options.Settings) -> argparse.Namespace:
@@ -129,8 +129,8 @@ def _given(settings: options.Settings) -> argparse.Namespace:
         setattr(given, name, os.environ.get(f"OS_{name.upper()}"))
     given.default_domain = given.default_domain or "default"
     for name, value in os.environ.items():
-        if found := _API_VERSION.fullmatch(name):
-            setattr(given, found[1].lower(), value)
+        if match := _API_VERSION.fullmatch(name):
+            setattr(given, match[1].lower(), value)
     for name, value in settings.as_dict().items():
         if value and (name.startswith("os_") or name == "insecure"):
             text = value if value is True else str(value)

@@ -64,8 +64,8 @@ def fetch(
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
     file = directory() / wanted / (name or "image.qcow2")
     file.parent.mkdir(parents=True, exist_ok=True)
-    for place in (file.parent, directory().resolve()):
-        trust.require_own_place(place, "the cache of images")
+    for owned in (file.parent, directory().resolve()):
+        trust.require_own_place(owned, "the cache of images")
     # two loads at a time fetch it once
     with files.hold_lock(file.parent / ".lock"):
         # what is in the cache by name may have become something else
@@ -100,8 +100,8 @@ def _fetch(
                 "correct the URL",
                 answer.status_code,
             )
-        told = answer.headers.get("Content-Length", "")
-        size = bounds.parse_number(told) or None
+        length = answer.headers.get("Content-Length", "")
+        size = bounds.parse_number(length) or None
         # what an attempt that broke off has left
         stream.seek(0)
         stream.truncate()

@@ -114,8 +114,8 @@ def find_proxy(url: str) -> Proxy | None:
         scheme = urllib.parse.urlsplit(url).scheme
         if not scheme:
             return None
-        found = requests.utils.get_environ_proxies(url)
-        address = requests.utils.select_proxy(url, found)
+        proxies = requests.utils.get_environ_proxies(url)
+        address = requests.utils.select_proxy(url, proxies)
     except ValueError:
         # no URL at all: whoever uses it says so
         return None

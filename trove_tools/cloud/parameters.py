@@ -57,14 +57,14 @@ class Rule:
 
     def body(self) -> dict[str, typing.Any]:
         """Return it as Trove is told."""
-        told: dict[str, typing.Any] = {
+        body: dict[str, typing.Any] = {
             "name": self.name,
             "restart_required": int(self.restart),
             "data_type": self.kind,
         }
         if self.kind == _INTEGER:
-            told |= {"min_size": self.low, "max_size": self.high}
-        return {_KEY: told}
+            body |= {"min_size": self.low, "max_size": self.high}
+        return {_KEY: body}
 
 
 def _rule(
@@ -113,8 +113,8 @@ def find(
 
 
 def _installed(manager: str, series: model.Series) -> str | None:
-    found = importlib.util.find_spec("trove")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("trove")
+    if spec is None or not spec.submodule_search_locations:
         return None
     try:
         version = importlib.metadata.version("trove")
@@ -122,8 +122,8 @@ def _installed(manager: str, series: model.Series) -> str | None:
         return None
     if version.partition(".")[0] != series.trove:
         return None
-    place = pathlib.Path(next(iter(found.submodule_search_locations)))
-    file = place / "templates" / manager / _FILE
+    package = pathlib.Path(next(iter(spec.submodule_search_locations)))
+    file = package / "templates" / manager / _FILE
     return file.read_text() if file.is_file() else None
 
 
@@ -189,17 +189,17 @@ class Parameters:
             if any(done.values()) and not self._service.dry:
                 retry.confirm(
                     lambda: self.known(version_id),
-                    lambda found: _not_done(found, wanted),
+                    lambda shown: _not_done(shown, wanted),
                     "loading configuration parameters",
                     "Trove",
                 )
 
         retry.attempts(self._service.notify)(once)
-        told = [f"{len(v)} {k}" for k, v in done.items() if v]
-        told = told or ["unchanged"]
+        words = [f"{len(v)} {k}" for k, v in done.items() if v]
+        words = words or ["unchanged"]
         if left := len(rules) - len(wanted):
-            told.append(f"{left} of a kind that Trove's API does not take")
-        return ", ".join(told)
+            words.append(f"{left} of a kind that Trove's API does not take")
+        return ", ".join(words)
 
     def known(self, version_id: str) -> dict[str, Rule]:
         """Return the parameters that a version knows, by name."""

@@ -101,8 +101,8 @@ def confirm(
     )
 
     def look() -> T:
-        found = read()
-        problem = missing(found)
+        answer = read()
+        problem = missing(answer)
         if problem is not None:
             raise _NotSeen(
                 f"{doing}: {title} accepted this, and did not do it:"
@@ -110,6 +110,6 @@ def confirm(
                 hint=f"the log of {title} says more; then run the command"
                 " again",
             )
-        return found
+        return answer
 
     return looks(look)

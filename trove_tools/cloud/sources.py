@@ -12,7 +12,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools.artifact import imagefile
-from trove_tools.artifact import manifest
+from trove_tools.artifact import manifest as manifests
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
 from trove_tools.catalog import loader
@@ -84,15 +84,15 @@ def prepare(
     """
     _check_options(paths, settings, urls or {})
     trusted = signature.read_trusted_keys(settings.trusted_key)
-    found = []
+    inspected = []
     for path in paths:
         file = imagefile.inspect(path)
-        made = manifest.read(path, trusted)
-        if made is None:
+        manifest = manifests.read(path, trusted)
+        if manifest is None:
             facts = _from_options(path, settings)
         else:
-            _check_size(file, made)
-            facts = _from_manifest(path, made, settings)
+            _check_size(file, manifest)
+            facts = _from_manifest(path, manifest, settings)
         if facts.dev and settings.visibility in _OPEN:
             raise errors.UsageError(
                 f"{path} was built for development, with a key to log in:"
@@ -104,16 +104,16 @@ def prepare(
                 target.check_tags()
         for target in facts.targets:
             target.check_names()
-        found.append((file, made, facts))
+        inspected.append((file, manifest, facts))
     # reading gigabytes comes last, after all that can be said at once
     return [
         _source(
-            _content(file, made, (urls or {}).get(file.path)),
+            _content(file, manifest, (urls or {}).get(file.path)),
             facts,
             settings,
             trusted,
         )
-        for file, made, facts in found
+        for file, manifest, facts in inspected
     ]
 
 
@@ -129,16 +129,17 @@ def find_newest_build(directory: pathlib.Path, name: str) -> pathlib.Path:
     held = set()
     for file in directory.glob("*.d/manifest.json"):
         # the name of the image is in its manifest alone
-        made = manifest.load(file)
-        image = directory / made.image["file"]
+        manifest = manifests.load(file)
+        image = directory / manifest.image["file"]
         if not image.is_file():
             continue
-        held |= {f"{each.name}:{each.version}" for each in made.datastores}
+        entries = manifest.datastores
+        held |= {f"{entry.name}:{entry.version}" for entry in entries}
         if any(
-            each.name == datastore and version in ("", each.version)
-            for each in made.datastores
+            entry.name == datastore and version in ("", entry.version)
+            for entry in entries
         ):
-            builds.append((made.created, image))
+            builds.append((manifest.created, image))
     if not builds:
         near = errors.nearest(name, held, "builds there")
         raise errors.UsageError(
@@ -179,13 +180,15 @@ def _check_options(
         )
 
 
-def _check_size(file: imagefile.ImageFile, made: manifest.Manifest) -> None:
-    said = made.image["size"]
-    if file.size != said:
-        what = "truncated" if file.size < said else "not what was built"
+def _check_size(
+    file: imagefile.ImageFile, manifest: manifests.Manifest
+) -> None:
+    size = manifest.image["size"]
+    if file.size != size:
+        what = "truncated" if file.size < size else "not what was built"
         raise errors.ImageError(
             f"{file.path} is {what}: it has {file.size} bytes, its"
-            f" manifest says {said}",
+            f" manifest says {size}",
             hint="copy the image and its .d directory again, or build it"
             " again",
         )
@@ -193,7 +196,7 @@ def _check_size(file: imagefile.ImageFile, made: manifest.Manifest) -> None:
 
 def _content(
     file: imagefile.ImageFile,
-    made: manifest.Manifest | None,
+    manifest: manifests.Manifest | None,
     url: str | None,
 ) -> upload.Content:
     """Return the file with its digests, computed from its bytes.
@@ -205,23 +208,26 @@ def _content(
     :raises ImageError: the file has other digests than its manifest.
     """
     sums = digests.compute(file.path)
-    if made is not None:
-        manifest.require_digests(made, file.path, sums)
+    if manifest is not None:
+        manifests.require_digests(manifest, file.path, sums)
     return upload.Content(file, sums["sha256"], sums["sha512"], url)
 
 
 def _from_manifest(
-    path: pathlib.Path, made: manifest.Manifest, settings: options.Settings
+    path: pathlib.Path,
+    manifest: manifests.Manifest,
+    settings: options.Settings,
 ) -> Facts:
     """Take the facts from the manifest; options select among datastores."""
+    entries, agent = manifest.datastores, manifest.agent
     chosen = [
         entry
-        for entry in made.datastores
+        for entry in entries
         if settings.datastore in (None, entry.name)
         if settings.version in (None, entry.version)
     ]
     if not chosen:
-        known = [f"{entry.name}:{entry.version}" for entry in made.datastores]
+        known = [f"{entry.name}:{entry.version}" for entry in entries]
         asked = f"{settings.datastore or ''}:{settings.version or ''}"
         raise errors.UsageError(
             f"{path} holds no {asked.strip(':')}",
@@ -235,19 +241,19 @@ def _from_manifest(
         ),
         min_ram=max(entry.min_ram for entry in chosen),
         min_disk=max(entry.min_disk for entry in chosen),
-        dev=made.dev,
+        dev=manifest.dev,
         properties={
             "architecture": _architecture(
-                made.guest.get("arch") or settings.arch
+                manifest.guest.get("arch") or settings.arch
             ),
-            "os_distro": made.guest["distribution"],
-            "os_version": made.guest["version"],
-            _image.PREFIX + "build_id": made.build_id,
-            _image.PREFIX + "series": made.series["name"],
-            _image.PREFIX + "agent_version": made.agent.get("version"),
-            _image.PREFIX + "agent_commit": made.agent.get("commit"),
-            _image.PREFIX + "dev": str(made.dev).lower(),
-            _image.DIRTY: str(bool(made.agent.get("dirty"))).lower(),
+            "os_distro": manifest.guest["distribution"],
+            "os_version": manifest.guest["version"],
+            _image.PREFIX + "build_id": manifest.build_id,
+            _image.PREFIX + "series": manifest.series["name"],
+            _image.PREFIX + "agent_version": agent.get("version"),
+            _image.PREFIX + "agent_commit": agent.get("commit"),
+            _image.PREFIX + "dev": str(manifest.dev).lower(),
+            _image.DIRTY: str(bool(agent.get("dirty"))).lower(),
         },
     )
 
@@ -256,7 +262,7 @@ def _from_options(path: pathlib.Path, settings: options.Settings) -> Facts:
     """Take the facts from the command line, helped by the catalog."""
     if not settings.datastore or not settings.version:
         raise errors.UsageError(
-            f"there is no manifest {manifest.path(path)}, so it is not"
+            f"there is no manifest {manifests.path(path)}, so it is not"
             f" known which datastore {path} holds",
             hint="say it: --datastore NAME --version VERSION; or copy the"
             " directory NAME.d along with the image",
@@ -331,7 +337,7 @@ def _source(
         _require_verified(content.file.path, proof)
     disk = -(-content.file.virtual_size // _GIB)
     fields = {
-        "name": settings.name or manifest.sidecar(content.file.path).stem,
+        "name": settings.name or manifests.sidecar(content.file.path).stem,
         "min_disk": max(disk, facts.min_disk),
         "min_ram": facts.min_ram,
         "os_type": "linux",

@@ -142,13 +142,13 @@ def under_topics(
 ) -> tuple[Option, ...]:
     """Return the options of a table in which topics stand before them."""
     topic = None
-    found = []
+    options = []
     for entry in table:
         if isinstance(entry, Topic):
             topic = entry
         else:
-            found.append(dataclasses.replace(entry, topic=topic))
-    return tuple(found)
+            options.append(dataclasses.replace(entry, topic=topic))
+    return tuple(options)
 
 
 def add(
@@ -334,13 +334,13 @@ def _read_files(
 
     known = list(known)
     texts = configfile.read(files, known)
-    found = {}
+    values = {}
     for option in known:
         text, where = texts.get(option.name, ("", ""))
         # as an empty variable, an empty value stands for none
         if text:
-            found[option.name] = option.read(text, f"{where}, {option.name}")
-    return found
+            values[option.name] = option.read(text, f"{where}, {option.name}")
+    return values
 
 
 def oslo_options(

@@ -11,7 +11,7 @@ import pathlib
 import typing
 
 from trove_tools import errors
-from trove_tools.artifact import manifest
+from trove_tools.artifact import manifest as manifests
 from trove_tools.catalog import model
 from trove_tools.sources.container import sources as _sources
 
@@ -60,10 +60,10 @@ def parse(
 
 def firsts(choices: collections.abc.Iterable[Choice]) -> list[Choice]:
     """Return the first version named of each datastore."""
-    found: dict[str, Choice] = {}
+    chosen: dict[str, Choice] = {}
     for choice in choices:
-        found.setdefault(choice.datastore.name, choice)
-    return list(found.values())
+        chosen.setdefault(choice.datastore.name, choice)
+    return list(chosen.values())
 
 
 def settings(
@@ -124,17 +124,17 @@ def list_steps(results: Results) -> list[tuple[str, ...]]:
     seen: set[str] = set()
     for row in rows:
         image = str(row["image"])
-        described = manifest.read(pathlib.Path(image))
-        if described is None:
+        manifest = manifests.read(pathlib.Path(image))
+        if manifest is None:
             raise errors.ImageError(
                 f"{image} has no manifest", hint="build it again"
             )
         names: list[str] = []
         versions = []
-        for each in described.datastores:
-            version = f"{each.name}:{each.version}"
-            if each.manager:
-                names.append(each.name)
+        for entry in manifest.datastores:
+            version = f"{entry.name}:{entry.version}"
+            if entry.manager:
+                names.append(entry.name)
                 versions.append(version)
             else:
                 keep.append(("keep", version, image))

@@ -98,10 +98,10 @@ def ensure(
     return raised
 
 
-def _higher(found: Limits, wanted: Limits) -> dict[str, int]:
+def _higher(current: Limits, wanted: Limits) -> dict[str, int]:
     return {
         name: limit
         for name, limit in wanted.items()
-        if found[name] != _UNLIMITED
-        and (limit == _UNLIMITED or found[name] < limit)
+        if current[name] != _UNLIMITED
+        and (limit == _UNLIMITED or current[name] < limit)
     }

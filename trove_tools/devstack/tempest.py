@@ -54,11 +54,11 @@ def inspect_cloud(login: connection.Login) -> Cloud:
     :raises CloudError: a service refused.
     """
     databases = login.service("Trove", "database")
-    found: list[dict[str, typing.Any]] = []
+    shown: list[dict[str, typing.Any]] = []
     if login.has("compute"):
-        found = flavors.listed(login.service("Nova", "compute"))
+        shown = flavors.listed(login.service("Nova", "compute"))
     versions = trove.Versions(databases).list_all()
-    return Cloud(versions, found, _volume_type(login))
+    return Cloud(versions, shown, _volume_type(login))
 
 
 def _volume_type(login: connection.Login) -> str | None:
@@ -125,25 +125,27 @@ def _defaults(
     only: collections.abc.Collection[str],
 ) -> dict[str, str]:
     """Return the version that each datastore's tests begin with."""
-    found = {
+    defaults = {
         each.datastore: each.version
         for each in versions
         if each.active and each.default
     }
     for name in only:
-        if name not in found:
+        if name not in defaults:
             raise errors.UsageError(
                 f"this cloud has no datastore {name} that is ready to use",
-                hint=errors.nearest(name, found, "datastores of this cloud")
+                hint=errors.nearest(name, defaults, "datastores of this cloud")
                 + "; load-trove-image IMAGE --activate brings one",
             )
-    if not found:
+    if not defaults:
         raise errors.CloudError(
             "this cloud has no datastore that is ready to use",
             hint="load-trove-image IMAGE --activate brings one",
         )
     return {
-        name: found[name] for name in sorted(found) if not only or name in only
+        name: version
+        for name, version in sorted(defaults.items())
+        if not only or name in only
     }
 
 
