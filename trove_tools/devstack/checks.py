@@ -47,7 +47,7 @@ def check(
         if choice.datastore.manager:
             findings.append(_version(choice, offered))
     if user.has("compute"):
-        known = flavors.listed(user.service("Nova", "compute"))
+        known = flavors.list_flavors(user.service("Nova", "compute"))
         # without volumes the data lie on the ephemeral disk
         ephemeral = 0 if user.has("block-storage") else 1
         findings += [
@@ -81,17 +81,17 @@ def _version(
 
 def _flavor(
     choice: datastores.Choice,
-    known: collections.abc.Iterable[flavors.Shown],
+    known: collections.abc.Iterable[flavors.Flavor],
     ephemeral: int,
 ) -> requirements.Finding:
     needed = choice.datastore
-    enough = flavors.fitting(
+    enough = flavors.find_large_enough(
         known, needed.min_ram, needed.min_disk, ephemeral
     )
     return requirements.Finding(
         f"{needed.name} has a flavor",
         bool(enough),
-        enough[0]["name"] if enough else "none is large enough",
+        enough[0].name if enough else "none is large enough",
         f"make one with {needed.min_ram} MiB and {needed.min_disk} GiB"
         + (f", and {ephemeral} GiB ephemeral disk" if ephemeral else ""),
     )

@@ -22,9 +22,7 @@ _AT_ONCE = 4
 
 _CONFLICT = 409
 
-
-#: A flavor as Nova shows it.
-Shown = collections.abc.Mapping[str, typing.Any]
+_EPHEMERAL = "OS-FLV-EXT-DATA:ephemeral"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +41,29 @@ class Flavor:
     vcpus: int = 1
     ephemeral: int = 0
 
-    def body(self) -> dict[str, typing.Any]:
-        """Return what Nova is asked to create."""
-        return {
-            "flavor": {
-                "id": self.id,
-                "name": self.name,
-                "ram": self.ram,
-                "disk": self.disk,
-                "vcpus": self.vcpus,
-                "OS-FLV-EXT-DATA:ephemeral": self.ephemeral,
-            }
-        }
+    @classmethod
+    def from_answer(
+        cls, answer: collections.abc.Mapping[str, typing.Any]
+    ) -> "Flavor":
+        """Return the flavor that Nova's JSON describes."""
+        return cls(
+            answer["name"],
+            answer["id"],
+            answer["ram"],
+            answer["disk"],
+            answer["vcpus"],
+            answer.get(_EPHEMERAL, 0),
+        )
 
-    def is_like(self, shown: Shown) -> bool:
-        """Tell whether a flavor that Nova shows has the same sizes."""
-        wanted = self.body()["flavor"]
-        sizes = ("ram", "disk", "vcpus", "OS-FLV-EXT-DATA:ephemeral")
-        return all(shown.get(name) == wanted[name] for name in sizes)
+    @property
+    def sizes(self) -> dict[str, int]:
+        """All its sizes, as Nova names them."""
+        return {
+            "ram": self.ram,
+            "disk": self.disk,
+            "vcpus": self.vcpus,
+            _EPHEMERAL: self.ephemeral,
+        }
 
 
 #: Name, identifier, MiB and GiB of the flavors that work.
@@ -108,15 +111,15 @@ def _table() -> collections.abc.Iterator[Flavor]:
 TEST_FLAVORS = tuple(_table())
 
 
-def listed(compute: connection.Service) -> list[dict[str, typing.Any]]:
+def list_flavors(compute: connection.Service) -> list[Flavor]:
     """Return the flavors that the caller may use, all for an administrator.
 
     :raises CloudError: Nova refused.
     """
-    flavors: list[dict[str, typing.Any]] = compute.read(
+    answer = compute.read(
         "/flavors/detail?is_public=None", "listing flavors"
-    )["flavors"]
-    return flavors
+    )
+    return list(map(Flavor.from_answer, answer["flavors"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +144,7 @@ def ensure(
     :param compute: Nova, as an administrator.
     :raises CloudError: Nova refused, or an identifier is taken.
     """
-    known = {each["name"]: each for each in listed(compute)}
+    known = {each.name: each for each in list_flavors(compute)}
     missing = [each for each in wanted if each.name not in known]
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         # list() has the first error raised here
@@ -149,7 +152,7 @@ def ensure(
     different = tuple(
         each.name
         for each in wanted
-        if each.name in known and not each.is_like(known[each.name])
+        if each.name in known and each.sizes != known[each.name].sizes
     )
     same = len(wanted) - len(missing) - len(different)
     return Outcome(len(missing), same, different)
@@ -161,8 +164,12 @@ def _create(compute: connection.Service, flavor: Flavor) -> None:
             "POST",
             "/flavors",
             f"creating flavor {flavor.name}",
-            json=flavor.body(),
-        )
+            json={
+                "flavor": {
+                    "id": flavor.id, "name": flavor.name, **flavor.sizes,
+                }
+            },
+        )  # fmt: skip
     except failures.Refused as exc:
         if exc.status != _CONFLICT:
             raise
@@ -174,14 +181,12 @@ def _create(compute: connection.Service, flavor: Flavor) -> None:
         ) from exc
 
 
-def fitting(
-    flavors: collections.abc.Iterable[
-        collections.abc.Mapping[str, typing.Any]
-    ],
+def find_large_enough(
+    flavors: collections.abc.Iterable[Flavor],
     ram: int,
     disk: int,
     ephemeral: int = 0,
-) -> list[collections.abc.Mapping[str, typing.Any]]:
+) -> list[Flavor]:
     """Return the flavors that are large enough, the smallest first.
 
     Those without an ephemeral disk come before all that have one.
@@ -192,20 +197,13 @@ def fitting(
     :param ephemeral: GiB at least.
     """
     enough = [
-        each
-        for each in flavors
-        if each["ram"] >= ram
-        and (each["disk"] >= disk or each["disk"] == 0)
-        and each.get("OS-FLV-EXT-DATA:ephemeral", 0) >= ephemeral
-        and ".fault_" not in each["name"]
+        flavor
+        for flavor in flavors
+        if flavor.ram >= ram
+        and (flavor.disk >= disk or flavor.disk == 0)
+        and flavor.ephemeral >= ephemeral
+        and ".fault_" not in flavor.name
     ]
     return sorted(
-        enough,
-        key=lambda each: (
-            each.get("OS-FLV-EXT-DATA:ephemeral", 0),
-            each["ram"],
-            each["vcpus"],
-            each["disk"],
-            each["name"],
-        ),
+        enough, key=lambda f: (f.ephemeral, f.ram, f.vcpus, f.disk, f.name)
     )

@@ -44,7 +44,7 @@ class Cloud:
     """
 
     versions: collections.abc.Sequence[trove.DatastoreVersion]
-    flavors: collections.abc.Sequence[flavors.Shown]
+    flavors: collections.abc.Sequence[flavors.Flavor]
     volume_type: str | None
 
 
@@ -54,9 +54,9 @@ def inspect_cloud(login: connection.Login) -> Cloud:
     :raises CloudError: a service refused.
     """
     databases = login.service("Trove", "database")
-    shown: list[dict[str, typing.Any]] = []
+    shown: list[flavors.Flavor] = []
     if login.has("compute"):
-        shown = flavors.listed(login.service("Nova", "compute"))
+        shown = flavors.list_flavors(login.service("Nova", "compute"))
     versions = trove.Versions(databases).list_all()
     return Cloud(versions, shown, _volume_type(login))
 
@@ -112,8 +112,8 @@ def list_settings(
             max((each.min_disk for each in known), default=0),
         )
         result += [
-            ("database", "flavor_id", small["id"]),
-            ("database", "resize_flavor_id", large["id"]),
+            ("database", "flavor_id", small.id),
+            ("database", "resize_flavor_id", large.id),
         ]
     if cloud.volume_type is not None:
         result.append(("database", "volume_type", cloud.volume_type))
@@ -151,22 +151,21 @@ def _defaults(
 
 def _flavors(
     cloud: Cloud, ram: int, disk: int
-) -> tuple[flavors.Shown, flavors.Shown]:
+) -> tuple[flavors.Flavor, flavors.Flavor]:
     """Return the flavor of new instances, and the one to resize to.
 
     Nova resizes to no smaller root disk and to no other ephemeral one.
     """
     # without volumes the data lie on the ephemeral disk
     ephemeral = 0 if cloud.volume_type is not None else 1
-    enough = flavors.fitting(cloud.flavors, ram, disk, ephemeral)
+    enough = flavors.find_large_enough(cloud.flavors, ram, disk, ephemeral)
     for small in enough:
         for large in enough:
             if (
-                large["ram"] > small["ram"]
-                and large["disk"] >= small["disk"]
-                and large["vcpus"] >= small["vcpus"]
-                and large["OS-FLV-EXT-DATA:ephemeral"]
-                == small["OS-FLV-EXT-DATA:ephemeral"]
+                large.ram > small.ram
+                and large.disk >= small.disk
+                and large.vcpus >= small.vcpus
+                and large.ephemeral == small.ephemeral
             ):
                 return small, large
     raise errors.CloudError(

@@ -78,9 +78,9 @@ class EnsureTest(base.TestCase):
         self.assertIn("admin role", error.hint or "")
 
 
-class FittingTest(base.TestCase):
+class LargeEnoughTest(base.TestCase):
     def test_smallest_first(self) -> None:
-        known = [
+        answers = [
             fakes.flavor("large", 4096, 20),
             fakes.flavor("test.fault_2-7", 131072, 7),
             fakes.flavor("fits", 1024, 10),
@@ -89,7 +89,10 @@ class FittingTest(base.TestCase):
             fakes.flavor("little-ram", 512, 10),
             fakes.flavor("eph", 1024, 10, ephemeral=1),
         ]
-        found = [each["name"] for each in flavors.fitting(known, 1024, 4)]
-        self.assertEqual(["no-root", "fits", "large", "eph"], found)
-        found = [each["name"] for each in flavors.fitting(known, 1024, 4, 1)]
-        self.assertEqual(["eph"], found)
+        known = list(map(flavors.Flavor.from_answer, answers))
+        for sizes, names in (
+            ((1024, 4), ["no-root", "fits", "large", "eph"]),
+            ((1024, 4, 1), ["eph"]),
+        ):
+            enough = flavors.find_large_enough(known, *sizes)
+            self.assertEqual(names, [flavor.name for flavor in enough])

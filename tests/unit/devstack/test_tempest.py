@@ -11,18 +11,22 @@ from tests.unit.devstack import fakes
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.cloud import trove
+from trove_tools.devstack import flavors
 from trove_tools.devstack import tempest
 
 _READY = {"active": True, "default": True}
 
-_FLAVORS = (
-    fakes.flavor("tiny", 512, 10),
-    fakes.flavor("small", 1024, 10),
-    fakes.flavor("other-disk", 2048, 5),
-    fakes.flavor("large", 2048, 20, vcpus=2),
-    fakes.flavor("eph", 1024, 6, ephemeral=1),
-    fakes.flavor("eph-large", 1040, 6, ephemeral=1, vcpus=2),
-)
+_FLAVORS = [
+    flavors.Flavor.from_answer(answer)
+    for answer in (
+        fakes.flavor("tiny", 512, 10),
+        fakes.flavor("small", 1024, 10),
+        fakes.flavor("other-disk", 2048, 5),
+        fakes.flavor("large", 2048, 20, vcpus=2),
+        fakes.flavor("eph", 1024, 6, ephemeral=1),
+        fakes.flavor("eph-large", 1040, 6, ephemeral=1, vcpus=2),
+    )
+]
 
 
 class SettingsTest(base.TestCase):
