@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """activate-trove-image: make a datastore version the default for users."""
 
-import argparse
 
-from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import cloud as clouds
 from trove_tools.cli import common
-from trove_tools.config import options
 
 _EXAMPLES = (
     "activate-trove-image mariadb:11.8",
@@ -42,21 +39,18 @@ _LISTED = (
 )
 
 
-def activate_version(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def activate_version(call: common.Call) -> int:
     """Activate a version, return to its previous image, or list versions.
 
     :returns: an exit status.
     """
+    settings, screen = call.settings, call.screen
     from trove_tools.catalog import model
     from trove_tools.cloud import activation
 
     name = version = ""
-    if flags.datastore:
-        name, version = model.split_name(flags.datastore)
+    if call.flags.datastore:
+        name, version = model.split_name(call.flags.datastore)
     if settings.list and settings.rollback:
         raise errors.UsageError(
             "--list changes nothing, and --rollback does",

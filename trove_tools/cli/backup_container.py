@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder backup-container``: builds a backup container."""
 
-import argparse
 import pathlib
 import shutil
 import tempfile
@@ -11,7 +10,7 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.build import workspace
 from trove_tools.catalog import model
-from trove_tools.config import options
+from trove_tools.cli import common
 from trove_tools.host import credentials
 from trove_tools.host import paths
 from trove_tools.host import requirements
@@ -21,17 +20,13 @@ from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
 
 
-def make_container(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def make_container(call: common.Call) -> int:
     """Build the backup container of a datastore.
 
     :returns: the exit status.
     """
-    name, version = model.split_name(flags.datastore)
+    settings, catalog = call.settings, call.catalog
+    name, version = model.split_name(call.flags.datastore)
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
     wanted = datastore.runtime("container").container
@@ -71,7 +66,7 @@ def make_container(
         tempfile.TemporaryDirectory(
             prefix="trove-backup-", dir=work
         ) as directory,
-        screen.progress(image),
+        call.screen.progress(image),
         session.open_session(settings.ca_certificate),
     ):
         prepared = prepare.prepare(
@@ -98,7 +93,7 @@ def make_container(
         settings.format,
         result=results.BACKUP,
     )
-    screen.say(
+    call.screen.say(
         "copy it to a registry that guests can reach: skopeo copy"
         f" docker-archive:{file} docker://REGISTRY/{image}"
     )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder build``: builds one or several images."""
 
-import argparse
 import collections.abc
 import contextlib
 import functools
@@ -20,6 +19,7 @@ from trove_tools.build import jobs
 from trove_tools.catalog import model
 from trove_tools.cli import build_job
 from trove_tools.cli import cache as caching
+from trove_tools.cli import common
 from trove_tools.cli import plan as plan_command
 from trove_tools.config import options
 from trove_tools.host import files
@@ -36,23 +36,19 @@ _DAY = 24 * 60 * 60
 _SUMMARY = ("image", "guest", "size", "seconds", "result", "verified")
 
 
-def build_images(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def build_images(call: common.Call) -> int:
     """Build the images that the command line names.
 
     :returns: the exit status.
     :raises TroveToolsError: see :func:`build`.
     """
+    settings = call.settings
     with (
         _pid_file(settings.pid_file),
         session.open_session(settings.ca_certificate),
     ):
-        plans = plan_command.make_plans(settings, flags, screen, catalog)
-        return build(plans, settings, screen, catalog)
+        plans = plan_command.make_plans(call)
+        return build(plans, settings, call.screen, call.catalog)
 
 
 @contextlib.contextmanager

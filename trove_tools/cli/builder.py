@@ -44,7 +44,6 @@ PROGRAM = common.Program(
             examples=(
                 "list", "list mariadb --long", "list --format json",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "show",
@@ -53,7 +52,6 @@ PROGRAM = common.Program(
             groups=("common",),
             arguments=(common.argument("datastore", metavar="DATASTORE"),),
             examples=("show mariadb", "show mongodb --format json"),
-            with_catalog=True,
         ),
         common.Command(
             "plan",
@@ -67,7 +65,6 @@ PROGRAM = common.Program(
                 "plan mariadb",
                 "plan mariadb:10.11 --guest debian-12 --format json",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "build",
@@ -79,7 +76,6 @@ PROGRAM = common.Program(
                 "build mariadb --output-dir /var/lib/images",
                 "build mariadb postgresql --together --verify",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "verify",
@@ -93,7 +89,6 @@ PROGRAM = common.Program(
             examples=(
                 f"verify {_IMAGE}", "verify --level boot mariadb.qcow2",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "backup-container",
@@ -105,7 +100,6 @@ PROGRAM = common.Program(
                 "backup-container mariadb",
                 "backup-container postgresql:17 --output-dir /var/lib",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "inspect",
@@ -116,7 +110,6 @@ PROGRAM = common.Program(
             examples=(
                 f"inspect {_IMAGE}", "inspect mariadb.qcow2 --format json",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "diff",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """trove-image-builder cache: lists, checks and prunes the cache."""
 
-import argparse
 import datetime
 import time
 import typing
@@ -12,6 +11,7 @@ from trove_tools import results
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import workspace
+from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import paths
 
@@ -62,18 +62,14 @@ def clean(settings: options.Settings, screen: console.Console) -> None:
         screen.say("there are no leftovers of killed builds")
 
 
-def run(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def run(call: common.Call) -> int:
     """Run the requested action.
 
     :returns: an exit status.
     """
-    cache = open_cache(settings)
-    action = {"list": _list, "prune": _prune, "verify": _verify}[flags.action]
-    return action(settings, cache, screen)
+    cache = open_cache(call.settings)
+    actions = {"list": _list, "prune": _prune, "verify": _verify}
+    return actions[call.flags.action](call.settings, cache, call.screen)
 
 
 def _list(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder list`` and ``show``: print the catalog."""
 
-import argparse
 import collections.abc
 import dataclasses
 import typing
@@ -11,15 +10,10 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.catalog import gate
 from trove_tools.catalog import model
-from trove_tools.config import options
+from trove_tools.cli import common
 
 
-def list_datastores(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def list_datastores(call: common.Call) -> int:
     """Print the datastores of the catalog.
 
     A table has a row a datastore; with ``--long``, as JSON and in the
@@ -28,13 +22,14 @@ def list_datastores(
     :returns: the exit status.
     :raises UsageError: there is no datastore of a name.
     """
+    settings, catalog = call.settings, call.catalog
     datastores = [
         catalog.datastore(name)
-        for name in dict.fromkeys(flags.datastores or catalog.datastores)
+        for name in dict.fromkeys(call.flags.datastores or catalog.datastores)
     ]
     if settings.format == "table" and not settings.long:
         console.emit([_short(each) for each in datastores], "table")
-        screen.say(
+        call.screen.say(
             "guest systems and sources: list --long; all about one:"
             " show DATASTORE"
         )
@@ -79,18 +74,14 @@ def _long(
     }
 
 
-def show_datastore(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def show_datastore(call: common.Call) -> int:
     """Print the catalog's entry of a datastore.
 
     :returns: the exit status.
     :raises UsageError: there is no such datastore.
     """
-    datastore = catalog.datastore(flags.datastore)
+    catalog = call.catalog
+    datastore = catalog.datastore(call.flags.datastore)
     data = dataclasses.asdict(datastore)
     data["versions"] = [
         {
@@ -110,10 +101,10 @@ def show_datastore(
     for runtime_name, runtime in data["runtimes"].items():
         runtime["from"] = datastore.source(runtime_name)
     if datastore.manager is None:
-        screen.say(
+        call.screen.say(
             f"this series of Trove has no manager for {datastore.name}: an"
             " image can be built and booted; load-trove-image needs"
             " --manager NAME, one of your cloud's datastore_registry_ext"
         )
-    console.emit(data, settings.format, result=results.SHOW)
+    console.emit(data, call.settings.format, result=results.SHOW)
     return errors.EXIT_OK

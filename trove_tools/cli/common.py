@@ -5,6 +5,7 @@ import argparse
 import collections.abc
 import contextlib
 import dataclasses
+import functools
 import importlib
 import signal
 import sys
@@ -18,6 +19,9 @@ from trove_tools.config import options
 from trove_tools.config import table
 from trove_tools.host import credentials
 from trove_tools.host import liveness
+
+if typing.TYPE_CHECKING:
+    from trove_tools.catalog import model
 
 _VARIABLES = f"""\
 An option that is not given is looked for in the environment, as
@@ -188,7 +192,29 @@ def _traceback() -> None:
     print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
 
 
-Run = collections.abc.Callable[..., int]
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a command.
+
+    :param settings: the values of its options.
+    :param flags: the rest of its command line.
+    :param screen: where messages go.
+    """
+
+    settings: options.Settings
+    flags: argparse.Namespace
+    screen: console.Console
+
+    @functools.cached_property
+    def catalog(self) -> "model.Catalog":
+        """The catalog, loaded when a command first asks for it."""
+        # --help must not wait for a YAML parser
+        from trove_tools.catalog import loader
+
+        return loader.load(self.settings.catalog)
+
+
+Run = collections.abc.Callable[[Call], int]
 
 
 def argument(
@@ -205,14 +231,13 @@ class Command:
 
     :param name: empty where the program has no other.
     :param summary: what it does.
-    :param run: takes settings, flags and screen, and returns an exit status;
-        or where that is, as ``module:function`` of this package.
+    :param run: does it and returns an exit status; or where that function
+        is, as ``module:function`` of this package.
     :param groups: the groups of options that it takes.
     :param further: single options of other groups.
     :param own: options that no other program knows.
     :param arguments: each adds something that is no option of the table.
     :param examples: command lines to begin with, without the program's name.
-    :param with_catalog: pass the catalog to ``run``, too.
     """
 
     name: str
@@ -225,7 +250,6 @@ class Command:
         collections.abc.Callable[[argparse.ArgumentParser], object], ...
     ] = ()
     examples: tuple[str, ...] = ()
-    with_catalog: bool = False
 
     def declared(self) -> list[options.Option]:
         """Return the options that the command accepts."""
@@ -330,13 +354,7 @@ class Program:
             settings = table.settings(command.declared(), flags)
             ending.debug = settings.debug
             ending.screen = screen = console.Console(quiet=settings.quiet)
-            arguments: list[typing.Any] = [settings, flags, screen]
-            if command.with_catalog:
-                # --help must not wait for a YAML parser
-                from trove_tools.catalog import loader
-
-                arguments.append(loader.load(settings.catalog))
-            ending.status = command.function()(*arguments)
+            ending.status = command.function()(Call(settings, flags, screen))
         return ending.status
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """trove-devstack: the Python part of the devstack plugin."""
 
-import argparse
 import collections.abc
 import dataclasses
 import pathlib
@@ -12,12 +11,11 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import common
-from trove_tools.config import options
 from trove_tools.host import bounds
 from trove_tools.host import paths
 
 if typing.TYPE_CHECKING:
-    from trove_tools.catalog import model
+    pass
 
 _NOTES = """
 `settings`, `tempest` and `images` print words for a shell's `read`, a line
@@ -32,19 +30,15 @@ def _lines(rows: collections.abc.Iterable[tuple[str, ...]]) -> int:
     return errors.EXIT_OK
 
 
-def _settings(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _settings(call: common.Call) -> int:
+    settings = call.settings
     from trove_tools.devstack import datastores
 
-    choices = datastores.parse(flags.datastores, catalog)
+    choices = datastores.parse(call.flags.datastores, call.catalog)
     return _lines(
         datastores.settings(
             choices,
-            catalog,
+            call.catalog,
             volumes=settings.volumes,
             system=settings.guest,
             sources=settings.container_source,
@@ -52,26 +46,17 @@ def _settings(
     )
 
 
-def _validate(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _validate(call: common.Call) -> int:
     from trove_tools.cli import load
     from trove_tools.devstack import quotas
 
-    quotas.parse(settings.quota)
-    load.parser().parse_args([*flags.load_options, "IMAGE"])
+    quotas.parse(call.settings.quota)
+    load.parser().parse_args([*call.flags.load_options, "IMAGE"])
     return errors.EXIT_OK
 
 
-def _images(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _images(call: common.Call) -> int:
+    flags = call.flags
     from trove_tools.devstack import datastores
 
     hint = "give it what trove-image-builder build --format json printed"
@@ -85,12 +70,8 @@ def _images(
     return _lines(datastores.list_steps(results))
 
 
-def _prepare(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _prepare(call: common.Call) -> int:
+    settings = call.settings
     from trove_tools.cloud import connection
     from trove_tools.devstack import checks
     from trove_tools.devstack import flavors
@@ -103,7 +84,7 @@ def _prepare(
         outcome = flavors.ensure(login.service("Nova", "compute"))
         result["flavors"] = dataclasses.asdict(outcome)
         for name in outcome.different:
-            screen.warn(
+            call.screen.warn(
                 f"flavor {name} exists with other sizes than Trove's tests"
                 " expect; it was not changed"
             )
@@ -120,21 +101,19 @@ def _prepare(
     return errors.EXIT_OK
 
 
-def _check(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _check(call: common.Call) -> int:
     from trove_tools.cloud import connection
     from trove_tools.devstack import checks
     from trove_tools.devstack import datastores
 
-    choices = datastores.parse(flags.datastores, catalog)
-    findings = checks.check(connection.log_in(settings), choices)
+    choices = datastores.parse(call.flags.datastores, call.catalog)
+    findings = checks.check(connection.log_in(call.settings), choices)
     rows = [dataclasses.asdict(each) for each in findings]
     console.emit(
-        rows, settings.format, ("check", "ok", "found"), result=results.CHECK
+        rows,
+        call.settings.format,
+        ("check", "ok", "found"),
+        result=results.CHECK,
     )
     wrong = [each for each in findings if not each.ok]
     if wrong:
@@ -147,22 +126,18 @@ def _check(
     return errors.EXIT_OK
 
 
-def _tempest(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: "model.Catalog",
-) -> int:
+def _tempest(call: common.Call) -> int:
+    settings = call.settings
     from trove_tools.cloud import connection
     from trove_tools.devstack import tempest
 
     login = connection.log_in(settings)
     rows = tempest.list_settings(
         tempest.inspect_cloud(login),
-        catalog,
+        call.catalog,
         network=settings.network,
         timeout=settings.build_timeout,
-        only=flags.datastores,
+        only=call.flags.datastores,
     )
     path = settings.tempest_conf
     if path is None:
@@ -174,7 +149,7 @@ def _tempest(
         raise errors.UsageError(
             f"{path} cannot be written: {exc.strerror}"
         ) from exc
-    screen.say(f"tempest's configuration is in {path}")
+    call.screen.say(f"tempest's configuration is in {path}")
     return errors.EXIT_OK
 
 _DATASTORES = "DATASTORE[:VERSION]"
@@ -201,7 +176,6 @@ PROGRAM = common.Program(
             examples=(
                 "settings mysql mariadb:11.8", "settings mariadb --no-volumes",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "validate",
@@ -218,7 +192,6 @@ PROGRAM = common.Program(
                 "validate --quota instances=30",
                 "validate --quota cores=60 -- --keep 3",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "images",
@@ -233,7 +206,6 @@ PROGRAM = common.Program(
                 ),
             ),
             examples=("images built.json", "images built.json >steps"),
-            with_catalog=True,
         ),
         common.Command(
             "prepare",
@@ -244,7 +216,6 @@ PROGRAM = common.Program(
                 "prepare --os-cloud devstack-admin --quota instances=30",
                 "prepare --os-cloud devstack-admin --user-cloud devstack",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "check",
@@ -258,7 +229,6 @@ PROGRAM = common.Program(
                 "check --os-cloud devstack mysql",
                 "check --os-cloud devstack mariadb:11.8 --format json",
             ),
-            with_catalog=True,
         ),
         common.Command(
             "tempest",
@@ -273,7 +243,6 @@ PROGRAM = common.Program(
                 "tempest --os-cloud devstack-admin --tempest-conf"
                 " tempest.conf",
             ),
-            with_catalog=True,
         ),
     ),
 )  # fmt: skip

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder doctor``: checks the requirements of this host."""
 
-import argparse
 import collections.abc
 import dataclasses
 
@@ -10,6 +9,7 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.artifact import signature
 from trove_tools.cli import cache
+from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import paths
 from trove_tools.host import requirements
@@ -19,17 +19,14 @@ from trove_tools.verify import machine
 from trove_tools.verify import machines
 
 
-def run(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def run(call: common.Call) -> int:
     """Print the results of all checks of this host.
 
     :returns: the exit status.
     """
+    settings = call.settings
     if settings.clean:
-        cache.clean(settings, screen)
+        cache.clean(settings, call.screen)
     findings = [
         *requirements.tools(),
         *_signing(settings),

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder inspect`` and ``diff``: show and compare images."""
 
-import argparse
 import pathlib
 import typing
 
@@ -11,8 +10,7 @@ from trove_tools import results
 from trove_tools.artifact import manifest
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
-from trove_tools.catalog import model
-from trove_tools.config import options
+from trove_tools.cli import common
 from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import requirements
@@ -25,12 +23,7 @@ _LARGEST = 10
 _READING = "reading the files in an image"
 
 
-def inspect(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def inspect(call: common.Call) -> int:
     """Print the contents of an image and search it for secrets.
 
     Only two facts come from the manifest: whether this is a development image,
@@ -41,8 +34,8 @@ def inspect(
     :raises ImageError: the image contains secrets, or its manifest is not
         signed by a trusted key or belongs to another image.
     """
-    image, form = flags.image, settings.format
-    trusted = signature.read_trusted_keys(settings.trusted_key)
+    image, form = call.flags.image, call.settings.format
+    trusted = signature.read_trusted_keys(call.settings.trusted_key)
     _require_files(image)
     requirements.require_root(_READING)
     known = manifest.read(image, trusted)
@@ -57,7 +50,7 @@ def inspect(
     rows = [finding._asdict() for finding in inspection.findings]
     datastores = [
         datastore._asdict()
-        for datastore in served.datastores(inspection.contents, catalog)
+        for datastore in served.datastores(inspection.contents, call.catalog)
     ]
     if form == "table":
         console.emit(_summary(inspection.contents, datastores), form)
@@ -79,12 +72,12 @@ def inspect(
             result=results.INSPECT,
         )
     for finding in inspection.allowed:
-        screen.warn(
+        call.screen.warn(
             f"{finding.path}: {finding.kind}: {finding.what}; allowed when"
             " the image was built"
         )
     if not rows:
-        screen.say(f"{image} contains nothing that must not be published")
+        call.screen.say(f"{image} contains nothing that must not be published")
         return errors.EXIT_OK
     raise errors.ImageError(
         f"{image} contains {len(rows)} item(s) that must not be published",
@@ -164,18 +157,15 @@ def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
     )
 
 
-def diff(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def diff(call: common.Call) -> int:
     """Print the differences between the contents of two images.
 
     :returns: the exit status.
     :raises UsageError: there is no such file.
     :raises ImageError: a file is not an image.
     """
-    old, new = flags.old, flags.new
+    settings, screen = call.settings, call.screen
+    old, new = call.flags.old, call.flags.new
     _require_files(old, new)
     if settings.files:
         requirements.require_root(_READING)

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """load-trove-image: upload images to Glance and register them in Trove."""
 
-import argparse
 import pathlib
 
-from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import cloud as clouds
 from trove_tools.cli import common
-from trove_tools.config import options
 
 _EXAMPLES = (
     "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
@@ -39,28 +36,24 @@ _COLUMNS = (
 )
 
 
-def load_images(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def load_images(call: common.Call) -> int:
     """Load the images that the command line names.
 
     :returns: an exit status.
     """
-    from trove_tools.catalog import loader
+    settings, screen = call.settings, call.screen
     from trove_tools.cloud import download
     from trove_tools.cloud import load
     from trove_tools.cloud import sources
     from trove_tools.cloud import transfer
 
-    if not flags.images and not settings.from_build:
+    if not call.flags.images and not settings.from_build:
         raise errors.UsageError(
             "no IMAGE was given",
             hint="name files or URLs, or use --from-build DATASTORE:VERSION",
         )
     paths, urls = [], {}
-    for word in flags.images:
+    for word in call.flags.images:
         path = pathlib.Path(word)
         if download.is_url(word):
             path = download.fetch(word, settings.sha256, screen)
@@ -80,11 +73,11 @@ def load_images(
         strict=settings.strict,
         members=tuple(settings.member),
     )
-    series = loader.load(settings.catalog).series
+    series = call.catalog.series
     session = clouds.connect(settings, screen)
-    rows = load.Loader(session.cloud, request, series, screen).load_images(
-        prepared
-    )
+    rows = load.Loader(
+        session.cloud, request, series, screen
+    ).load_images(prepared)
     return session.print_rows(
         rows, settings.format, results.LOAD, _COLUMNS, screen
     )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder plan``: prints what a build would do."""
 
-import argparse
 import collections.abc
 import importlib.util
 import os
@@ -17,8 +16,8 @@ from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import lower_layers
-from trove_tools.catalog import model
 from trove_tools.cli import cache as caching
+from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import credentials
 from trove_tools.plan import elements
@@ -39,17 +38,13 @@ _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
 
 
-def make_plans(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> list[_plan.Plan]:
+def make_plans(call: common.Call) -> list[_plan.Plan]:
     """Return the plans of the images that the command line names.
 
     :raises TroveToolsError: an image cannot be planned.
     """
-    named = flags.datastores
+    settings, catalog = call.settings, call.catalog
+    named = call.flags.datastores
     if settings.all:
         if named:
             raise errors.UsageError(
@@ -77,19 +72,14 @@ def make_plans(
     ]
     # one that only some of the images read is not in vain
     for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
-        screen.warn(
+        call.screen.warn(
             f"{name} is set, but nothing in this build reads it: neither an"
             " element of the plan nor diskimage-builder itself"
         )
     return plans
 
 
-def print_plans(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def print_plans(call: common.Call) -> int:
     """Print the plans of builds.
 
     The table shows a summary. With ``--long``, as JSON and in the shell's
@@ -97,8 +87,9 @@ def print_plans(
 
     :returns: the exit status.
     """
+    settings = call.settings
     with session.open_session(settings.ca_certificate):
-        plans = make_plans(settings, flags, screen, catalog)
+        plans = make_plans(call)
     if settings.format == "table":
         cache = _open_cache(settings)
         key = signature.open_signing_key(settings.sign_key)

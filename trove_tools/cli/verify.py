@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder verify``: verifies an image."""
 
-import argparse
 import collections.abc
 import dataclasses
 import hashlib
@@ -16,6 +15,7 @@ from trove_tools.artifact import report
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
 from trove_tools.catalog import model
+from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import bounds
 from trove_tools.host import digests
@@ -31,21 +31,17 @@ from trove_tools.verify.life import checks as life_checks
 Questions = collections.abc.Mapping[str, typing.Any]
 
 
-def verify(
-    settings: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-    catalog: model.Catalog,
-) -> int:
+def verify(call: common.Call) -> int:
     """Look at an image, unless that has been done already.
 
     :returns: the exit status.
     """
+    settings = call.settings
     record, result = examine(
-        flags.image,
+        call.flags.image,
         settings,
-        screen,
-        catalog,
+        call.screen,
+        call.catalog,
         settings.datastore,
         key=signature.open_signing_key(settings.sign_key),
         trusted=signature.read_trusted_keys(settings.trusted_key),

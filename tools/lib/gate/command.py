@@ -42,18 +42,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _run(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def _run(call: common.Call) -> int:
     # quickly said what is wrong with the command line
     from trove_tools.catalog import loader
 
     catalog = loader.load()
-    if flags.write:
-        return _write(catalog, screen)
-    return _changed(catalog, flags, values, screen)
+    if call.flags.write:
+        return _write(catalog, call.screen)
+    return _changed(catalog, call.flags, call.settings, call.screen)
 
 
 def _changed(

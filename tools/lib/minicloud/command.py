@@ -61,11 +61,8 @@ _STATUSES = {
 }
 
 
-def _start(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def _start(call: common.Call) -> int:
+    flags, screen = call.flags, call.screen
     from minicloud import layout as layouts
     from minicloud import lifecycle
 
@@ -73,7 +70,10 @@ def _start(
     layout = layouts.new_or_existing(flags.directory)
     with screen.progress("minicloud") as progress:
         started = lifecycle.start(
-            layout, progress.state, venv=values.venv, wanted=dict(values.port)
+            layout,
+            progress.state,
+            venv=call.settings.venv,
+            wanted=dict(call.settings.port),
         )
     seconds = time.monotonic() - begin
     if started:
@@ -89,11 +89,8 @@ def _again(command: str, flags: argparse.Namespace) -> str:
     return f"tools/minicloud {command} {shlex.quote(str(flags.directory))}"
 
 
-def _stop(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def _stop(call: common.Call) -> int:
+    flags, screen = call.flags, call.screen
     from minicloud import layout as layouts
     from minicloud import lifecycle
 
@@ -112,26 +109,19 @@ def _stop(
     return errors.EXIT_OK
 
 
-def _status(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def _status(call: common.Call) -> int:
     from minicloud import layout as layouts
     from minicloud import lifecycle
 
-    found = lifecycle.status(layouts.existing(flags.directory))
+    found = lifecycle.status(layouts.existing(call.flags.directory))
     rows = [dataclasses.asdict(one) for one in found]
-    console.emit(rows, values.format, result=results.SERVICES)
+    console.emit(rows, call.settings.format, result=results.SERVICES)
     good = all(one.state == "running" for one in found)
     return errors.EXIT_OK if good else errors.EXIT_FAILED
 
 
-def _env(
-    values: options.Settings,
-    flags: argparse.Namespace,
-    screen: console.Console,
-) -> int:
+def _env(call: common.Call) -> int:
+    flags = call.flags
     from minicloud import layout as layouts
 
     layout = layouts.existing(flags.directory)
