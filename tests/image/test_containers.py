@@ -232,6 +232,10 @@ class ContractTest(base.TestCase):
         self.assertLess(made.size, size * 1024**2)
         root = self.place / "root"
         self.unpack(archive, root)
+        # what the agent mounts there
+        configuration = root / "etc/mysql"
+        configuration.mkdir(exist_ok=True)
+        os.chown(configuration, 1001, 1001)
         config = recipes.read(name).configuration(version)
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child",
