@@ -31,6 +31,7 @@ from trove_tools.inspection import package as _package
 SIZE = "trove-tools:installed-size"
 SOURCE = "trove-tools:source-package"
 NAMES = "trove-tools:names"
+SYSTEM = "trove-tools:system"
 
 _DIGESTS = {"sha256": "SHA-256", "sha512": "SHA-512"}
 _SPACE = uuid.UUID("6f1c1f0e-4d2b-5a69-9d0e-0d1f6c5b7a31")
@@ -161,16 +162,18 @@ class _Parts:
 
     def __init__(self, made: manifest.Manifest) -> None:
         guest = made.guest
-        self._distribution = guest.get("distribution", "")
-        self._distro = f"{self._distribution}-{guest.get('version', '')}"
+        self._system = "-".join(
+            guest.get(name, "") for name in ("distribution", "version")
+        )
         self._arch = guest.get("arch", "")
 
     def debian(
-        self, found: _package.Package, where: str = ""
+        self, found: _package.Package, where: str = "", system: str = ""
     ) -> dict[str, typing.Any]:
-        name = f"{self._distribution}/{found.name.lower()}"
+        system = system or self._system
+        name = f"{system.partition('-')[0]}/{found.name.lower()}"
         purl = _purl(
-            "deb", name, found.version, arch=found.arch, distro=self._distro
+            "deb", name, found.version, arch=found.arch, distro=system
         )
         return _library(found, purl, where)
 
@@ -183,6 +186,7 @@ class _Parts:
         name = repository.rpartition("/")[2]
         properties = [(SIZE, str(found.size))]
         properties += [(NAMES, each) for each in found.names]
+        properties.append((SYSTEM, found.system))
         return {
             "type": "container",
             "bom-ref": found.id,
@@ -198,7 +202,8 @@ class _Parts:
             ],
             "properties": _named(properties),
             "components": [
-                self.debian(each, found.id) for each in found.packages
+                self.debian(each, found.id, found.system)
+                for each in found.packages
             ],
         }  # fmt: skip
 
@@ -301,6 +306,7 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
         id=_text(component["bom-ref"]),
         size=bounds.parse_number(properties[SIZE][0]),
         packages=_packages(component.get("components", ()), "pkg:deb/"),
+        system=properties.get(SYSTEM, [""])[0],
     )
 
 

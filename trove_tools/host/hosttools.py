@@ -101,14 +101,19 @@ def os_release(
 
     :returns: its names and values; empty where the file is absent.
     """
-    import shlex
-
-    values = {}
     try:
         text = bounds.read_bytes(root / "etc/os-release", _OS_RELEASE)
     except (OSError, ValueError):
         return {}
-    for line in text.decode(errors="replace").splitlines():
+    return parse_os_release(text.decode(errors="replace"))
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Return the names and values of an os-release file: os-release(5)."""
+    import shlex
+
+    values = {}
+    for line in text.splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
             # a quote without its end makes a line void, as in a shell

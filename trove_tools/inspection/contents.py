@@ -77,6 +77,7 @@ def from_dict(data: dict[str, typing.Any]) -> Contents:
                 id=each["id"],
                 size=each["size"],
                 packages=package.from_dicts(each["packages"]),
+                system=each["system"],
             )
             for each in data["containers"]
         ),

@@ -15,6 +15,7 @@ import re
 import typing
 
 from trove_tools.host import bounds
+from trove_tools.host import hosttools
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
@@ -32,12 +33,15 @@ class Container:
     :param id: of its configuration, which docker calls the image's id.
     :param size: of its layers, bytes.
     :param packages: inside, as its dpkg knows them.
+    :param system: distribution and version of its os-release file, as
+        ``debian-13``; empty where it has none.
     """
 
     names: tuple[str, ...]
     id: str
     size: int
     packages: tuple[package.Package, ...] = ()
+    system: str = ""
 
 
 def stored(root: pathlib.Path) -> tuple[Container, ...]:
@@ -68,7 +72,7 @@ def layers(root: pathlib.Path) -> tuple[pathlib.Path, ...]:
 def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     config = _json(root, f"{_IMAGES}/imagedb/content/{_path(identity)}")
     layers = _mapping(config.get("rootfs")).get("diff_ids")
-    size = 0
+    size, system = 0, ""
     found: tuple[package.Package, ...] = ()
     for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
@@ -79,7 +83,17 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
             layer = root / _STORE / "overlay2" / directory / "diff"
             # each layer that installs something has the whole list
             found = package.read_dpkg(layer) or found
-    return Container(tuple(sorted(names)), identity, size, found)
+            system = _system(layer) or system
+    return Container(tuple(sorted(names)), identity, size, found, system)
+
+
+def _system(layer: pathlib.Path) -> str:
+    release = hosttools.parse_os_release(
+        rootfile.text(layer / "usr/lib/os-release")
+    )
+    # Debian's suites that are not released have no number
+    version = release.get("VERSION_ID") or release.get("VERSION_CODENAME", "")
+    return f"{release['ID']}-{version}" if "ID" in release else ""
 
 
 def _chain(

@@ -27,7 +27,7 @@ FOUND = contents.Contents(
     containers=(
         docker.Container(
             ("mariadb:11.8", "quay.io/trove/mariadb:11.8"),
-            "sha256:" + "a" * 64, 2048, (LIBC,),
+            "sha256:" + "a" * 64, 2048, (LIBC,), "debian-forky",
         ),
     ),
     directories={"/": 5},
@@ -67,6 +67,8 @@ class SbomTest(base.TestCase):
         text = self.file.read_text()
         for purl in (
             "pkg:deb/debian/libc6@2.41-1%2Bb1?arch=amd64&distro=debian-13",
+            # of the container, whose packages are of another suite
+            "pkg:deb/debian/libc6@2.41-1%2Bb1?arch=amd64&distro=debian-forky",
             "pkg:pypi/babel@2.17",
             "pkg:oci/mariadb@sha256:aaa",
         ):

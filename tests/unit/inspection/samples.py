@@ -96,6 +96,8 @@ def store(root: pathlib.Path, status: str, *names: str) -> str:
         place = f"{images}/layerdb/sha256/{chain}"
         write(root, f"{place}/size", "1000")
         write(root, f"{place}/cache-id", f"cache{number}")
-    write(root, "var/lib/docker/overlay2/cache1/diff/var/lib/dpkg/status",
-          status)  # fmt: skip
+    layer = "var/lib/docker/overlay2/cache1/diff"
+    write(root, f"{layer}/var/lib/dpkg/status", status)
+    write(root, f"{layer}/usr/lib/os-release",
+          "ID=debian\nVERSION_CODENAME=forky\n")  # fmt: skip
     return f"sha256:{identity}"

@@ -60,6 +60,7 @@ class ContentsTest(base.TestCase):
                     # its copyright file is in no layer
                     (package.Package("libc6", "2.41-1+b1", "amd64",
                                      "glibc", 102400), MARIADB),
+                    "debian-forky",
                 ),
             ),
             self.look().containers,
