@@ -215,8 +215,10 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
 
 
 def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
-    """Return only the properties that this release knows; later releases may
-    add some."""
+    """Return only the properties that this release knows.
+
+    Later releases may add some.
+    """
     names = [field.name for field in dataclasses.fields(kind)]
     return {name: data[name] for name in names if name in data}
 
