@@ -296,10 +296,10 @@ class ContractTest(base.TestCase):
         assert known is not None
         (mariadb, _, _) = known.datastores
         (container,) = (
-            each for each in mariadb.containers if not each["backup"]
+            each for each in mariadb.containers if not each.backup
         )
         made, _ = base.container("mariadb")
-        self.assertEqual(container["digest"], made.digest)
+        self.assertEqual(container.digest, made.digest)
 
 
 class RegistryTest(base.TestCase):
@@ -311,10 +311,10 @@ class RegistryTest(base.TestCase):
         (*_, mysql) = known.datastores
         (container,) = mysql.containers
         self.assertEqual(("mysql", "8.4.0"), (mysql.name, mysql.installed))
-        self.assertEqual("registry", container["source"])
+        self.assertEqual("registry", container.source)
         locked = lock.read(base.lock_file())
         self.assertEqual(
-            {container["reference"]: container["digest"]}, locked
+            {container.reference: container.digest}, locked
         )
         written = base.lock_file().with_suffix(".written")
         self.assertEqual(locked, lock.read(written))

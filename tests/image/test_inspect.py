@@ -189,7 +189,7 @@ class BuiltImageTest(base.TestCase):
                 # no package of MySQL's stand-in has its version
                 each.name: ""
                 if each.containers
-                and each.containers[0]["source"] == "registry"
+                and each.containers[0].source == "registry"
                 else each.installed
                 for each in made.datastores
             },
@@ -233,11 +233,11 @@ class BuiltImageTest(base.TestCase):
             for datastore in made.datastores
             for each in datastore.containers
         ]
-        self.assertEqual({tuple(each["names"]) for each in built}, set(ids))
+        self.assertEqual({each.names for each in built}, set(ids))
         for each in built:
             # a registry's digest is that of its manifest
-            if each["source"] == "packages":
-                self.assertEqual(each["digest"], ids[tuple(each["names"])])
+            if each.source == "packages":
+                self.assertEqual(each.digest, ids[each.names])
         for each in found["containers"]:
             self.assertIn("libc6", [one["name"] for one in each["packages"]])
 

@@ -128,7 +128,7 @@ class GuestCase(base.TestCase):
             name
             for datastore in self.known.datastores
             for each in datastore.containers
-            for name in each["names"]
+            for name in each.names
         ]
 
 

@@ -53,7 +53,7 @@ class SuitesTest(base.TestCase):
         (packed,) = mysql.containers
         # the same packages make the same bytes
         made, _ = base.container("mysql", "9.7")
-        self.assertEqual(made.digest, packed["digest"])
+        self.assertEqual(made.digest, packed.digest)
 
     def versions(self, packages: list[dict[str, str]]) -> dict[str, str]:
         return {each["name"]: each["version"] for each in packages}

@@ -28,14 +28,33 @@ _SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
+class Container:
+    """A container in the guest's image store.
+
+    :param names: its names, with tags.
+    :param digest: of its manifest in a registry, else the image's id.
+    :param source: packages, registry, archive or oci.
+    :param reference: its name in a registry.
+    :param size: of its archive, bytes; 0 where unknown.
+    :param backup: it takes backups of the datastore.
+    """
+
+    names: tuple[str, ...]
+    digest: str = ""
+    source: str = ""
+    reference: str = ""
+    size: int = 0
+    backup: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Datastore:
     """A datastore in an image.
 
     :param min_ram: memory a guest needs, MiB.
     :param min_disk: disk a guest needs, GiB.
     :param installed: the full version of the server's package.
-    :param containers: its containers in the guest's image store: names (with
-        tags), digest, source, reference and size (bytes).
+    :param containers: its containers in the guest's image store.
     """
 
     name: str
@@ -46,7 +65,7 @@ class Datastore:
     min_ram: int
     min_disk: int
     installed: str = ""
-    containers: tuple[dict[str, typing.Any], ...] = ()
+    containers: tuple[Container, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +223,15 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
             **{
                 **_known(entry, Datastore),
                 "packages": tuple(entry["packages"]),
-                "containers": tuple(entry.get("containers", ())),
+                "containers": tuple(
+                    Container(
+                        **{
+                            **_known(each, Container),
+                            "names": tuple(each["names"]),
+                        }
+                    )
+                    for each in entry.get("containers", ())
+                ),
             }
         )
         for entry in data["datastores"]

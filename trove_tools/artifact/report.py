@@ -198,10 +198,10 @@ def list_inputs(made: manifest.Manifest) -> Pairs:
         ) + (", with changes not committed" if agent.get("dirty") else ""))
     )  # fmt: skip
     shown += [
-        (f"container {container['names'][0]}",
-         f"{container['digest']} ({container.get('source', '')}"
-         + (f", {console.size(container['size'])}"
-            if "size" in container else "") + ")")
+        (f"container {container.names[0]}",
+         f"{container.digest} ({container.source}"
+         + (f", {console.size(container.size)}" if container.size else "")
+         + ")")
         for datastore in made.datastores
         for container in datastore.containers
     ]  # fmt: skip

@@ -57,10 +57,10 @@ class Result:
         """Return the digests of the containers from registries, by
         reference."""
         return {
-            container["reference"]: container["digest"]
+            container.reference: container.digest
             for datastore in self.manifest.datastores
             for container in datastore.containers
-            if container["source"] == "registry"
+            if container.source == "registry"
         }
 
     def as_dict(self) -> dict[str, typing.Any]:
@@ -207,7 +207,7 @@ def require(
     )
     for layer in missing:
         for container in layer.containers:
-            packaged = container["source"] == "packages"
+            packaged = container.source == "packages"
             requirements.require_tools(
                 "packages" if packaged else "containers"
             )

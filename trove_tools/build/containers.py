@@ -65,7 +65,7 @@ def beside(
 
 
 def prepare(
-    entries: collections.abc.Iterable[dict[str, typing.Any]],
+    containers: collections.abc.Iterable[sources.Container],
     run: dib.Run,
     guest: collections.abc.Mapping[str, str],
     *,
@@ -76,7 +76,6 @@ def prepare(
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
-    :param entries: the containers, as in the plan.
     :param epoch: the time stamp for the containers, seconds since 1970.
     :param is_snapshot: the mirrors are snapshots of an earlier date.
     :returns: for every container: datastore, installed (the server's version)
@@ -84,8 +83,7 @@ def prepare(
     :raises BuildError: a container is not available or has another version.
     """
     prepared = []
-    for entry in entries:
-        container = sources.Container(**entry)
+    for container in containers:
         run.progress.state(container.title)
         made = _prepare.prepare(
             container,

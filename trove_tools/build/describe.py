@@ -120,7 +120,10 @@ def _datastores(
                 **entry,
                 # the server's container comes before the backup container
                 installed=prepared[0]["installed"],
-                containers=tuple(each["container"] for each in prepared),
+                containers=tuple(
+                    manifest.Container(**each["container"])
+                    for each in prepared
+                ),
             )
             continue
         yield manifest.Datastore(

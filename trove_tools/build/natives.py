@@ -11,14 +11,13 @@ from trove_tools.sources.native import sources
 
 
 def prepare(
-    entries: collections.abc.Iterable[dict[str, typing.Any]],
+    natives: collections.abc.Iterable[sources.Native],
     run: dib.Run,
     mirror: str,
 ) -> dict[str, str]:
     """Check the sources of native datastores, and prepare files for their
     elements.
 
-    :param entries: the datastores, as in the plan.
     :param mirror: the distribution's archive.
     :returns: the server's package by datastore; followed by a version if an
         installer leaves no package.
@@ -26,8 +25,7 @@ def prepare(
     """
     cache = run.downloads / "apt" / run.distribution
     servers = {}
-    for entry in entries:
-        native = sources.of_dict(entry)
+    for native in natives:
         run.progress.state(f"packages of {native.datastore}")
         _prepare.prepare(
             native, run.natives, cache=cache, mirror=mirror, log=run.write_log

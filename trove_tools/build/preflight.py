@@ -23,7 +23,6 @@ from trove_tools.plan import elements
 from trove_tools.plan import layers
 from trove_tools.plan import plan as _plan
 from trove_tools.sources.container import skopeo
-from trove_tools.sources.container import sources
 from trove_tools.sources.native import fetch
 
 #: The timeout for an answer of a mirror, an index or a repository, in seconds.
@@ -80,8 +79,7 @@ def check(
                 )
     suites = set()
     for layer in missing:
-        for entry in layer.containers:
-            container = sources.Container(**entry)
+        for container in layer.containers:
             if container.source == "packages":
                 suites.add(container.suite)
             else:

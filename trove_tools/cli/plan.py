@@ -24,6 +24,7 @@ from trove_tools.plan import elements
 from trove_tools.plan import layers as _layers
 from trove_tools.plan import plan as _plan
 from trove_tools.plan import request
+from trove_tools.sources.container import sources
 from trove_tools.sources.network import proxies
 from trove_tools.sources.network import session
 
@@ -173,34 +174,34 @@ def _datastore(entry: dict[str, typing.Any]) -> str:
 def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
     """Yield the source of each datastore."""
     for each in plan.containers:
-        if each["backup"]:
+        if each.backup:
             what = f"packages {_packages(plan, each)} and the program of"
-            yield f"{each['datastore']}, backups: {what} {each['requirement']}"
+            yield f"{each.datastore}, backups: {what} {each.requirement}"
             continue
         what = {
             "packages": f"packages {_packages(plan, each)}, made into a"
             " container",
-            "registry": f"registry: {each['mirror'] or ''}"
-            f" {each['reference']}".replace(":  ", ": "),
-        }.get(each["source"], f"{each['source']}: {each['path']}")
-        yield f"{each['datastore']}: {what}"
+            "registry": f"registry: {each.mirror or ''}"
+            f" {each.reference}".replace(":  ", ": "),
+        }.get(each.source, f"{each.source}: {each.path}")
+        yield f"{each.datastore}: {what}"
     for layer in plan.layers:
-        for each in layer.natives:
-            if each["file"]:
-                what = f"package {each['file']['location']}"
+        for native in layer.natives:
+            if native.file:
+                what = f"package {native.file.location}"
             else:
-                names = ", ".join(each["settings"]["packages"])
-                place = (each["repository"] or {}).get("base")
+                names = ", ".join(native.settings.packages)
+                place = native.repository.base if native.repository else ""
                 what = f"packages {names} of {place or 'the guest system'}"
-            yield f"{each['datastore']}: {what}"
+            yield f"{native.datastore}: {what}"
 
 
-def _packages(plan: _plan.Plan, container: dict[str, typing.Any]) -> str:
+def _packages(plan: _plan.Plan, container: sources.Container) -> str:
     """Return the packages of a container, and whose they are."""
-    names = ", ".join(container["packages"])
-    if container["suite"] == plan.guest["release"]:
+    names = ", ".join(container.packages)
+    if container.suite == plan.guest["release"]:
         return names
-    return f"{names} of {container['suite']}"
+    return f"{names} of {container.suite}"
 
 
 def _pulls(plan: _plan.Plan) -> str:
@@ -239,18 +240,18 @@ def addresses(
     }
     for layer in missing:
         for container in layer.containers:
-            name = container["datastore"]
-            if container["source"] == "registry":
+            name = container.datastore
+            if container.source == "registry":
                 found[f"container of {name}"] = (
-                    container["mirror"] or container["reference"]
+                    container.mirror or container.reference
                 )
         for each in layer.natives:
-            name = each["datastore"]
-            if each["repository"]:
-                found[f"packages of {name}"] = each["repository"]["base"]
-                found[f"key of {name}"] = each["repository"]["key"]
-            if each["file"]:
-                found[f"package of {name}"] = each["file"]["location"]
+            name = each.datastore
+            if each.repository:
+                found[f"packages of {name}"] = each.repository.base
+                found[f"key of {name}"] = each.repository.key
+            if each.file:
+                found[f"package of {name}"] = each.file.location
     pip = _pip_settings()
     indexes = pip.get("index-url", _PYPI), pip.get("extra-index-url", "")
     found["Python packages"] = " ".join(indexes).strip()

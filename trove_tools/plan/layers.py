@@ -18,6 +18,7 @@ from trove_tools.host import credentials
 from trove_tools.plan import elements as _elements
 from trove_tools.plan import request as _request
 from trove_tools.plan import variables
+from trove_tools.sources.container import sources as _container
 from trove_tools.sources.native import sources as _native
 
 #: The layers' names in their order.
@@ -70,8 +71,8 @@ class Layer:
     inputs: dict[str, str]
     places: dict[str, str]
     masked: dict[str, str] = dataclasses.field(default_factory=dict)
-    containers: tuple[dict[str, typing.Any], ...] = ()
-    natives: tuple[dict[str, typing.Any], ...] = ()
+    containers: tuple[_container.Container, ...] = ()
+    natives: tuple[_native.Native, ...] = ()
     parent: str = ""
 
     @property
@@ -147,17 +148,13 @@ def chain(
     }
     anywhere = set().union(*seen.values())
     everywhere = request.core_variables | {EPOCH}
-    contents = {
-        "containers": tuple(
-            container.as_dict()
-            for each in request.choices
-            for container in (each.container, each.backup)
-            if container
-        ),
-        "natives": tuple(
-            each.native.as_dict() for each in request.choices if each.native
-        ),
-    }
+    containers = tuple(
+        container
+        for each in request.choices
+        for container in (each.container, each.backup)
+        if container
+    )
+    natives = tuple(each.native for each in request.choices if each.native)
     made: list[Layer] = []
     for name in NAMES:
         values = {
@@ -187,8 +184,9 @@ def chain(
                 },
                 places=_places(request, values),
                 masked=variables.masked(values, request.key),
+                containers=containers if name == "datastore" else (),
+                natives=natives if name == "datastore" else (),
                 parent=made[-1].digest if made else "",
-                **(contents if name == "datastore" else {}),
             )
         )
     return tuple(made)

@@ -15,6 +15,7 @@ from trove_tools.config import table
 from trove_tools.host import credentials
 from trove_tools.plan import layers as _layers
 from trove_tools.plan import request as _request
+from trove_tools.sources.container import sources as _container
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def containers(self) -> tuple[dict[str, typing.Any], ...]:
+    def containers(self) -> tuple[_container.Container, ...]:
         """What is put into the guest's image store."""
         return tuple(
             each for layer in self.layers for each in layer.containers

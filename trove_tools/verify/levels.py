@@ -7,8 +7,6 @@ guest agent makes an instance of it.  ``life``: Trove does with that what
 happens to instances later.
 """
 
-import collections.abc
-import dataclasses
 
 from trove_tools import errors
 from trove_tools.artifact import manifest
@@ -145,12 +143,10 @@ def _container(entry: manifest.Datastore, backup: bool = False) -> str:
     :param backup: of the one that takes backups of the other.
     :returns: nothing where the manifest names none: Trove has a default.
     """
-    containers: collections.abc.Sequence[dict[str, list[str]]]
-    containers = dataclasses.asdict(entry).get("containers", ())
-    for container in containers:
-        if bool(container.get("backup")) != backup:
+    for container in entry.containers:
+        if container.backup != backup:
             continue
-        for reference in container["names"]:
+        for reference in container.names:
             name, _, tag = reference.rpartition(":")
             if tag == entry.version:
                 return name

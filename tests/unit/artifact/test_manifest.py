@@ -27,7 +27,9 @@ def example(image: pathlib.Path) -> manifest.Manifest:
             ),
             manifest.Datastore(
                 "mysql", "1", "mysql", "container", (), 1024, 4,
-                containers=({"names": ["mysql:1"], "digest": "sha256:1"},),
+                containers=(
+                    manifest.Container(("mysql:1",), "sha256:1", "registry"),
+                ),
             ),
         ),
     )  # fmt: skip

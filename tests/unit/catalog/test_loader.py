@@ -285,7 +285,7 @@ class FurtherTest(base.TestCase):
         layer = made.layers[2]
         self.assertIn("trove-datastore-native", layer.elements)
         self.assertEqual(
-            ["etcd-server"], list(layer.natives[0]["settings"]["packages"])
+            ["etcd-server"], list(layer.natives[0].settings.packages)
         )
         health = catalog.datastore("etcd").health(None, "3.5")
         self.assertRegex('{"etcdserver":"3.5.16"}', health.expect)
@@ -313,14 +313,14 @@ class FurtherTest(base.TestCase):
             request.make(["etcd"], samples.settings(), catalog)
         )
         (container,) = made.containers
-        self.assertEqual("packages", container["source"])
-        self.assertEqual("sid", container["suite"])
+        self.assertEqual("packages", container.source)
+        self.assertEqual("sid", container.suite)
         self.assertEqual("trixie", made.guest["release"])
         # nothing of it reaches what the guest is made of
         for layer in made.layers:
             self.assertNotIn("sid", layer.environment.values())
-        self.assertEqual("/var/lib/etcd", container["data"])
-        self.assertEqual(2379, container["port"])
+        self.assertEqual("/var/lib/etcd", container.data)
+        self.assertEqual(2379, container.port)
 
     def test_one_file_adds_a_datastore(self) -> None:
         self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))

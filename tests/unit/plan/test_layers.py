@@ -52,7 +52,7 @@ class ElementsTest(base.TestCase):
         )
         self.assertEqual(
             ["mariadb", "postgresql"],
-            [each["datastore"] for each in made[DATASTORE].containers],
+            [each.datastore for each in made[DATASTORE].containers],
         )
         for layer in (made[BASE], made[RUNTIME], made[AGENT]):
             self.assertEqual((), layer.containers)

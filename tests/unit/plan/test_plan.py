@@ -32,7 +32,7 @@ class PlanTest(base.TestCase):
         )
         self.assertEqual(
             ["mariadb", "postgresql"],
-            [each["datastore"] for each in made.containers],
+            [each.datastore for each in made.containers],
         )
         self.assertEqual(
             ["container", "container"],

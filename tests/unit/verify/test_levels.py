@@ -19,7 +19,9 @@ def image(
     entry = manifest.Datastore(
         "mariadb", "11.8", "mariadb", runtime, (), 1024, 4,
         containers=(
-            {"names": ["a.example:5000/x/mariadb:11.8", "mariadb:11.8"]},
+            manifest.Container(
+                ("a.example:5000/x/mariadb:11.8", "mariadb:11.8")
+            ),
         ),
     )  # fmt: skip
     return dataclasses.replace(
@@ -91,7 +93,7 @@ class InstancesTest(base.TestCase):
     def test_no_container_of_this_version(self) -> None:
         entry = manifest.Datastore(
             "mariadb", "10.11", "mariadb", "container", (), 1, 1,
-            containers=({"names": ["mariadb:11.8"]},),
+            containers=(manifest.Container(("mariadb:11.8",)),),
         )  # fmt: skip
         made = image(datastores=(entry,))
         (found,) = levels.instances(self.catalog, made, None)

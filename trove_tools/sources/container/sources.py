@@ -78,10 +78,6 @@ class Container:
         """The name of its archive."""
         return f"{self.datastore}{'-backup' if self.backup else ''}.tar"
 
-    def as_dict(self) -> dict[str, typing.Any]:
-        """Return it for a plan."""
-        return dataclasses.asdict(self)
-
 
 def choose(
     words: collections.abc.Iterable[str],

@@ -89,10 +89,6 @@ class Native:
             package=self.file is not None and not self.file.archive,
         )
 
-    def as_dict(self) -> dict[str, typing.Any]:
-        """Return it for the plan."""
-        return dataclasses.asdict(self)
-
 
 def elements(
     settings: native.Native, *, repository: bool, package: bool
@@ -109,31 +105,6 @@ def elements(
         NATIVE: True,
     }
     return tuple(name for name, needed in wanted.items() if needed)
-
-
-def of_dict(data: collections.abc.Mapping[str, typing.Any]) -> Native:
-    """Return what :meth:`Native.as_dict` made into plain data."""
-    settings = dict(data["settings"])
-    for name, kind in (
-        ("repository", native.Repository), ("file", native.PackageFile),
-    ):  # fmt: skip
-        if settings[name] is not None:
-            settings[name] = kind(**settings[name])
-    file = settings["file"]
-    if file is not None and file.archive is not None:
-        settings["file"] = dataclasses.replace(
-            file, archive=native.Archive(**file.archive)
-        )
-    return Native(
-        **{
-            **data,
-            "settings": native.Native(**settings),
-            "repository": Repository(**data["repository"])
-            if data["repository"]
-            else None,
-            "file": File(**data["file"]) if data["file"] else None,
-        }
-    )
 
 
 def without_places(

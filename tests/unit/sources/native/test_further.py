@@ -15,7 +15,6 @@ from trove_tools.plan import elements
 from trove_tools.plan import plan
 from trove_tools.plan import request
 from trove_tools.sources.native import prepare
-from trove_tools.sources.native import sources
 
 _FILE = """\
 name: influxdb
@@ -96,7 +95,7 @@ class FurtherTest(base.TestCase):
         out = self.temp_dir()
         logged: list[str] = []
         prepare.prepare(
-            sources.of_dict(layer.natives[0]),
+            layer.natives[0],
             out,
             cache=self.temp_dir(),
             mirror="http://mirror.example/debian",
