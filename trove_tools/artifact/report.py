@@ -114,8 +114,10 @@ def format_seconds(number: float) -> str:
 
 
 def format_date(text: str) -> str:
-    """Return an ISO 8601 time in a readable form; other text is returned
-    unchanged."""
+    """Return an ISO 8601 time in a readable form.
+
+    Other text is returned unchanged.
+    """
     try:
         when = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
