@@ -16,7 +16,7 @@ from trove_tools.build import build as _build
 from trove_tools.build import jobs
 from trove_tools.catalog import loader
 from trove_tools.cli import cache
-from trove_tools.cli import common
+from trove_tools.cli import ending
 from trove_tools.config import options
 from trove_tools.plan import plan as _plan
 from trove_tools.plan import request
@@ -66,10 +66,10 @@ def main() -> int:
     :returns: an exit status.
     """
     screen = jobs.EventConsole()
-    ending = common.Ending(screen)
-    with ending.reported():
+    end = ending.Ending(screen)
+    with end.reported():
         data = json.load(sys.stdin)
-        ending.debug = data["settings"]["debug"]
+        end.debug = data["settings"]["debug"]
         plan, settings = from_data(data)
         result = _build.build(
             plan,
@@ -81,7 +81,7 @@ def main() -> int:
             key=signature.open_signing_key(settings.sign_key),
         )
         screen.result(result.as_dict())
-    return ending.status
+    return end.status
 
 
 if __name__ == "__main__":

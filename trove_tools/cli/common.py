@@ -3,22 +3,17 @@
 
 import argparse
 import collections.abc
-import contextlib
 import dataclasses
 import functools
 import importlib
-import signal
 import sys
-import types
 import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.cli import streams
+from trove_tools.cli import ending
 from trove_tools.config import options
 from trove_tools.config import table
-from trove_tools.host import credentials
-from trove_tools.host import liveness
 
 if typing.TYPE_CHECKING:
     from trove_tools.catalog import model
@@ -162,34 +157,6 @@ def _near_flag(
     close = difflib.get_close_matches(word.partition("=")[0], flags, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{meant}see {prog} --help"
-
-
-def _unwind_on_signals() -> None:
-    """Make the first Ctrl-C or SIGTERM unwind the stack.
-
-    Unwinding removes mounts and ends processes; a second Ctrl-C would
-    interrupt that, so it is ignored. The third one ends the process.
-    """
-    received = 0
-
-    def interrupt(number: int, frame: types.FrameType | None) -> None:
-        nonlocal received
-        received += 1
-        if received != 2:
-            raise KeyboardInterrupt
-        print("undoing what was begun; once more to stop at once",
-              file=sys.stderr)  # fmt: skip
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # the caller ignores the signal, as nohup does: leave it ignored
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-
-
-def _traceback() -> None:
-    import traceback
-
-    print(credentials.hide(traceback.format_exc()), file=sys.stderr, end="")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,74 +312,14 @@ class Program:
         :returns: an exit status.
         """
         # must precede anything that may print
-        streams.open_missing()
+        ending.open_missing_streams()
         words = list(sys.argv[1:] if argv is None else argv)
-        ending = Ending(console.Console(), "--debug" in words)
-        with ending.reported():
+        end = ending.Ending(console.Console(), "--debug" in words)
+        with end.reported():
             flags = self.parser(words).parse_args(words)
             command = self.command(getattr(flags, "command", ""))
             settings = table.settings(command.declared(), flags)
-            ending.debug = settings.debug
-            ending.screen = screen = console.Console(quiet=settings.quiet)
-            ending.status = command.function()(Call(settings, flags, screen))
-        return ending.status
-
-
-@dataclasses.dataclass
-class Ending:
-    """How a program ends, and reports what went wrong.
-
-    :param screen: where errors are reported.
-    :param debug: whether tracebacks are shown.
-    :param status: the exit status.
-    """
-
-    screen: console.Console
-    debug: bool = False
-    status: int = errors.EXIT_OK
-
-    @contextlib.contextmanager
-    def reported(self) -> collections.abc.Iterator[None]:
-        """Turn whatever happens into an exit status.
-
-        Enter it in the main thread, as the first thing that a program does:
-        it installs the handlers of signals.
-        """
-        streams.open_missing()
-        _unwind_on_signals()
-        liveness.follow()
-        try:
-            yield
-            # detect a full disk while it can still be reported
-            sys.stdout.flush()
-        except errors.TroveToolsError as exc:
-            self._fail(exc, exc.exit_status)
-        except KeyboardInterrupt:
-            self.screen.warn("interrupted; unfinished work was undone")
-            self.status = errors.EXIT_INTERRUPTED
-        except BrokenPipeError:
-            # the reader of stdout has exited, as with `list | head`
-            self.status = errors.EXIT_OK
-        except OSError as exc:
-            self._fail(streams.explain(exc))
-        except Exception as exc:
-            defect = errors.TroveToolsError(
-                f"unexpected {type(exc).__name__}: {exc}",
-                hint="this is a defect of the tool: run again with"
-                " --debug and report what it prints",
-            )
-            self._fail(None if self.debug else defect)
-        finally:
-            streams.settle(sys.stdout)
-            streams.settle(sys.stderr)
-
-    def _fail(
-        self,
-        error: errors.TroveToolsError | None,
-        status: int = errors.EXIT_FAILED,
-    ) -> None:
-        if self.debug:
-            _traceback()
-        if error is not None:
-            self.screen.error(error)
-        self.status = status
+            end.debug = settings.debug
+            end.screen = screen = console.Console(quiet=settings.quiet)
+            end.status = command.function()(Call(settings, flags, screen))
+        return end.status

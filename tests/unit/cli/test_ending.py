@@ -10,13 +10,13 @@ from tests import base
 
 RUN = """\
 import sys
-from trove_tools.cli import common, streams
+from trove_tools.cli import ending
 from trove_tools import console, errors
-streams.open_missing()
-ending = common.Ending(console.Console())
-with ending.reported():
+ending.open_missing_streams()
+end = ending.Ending(console.Console())
+with end.reported():
     %s
-sys.exit(ending.status)
+sys.exit(end.status)
 """
 
 
