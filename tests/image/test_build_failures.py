@@ -22,7 +22,7 @@ from tests.standins import keys
 from tests.standins import vendors
 from trove_tools.catalog import loader
 from trove_tools.cli import builder
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.host import loopdevice
 from trove_tools.host import mounts
 from trove_tools.host import process
@@ -185,7 +185,7 @@ class FullDiskTest(BuildCase):
         )
         # or the build would not begin
         self.patch_object(requirements, "require_space", lambda *_: None)
-        self.patch_object(ending, "_unwind_on_signals", lambda: None)
+        self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
         _, err = self.capture()
         status = builder.main(
             ["build", "mariadb", "--runtime", "native",

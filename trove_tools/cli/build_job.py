@@ -16,7 +16,7 @@ from trove_tools.build import build as _build
 from trove_tools.build import jobs
 from trove_tools.catalog import loader
 from trove_tools.cli import cache
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.config import options
 from trove_tools.plan import plan as _plan
 from trove_tools.plan import request
@@ -66,7 +66,7 @@ def main() -> int:
     :returns: an exit status.
     """
     screen = jobs.EventConsole()
-    end = ending.Ending(screen)
+    end = exit_status.Ending(screen)
     with end.reported():
         data = json.load(sys.stdin)
         end.debug = data["settings"]["debug"]

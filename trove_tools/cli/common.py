@@ -11,7 +11,7 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.config import options
 from trove_tools.config import table
 
@@ -312,9 +312,9 @@ class Program:
         :returns: an exit status.
         """
         # must precede anything that may print
-        ending.open_missing_streams()
+        exit_status.open_missing_streams()
         words = list(sys.argv[1:] if argv is None else argv)
-        end = ending.Ending(console.Console(), "--debug" in words)
+        end = exit_status.Ending(console.Console(), "--debug" in words)
         with end.reported():
             flags = self.parser(words).parse_args(words)
             command = self.command(getattr(flags, "command", ""))

@@ -15,7 +15,7 @@ from trove_tools.catalog import loader
 from trove_tools.cli import build_job
 from trove_tools.cli import builder
 from trove_tools.cli import cache
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.config import options
 from trove_tools.config import table
 from trove_tools.plan import mirrors
@@ -174,7 +174,7 @@ class PlanTest(base.TestCase):
     def test_main(self) -> None:
         """The child builds what it reads, and reports events."""
         made, settings = self.planned("mariadb --force --output-dir {dir}")
-        self.patch_object(ending, "_unwind_on_signals", lambda: None)
+        self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
         self.patch_object(cache, "open_cache", lambda _: None)
         self.patch_object(_build, "build", self.build)
         data = json.dumps(build_job.to_data(made, settings))

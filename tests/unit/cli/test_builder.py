@@ -17,7 +17,7 @@ from trove_tools.catalog import loader
 from trove_tools.cli import build as building
 from trove_tools.cli import builder
 from trove_tools.cli import catalog
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.cli import plan
 from trove_tools.host import process
 from trove_tools.host import requirements
@@ -29,7 +29,7 @@ class CommandCase(base.TestCase):
         super().setUp()
         self.set_env(HOME=str(self.temp_dir()), XDG_CACHE_HOME=None)
         # the handlers would outlive the test
-        self.patch_object(ending, "_unwind_on_signals", lambda: None)
+        self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
 
     def call(self, *words: str) -> tuple[int, str, str]:
         out, err = self.capture()

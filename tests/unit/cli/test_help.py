@@ -15,7 +15,7 @@ from trove_tools.cli import activate
 from trove_tools.cli import builder
 from trove_tools.cli import common
 from trove_tools.cli import devstack
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.cli import load
 from trove_tools.config import table
 
@@ -107,7 +107,7 @@ class CommandLineTest(base.TestCase):
                 self.assertEqual(["call"], list(taken), command.name)
 
     def test_help_wherever_it_stands(self) -> None:
-        self.patch_object(ending, "_unwind_on_signals", lambda: None)
+        self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
         # a topic after --help is what older versions took
         for words in (
             ["build", "mariadb", "-h"], ["build", "--help", "containers"],

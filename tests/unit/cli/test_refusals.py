@@ -11,7 +11,7 @@ import ddt
 from tests import base
 from tests import commands
 from trove_tools import errors
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools.host import process
 from trove_tools.host import requirements
 
@@ -82,7 +82,7 @@ class RefusalCase(base.TestCase):
         super().setUp()
         self.set_env(HOME=str(self.temp_dir()), XDG_CACHE_HOME=None)
         # the handlers would outlive the test
-        self.patch_object(ending, "_unwind_on_signals", lambda: None)
+        self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
         self.place = self.temp_dir()
 
     def refused(self, status: int, line: str) -> str:

@@ -10,10 +10,10 @@ from tests import base
 
 RUN = """\
 import sys
-from trove_tools.cli import ending
+from trove_tools.cli import exit_status
 from trove_tools import console, errors
-ending.open_missing_streams()
-end = ending.Ending(console.Console())
+exit_status.open_missing_streams()
+end = exit_status.Ending(console.Console())
 with end.reported():
     %s
 sys.exit(end.status)
