@@ -50,14 +50,16 @@ class Instance:
         return self.cloud.machine(self.server)
 
     def call(
-        self, name: str, **arguments: typing.Any
+        self, name: str, task: str = "", /, **arguments: typing.Any
     ) -> dict[str, typing.Any]:
         """Have Trove do something with the instance.
 
+        :param name: of the request to Trove.
+        :param task: for the progress; the request's name by default.
         :raises CheckError: it cannot, in Trove's own words.
         """
         action = name.replace("_", " ")
-        self.machine.say(f"{self.datastore.name}: {action}")
+        self.machine.say(f"{self.datastore.name}: {task or action}")
         wait = self.machine.limits.wait()
 
         def between() -> None:
@@ -208,9 +210,12 @@ class Instance:
             itself, once a minute.
         """
 
+        task = "waiting for HEALTHY"
+        self.machine.say(f"{self.datastore.name}: {task}")
+
         def healthy() -> bool:
             if ask:
-                self.call("heartbeat")
+                self.call("heartbeat", task)
             state = self.plane.call("state", instance=self.id)
             return bool(
                 state["status"] == "healthy" and state["updated"] > since
