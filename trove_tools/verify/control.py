@@ -27,6 +27,7 @@ from trove_tools.verify import limits
 from trove_tools.verify import processes
 
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
+_CONDUCTOR = DRIVER.with_name("conductor.py")
 
 # seconds that Trove's own code gets on a quiet host for what no guest has a
 # part in; the longest is the first import of all of it
@@ -222,7 +223,7 @@ def control(
         stack.enter_context(
             processes.child(
                 [
-                    venv / "bin/trove-conductor",
+                    venv / "bin/python", "-I", _CONDUCTOR,
                     "--config-file", settings,
                 ],
                 directory / "conductor.log",

@@ -11,6 +11,8 @@ Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """
 
 import json
+import pathlib
+import runpy
 import socket
 import sys
 import threading
@@ -19,7 +21,6 @@ import typing
 import uuid
 
 from oslo_log import log as logging
-import sqlalchemy.event
 from trove import rpc
 from trove.common import cfg
 from trove.common import context
@@ -27,7 +28,6 @@ from trove.common import exception
 from trove.common import notification
 from trove.datastore import models as datastores
 from trove.db import get_db_api
-from trove.db.sqlalchemy import session
 from trove.extensions.common import common as extensions
 from trove.instance import models as instances
 from trove.instance import service_status
@@ -35,6 +35,8 @@ from trove.instance import tasks
 from trove.taskmanager import models as taskmanager
 
 CONF = cfg.CONF
+
+_CONDUCTOR = pathlib.Path(__file__).with_name("conductor.py")
 
 Answer = dict[str, typing.Any]
 
@@ -201,20 +203,6 @@ class Driver:
             return {"error": f"{kind}: {' '.join(str(exc).split())}"}
 
 
-def _commit_at_once() -> None:
-    """Have no transactions: SQLite refuses to write in one that has read.
-
-    Trove leaves them open while it waits for a guest, and the conductor
-    writes meanwhile.
-    """
-
-    def skip_begin(_: object, record: typing.Any, __: object) -> None:
-        # what oslo.db looks at before it begins one
-        record.info["in_transaction"] = True
-
-    sqlalchemy.event.listen(session.get_engine(), "checkout", skip_begin)
-
-
 def main(
     descriptors: str, config: str, kind: typing.Callable[[], Driver] = Driver
 ) -> None:
@@ -229,7 +217,7 @@ def main(
     logging.setup(CONF, "verify")
     rpc.init(CONF)
     get_db_api().configure_db()
-    _commit_at_once()
+    runpy.run_path(str(_CONDUCTOR))["commit_at_once"]()
     first, *others = map(int, descriptors.split(","))
     for descriptor in others:
         threading.Thread(

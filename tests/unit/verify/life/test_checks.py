@@ -9,6 +9,7 @@ from unittest import mock
 from tests import base
 from trove_tools.verify import checks
 from trove_tools.verify import limits
+from trove_tools.verify import machine
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
@@ -193,21 +194,38 @@ class UpgradeTest(LifeCase):
         self.cloud.former = cloud.Former(mock.Mock(), "10.11")
         self.answers["create_another"] = {"id": "old", "server": "old-server"}
         self.answers["state"].update(version="11.8", task="ERROR")
-        self.answers["upgrade"] = {
-            "logged": [
-                "Failed to upgrade instance old, error: Remote error:"
-                " Major version upgrade is not allowed: 10.11 -> 11.8"
-            ]
-        }
+        self.machine.directory = self.temp_dir()
+        self.journal = self.machine.directory / machine.JOURNAL
+        self.journal.write_text(
+            "agent: TroveError: Major version upgrade is not allowed:"
+            " 10.11 -> 11.8\nagent: still there\n"
+        )
 
     def test_trove_does_no_major_upgrade(self) -> None:
         with self.assertRaises(outcome.UnsupportedError) as caught:
             upgrade.upgrade(self.instance)
-        self.assertIn("not allowed: 10.11 -> 11.8", caught.exception.message)
+        self.assertIn(
+            "not allowed: 10.11 -> 11.8 (", caught.exception.message
+        )
         self.assertIn("still runs 10.11.1", caught.exception.message)
-        self.assertIn("as version 11.8", caught.exception.message)
+        self.assertIn("shows version 11.8", caught.exception.message)
         self.assertNotIn("rebuild", self.calls)
         self.cloud.remove.assert_called_once_with("old-server")
+
+    def test_an_upgrade_that_trove_allows(self) -> None:
+        self.journal.write_text("agent: Starting new db container\n")
+        self.patch_object(
+            _instance.Instance, "wait_healthy", lambda *_, **__: None
+        )
+        self.assertIn("10.11.1 after", upgrade.upgrade(self.instance))
+        self.assertIn("rebuild", self.calls)
+
+    def test_an_upgrade_that_fails(self) -> None:
+        self.journal.write_text("agent: no such container\n")
+        self.answers["upgrade"] = {"logged": ["Failed to upgrade instance"]}
+        with self.assertRaisesRegex(outcome.CheckError, "Failed to upgrade"):
+            upgrade.upgrade(self.instance)
+        self.assertNotIn("rebuild", self.calls)
 
     def test_a_refused_upgrade_that_loses_data_fails(self) -> None:
         self.patch_object(sql, "words", lambda _: [])
