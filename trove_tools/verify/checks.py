@@ -30,6 +30,8 @@ _HEALTHY = "healthy"
 _LOOK_INTERVAL = 60.0
 _PING, _LONGEST_PING = 3.0, 30.0
 _FILE_SYSTEM = 240.0
+# seconds, as above, that an interface gets its address later than the first
+_ADDRESS = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,18 +75,24 @@ def _systemd(subject: _subject.Subject) -> str:
 
 
 def _network(subject: _subject.Subject) -> str:
-    addresses = []
-    for nic in (_machine.MANAGEMENT, _machine.TENANT):
-        said = subject.machine.run("ip", "-o", "-4", "address", "show").output
-        if nic.address not in said:
+    machine = subject.machine
+    wanted = [nic.address for nic in (_machine.MANAGEMENT, _machine.TENANT)]
+    # systemd calls a boot complete when one of the interfaces is up
+    end = time.monotonic() + machine.limits.scaled(_ADDRESS)
+    while True:
+        output = machine.run("ip", "-o", "-4", "address", "show").output
+        absent = [address for address in wanted if address not in output]
+        if not absent:
+            break
+        if time.monotonic() > end:
             raise outcome.CheckError(
-                f"no interface has {nic.address}, which its network offers"
+                f"no interface has {absent[0]}, which its network offers"
                 " by DHCP",
-                said.splitlines(),
+                output.splitlines(),
                 "see that cloud-init configures every interface of the guest",
             )
-        addresses.append(nic.address)
-    return f"both interfaces have their addresses: {', '.join(addresses)}"
+        time.sleep(machine.pause)
+    return f"both interfaces have their addresses: {', '.join(wanted)}"
 
 
 def _kernel(subject: _subject.Subject) -> str:

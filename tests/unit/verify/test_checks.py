@@ -13,6 +13,7 @@ from tests.unit.verify import test_defects
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.artifact import verification
+from trove_tools.verify import checks
 from trove_tools.verify import control
 from trove_tools.verify import diagnosis
 from trove_tools.verify import disks
@@ -283,6 +284,7 @@ class AgentTest(LadderCase):
         self.assertIn("cannot open /dev/vdb", wrong.detail)
 
     def test_an_interface_without_an_address(self) -> None:
+        self.patch_object(checks, "_ADDRESS", 0.0)
         self.machine.answers["ip "] = f"inet {machine.MANAGEMENT.address}\n"
         self.climb()
         (wrong,) = [check for check in self.found.checks if not check.ok]
