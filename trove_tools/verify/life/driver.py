@@ -38,6 +38,7 @@ accounts: typing.Any = _load("verify_accounts", _HERE / "driver_accounts.py")
 others: typing.Any = _load("verify_instances", _HERE / "driver_instances.py")
 
 import trove  # noqa: E402
+from trove.backup import models as backups  # noqa: E402
 from trove.common import cfg  # noqa: E402
 from trove.common import notification  # noqa: E402
 from trove.configuration import models as configurations  # noqa: E402
@@ -351,7 +352,7 @@ class Life(
         return found
 
     def settle(self, instance: str) -> Answer:
-        """Forget what a failed action has left: its task, and its replica.
+        """Forget what a failed action has left: task, replica and backup.
 
         Trove's own way is to reset the instance's status, after which it is
         in error until the next heartbeat.
@@ -362,6 +363,9 @@ class Life(
         for replica in instances.DBInstance.find_all(slave_of_id=instance):
             replica.slave_of_id = None
             replica.save()
+        while backup := backups.Backup.running(instance):
+            backup.state = backups.BackupState.FAILED
+            backup.save()
         return {}
 
     def state(self, instance: str) -> Answer:
