@@ -71,7 +71,7 @@ class Console:
 
         :param prefix: printed as it is, before the text.
         """
-        self._print(prefix + credentials.hide(bounds.printable(text)))
+        self._print(prefix + credentials.hide(bounds.escape_controls(text)))
 
     def _plain(self, text: str) -> None:
         try:
@@ -152,7 +152,7 @@ class Console:
 
 def _one_line(text: str) -> str:
     """Return a text that a bar can show beside itself."""
-    return credentials.hide(bounds.printable(text)).replace("\n", " ")
+    return credentials.hide(bounds.escape_controls(text)).replace("\n", " ")
 
 
 def size(number: int) -> str:
@@ -187,7 +187,7 @@ def emit(
         assert result is not None
         for name, value in result.variables(data):
             if sys.stdout.isatty():
-                value = bounds.printable(value)
+                value = bounds.escape_controls(value)
             # the name of a file may be no text
             value = value.encode(errors="backslashreplace").decode()
             print(f"{name}={shlex.quote(value)}")
@@ -216,7 +216,7 @@ def _width() -> int:
 
 def _lines(lines: collections.abc.Iterable[str]) -> None:
     for line in lines:
-        print(bounds.printable(line))
+        print(bounds.escape_controls(line))
 
 
 def _cell(value: typing.Any) -> str:
@@ -227,7 +227,7 @@ def _cell(value: typing.Any) -> str:
         return (", " if plain else "\n").join(_cell(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else bounds.printable(str(value))
+    return "-" if value is None else bounds.escape_controls(str(value))
 
 
 def _entry(name: str, value: typing.Any) -> str:

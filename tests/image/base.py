@@ -63,9 +63,9 @@ def builder(
 def natives() -> list[str]:
     """Return what to build: all native datastores of the gate in one."""
     catalog = loader.load()
-    system = gate.system(catalog)
+    system = gate.find_system(catalog)
     return [
-        *gate.natives(catalog, system).values(),
+        *gate.list_natives(catalog, system).values(),
         "--guest", system, "--runtime", "native", "--together",
     ]  # fmt: skip
 

@@ -58,8 +58,8 @@ class BuildCase(base.TestCase):
         self.addCleanup(self.assert_nothing_left)
 
     def assert_nothing_left(self) -> None:
-        self.assertEqual([], mounts.below(self.output))
-        self.assertEqual([], loopdevice.below(self.output))
+        self.assertEqual([], mounts.list_below(self.output))
+        self.assertEqual([], loopdevice.find_below(self.output))
         self.assertFalse((self.output / f".{self.image}.partial").exists())
         self.assertFalse((self.output / f"{self.image}.qcow2").exists())
 
@@ -243,7 +243,7 @@ class InterruptionTest(BuildCase):
     def test_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             child = self.start()
-            self.assertNotEqual([], mounts.below(self.output))
+            self.assertNotEqual([], mounts.list_below(self.output))
             self.assertNotEqual([], self.sleepers())
             child.send_signal(number)
             _, said = child.communicate(timeout=60)
@@ -257,7 +257,7 @@ class InterruptionTest(BuildCase):
         child = self.start()
         child.kill()
         child.communicate()
-        self.assertNotEqual([], mounts.below(self.output))
+        self.assertNotEqual([], mounts.list_below(self.output))
         # the same build, which fails at once this time
         done = self.build(*self.element("exit 5"))
         self.assertEqual(1, done.status, done.stderr)

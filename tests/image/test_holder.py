@@ -66,7 +66,7 @@ class HolderTest(base.TestCase):
         pid = int(self.pid.read_text())
         return [
             mount
-            for mount in mounts.read(pid)
+            for mount in mounts.read_mounts(pid)
             if mount.point.is_relative_to(self.place)
         ]
 
@@ -75,8 +75,8 @@ class HolderTest(base.TestCase):
         built = self.build("one")
         self.assertEqual(0, built.status, built.stderr)
         self.assertEqual([], self.holds())
-        self.assertEqual([], mounts.below(self.place))
-        self.assertEqual([], loopdevice.below(self.place))
+        self.assertEqual([], mounts.list_below(self.place))
+        self.assertEqual([], loopdevice.find_below(self.place))
         self.assertEqual([], list((self.place / "one").glob(".*")))
         # no journal is to be replayed: the image is complete
         raw = self.place / "raw"
@@ -109,6 +109,6 @@ class HolderTest(base.TestCase):
         self.assertIn("taken down: ", done.stderr)
         self.assertNotIn("warning: ", done.stderr)
         self.assertEqual([], self.holds())
-        self.assertEqual([], mounts.below(self.place))
-        self.assertEqual([], loopdevice.below(self.place))
+        self.assertEqual([], mounts.list_below(self.place))
+        self.assertEqual([], loopdevice.find_below(self.place))
         self.assertEqual([], list((self.place / "one").glob(".*")))

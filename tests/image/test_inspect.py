@@ -112,11 +112,13 @@ class PlantedTest(InspectCase):
     def test_what_was_allowed(self) -> None:
         image = self.qcow2("private key")
         name = f"/{PLANTED['private key'][0]}"
-        found = inspect.inspect(image, allow=(f"private key:{name}",))
+        found = inspect.inspect_image(image, allow=(f"private key:{name}",))
         self.assertEqual((), found.findings)
         self.assertEqual([name], [each.path for each in found.allowed])
         # only this kind, and only there
-        found = inspect.inspect(image, allow=("login:/root", f"login:{name}"))
+        found = inspect.inspect_image(
+            image, allow=("login:/root", f"login:{name}")
+        )
         self.assertEqual([name], [each.path for each in found.findings])
 
     def test_none(self) -> None:

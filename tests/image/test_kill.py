@@ -113,8 +113,8 @@ class KillTest(base.TestCase):
             )
 
     def assert_nothing_left(self) -> None:
-        self.assertEqual([], mounts.below(self.place))
-        self.assertEqual([], loopdevice.below(self.place))
+        self.assertEqual([], mounts.list_below(self.place))
+        self.assertEqual([], loopdevice.find_below(self.place))
         self.assertEqual([], list(self.output.glob(".*")))
         for name in ("workspaces", "layers"):
             names = [each.name for each in (self.cache / name).glob("*")]
@@ -145,9 +145,9 @@ class KillTest(base.TestCase):
         # where most is mounted and attached: a chroot, then a disk in use
         for layer, phase in (("runtime", "install"), ("agent", "finalise")):
             self.kill_in(layer, phase)
-            self.assertNotEqual([], mounts.below(self.place))
+            self.assertNotEqual([], mounts.list_below(self.place))
             self.assert_no_wrong_image()
-        self.assertNotEqual([], loopdevice.below(self.place))
+        self.assertNotEqual([], loopdevice.find_below(self.place))
         # the next build finds it, though it is of another directory
         self.build(self.place / "other")
         self.assert_nothing_left()

@@ -27,7 +27,7 @@ _QUICK = {
 class LifeTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        why = machines.absent(machine.CONTAINER, "amd64")
+        why = machines.find_absence(machine.CONTAINER, "amd64")
         if why:
             self.skipTest(why.message)
         try:

@@ -86,7 +86,7 @@ class GuestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.need_time("a minute for each boot")
-        why = machines.absent(machine.CONTAINER, "amd64")
+        why = machines.find_absence(machine.CONTAINER, "amd64")
         if why:
             self.skipTest(why.message)
         image = self.container_image()
@@ -99,7 +99,7 @@ class GuestCase(base.TestCase):
         self.guest = stack.enter_context(
             contextlib.closing(
                 container.Container(
-                    machine.Guest(disks.inspect(image), volume),
+                    machine.Guest(disks.inspect_image(image), volume),
                     machine.Settings(),
                     self.temp_dir(),
                     lambda text: None,

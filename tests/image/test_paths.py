@@ -41,8 +41,8 @@ class PathsTest(base.TestCase):
         made = manifest.read(image)
         assert made is not None
         self.assertEqual(image.name, made.image["file"])
-        self.assertEqual([], mounts.below(place))
-        self.assertEqual([], loopdevice.below(place))
+        self.assertEqual([], mounts.list_below(place))
+        self.assertEqual([], loopdevice.find_below(place))
         self.assertEqual(
             ["cache", "d" * 100, "work"], sorted(os.listdir(odd))
         )

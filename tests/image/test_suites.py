@@ -26,7 +26,7 @@ class SuitesTest(base.TestCase):
             broker.require()
         except errors.TroveToolsError as exc:
             self.skipTest(exc.message)
-        why = machines.absent(machine.CONTAINER, "amd64")
+        why = machines.find_absence(machine.CONTAINER, "amd64")
         if why:
             self.skipTest(why.message)
 

@@ -119,9 +119,8 @@ class VerifyTest(base.TestCase):
         self.assertEqual(0, outcome.status, outcome.stderr)
         found = outcome.json()
         self.assertTrue(found["ok"])
-        datastores = list(
-            gate.natives(self.catalog, gate.system(self.catalog)).values()
-        )
+        guest = gate.find_system(self.catalog)
+        datastores = list(gate.list_natives(self.catalog, guest).values())
         self.assertIn("mariadb", datastores)
         self.assertEqual({}, found["missing"])
         details = {check["name"]: check["detail"] for check in found["checks"]}
@@ -173,7 +172,7 @@ class VerifyTest(base.TestCase):
                 levels.DATASTORE,
                 healths=healths,
                 machine=machine.QEMU
-                if machines.absent(machine.CONTAINER, "amd64")
+                if machines.find_absence(machine.CONTAINER, "amd64")
                 else machine.CONTAINER,
                 settings=machine.Settings(timeout=_TIMEOUT),
             )

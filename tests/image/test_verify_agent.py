@@ -74,7 +74,7 @@ class AgentCase(base.TestCase):
             broker.require()
         except errors.TroveToolsError as exc:
             self.skipTest(exc.message)
-        why = machines.absent(machine.CONTAINER, "amd64")
+        why = machines.find_absence(machine.CONTAINER, "amd64")
         if why:
             self.skipTest(why.message)
         self.good = self.container_image()

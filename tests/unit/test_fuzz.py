@@ -435,7 +435,7 @@ class RootTest(FuzzCase):
     def inspect(self) -> None:
         found = policy.find_all(self.root)
         json.dumps(found)
-        json.dumps(contents.look(self.root).as_dict())
+        json.dumps(contents.read_contents(self.root).as_dict())
 
     @hypothesis.settings(few, max_examples=40)
     @hypothesis.given(

@@ -186,7 +186,7 @@ def load(
     return _from(data)
 
 
-def schema() -> dict[str, typing.Any]:
+def read_schema() -> dict[str, typing.Any]:
     """Return the JSON schema (draft 2020-12) of a manifest."""
     found: dict[str, typing.Any] = json.loads(SCHEMA.read_bytes())
     return found
@@ -202,7 +202,7 @@ def _require_valid(
     known = validation.ValidFiles(SCHEMA.read_bytes())
     if known.has("manifest", text):
         return
-    wrong = validation.violations(data, schema())
+    wrong = validation.find_violations(data, read_schema())
     if not wrong:
         known.add("manifest", text)
         return

@@ -42,7 +42,7 @@ def write(image: pathlib.Path) -> pathlib.Path | None:
     writable = trust.is_own(file.parent) and os.access(file.parent, os.W_OK)
     if made is None or not writable:
         return None
-    files.write(file, render(image, made))
+    files.write_file(file, render(image, made))
     return file
 
 

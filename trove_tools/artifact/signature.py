@@ -193,9 +193,9 @@ def write(
     """
     signed = key.sign(text, namespace) if key else None
     path(file).unlink(missing_ok=True)
-    files.write(file, text)
+    files.write_file(file, text)
     if signed is not None:
-        files.write(path(file), signed)
+        files.write_file(path(file), signed)
 
 
 def open_signing_key(file: pathlib.Path | None) -> SigningKey | None:

@@ -146,7 +146,7 @@ class PartxPartitioning(partitioning.Partitioning):
         begin = time.monotonic()
         deadline = begin + DELETE_TIMEOUT
         copies = True
-        while loopdevice.partitions(device):
+        while loopdevice.list_partitions(device):
             try:
                 utils.exec_sudo(["partx", "--delete", device])
                 break
@@ -155,7 +155,9 @@ class PartxPartitioning(partitioning.Partitioning):
                     self._remove_copies()
                     copies = False
                 elif time.monotonic() > deadline:
-                    found = mounts.holders(loopdevice.devices(device))
+                    found = mounts.find_holders(
+                        loopdevice.list_devices(device)
+                    )
                     by = ", ".join(map(str, found))
                     raise exception.BlockDeviceSetupException(
                         f"{device} is still in use"

@@ -315,7 +315,7 @@ def _finish(
                 disk.to_qcow2, raw, space.image, plan.output["compression"]
             )
         with run.timeline.within("step", "inspect"):
-            found = inspect.inspect(raw, plan.dev, plan.allow)
+            found = inspect.inspect_image(raw, plan.dev, plan.allow)
             found.require_safe()
         run.progress.advance()
         if convert:

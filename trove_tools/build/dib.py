@@ -144,7 +144,7 @@ class Log:
         """Return the error for a build that failed at this point."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
         last = lines[-_SHOWN_LINES:]
-        cause = causes.find("\n".join(lines))
+        cause = causes.find_cause("\n".join(lines))
         if cause is not None and cause.line not in last:
             last = [cause.line, "...", *last]
         shown = "".join(f"\n  | {line}" for line in last)
@@ -233,7 +233,7 @@ class Run:
         :param downloads: the run's own directory for downloads, if any.
         """
         binaries = os.path.join(sys.prefix, "bin")
-        path = process.environment()["PATH"]
+        path = process.make_environment()["PATH"]
         return {
             # a layer is not a disk, and needs no checksum
             "DIB_IMAGE_SIZE": "1",
@@ -298,7 +298,7 @@ class Run:
             text = said.read_text().strip()
             raise errors.BuildError(
                 f"the layer {layer.name} cannot be kept: {text}",
-                hint=causes.remedy(text),
+                hint=causes.find_remedy(text),
             )
         return kept
 
@@ -321,7 +321,7 @@ class Run:
         """
         element_copies.write(
             layer,
-            (*self.elements_path, elements.shipped()),
+            (*self.elements_path, elements.shipped_path()),
             self._below(layer),
         )
         inputs.require_elements(layer, self._below(layer))

@@ -37,9 +37,11 @@ def require_files(layer: layers.Layer) -> None:
     :raises BuildError: a file or a checkout has changed.
     """
     readers: dict[str, collections.abc.Callable[[str], str]] = {
-        agent.CHECKOUT: lambda place: agent.state(pathlib.Path(place)),
+        agent.CHECKOUT: lambda place: agent.describe_agent(
+            pathlib.Path(place)
+        ),
         agent.CONSTRAINTS: lambda place: digests.sha256(pathlib.Path(place)),
-        guestca.VARIABLE: lambda places: guestca.digest(
+        guestca.VARIABLE: lambda places: guestca.join_fingerprints(
             guestca.read(map(pathlib.Path, places.split(":")))
         ),
     }

@@ -208,7 +208,7 @@ def _run(
     if outcome.result is None or status:
         outcome.result = None
         outcome.error = outcome.error or errors.BuildError(
-            process.failure(job.argv, status, outcome.text).message
+            process.make_failure(job.argv, status, outcome.text).message
         )
     progress.state("failed" if outcome.error else "done")
     return outcome

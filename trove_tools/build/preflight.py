@@ -123,7 +123,7 @@ def _check_host() -> None:
 
     :raises MissingToolError: it cannot.
     """
-    shipped = pathlib.Path(elements.shipped())
+    shipped = pathlib.Path(elements.shipped_path())
     if not workspace.is_plain(shipped):
         raise errors.MissingToolError(
             f"diskimage-builder cannot run from {shipped}",
@@ -157,7 +157,7 @@ def _check_mirror(mirror: str, suite: str, option: str) -> None:
             continue
         except errors.BuildError as exc:
             raise errors.BuildError(
-                exc.message, hint=causes.remedy(exc.message) or hint
+                exc.message, hint=causes.find_remedy(exc.message) or hint
             ) from exc
         return
     raise errors.BuildError(
@@ -178,7 +178,7 @@ def _check_agent(
         except errors.BuildError as exc:
             raise errors.BuildError(
                 exc.message,
-                hint=causes.remedy(exc.message)
+                hint=causes.find_remedy(exc.message)
                 or "check the network, and --constraints",
             ) from exc
         _agent.require_constraints(content, constraints)
@@ -209,7 +209,7 @@ def _check_git(url: str, ref: str) -> None:
         raise errors.BuildError(
             f"--agent git+{url}: the repository cannot be read:"
             + "".join(f"\n  | {line}" for line in lines or [exc.message]),
-            hint=causes.remedy(exc.output)
+            hint=causes.find_remedy(exc.output)
             or "check the network, the address, and git's credentials",
         ) from exc
     # the commits of a repository are only known after fetching
@@ -261,7 +261,7 @@ def _check_requirement(requirement: str, constraints: str) -> None:
         raise errors.BuildError(
             f"--agent {requirement}: the package index does not have it"
             + "".join(f"\n  | {line}" for line in lines or [exc.message]),
-            hint=causes.remedy(warnings)
+            hint=causes.find_remedy(warnings)
             or "check --agent and --constraints, the network, and pip's"
             " settings (PIP_INDEX_URL, pip.conf)",
         ) from exc

@@ -115,7 +115,7 @@ class Workspace:
             sidecar.mkdir(parents=True, exist_ok=True)
         kept = sidecar / "build-failed.log"
         if self.log.exists():
-            files.write(kept, self.log.read_bytes())
+            files.write_file(kept, self.log.read_bytes())
         return kept
 
 

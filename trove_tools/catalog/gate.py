@@ -15,7 +15,7 @@ from trove_tools.catalog import native
 KINDS = (native.DISTRIBUTION, native.REPOSITORY, native.FILE)
 
 
-def containers(catalog: model.Catalog) -> list[str]:
+def list_containers(catalog: model.Catalog) -> list[str]:
     """Return the datastores whose containers packages make by default."""
     return [
         entry.name
@@ -26,7 +26,7 @@ def containers(catalog: model.Catalog) -> list[str]:
     ]
 
 
-def natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
+def list_natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
     """Return one native datastore of each kind for a guest system.
 
     Their ports differ, so that one image can contain all of them.
@@ -47,14 +47,14 @@ def natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
     return chosen
 
 
-def booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
+def list_booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
     """Return the datastores, versions and runtimes that the gate boots."""
-    guest = system(catalog)
+    guest = find_system(catalog)
     found = set()
-    for name in containers(catalog):
+    for name in list_containers(catalog):
         entry = catalog.datastore(name)
         found.add((name, entry.default_version, model.CONTAINER))
-    for name in natives(catalog, guest).values():
+    for name in list_natives(catalog, guest).values():
         entry = catalog.datastore(name)
         version = entry.version_for(model.NATIVE, guest)
         assert version is not None
@@ -62,13 +62,13 @@ def booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
     return found
 
 
-def system(catalog: model.Catalog) -> str:
+def find_system(catalog: model.Catalog) -> str:
     """Return the guest system that has a datastore of every kind.
 
     :raises LookupError: none has.
     """
     for name in catalog.guests:
-        if len(natives(catalog, name)) == len(KINDS):
+        if len(list_natives(catalog, name)) == len(KINDS):
             return name
     raise LookupError("no guest system has a datastore of every kind")
 

@@ -89,7 +89,7 @@ def _read(
     if known.has(kind, content):
         return data
     schema = yaml.load(_schemas(), _Loader)[kind]
-    wrong = validation.violations(data, schema)
+    wrong = validation.find_violations(data, schema)
     found.add(file, wrong)
     if wrong:
         return None

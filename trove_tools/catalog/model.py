@@ -80,7 +80,7 @@ class Guest:
     @property
     def family(self) -> str:
         """The family of the distribution: debian or redhat."""
-        return _native.family(self.distribution)
+        return _native.find_family(self.distribution)
 
 
 @dataclasses.dataclass(frozen=True)

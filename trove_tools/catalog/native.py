@@ -129,7 +129,7 @@ def resolve(
     said = {key: runtime[key] for key in _FIELDS if key in runtime}
     differing = runtime.get("guests", {})
     said = _merge(said, version.get("native", {}))
-    for name in (family(guest["distribution"]), guest["name"]):
+    for name in (find_family(guest["distribution"]), guest["name"]):
         said = _merge(said, differing.get(name, {}))
     said = _fill(
         said,
@@ -154,7 +154,7 @@ def resolve(
     )
 
 
-def family(distribution: str) -> str:
+def find_family(distribution: str) -> str:
     """Return the family of a distribution."""
     return "debian" if distribution in ("debian", "ubuntu") else "redhat"
 

@@ -49,7 +49,7 @@ class Problems:
         self, file: pathlib.Path, wrong: collections.abc.Iterable[Problem]
     ) -> None:
         """Add what is wrong in a file, by line."""
-        found = [(line_of(file, each.place), each) for each in wrong]
+        found = [(find_line(file, each.place), each) for each in wrong]
         for line, each in sorted(found):
             place = "".join(
                 f"[{key}]" if isinstance(key, int) else f".{key}"
@@ -75,7 +75,7 @@ class Problems:
             raise errors.CatalogError(self._lines)
 
 
-def violations(
+def find_violations(
     data: typing.Any, schema: dict[str, typing.Any]
 ) -> list[Problem]:
     """Return how data departs from a JSON schema, all of it."""
@@ -121,7 +121,7 @@ def _words(error: typing.Any) -> str:
     return f"{error.message}{allowed}"
 
 
-def line_of(
+def find_line(
     file: pathlib.Path, place: collections.abc.Sequence[str | int]
 ) -> int:
     """Return the line in a YAML file where ``place`` stands, from 1.
@@ -290,7 +290,7 @@ def _natives(
     if runtime is None:
         return
     names = {guest["name"] for guest in guests}
-    families = {native.family(guest["distribution"]) for guest in guests}
+    families = {native.find_family(guest["distribution"]) for guest in guests}
     for name in set(runtime.get("guests", ())) - names - families:
         yield Problem(
             ("runtimes", "native", "guests", name),

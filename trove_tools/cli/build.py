@@ -59,7 +59,7 @@ def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
         return
     path = path.parent.resolve() / path.name
     try:
-        files.write(path, f"{os.getpid()}\n")
+        files.write_file(path, f"{os.getpid()}\n")
     except OSError as exc:
         raise errors.UsageError(
             f"--pid-file {path} cannot be written: {exc.strerror}",

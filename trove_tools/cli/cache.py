@@ -54,7 +54,7 @@ def clean(settings: options.Settings, screen: console.Console) -> None:
     removed = [
         *workspace.take_down_dead(cache.workspaces, screen.warn),
         *cache_maintenance.abandoned(cache, screen.warn),
-        *verify_workspace.abandoned(screen.warn),
+        *verify_workspace.remove_abandoned(screen.warn),
     ]
     for directory in removed:
         screen.say(f"removed: {directory}")

@@ -34,7 +34,7 @@ def list_datastores(call: common.Call) -> int:
             " show DATASTORE"
         )
         return errors.EXIT_OK
-    booted = gate.booted(catalog)
+    booted = gate.list_booted(catalog)
     rows = [
         _long(datastore, version, runtime, booted)
         for datastore in datastores
@@ -95,7 +95,7 @@ def show_datastore(call: common.Call) -> int:
     data["series"] = catalog.series.name
     data["gate"] = [
         f"{version} ({runtime})"
-        for name, version, runtime in sorted(gate.booted(catalog))
+        for name, version, runtime in sorted(gate.list_booted(catalog))
         if name == datastore.name
     ]
     for runtime_name, runtime in data["runtimes"].items():

@@ -28,11 +28,11 @@ def run(call: common.Call) -> int:
     if settings.clean:
         cache.clean(settings, call.screen)
     findings = [
-        *requirements.tools(),
+        *requirements.check_tools(),
         *_signing(settings),
-        *requirements.privileges(),
+        *requirements.check_privileges(),
         *proxies.findings(),
-        *requirements.space(
+        *requirements.check_space(
             settings.output_dir,
             settings.work_dir,
             settings.cache_dir or paths.user_cache(),
@@ -60,7 +60,9 @@ def _signing(
     """Check the configured keys and their requirements."""
     if settings.sign_key is None and not settings.trusted_key:
         return
-    (tool,) = requirements.tools_for("sign", "to sign and to check signatures")
+    (tool,) = requirements.check_tools_for(
+        "sign", "to sign and to check signatures"
+    )
     yield tool
     try:
         if settings.sign_key and tool.ok:
@@ -80,7 +82,7 @@ def _signing(
 def _machines() -> requirements.Finding:
     """Check which machines can run guests; having none is an error."""
     try:
-        chosen = machines.choose(
+        chosen = machines.choose_machines(
             machines.AUTO, machine.Settings(), levels.AGENT
         )
     except errors.MissingToolError as exc:

@@ -42,7 +42,7 @@ def inspect(call: common.Call) -> int:
     if known is not None and trusted is not None:
         sums = digests.compute(image, ("sha256",))
         manifest.require_digests(known, image, sums)
-    inspection = _inspect.inspect(
+    inspection = _inspect.inspect_image(
         image,
         dev=known is not None and known.dev,
         allow=known.plan.get("allow", ()) if known else (),
@@ -50,7 +50,9 @@ def inspect(call: common.Call) -> int:
     rows = [finding._asdict() for finding in inspection.findings]
     datastores = [
         datastore._asdict()
-        for datastore in served.datastores(inspection.contents, call.catalog)
+        for datastore in served.find_datastores(
+            inspection.contents, call.catalog
+        )
     ]
     if form == "table":
         console.emit(_summary(inspection.contents, datastores), form)
@@ -170,8 +172,8 @@ def diff(call: common.Call) -> int:
     if settings.files:
         requirements.require_root(_READING)
         screen.say("comparing every file of the two images")
-        differences = _diff.every_file(
-            _inspect.every_file(old), _inspect.every_file(new)
+        differences = _diff.compare_files(
+            _inspect.read_files(old), _inspect.read_files(new)
         )
         _print(old, new, "images", differences, settings.format, screen)
         return errors.EXIT_OK
@@ -191,11 +193,11 @@ def diff(call: common.Call) -> int:
             f" {' and '.join(absent)}: inspecting the images themselves"
         )
         requirements.require_root(_READING)
-        left = _inspect.inspect(old).contents
-        right = _inspect.inspect(new).contents
+        left = _inspect.inspect_image(old).contents
+        right = _inspect.inspect_image(new).contents
     else:
         screen.say("compared by manifests and bills of materials")
-    differences = _diff.compare(left, right)
+    differences = _diff.compare_contents(left, right)
     if source == "sidecars":
         differences += _plans(old, new)
     _print(old, new, source, differences, settings.format, screen)
@@ -237,7 +239,7 @@ def _print(
 def _plans(old: pathlib.Path, new: pathlib.Path) -> list[_diff.Difference]:
     left, right = manifest.read(old), manifest.read(new)
     assert left is not None and right is not None
-    return _diff.plans(left.plan, right.plan)
+    return _diff.compare_plans(left.plan, right.plan)
 
 
 def _shown(difference: _diff.Difference) -> dict[str, typing.Any]:

@@ -80,15 +80,15 @@ def examine(
     disks.require_file(image, known)
     if key is not None:
         verification.require_writable(image)
-    level = levels.choose(known, settings.level)
+    level = levels.choose_level(known, settings.level)
     if known is None and datastore is None and level != levels.BOOT:
         # before asking what it is for: is it an image?
-        disks.inspect(image)
+        disks.inspect_image(image)
     questions: Questions = {}
     if level in levels.WITH_TROVE:
         questions = {
             each.name: each
-            for each in levels.instances(catalog, known, datastore)
+            for each in levels.list_instances(catalog, known, datastore)
         }
     elif level == levels.DATASTORE:
         questions = levels.list_probes(catalog, known, datastore)
@@ -186,7 +186,7 @@ def _former(settings: options.Settings) -> life_checks.Former | None:
             hint="copy its directory NAME.d, too",
         )
     return life_checks.Former(
-        disks.inspect(image, known),
+        disks.inspect_image(image, known),
         {each.name: each.version for each in known.datastores},
         known.starts_isolated,
     )
@@ -269,7 +269,7 @@ def _look(
         )
     # what is missing is said before anything slow is done
     ladder.require(request)
-    workspace.abandoned(screen.warn)
+    workspace.remove_abandoned(screen.warn)
     if request.venv is not None:
         with screen.progress("verify") as progress:
             venv.ensure(request.venv, progress.state)

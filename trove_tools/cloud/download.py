@@ -70,7 +70,7 @@ def fetch(
     with files.hold_lock(file.parent / ".lock"):
         # what is in the cache by name may have become something else
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
-            with files.replaced(file) as stream:
+            with files.replace_file(file) as stream:
                 attempts = retry.attempts(
                     screen.say, failures.may_pass_at_login
                 )

@@ -240,7 +240,7 @@ def write_conf(
         "\n".join([f"[{section}]", *lines, ""])
         for section, lines in sections.items()
     )
-    files.write(path.parent.resolve() / path.name, text, mode=0o600)
+    files.write_file(path.parent.resolve() / path.name, text, mode=0o600)
 
 
 def _v3(url: str) -> str:

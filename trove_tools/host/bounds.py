@@ -144,7 +144,7 @@ def parse_number(text: str) -> int:
     return int(text) if is_number else 0
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return a text whose control characters can be read, not obeyed.
 
     A terminal obeys escape sequences: they move the cursor, hide text and

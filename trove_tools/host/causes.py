@@ -112,7 +112,7 @@ _REMEDIES = (
 )  # fmt: skip
 
 
-def find(text: str) -> Cause | None:
+def find_cause(text: str) -> Cause | None:
     """Return why a program failed, from what it printed.
 
     :returns: nothing for what nobody has seen yet.
@@ -124,7 +124,7 @@ def find(text: str) -> Cause | None:
     return None
 
 
-def remedy(text: str) -> str | None:
+def find_remedy(text: str) -> str | None:
     """Return what a user can do about what a program has printed."""
-    cause = find(text)
+    cause = find_cause(text)
     return cause and cause.remedy

@@ -57,12 +57,12 @@ def remove(directory: pathlib.Path) -> list[str]:
             raise errors.BuildError(done.stderr.strip(), hint=_HINT)
         return done.stdout.splitlines()
     kill(directory)
-    devices = loopdevice.below(directory)
-    numbers = {device: loopdevice.devices(device) for device in devices}
+    devices = loopdevice.find_below(directory)
+    numbers = {device: loopdevice.list_devices(device) for device in devices}
     _unmount_all(directory)
     # a file that is attached to a device keeps its file system mounted
     _unmount_all(directory, "--lazy")
-    still = mounts.below(directory)
+    still = mounts.list_below(directory)
     if still:
         listed = ", ".join(str(mount.point) for mount in still)
         raise errors.BuildError(f"cannot unmount {listed}", hint=_HINT)
@@ -87,7 +87,7 @@ def _detach(device: str) -> bool:
 
 def _by(numbers: collections.abc.Collection[str]) -> str:
     """Name the processes that hold a device's file systems."""
-    found = ", ".join(map(str, mounts.holders(numbers)))
+    found = ", ".join(map(str, mounts.find_holders(numbers)))
     return f" by {found}, in another mount namespace" if found else ""
 
 
@@ -124,7 +124,7 @@ def take_down(
     :raises FileNotFoundError: there is no such directory.
     """
     try:
-        with held(directory) as free:
+        with is_held(directory) as free:
             if not free:
                 # its build runs
                 return False
@@ -159,7 +159,7 @@ def new_directory(
 
 
 @contextlib.contextmanager
-def held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
+def is_held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
     """Hold the lock of a directory, if nobody else does.
 
     :returns: whether it could be had.
@@ -211,7 +211,7 @@ def _processes(directory: pathlib.Path) -> list[int]:
 
 
 def _unmount_all(directory: pathlib.Path, *options: str) -> None:
-    for mount in mounts.below(directory):
+    for mount in mounts.list_below(directory):
         process.run(["umount", *options, mount.point], check=False)
 
 

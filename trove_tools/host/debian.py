@@ -31,7 +31,7 @@ class Mirrors:
     security: str | None = None
 
 
-def paragraphs(text: str) -> collections.abc.Iterator[dict[str, str]]:
+def parse_paragraphs(text: str) -> collections.abc.Iterator[dict[str, str]]:
     """Yield the fields of each paragraph that has some.
 
     :returns: values by the field's name in small letters; the lines of a
@@ -52,9 +52,9 @@ def paragraphs(text: str) -> collections.abc.Iterator[dict[str, str]]:
             yield fields
 
 
-def installed(status: str) -> collections.abc.Iterator[dict[str, str]]:
+def parse_installed(status: str) -> collections.abc.Iterator[dict[str, str]]:
     """Yield the fields of each installed package in dpkg's status file."""
-    for fields in paragraphs(status):
+    for fields in parse_paragraphs(status):
         state = fields.get("status", "")
         if state.endswith(" installed") and fields.keys() >= {
             "package", "version"
@@ -116,7 +116,7 @@ def _parse_lines(text: str) -> collections.abc.Iterator[Source]:
 
 
 def _parse_stanzas(text: str) -> collections.abc.Iterator[Source]:
-    for fields in paragraphs(text):
+    for fields in parse_paragraphs(text):
         if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
             continue
         if "deb" not in fields.get("types", "").split():

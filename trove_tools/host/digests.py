@@ -139,4 +139,4 @@ def _write(known: dict[str, str]) -> None:
     file = _file()
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        files.write(file, json.dumps(newest), 0o600)
+        files.write_file(file, json.dumps(newest), 0o600)

@@ -13,7 +13,7 @@ import typing
 _MODE = 0o644
 
 
-def write(
+def write_file(
     path: pathlib.Path, content: str | bytes, mode: int = _MODE
 ) -> None:
     """Write a file; whoever reads it sees the old content or the new one.
@@ -27,7 +27,7 @@ def write(
     """
     if isinstance(content, str):
         content = content.encode()
-    with replaced(path, mode) as stream:
+    with replace_file(path, mode) as stream:
         stream.write(content)
         stream.flush()
         # a crash must not leave an empty file where the old one was
@@ -35,13 +35,13 @@ def write(
 
 
 @contextlib.contextmanager
-def replaced(
+def replace_file(
     path: pathlib.Path, mode: int = _MODE
 ) -> collections.abc.Iterator[typing.BinaryIO]:
     """Open a file whose content takes the place of another one at the end.
 
     Nothing changes if the block ends with an exception.  Links are followed
-    as little as by :func:`write`.
+    as little as by :func:`write_file`.
 
     :param mode: of the file, as open(2) takes it.
     :raises OSError: it cannot be written, or the directory is a link.

@@ -148,7 +148,7 @@ def install_command(tools: collections.abc.Iterable[str]) -> str | None:
     return f"sudo apt-get install {' '.join(packages)}"
 
 
-def missing(
+def missing_error(
     tools: collections.abc.Sequence[str],
 ) -> errors.MissingToolError:
     """Return the error for programs that this host does not have."""

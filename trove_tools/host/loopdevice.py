@@ -75,7 +75,7 @@ def grow(device: int) -> None:
     fcntl.ioctl(device, _SET_CAPACITY)
 
 
-def below(directory: pathlib.Path) -> list[str]:
+def find_below(directory: pathlib.Path) -> list[str]:
     """Return the loop devices whose file lies below a directory."""
     return [
         f"/dev/{device.name}"
@@ -94,16 +94,16 @@ def _file(device: pathlib.Path) -> pathlib.Path | None:
     return pathlib.Path(os.fsdecode(name))
 
 
-def devices(device: str) -> set[str]:
+def list_devices(device: str) -> set[str]:
     """Return "major:minor" of a loop device and of its partitions."""
     found = set()
-    for entry in [_entry(device), *partitions(device)]:
+    for entry in [_entry(device), *list_partitions(device)]:
         with contextlib.suppress(OSError):
             found.add((entry / "dev").read_text().strip())
     return found
 
 
-def partitions(device: str) -> list[pathlib.Path]:
+def list_partitions(device: str) -> list[pathlib.Path]:
     """Return what sysfs shows of a device's partitions."""
     entry = _entry(device)
     return sorted(entry.glob(f"{entry.name}p*"))
@@ -122,13 +122,13 @@ def detach(device: str) -> bool:
     :returns: whether it is detached.
     :raises CommandError: a file system that is in use cannot be made clean.
     """
-    if partitions(device):
+    if list_partitions(device):
         process.run(["partx", "--delete", device], check=False)
     try:
-        for partition in partitions(device):
+        for partition in list_partitions(device):
             _settle(f"/dev/{partition.name}")
     finally:
-        if partitions(device):
+        if list_partitions(device):
             # or the partitions would stay when the device has gone
             _set_flag(device, _PARTSCAN)
         process.run(["losetup", "--detach", device], check=False)

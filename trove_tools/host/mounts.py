@@ -45,7 +45,7 @@ class Holder:
         return f"process {self.pid} ({self.command})"
 
 
-def read(process: str | int = "self") -> list[Mount]:
+def read_mounts(process: str | int = "self") -> list[Mount]:
     """Return what a process sees mounted, in the order of mounting.
 
     :raises OSError: the process has ended, or must not be looked at.
@@ -61,16 +61,18 @@ def read(process: str | int = "self") -> list[Mount]:
     return found
 
 
-def below(directory: pathlib.Path) -> list[Mount]:
+def list_below(directory: pathlib.Path) -> list[Mount]:
     """Return what is mounted on and below a directory, the innermost first."""
     found = [
-        mount for mount in read() if mount.point.is_relative_to(directory)
+        mount
+        for mount in read_mounts()
+        if mount.point.is_relative_to(directory)
     ]
     # later mounts lie on top of earlier ones
     return found[::-1]
 
 
-def holders(devices: collections.abc.Collection[str]) -> list[Holder]:
+def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
     """Return who holds file systems in other mount namespaces than ours.
 
     :param devices: "major:minor" of each file system's device.
@@ -86,7 +88,7 @@ def holders(devices: collections.abc.Collection[str]) -> list[Holder]:
             continue
         seen.add(namespace)
         try:
-            mounted = {mount.device for mount in read(pid)}
+            mounted = {mount.device for mount in read_mounts(pid)}
             command = (PROC / str(pid) / "comm").read_text().strip()
         except OSError:
             # it has ended

@@ -77,7 +77,7 @@ def require_directory(path: pathlib.Path, what: str, hint: str) -> None:
     raise errors.UsageError(f"{what} {path} cannot be read: {why}", hint=hint)
 
 
-def existing(directory: pathlib.Path) -> pathlib.Path:
+def find_existing(directory: pathlib.Path) -> pathlib.Path:
     """Return what is there already of the path of a directory."""
     directory = directory.absolute()
     while not directory.exists():
@@ -92,7 +92,7 @@ def require_writable(directory: pathlib.Path, flag: str) -> None:
     :raises UsageError: it cannot.
     """
     try:
-        place = existing(directory)
+        place = find_existing(directory)
         if not place.is_dir():
             raise NotADirectoryError(0, f"{place} is not a directory")
         try:

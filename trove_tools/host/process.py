@@ -61,7 +61,7 @@ def require(*tools: str) -> None:
     """
     missing = [tool for tool in tools if find(tool) is None]
     if missing:
-        raise hosttools.missing(missing)
+        raise hosttools.missing_error(missing)
 
 
 def find(tool: str) -> str | None:
@@ -79,7 +79,7 @@ def _search_path() -> str:
     return os.pathsep.join(dict.fromkeys([*places, *_SYSTEM_PLACES]))
 
 
-def environment(
+def make_environment(
     extra: collections.abc.Mapping[str, str] | None = None,
     without: collections.abc.Iterable[str] = (),
 ) -> dict[str, str]:
@@ -126,7 +126,7 @@ def run(
     try:
         done = subprocess.run(
             [os.fspath(arg) for arg in argv],
-            env=environment(env),
+            env=make_environment(env),
             cwd=cwd,
             input=input or "",
             timeout=timeout,
@@ -137,18 +137,18 @@ def run(
     except FileNotFoundError as exc:
         if cwd is not None and not os.path.isdir(cwd):
             raise
-        raise hosttools.missing([os.fspath(argv[0])]) from exc
+        raise hosttools.missing_error([os.fspath(argv[0])]) from exc
     except subprocess.TimeoutExpired as exc:
         raise errors.CommandError(
             f"`{show(argv)}` did not end within {timeout:.0f} s",
             status=-signal.SIGKILL,
         ) from exc
     if check and done.returncode != 0:
-        raise failure(argv, done.returncode, done.stderr or done.stdout)
+        raise make_failure(argv, done.returncode, done.stderr or done.stdout)
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
-def failure(
+def make_failure(
     argv: collections.abc.Sequence[Argument], status: int, output: str
 ) -> errors.CommandError:
     """Return the error for a program that ended with ``status``."""
@@ -200,7 +200,7 @@ def start(
     try:
         return subprocess.Popen(
             [os.fspath(arg) for arg in argv],
-            env=environment(env, without),
+            env=make_environment(env, without),
             cwd=cwd,
             stdin=source or subprocess.DEVNULL,
             stdout=output,
@@ -209,7 +209,7 @@ def start(
             pass_fds=pass_fds,
         )
     except FileNotFoundError as exc:
-        raise hosttools.missing([os.fspath(argv[0])]) from exc
+        raise hosttools.missing_error([os.fspath(argv[0])]) from exc
     finally:
         if source is not None:
             source.close()

@@ -139,7 +139,7 @@ def may_be_root() -> bool:
     return process.run(["sudo", "-n", "true"], check=False).status == 0
 
 
-def space(
+def check_space(
     output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
 ) -> list[Finding]:
     """Compare free disk space with what a build takes.
@@ -152,7 +152,7 @@ def space(
         (work or output, WORK_SPACE),
         (cache, CACHE_SPACE),
     ):
-        place = paths.existing(directory)
+        place = paths.find_existing(directory)
         device = place.stat().st_dev
         first, total = wanted.get(device, (place, 0))
         wanted[device] = (first, total + size)
@@ -178,7 +178,7 @@ def require_space(
 
     :raises MissingToolError: there is too little space.
     """
-    for finding in space(output, work, cache):
+    for finding in check_space(output, work, cache):
         if not finding.ok:
             raise errors.MissingToolError(
                 f"too little {finding.check}: {finding.found}",
@@ -186,17 +186,19 @@ def require_space(
             )
 
 
-def tools(arch: str = "amd64") -> list[Finding]:
+def check_tools(arch: str = "amd64") -> list[Finding]:
     """Look for every program that building and verifying need."""
     return [
-        *tools_for("build", "to build", arch),
-        *tools_for("packages", "to make containers of packages", arch),
-        *tools_for("containers", "to get containers from elsewhere", arch),
-        *tools_for("verify", "to verify", arch),
+        *check_tools_for("build", "to build", arch),
+        *check_tools_for("packages", "to make containers of packages", arch),
+        *check_tools_for(
+            "containers", "to get containers from elsewhere", arch
+        ),
+        *check_tools_for("verify", "to verify", arch),
     ]
 
 
-def tools_for(
+def check_tools_for(
     purpose: str, words: str, arch: str = "amd64"
 ) -> list[Finding]:
     """Look for the programs for a purpose.
@@ -218,7 +220,7 @@ def tools_for(
     return findings
 
 
-def privileges() -> list[Finding]:
+def check_privileges() -> list[Finding]:
     """Look at what a build may do here."""
     return [
         Finding(

@@ -53,13 +53,13 @@ class Contents:
         return versions.get("trove", "")
 
 
-def look(root: pathlib.Path) -> Contents:
+def read_contents(root: pathlib.Path) -> Contents:
     """Return what is in a root file system."""
     return Contents(
         system=_system(root),
         packages=package.read_dpkg(root),
         python=package.read_python(root / package.AGENT_VENV),
-        containers=docker.stored(root),
+        containers=docker.read_containers(root),
         directories=measure_directories(root),
         configuration=read_configuration(root),
     )

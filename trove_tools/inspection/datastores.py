@@ -23,7 +23,7 @@ class Served(typing.NamedTuple):
     installed: str
 
 
-def datastores(
+def find_datastores(
     found: contents.Contents, catalog: model.Catalog
 ) -> list[Served]:
     """Return the datastores in an image, by the packages of their servers.

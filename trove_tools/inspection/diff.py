@@ -45,7 +45,7 @@ Differences = collections.abc.Iterator[Difference]
 _Values = collections.abc.Mapping[str, typing.Any]
 
 
-def compare(
+def compare_contents(
     old: contents.Contents, new: contents.Contents
 ) -> list[Difference]:
     """Return how the second differs from the first, kind by kind."""
@@ -60,7 +60,7 @@ def compare(
     ]  # fmt: skip
 
 
-def plans(old: _Values, new: _Values) -> list[Difference]:
+def compare_plans(old: _Values, new: _Values) -> list[Difference]:
     """Return how two builds were told to do different things."""
     left, right = (
         {
@@ -73,7 +73,7 @@ def plans(old: _Values, new: _Values) -> list[Difference]:
     return list(_pairs("plan", "plan", left, right))
 
 
-def every_file(
+def compare_files(
     old: collections.abc.Mapping[str, rootfile.FileState],
     new: collections.abc.Mapping[str, rootfile.FileState],
 ) -> list[Difference]:

@@ -44,7 +44,7 @@ class Container:
     system: str = ""
 
 
-def stored(root: pathlib.Path) -> tuple[Container, ...]:
+def read_containers(root: pathlib.Path) -> tuple[Container, ...]:
     """Return the images in a root's image store, by name.
 
     :returns: none where there is no store.
@@ -64,7 +64,7 @@ def stored(root: pathlib.Path) -> tuple[Container, ...]:
     )
 
 
-def layers(root: pathlib.Path) -> tuple[pathlib.Path, ...]:
+def list_layers(root: pathlib.Path) -> tuple[pathlib.Path, ...]:
     """Return the roots of all layers in a root's image store."""
     return tuple(sorted((root / _STORE / "overlay2").glob("*/diff")))
 
@@ -76,9 +76,9 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     found: tuple[package.Package, ...] = ()
     for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
-        text = rootfile.text(root / place / "size").strip()
+        text = rootfile.read_text(root / place / "size").strip()
         size += bounds.parse_number(text)
-        directory = rootfile.text(root / place / "cache-id").strip()
+        directory = rootfile.read_text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # each layer that installs something has the whole list
@@ -89,7 +89,7 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
 
 def _system(layer: pathlib.Path) -> str:
     release = hosttools.parse_os_release(
-        rootfile.text(layer / "usr/lib/os-release")
+        rootfile.read_text(layer / "usr/lib/os-release")
     )
     # Debian's suites that are not released have no number
     version = release.get("VERSION_ID") or release.get("VERSION_CODENAME", "")
@@ -119,7 +119,7 @@ def _path(digest: str) -> str:
 
 def _json(root: pathlib.Path, name: str) -> dict[str, typing.Any]:
     try:
-        return _mapping(bounds.decode_json(rootfile.text(root / name)))
+        return _mapping(bounds.decode_json(rootfile.read_text(root / name)))
     except ValueError:
         return {}
 

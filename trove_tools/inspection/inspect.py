@@ -54,7 +54,7 @@ class Inspection:
         )
 
 
-def inspect(
+def inspect_image(
     image: pathlib.Path,
     dev: bool = False,
     allow: collections.abc.Collection[str] = (),
@@ -78,7 +78,7 @@ def inspect(
     )
 
 
-def every_file(image: pathlib.Path) -> dict[str, rootfile.FileState]:
+def read_files(image: pathlib.Path) -> dict[str, rootfile.FileState]:
     """Return what each file in an image is, by its path.
 
     :raises ImageError: the file is no image.
@@ -97,7 +97,7 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
     if done.status == errors.EXIT_USAGE:
         raise errors.ImageError(**json.loads(done.stdout))
     if done.status != 0:
-        raise process.failure(argv, done.status, done.stderr)
+        raise process.make_failure(argv, done.status, done.stderr)
     found: dict[str, typing.Any] = json.loads(done.stdout)
     return found
 
@@ -106,7 +106,7 @@ def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
     """Return what is in a root file system, as plain data."""
     return {
         "findings": _findings.find_all(root, dev),
-        "contents": contents.look(root).as_dict(),
+        "contents": contents.read_contents(root).as_dict(),
     }
 
 

@@ -50,7 +50,7 @@ def find(root: pathlib.Path) -> Listeners:
     asked = {
         f"{name}.service"
         for file in (root / _DATASTORES).glob("*/services")
-        for name in rootfile.text(file).split()
+        for name in rootfile.read_text(file).split()
     }
     for path, name in _enabled(root):
         settings = _settings(root, name)
@@ -131,7 +131,7 @@ def _read(
     """Return what files of systemd's form set; an empty value forgets."""
     settings: dict[str, list[str]] = {}
     for file in files:
-        for line in rootfile.text(file).replace("\\\n", " ").splitlines():
+        for line in rootfile.read_text(file).replace("\\\n", " ").splitlines():
             name, equals, value = line.strip().partition("=")
             if not equals or name.startswith(("#", ";", "[")):
                 continue

@@ -114,7 +114,7 @@ def _account(
 def _records(
     root: pathlib.Path, name: str
 ) -> collections.abc.Iterator[tuple[str, list[str]]]:
-    for line in rootfile.text(root / "etc" / name).splitlines():
+    for line in rootfile.read_text(root / "etc" / name).splitlines():
         account, *fields = line.split(":")
         if account and fields:
             yield account, fields
@@ -200,7 +200,7 @@ def _read_sshd(
         return
     read.add(name)
     matching = False
-    for line in rootfile.text(root / name).splitlines():
+    for line in rootfile.read_text(root / name).splitlines():
         keyword, value = _sshd_words(line)
         if keyword == "include":
             for word in value.split():
@@ -242,7 +242,7 @@ def _keys_elsewhere(root: pathlib.Path, value: str) -> Logins:
             continue
         pattern = re.sub(r"%[a-zA-Z]", "*", word.replace("%%", "%"))
         for path in _matching(root, pattern):
-            if rootfile.text(root / path).strip():
+            if rootfile.read_text(root / path).strip():
                 yield LOGIN, f"/{path}", "lets in who has a key"
 
 
@@ -280,7 +280,7 @@ def _cloud_settings(
         *_matching(root, f"/{directory}/cloud.cfg.d/*.cfg"),
     ):
         try:
-            settings = yaml.load(rootfile.text(root / path), _Loader)  # noqa: S506
+            settings = yaml.load(rootfile.read_text(root / path), _Loader)  # noqa: S506
         except (yaml.YAMLError, ValueError, RecursionError):
             continue
         if isinstance(settings, dict):
@@ -291,7 +291,7 @@ def by_sudo(root: pathlib.Path) -> Logins:
     """Find whom sudo lets become root without a password."""
     guest = guest_user(root)
     for name in _sudoers(root, "etc/sudoers", set()):
-        text = rootfile.text(root / name).replace("\\\n", " ")
+        text = rootfile.read_text(root / name).replace("\\\n", " ")
         for line in text.splitlines():
             line = re.sub(r"(?:^|\s)#(?!\d).*", "", line).strip()
             if re.match(r"Defaults\b.*!\s*authenticate", line):
@@ -323,7 +323,7 @@ def _sudoers(
         return
     read.add(name)
     yield name
-    for line in rootfile.text(root / name).splitlines():
+    for line in rootfile.read_text(root / name).splitlines():
         match = re.match(r"\s*[@#](include(?:dir)?)\s+\"?([^\s\"]+)", line)
         if not match:
             continue

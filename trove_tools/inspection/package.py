@@ -80,8 +80,8 @@ def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
                 * bounds.parse_number(fields.get("installed-size", "")),
                 licences=_dpkg_licences(root, fields["package"]),
             )
-            for fields in debian.installed(
-                rootfile.text(root / _STATUS, _LARGEST_STATUS)
+            for fields in debian.parse_installed(
+                rootfile.read_text(root / _STATUS, _LARGEST_STATUS)
             )
         )
     )
@@ -91,7 +91,7 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
     """Return the short names of the licences that a package names."""
     if "/" in name or name.startswith("."):
         return ()
-    text = rootfile.text(root / "usr/share/doc" / name / "copyright")
+    text = rootfile.read_text(root / "usr/share/doc" / name / "copyright")
     if not _MACHINE_READABLE.match(text):
         return ()
     found = {
@@ -112,7 +112,7 @@ def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
     """
     found = []
     for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
-        text = rootfile.text(metadata / "METADATA", _LARGEST_METADATA)
+        text = rootfile.read_text(metadata / "METADATA", _LARGEST_METADATA)
         fields = email.parser.HeaderParser().parsestr(text)
         if fields["Name"] and fields["Version"]:
             found.append(
@@ -133,7 +133,7 @@ def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
 def _python_size(record: pathlib.Path) -> int:
     """Add up the sizes that a distribution's record names."""
     total = 0
-    for line in rootfile.text(record, _LARGEST_METADATA).splitlines():
+    for line in rootfile.read_text(record, _LARGEST_METADATA).splitlines():
         total += bounds.parse_number(line.rpartition(",")[2])
     return total
 

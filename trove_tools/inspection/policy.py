@@ -87,7 +87,7 @@ def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
     :param dev: it was built for development: a key may let the guest's user
         in.
     """
-    layers = docker.layers(root)
+    layers = docker.list_layers(root)
     inside = [f"{each.relative_to(root)}/" for each in layers]
     origin = provenance.Provenance([root, *layers])
     found = [
@@ -143,7 +143,10 @@ def identity(root: pathlib.Path) -> Findings:
     """Find what must be different in every guest."""
     for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
         # while systemd(1) has not set it, it may say so
-        if rootfile.text(root / name).strip() not in ("", "uninitialized"):
+        if rootfile.read_text(root / name).strip() not in (
+            "",
+            "uninitialized",
+        ):
             yield Finding(
                 "machine id", f"/{name}", "every guest would have the same"
             )
@@ -165,12 +168,12 @@ def apt_sources(root: pathlib.Path) -> Findings:
             ):
                 yield _unsigned(root, file)
     for file in apt.glob("sources.list.d/*.sources"):
-        for fields in debian.paragraphs(rootfile.text(file)):
+        for fields in debian.parse_paragraphs(rootfile.read_text(file)):
             trusted = fields.get("trusted", "").lower().startswith("yes")
             if "types" in fields and ("signed-by" not in fields or trusted):
                 yield _unsigned(root, file)
     for file in (apt / "apt.conf", *apt.glob("apt.conf.d/*")):
-        text = rootfile.text(file)
+        text = rootfile.read_text(file)
         if re.search(
             r"(?im)^[^#/\n]*(AllowUnauthenticated|AllowInsecureRepositories)"
             r"\W+(true|yes|1)\b",
@@ -230,7 +233,7 @@ def _unsigned(root: pathlib.Path, file: pathlib.Path) -> Finding:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    return rootfile.text(path).splitlines()
+    return rootfile.read_text(path).splitlines()
 
 
 def _seen(root: pathlib.Path, file: pathlib.Path) -> str:

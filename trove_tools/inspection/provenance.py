@@ -63,7 +63,7 @@ class Provenance:
             self._add(_CONFIGURATION, root / _DPKG / "status")
 
     def _add(self, line: re.Pattern[str], file: pathlib.Path) -> None:
-        for match in line.finditer(rootfile.text(file, _LARGEST)):
+        for match in line.finditer(rootfile.read_text(file, _LARGEST)):
             self._sums[_merged(match["path"])].add(match["sum"])
 
     def is_published(self, file: rootfile.File) -> bool:
@@ -81,17 +81,19 @@ class Provenance:
             return True
         sums = self._sums.get(_merged(file.name))
         return sums is not None and (
-            rootfile.digest(file.path, "md5").hex() in sums
+            rootfile.compute_digest(file.path, "md5").hex() in sums
         )
 
     def _is_recorded(self, path: pathlib.Path) -> bool:
-        place = library(path)
+        place = load_library(path)
         if place is None:
             return False
         recorded = self._record(place).get(str(path.relative_to(place)))
         if not recorded:
             return False
-        digest = base64.urlsafe_b64encode(rootfile.digest(path, "sha256"))
+        digest = base64.urlsafe_b64encode(
+            rootfile.compute_digest(path, "sha256")
+        )
         return recorded == f"sha256={digest.decode().rstrip('=')}"
 
     def _record(self, place: pathlib.Path) -> dict[str, str]:
@@ -101,7 +103,7 @@ class Provenance:
                 row[0]: row[1]
                 for record in place.glob("*.dist-info/RECORD")
                 for row in csv.reader(
-                    rootfile.text(record, _LARGEST).splitlines()
+                    rootfile.read_text(record, _LARGEST).splitlines()
                 )
                 if len(row) > 1
             }
@@ -131,7 +133,7 @@ class Provenance:
         )
 
 
-def library(path: pathlib.Path) -> pathlib.Path | None:
+def load_library(path: pathlib.Path) -> pathlib.Path | None:
     """Return the directory of Python packages that a file lies in."""
     match = _LIBRARY.match(str(path))
     return pathlib.Path(match[0]) if match else None

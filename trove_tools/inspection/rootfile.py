@@ -69,7 +69,7 @@ def walk(root: pathlib.Path) -> collections.abc.Iterator[File]:
                 continue
 
 
-def content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
+def read_content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
     """Return a regular file's content; nothing for anything else.
 
     A link is followed, as the guest follows it.
@@ -86,15 +86,15 @@ def content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
         return None
 
 
-def text(path: pathlib.Path, largest: int = SMALL) -> str:
+def read_text(path: pathlib.Path, largest: int = SMALL) -> str:
     """Return a regular file's text; nothing where there is none.
 
-    :param largest: bytes; as with :func:`content`.
+    :param largest: bytes; as with :func:`read_content`.
     """
-    return (content(path, largest) or b"").decode(errors="replace")
+    return (read_content(path, largest) or b"").decode(errors="replace")
 
 
-def digest(path: pathlib.Path, algorithm: str) -> bytes:
+def compute_digest(path: pathlib.Path, algorithm: str) -> bytes:
     """Return the digest of a regular file."""
     with open(path, "rb", buffering=0) as stream:
         made = hashlib.file_digest(
@@ -103,7 +103,7 @@ def digest(path: pathlib.Path, algorithm: str) -> bytes:
     return made.digest()
 
 
-def chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
+def read_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
     """Yield a regular file's content piece by piece, without its holes.
 
     Each piece begins with the last :data:`OVERLAP` bytes of the one before,
@@ -166,7 +166,7 @@ def describe(file: pathlib.Path, digits: int = 64) -> str:
     mode = stat.S_IMODE(status.st_mode)
     who = f"{mode:04o} {status.st_uid}:{status.st_gid}"
     if stat.S_ISREG(status.st_mode):
-        return f"{who} sha256:{digest(file, 'sha256').hex()[:digits]}"
+        return f"{who} sha256:{compute_digest(file, 'sha256').hex()[:digits]}"
     if stat.S_ISDIR(status.st_mode):
         return f"{who} directory"
     return f"{who} {stat.filemode(status.st_mode)[0]} {status.st_rdev}"

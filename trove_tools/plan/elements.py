@@ -114,7 +114,7 @@ def disk(partition_table: str) -> str:
     return f"block-device-trove-{partition_table}"
 
 
-def shipped() -> str:
+def shipped_path() -> str:
     """Return the directory with diskimage-builder's own elements."""
     import diskimage_builder.paths
 

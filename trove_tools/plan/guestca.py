@@ -27,7 +27,7 @@ class GuestCA:
         """Return what decides, in place of where the files lie."""
         if not self.files:
             return {}
-        return {VARIABLE: digest(self)}
+        return {VARIABLE: join_fingerprints(self)}
 
     def as_dicts(self) -> tuple[dict[str, str], ...]:
         """Return the authorities for a plan and a manifest."""
@@ -41,7 +41,7 @@ class GuestCA:
         )
 
 
-def digest(known: GuestCA) -> str:
+def join_fingerprints(known: GuestCA) -> str:
     """Return the fingerprints of authorities, as one text."""
     return ":".join(each.sha256 for each in known.trusted)
 

@@ -122,7 +122,7 @@ class Layer:
         return data
 
 
-def chain(
+def make_layers(
     request: _request.Request,
     environment: collections.abc.Mapping[str, str],
 ) -> tuple[Layer, ...]:
@@ -183,7 +183,7 @@ def chain(
                     },
                 },
                 places=_places(request, values),
-                masked=variables.masked(values, request.key),
+                masked=variables.mask_values(values, request.key),
                 containers=containers if name == "datastore" else (),
                 natives=natives if name == "datastore" else (),
                 parent=made[-1].digest if made else "",
@@ -192,7 +192,7 @@ def chain(
     return tuple(made)
 
 
-def unread(
+def find_unread(
     inherited: collections.abc.Iterable[str],
     made: collections.abc.Iterable[Layer],
 ) -> tuple[str, ...]:

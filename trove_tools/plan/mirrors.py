@@ -141,7 +141,7 @@ def find_snapshot(mirror: str, suite: str, wanted: Date) -> str:
         raise errors.UsageError(
             f"--snapshot: {mirror} has no snapshot of {wanted.identity} that"
             f" can be reached: {found}: {_reason(exc)}",
-            hint=causes.remedy(_reason(exc)) or _HINT,
+            hint=causes.find_remedy(_reason(exc)) or _HINT,
         ) from exc
     _require_older(release, found, wanted)
     return found
@@ -161,7 +161,7 @@ def _told(mirror: str, suite: str) -> str:
         raise errors.UsageError(
             f"--snapshot: {mirror} cannot be asked for its snapshots:"
             f" {_reason(exc)}",
-            hint=causes.remedy(_reason(exc))
+            hint=causes.find_remedy(_reason(exc))
             or "check --mirror and --security-mirror, or this host's apt"
             " sources",
         ) from exc

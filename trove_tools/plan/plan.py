@@ -114,7 +114,7 @@ def make(request: _request.Request) -> Plan:
     """Return the plan that fulfils a request."""
     guest = request.guest
     environment = _environment(request)
-    layers = _layers.chain(request, environment)
+    layers = _layers.make_layers(request, environment)
     return Plan(
         name=request.name or default_name(request),
         datastores=tuple(
@@ -161,7 +161,7 @@ def make(request: _request.Request) -> Plan:
         guest_ca=request.guest_ca.as_dicts(),
         unattended_upgrades=request.unattended_upgrades,
         allow=request.allow,
-        unread=_layers.unread(_undecided(request, environment), layers),
+        unread=_layers.find_unread(_undecided(request, environment), layers),
         reasons=tuple(
             each.reason for each in request.choices if each.reason
         ),

@@ -134,7 +134,7 @@ def make(
         guest=guest,
         arch=settings.arch,
         series=catalog.series,
-        agent=agent.parse(
+        agent=agent.parse_agent(
             settings.agent, settings.constraints, catalog.series
         ),
         mirrors=found,
@@ -266,7 +266,7 @@ def _library(
         named += [*each.runtime.shared_elements, *each.elements]
         if each.container:
             named.append(elements.LOCAL_MANIFESTS)
-    return elements.read(named, (*places, elements.shipped()))
+    return elements.read(named, (*places, elements.shipped_path()))
 
 
 def _allowed(word: str) -> str:
@@ -286,7 +286,7 @@ def _allowed(word: str) -> str:
 
 
 def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
-    everywhere = (*places, elements.shipped())
+    everywhere = (*places, elements.shipped_path())
     for name in names:
         if elements.find(name, everywhere) is None:
             known = elements.names(everywhere)

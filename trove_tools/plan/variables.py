@@ -103,7 +103,7 @@ def read_key(directory: pathlib.Path) -> bytes:
     return secrets.token_bytes(_KEY_SIZE)
 
 
-def masked(
+def mask_values(
     values: collections.abc.Mapping[str, str], key: bytes
 ) -> dict[str, str]:
     """Return what is recorded in place of values that may be secret.

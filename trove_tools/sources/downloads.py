@@ -87,7 +87,7 @@ def _note(archives: pathlib.Path, *, check: bool) -> None:
     if found != known:
         # without it, the next build notes them
         with contextlib.suppress(OSError):
-            files.write(archives / _DIGESTS, json.dumps(found))
+            files.write_file(archives / _DIGESTS, json.dumps(found))
 
 
 def _noted(archives: pathlib.Path) -> dict[str, str]:

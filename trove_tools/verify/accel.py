@@ -212,4 +212,4 @@ def _remember(
     # without a cache the next run asks again, which is no harm
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        files.write(cache, text)
+        files.write_file(cache, text)

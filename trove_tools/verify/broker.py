@@ -67,11 +67,11 @@ def require() -> None:
     """
     process.require(EPMD, processes.PARENT)
     if not SERVER.exists():
-        raise hosttools.missing(["rabbitmq-server"])
+        raise hosttools.missing_error(["rabbitmq-server"])
 
 
 @contextlib.contextmanager
-def broker(
+def start_broker(
     directory: pathlib.Path, port: int | None = None
 ) -> collections.abc.Iterator[Broker]:
     """Run a broker.
@@ -104,14 +104,16 @@ def _node(
 ) -> collections.abc.Iterator[Broker]:
     if port is not None and not processes.is_free(port):
         raise _in_use(port)
-    port = port or processes.free_port()
+    port = port or processes.find_free_port()
     node = Broker(port, "verify", secrets.token_hex(16))
     environment = _write_settings(place, node)
     names = [EPMD, "-address", _ADDRESS]
     with (
         # in the foreground: a daemon would stay
-        processes.child(names, place / "epmd.log", env=environment, cwd=place),
-        processes.child(
+        processes.run_child(
+            names, place / "epmd.log", env=environment, cwd=place
+        ),
+        processes.run_child(
             [SERVER],
             place / "broker.log",
             env=environment,
@@ -145,13 +147,13 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
     (place / "enabled_plugins").write_text("[].\n")
     return {
         "HOME": str(place),
-        "ERL_EPMD_PORT": str(processes.free_port()),
+        "ERL_EPMD_PORT": str(processes.find_free_port()),
         "ERL_EPMD_ADDRESS": _ADDRESS,
         # have the script become the server, so that its id is the server's
         "RUNNING_UNDER_SYSTEMD": "true",
         "NOTIFY_SOCKET": "",
         "RABBITMQ_NODENAME": f"verify-{node.port}@localhost",
-        "RABBITMQ_DIST_PORT": str(processes.free_port()),
+        "RABBITMQ_DIST_PORT": str(processes.find_free_port()),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             "-kernel inet_dist_use_interface {127,0,0,1}"
             " -start_epmd false +sbwt none"
@@ -205,5 +207,5 @@ def _speaks(port: int) -> bool:
 
 
 def _silent(what: str, log: pathlib.Path) -> errors.VerifyError:
-    said = "".join(f"\n  {line}" for line in processes.tail(log))
+    said = "".join(f"\n  {line}" for line in processes.read_tail(log))
     return errors.VerifyError(f"the message broker {what}{said}")

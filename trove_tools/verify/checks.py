@@ -64,10 +64,10 @@ def _boot(subject: _subject.Subject) -> str:
 def _systemd(subject: _subject.Subject) -> str:
     subject.machine.power_on()
     word = systemd.wait_booted(subject.machine)
-    times = systemd.boot_times(subject.machine)
+    times = systemd.read_boot_times(subject.machine)
     if subject.machine.kind == QEMU or "times" not in subject.facts:
         subject.facts["times"] = times
-        subject.facts["slowest"] = systemd.slowest_units(subject.machine)
+        subject.facts["slowest"] = systemd.list_slowest_units(subject.machine)
     systemd.raise_for_failure(subject.machine, word)
     took = ", ".join(f"{part} {seconds} s" for part, seconds in times.items()
                      if part != "total")  # fmt: skip
@@ -96,7 +96,7 @@ def _network(subject: _subject.Subject) -> str:
 
 
 def _kernel(subject: _subject.Subject) -> str:
-    facts = diagnosis.facts(subject.machine)
+    facts = diagnosis.read_facts(subject.machine)
     if facts is None:
         raise outcome.CheckError("the guest does not tell its facts")
     known = [each for each in defects.by_facts(facts) if each.kernel]
@@ -125,7 +125,7 @@ def _file_systems(subject: _subject.Subject) -> str:
     tried: dict[str, str] = {}
     for kind in evidence.VOLUME_PROGRAMS:
         subject.say(f"trying the file system {kind}")
-        wrong = diagnosis.ask(
+        wrong = diagnosis.ask_guest(
             subject.machine, "file-system", kind, seconds=_FILE_SYSTEM
         )
         # a file system that the image leaves out breaks nothing
@@ -162,7 +162,7 @@ def _ping(subject: _subject.Subject) -> str:
         if not looked:
             # once: a guest that is asked all the time gets no work done
             looked = True
-            known = defects.causes_by_facts(diagnosis.facts(machine))
+            known = defects.causes_by_facts(diagnosis.read_facts(machine))
             if known:
                 raise outcome.CheckError(
                     "the guest agent does not answer:"
@@ -174,7 +174,7 @@ def _ping(subject: _subject.Subject) -> str:
 
 
 def _defects(subject: _subject.Subject) -> str:
-    facts = diagnosis.facts(subject.machine)
+    facts = diagnosis.read_facts(subject.machine)
     if facts is None:
         raise outcome.CheckError("the guest does not tell its facts")
     facts["ports"] = [subject.control()[1].port]
@@ -231,7 +231,7 @@ def _stop_if_hopeless(subject: _subject.Subject) -> None:
 
     :raises CheckError: the guest's logs show such a defect.
     """
-    found = defects.by_logs(diagnosis.logs(subject.machine))
+    found = defects.by_logs(diagnosis.read_logs(subject.machine))
     hopeless = [defect.cause for defect, _ in found if defect.hopeless]
     if hopeless:
         raise outcome.CheckError("; ".join(hopeless))
@@ -241,10 +241,10 @@ def _sql(subject: _subject.Subject) -> str:
     subject.say("doing SQL from outside the guest")
     account = subject.account()
     fault = "the created user cannot work"
-    server = sql.patiently(
-        subject.machine, lambda: sql.version(account), fault
+    server = sql.try_until_works(
+        subject.machine, lambda: sql.read_version(account), fault
     )
-    sql.patiently(
+    sql.try_until_works(
         subject.machine, lambda: sql.write(account, subject.word), fault
     )
     require_word(subject, fault)
@@ -258,7 +258,9 @@ def require_word(subject: _subject.Subject, fault: str) -> None:
     :raises CheckError: it is not.
     """
     account = subject.account()
-    found = sql.patiently(subject.machine, lambda: sql.read(account), fault)
+    found = sql.try_until_works(
+        subject.machine, lambda: sql.read(account), fault
+    )
     if found != subject.word:
         raise outcome.CheckError(f"what was written is not there: {found!r}")
 
@@ -274,7 +276,9 @@ def _restart(subject: _subject.Subject) -> str:
     subject.say("doing SQL after the restart")
     account = subject.account()
     fault = "no SQL after the restart"
-    sql.patiently(subject.machine, lambda: sql.version(account), fault)
+    sql.try_until_works(
+        subject.machine, lambda: sql.read_version(account), fault
+    )
     require_word(subject, fault)
     took = time.monotonic() - begin
     return f"by the agent, in {took:.1f} s; the data is still there"

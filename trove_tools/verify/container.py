@@ -205,7 +205,7 @@ class Container(machine.Machine):
             command=process.show(command),
         )
         self._child = self._running.enter_context(
-            processes.child(
+            processes.run_child(
                 ["unshare", "--mount", "--propagation", "private", "--pid",
                  "--fork", "--kill-child=KILL", "--", "sh", "-c", script],
                 self.directory / machine.CONSOLE,
@@ -218,7 +218,7 @@ class Container(machine.Machine):
                     str(os.major(os.stat(volume).st_rdev)),
                     str(os.minor(os.stat(volume).st_rdev)))  # fmt: skip
         self._follower = self._running.enter_context(
-            processes.child(
+            processes.run_child(
                 self._within("sh", "-c", _FOLLOW),
                 self.directory / machine.JOURNAL,
             )
@@ -283,7 +283,7 @@ class Container(machine.Machine):
 
     def has_started(self) -> bool:
         """Tell whether the guest's systemd answers."""
-        return systemd.state(self) in systemd.STATES
+        return systemd.read_state(self) in systemd.STATES
 
     def stay_alive(self) -> None:
         """Make sure that the guest still runs.

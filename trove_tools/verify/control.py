@@ -61,7 +61,7 @@ class Place:
 
 
 class Control:
-    """A control plane that runs; see :func:`control`.
+    """A control plane that runs; see :func:`start_control_plane`.
 
     :param broker: its message broker.
     :param parallel: the same, for another thread; only where there are two
@@ -156,7 +156,7 @@ class Control:
         return answer
 
     def _lost(self, name: str) -> errors.VerifyError:
-        said = processes.tail(self._directory / "driver.log")
+        said = processes.read_tail(self._directory / "driver.log")
         return errors.VerifyError(
             f"Trove's own code broke at `{name}`"
             + "".join(f"\n  {line}" for line in said)
@@ -172,7 +172,7 @@ class FailedError(errors.VerifyError):
 
 
 @contextlib.contextmanager
-def control(
+def start_control_plane(
     directory: pathlib.Path,
     venv: pathlib.Path,
     place: Place,
@@ -204,14 +204,14 @@ def control(
             # the tables do not need the broker, and it is slow
             _write(settings, _plane(directory, place))
             tables = pool.submit(_make_tables, venv, settings, directory)
-            node = stack.enter_context(broker.broker(directory, port))
+            node = stack.enter_context(broker.start_broker(directory, port))
             tables.result()
         guest = _guest(
             node.url(place.address, place.port), place, managers, deployment
         )
         _write(directory / "guest.conf", guest)
         sections = _plane(directory, place)
-        for name, values in guest_configuration.for_control_plane(
+        for name, values in guest_configuration.configure_control_plane(
             guest
         ).items():
             sections[name] = {**sections.get(name, {}), **values}
@@ -221,7 +221,7 @@ def control(
         _write(settings, sections)
         _write_user_data(directory, managers, deployment)
         stack.enter_context(
-            processes.child(
+            processes.run_child(
                 [
                     venv / "bin/python", "-I", _CONDUCTOR,
                     "--config-file", settings,
@@ -251,7 +251,7 @@ def _driver(
         )
         numbers = [link.fileno() for link in theirs]
         child = stack.enter_context(
-            processes.child(
+            processes.run_child(
                 [
                     venv / "bin/python", "-I", driver,
                     ",".join(map(str, numbers)), settings,
@@ -332,7 +332,9 @@ def _guest(
         "oslo_messaging_notifications": {"driver": "noop"},
     }
     if deployment.configuration is not None:
-        sections = guest_configuration.for_guest(deployment.configuration, url)
+        sections = guest_configuration.configure_guest(
+            deployment.configuration, url
+        )
     common = sections["DEFAULT"]
     for name in ("state_change_wait_time", "command_process_timeout"):
         # an operator's guests have a processor of their own

@@ -28,7 +28,7 @@ _COMMANDS = {
 }  # fmt: skip
 
 
-def ask(
+def ask_guest(
     machine: _machine.Machine,
     *words: str,
     seconds: float = _machine.PATIENCE * 3,
@@ -49,13 +49,13 @@ def ask(
         return None
 
 
-def facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
+def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
     """Return what the guest knows of itself, if it answers."""
-    found = ask(machine, "facts")
+    found = ask_guest(machine, "facts")
     return found if isinstance(found, dict) else None
 
 
-def logs(machine: _machine.Machine) -> dict[str, list[str]]:
+def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
     """Return the ends of the logs that may explain a failure, by name."""
     found = machine.logs()
     for name, argv in _COMMANDS.items():
@@ -68,7 +68,7 @@ def logs(machine: _machine.Machine) -> dict[str, list[str]]:
     return found
 
 
-def explain(
+def explain_failure(
     machine: _machine.Machine, failure: outcome.CheckError, secret: str
 ) -> outcome.CheckError:
     """Return a failure with the lines and the causes that explain it.
@@ -76,8 +76,8 @@ def explain(
     :param secret: is not shown.
     """
     machine.say("asking the guest for its logs")
-    known = facts(machine)
-    found = logs(machine)
+    known = read_facts(machine)
+    found = read_logs(machine)
     causes, lines = defects.explain(known, found)
     if known is None:
         lines.append("the guest does not answer any more")

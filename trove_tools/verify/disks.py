@@ -59,7 +59,7 @@ def check_image(
     :raises ImageError: it is no image, or not a whole one.
     """
     with found.check("image") as check:
-        disk = inspect(image, known)
+        disk = inspect_image(image, known)
         check.detail = (
             f"intact; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
         )
@@ -75,7 +75,7 @@ def check_image(
     return disk
 
 
-def inspect(
+def inspect_image(
     image: pathlib.Path, known: manifest.Manifest | None = None
 ) -> Disk:
     """Make sure that a file is a whole image.
@@ -131,7 +131,7 @@ def _check(image: pathlib.Path) -> None:
     )
 
 
-def overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
+def make_overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
     """Make a disk that reads from an image and keeps what is written."""
     process.run(
         [
@@ -142,7 +142,7 @@ def overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
     return file
 
 
-def volume(file: pathlib.Path, gib: int) -> pathlib.Path:
+def make_volume(file: pathlib.Path, gib: int) -> pathlib.Path:
     """Make an empty raw disk, which takes no space yet."""
     with open(file, "wb") as stream:
         stream.truncate(gib << 30)

@@ -117,7 +117,7 @@ def read(file: pathlib.Path) -> Sections:
     }
 
 
-def for_control_plane(operator: Sections) -> Sections:
+def configure_control_plane(operator: Sections) -> Sections:
     """Return what verify's control plane has to have as the guest has it.
 
     :param operator: what :func:`read` returns.
@@ -135,7 +135,7 @@ def for_control_plane(operator: Sections) -> Sections:
     return {name: options for name, options in chosen.items() if options}
 
 
-def for_guest(operator: Sections, broker: str) -> Sections:
+def configure_guest(operator: Sections, broker: str) -> Sections:
     """Return the operator's file with verify's broker in it.
 
     :param operator: what :func:`read` returns.
@@ -163,7 +163,7 @@ def replaced(operator: Sections) -> list[str]:
 
     :returns: as ``[section] option``.
     """
-    made = for_guest(operator, "")
+    made = configure_guest(operator, "")
     return [
         f"[{section}] {name}"
         for section, options in operator.items()

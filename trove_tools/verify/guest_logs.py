@@ -69,7 +69,7 @@ _LINE = re.compile(
 _LAST = 40
 
 
-def plain(text: str) -> str:
+def strip_escapes(text: str) -> str:
     """Return console output as lines, without escape sequences."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
@@ -94,7 +94,7 @@ class Console:
         text = self._tail.more().decode(errors="replace")
         self._text += text
         if text and self._follows:
-            self.stage = _stage(plain(self._text))
+            self.stage = _stage(strip_escapes(self._text))
 
     def restart(self) -> None:
         """Forget what a guest printed that is being started again."""
@@ -121,14 +121,14 @@ class Console:
         return ""
 
     def _recent(self) -> str:
-        return plain(self._text[-_RECENT:])
+        return strip_escapes(self._text[-_RECENT:])
 
     def tail(self) -> list[str]:
         """Return the last lines that say something."""
         self.read()
         lines: list[str] = []
         # a boot loader's menu is drawn with lines that say nothing, twice
-        for text in plain(_MOVE.sub("\n", self._text)).splitlines():
+        for text in strip_escapes(_MOVE.sub("\n", self._text)).splitlines():
             line = " ".join(text.split())[:_WIDTH]
             if re.search(r"\w", line) and line not in lines[-1:]:
                 lines.append(line)

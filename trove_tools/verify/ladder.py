@@ -94,13 +94,13 @@ def verify(
         build_id=known.build_id if known else None,
     )
     with (
-        workspace.opened(found, image) as place,
+        workspace.open_workspace(found, image) as place,
         screen.progress(f"verify {image.name}") as progress,
     ):
         progress.state("reading the image")
         disk = disks.check_image(found, image, known, sha256)
         progress.state("choosing how to run the guest")
-        chosen = _machines.choose(
+        chosen = _machines.choose_machines(
             request.machine, request.settings, request.level
         )
         for text in chosen.notes:
@@ -280,7 +280,7 @@ class _Ladder:
         with contextlib.ExitStack() as stack:
             with self._found.check("control plane") as check:
                 plane = stack.enter_context(
-                    control.control(
+                    control.start_control_plane(
                         self._place, request.venv, where, managers,
                         port=request.broker_port,
                         **self._further(),
@@ -343,7 +343,7 @@ class _Ladder:
         """
         volume = self._place / f"volume-{kind}.raw"
         volume.unlink(missing_ok=True)
-        disks.volume(volume, self._request.settings.volume)
+        disks.make_volume(volume, self._request.settings.volume)
         described = _machine.Guest(self._disk, volume, **guest)
         with self._open(kind, described) as machine:
             subject = functools.partial(
@@ -412,4 +412,6 @@ class _Ladder:
     ) -> outcome.CheckError:
         if failure.log or not subject.plane or not subject.machine.is_on:
             return failure
-        return diagnosis.explain(subject.machine, failure, subject.password)
+        return diagnosis.explain_failure(
+            subject.machine, failure, subject.password
+        )

@@ -24,7 +24,7 @@ _WITHOUT_AGENT = "ask it as a client: --level datastore"
 _RUNTIME = "container"
 
 
-def choose(known: manifest.Manifest | None, asked: str | None) -> str:
+def choose_level(known: manifest.Manifest | None, asked: str | None) -> str:
     """Return the level to verify at.
 
     :param known: the image's manifest, when it has one.
@@ -48,7 +48,7 @@ def choose(known: manifest.Manifest | None, asked: str | None) -> str:
     return asked
 
 
-def instances(
+def list_instances(
     catalog: model.Catalog,
     known: manifest.Manifest | None,
     datastore: str | None,
@@ -75,7 +75,7 @@ def instances(
                 each.name,
                 each.version,
                 _container(each),
-                backup_container(each),
+                find_backup_container(each),
                 isolated=known.starts_isolated,
             )
             for each in known.datastores
@@ -129,7 +129,7 @@ def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
         )
 
 
-def backup_container(entry: manifest.Datastore) -> str:
+def find_backup_container(entry: manifest.Datastore) -> str:
     """Return the name of the container that takes backups of a datastore.
 
     :returns: nothing where the image carries none.

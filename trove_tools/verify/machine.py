@@ -325,7 +325,7 @@ class Machine(abc.ABC):
 
     def journal_tail(self) -> list[str]:
         """Return the last lines of the guest's journal, with a heading."""
-        lines = processes.tail(self.directory / JOURNAL, _JOURNAL_LINES)
+        lines = processes.read_tail(self.directory / JOURNAL, _JOURNAL_LINES)
         if not lines:
             return []
         return ["the guest's journal, at its end:"] + [

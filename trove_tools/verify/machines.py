@@ -83,7 +83,7 @@ def require(wanted: str, arch: str) -> None:
         )  # fmt: skip
 
 
-def absent(kind: str, arch: str) -> errors.TroveToolsError | None:
+def find_absence(kind: str, arch: str) -> errors.TroveToolsError | None:
     """Return why this host has no machine of a kind; nothing if it has."""
     try:
         _MODULES[kind].require(arch)
@@ -93,10 +93,12 @@ def absent(kind: str, arch: str) -> errors.TroveToolsError | None:
 
 
 def _absent(arch: str) -> dict[str, errors.TroveToolsError | None]:
-    return {kind: absent(kind, arch) for kind in _MODULES}
+    return {kind: find_absence(kind, arch) for kind in _MODULES}
 
 
-def choose(wanted: str, settings: _machine.Settings, level: str) -> Machines:
+def choose_machines(
+    wanted: str, settings: _machine.Settings, level: str
+) -> Machines:
     """Choose the machines.
 
     :param wanted: one of :data:`KINDS`.

@@ -20,7 +20,7 @@ PARENT = "setpriv"
 _LOG_LINES = 15
 
 
-def tied(
+def tie_to_parent(
     argv: collections.abc.Sequence[process.Argument],
 ) -> list[process.Argument]:
     """Return the command line of a program that ends with its parent."""
@@ -28,7 +28,7 @@ def tied(
 
 
 @contextlib.contextmanager
-def child(
+def run_child(
     argv: collections.abc.Sequence[process.Argument],
     log: pathlib.Path,
     *,
@@ -43,7 +43,7 @@ def child(
     :param sign: the signal that ends it.
     """
     started = process.start(
-        tied(argv), env=env, cwd=cwd, log=log, pass_fds=pass_fds
+        tie_to_parent(argv), env=env, cwd=cwd, log=log, pass_fds=pass_fds
     )
     try:
         yield started
@@ -51,7 +51,7 @@ def child(
         process.stop(started, grace=5.0, sign=sign)
 
 
-def tail(log: pathlib.Path, lines: int = _LOG_LINES) -> list[str]:
+def read_tail(log: pathlib.Path, lines: int = _LOG_LINES) -> list[str]:
     """Return the last lines of a log; none when there is no log."""
     try:
         text = log.read_text(errors="replace")
@@ -71,7 +71,7 @@ def is_free(port: int) -> bool:
         return True
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a TCP port of loopback that nobody uses now.
 
     Not of the range from which the kernel takes ports for connections

@@ -98,7 +98,7 @@ class Qemu(machine.Machine):
         with theirs, far:
             descriptors = theirs.fileno(), far.fileno()
             self._child = self._running.enter_context(
-                processes.child(
+                processes.run_child(
                     qemu_command.command(
                         self._settings,
                         self._accelerator,
@@ -123,7 +123,7 @@ class Qemu(machine.Machine):
         """Make the disks and the seed."""
         self._nonce = seed.new_nonce()
         place = self.directory
-        disks.overlay(self.guest.disk, place / qemu_command.OVERLAY)
+        disks.make_overlay(self.guest.disk, place / qemu_command.OVERLAY)
         (place / qemu_command.VOLUME).symlink_to(self.guest.volume)
         content = seed.write(
             place / "seed",
@@ -180,7 +180,7 @@ class Qemu(machine.Machine):
 
     def _output(self) -> list[str]:
         """Return what QEMU itself had to say."""
-        said = processes.tail(self.directory / _OUTPUT, 20)
+        said = processes.read_tail(self.directory / _OUTPUT, 20)
         return [line for line in said if "warning:" not in line][-10:]
 
     def _early_end(self, event: qmp.Event) -> str:

@@ -47,7 +47,7 @@ class Account:
 
 
 @contextlib.contextmanager
-def session(
+def open_session(
     account: Account,
 ) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
     """Connect to a database, as a user.
@@ -91,30 +91,30 @@ def session(
 
 
 def execute(account: Account, statement: str, *values: str) -> Rows:
-    """Run one statement in a connection of its own; see :func:`session`."""
-    with session(account) as run:
+    """Run one statement in its own connection; see :func:`open_session`."""
+    with open_session(account) as run:
         return run(statement, values or None)
 
 
 def write(account: Account, word: str) -> None:
     """Make a table and put a word into it; may be done again."""
-    with session(account) as run:
+    with open_session(account) as run:
         run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))")
         run(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
 
 
 def read(account: Account) -> str:
     """Return the word that was written first."""
-    return next(iter(words(account)), "")
+    return next(iter(describe_error(account)), "")
 
 
-def words(account: Account) -> list[str]:
+def describe_error(account: Account) -> list[str]:
     """Return the words that have been written."""
     rows = execute(account, f"SELECT word FROM {_TABLE}")  # noqa: S608
     return [str(row[0]) for row in rows]
 
 
-def version(account: Account) -> str:
+def read_version(account: Account) -> str:
     """Return what the server says it is."""
     ((said,),) = execute(account, "SELECT VERSION()")
     parts = str(said).split()
@@ -122,7 +122,7 @@ def version(account: Account) -> str:
     return " ".join(parts[: 2 if account.protocol == "postgresql" else 1])
 
 
-def setting(account: Account, name: str) -> str:
+def read_setting(account: Account, name: str) -> str:
     """Return the value of a parameter of the running server."""
     if account.protocol == "postgresql":
         return str(execute(account, f"SHOW {name}")[0][0])
@@ -140,7 +140,7 @@ def is_refusal(exc: Exception) -> bool:
     return code in _REFUSED or any(words in str(exc) for words in _REFUSALS)
 
 
-def patiently(
+def try_until_works(
     machine: _machine.Machine,
     action: collections.abc.Callable[[], typing.Any],
     what: str,

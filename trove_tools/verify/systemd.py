@@ -23,7 +23,7 @@ class Failed(typing.NamedTuple):
     log: list[str]
 
 
-def state(machine: _machine.Machine) -> str:
+def read_state(machine: _machine.Machine) -> str:
     """Return systemd's word for how the guest is; empty where it has none."""
     words = machine.run("systemctl", "is-system-running").output.split()
     return words[-1] if words else ""
@@ -37,7 +37,7 @@ def wait_booted(machine: _machine.Machine) -> str:
     """
     wait = machine.limits.wait()
     while True:
-        word = state(machine)
+        word = read_state(machine)
         if word in STATES and word not in _BOOTING:
             machine.console.finish("")
             return word
@@ -65,7 +65,7 @@ def _jobs(machine: _machine.Machine) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def failed_units(machine: _machine.Machine) -> list[Failed]:
+def list_failed_units(machine: _machine.Machine) -> list[Failed]:
     """Return the failed units with the last lines of their logs."""
     lines = machine.run(
         "systemctl", "list-units", "--state=failed", "--plain", "--full",
@@ -84,7 +84,7 @@ def failed_units(machine: _machine.Machine) -> list[Failed]:
     ]  # fmt: skip
 
 
-def boot_times(machine: _machine.Machine) -> dict[str, float]:
+def read_boot_times(machine: _machine.Machine) -> dict[str, float]:
     """Return how long the parts of the boot took, in seconds."""
     lines = machine.run(
         "systemctl", "show",
@@ -106,7 +106,7 @@ def boot_times(machine: _machine.Machine) -> dict[str, float]:
     }
 
 
-def slowest_units(machine: _machine.Machine) -> list[str]:
+def list_slowest_units(machine: _machine.Machine) -> list[str]:
     """Return the units that took longest to start."""
     said = machine.run("systemd-analyze", "--no-pager", "blame").output
     return [line.strip() for line in said.splitlines()[:5]]
@@ -118,7 +118,7 @@ def raise_for_failure(machine: _machine.Machine, word: str) -> None:
     :param word: systemd's, for how the boot went.
     :raises CheckError: it does not, with the logs of what failed.
     """
-    failed = failed_units(machine)
+    failed = list_failed_units(machine)
     if word == "running" and not failed:
         return
     log = []

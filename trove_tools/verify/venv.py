@@ -87,7 +87,7 @@ def _is_complete(path: pathlib.Path) -> bool:
 
 def _write_mark(path: pathlib.Path, complete: bool) -> None:
     values = {"digest": digest(), "complete": complete}
-    files.write(path / _MARK, json.dumps(values) + "\n")
+    files.write_file(path / _MARK, json.dumps(values) + "\n")
 
 
 def _install(path: pathlib.Path, report: Report) -> None:
@@ -111,7 +111,7 @@ def _install(path: pathlib.Path, report: Report) -> None:
                 "this Python cannot make virtual environments",
                 hint="install with: sudo apt-get install python3-venv",
             )
-        raise process.failure(
+        raise process.make_failure(
             [sys.executable, "-m", "venv", path],
             made.status,
             made.stderr or made.stdout,

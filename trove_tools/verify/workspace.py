@@ -30,7 +30,7 @@ _PREFIX = "trove-verify-"
 
 
 @contextlib.contextmanager
-def opened(
+def open_workspace(
     found: outcome.Report, image: pathlib.Path
 ) -> collections.abc.Iterator[pathlib.Path]:
     """Give a verify a directory to work in, and keep its logs if it fails.
@@ -68,7 +68,7 @@ def _keeping_logs(
         found.logs = str(kept) if kept else None
 
 
-def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
+def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
     """Remove what killed verifies of this user have left.
 
     :param warn: takes what cannot be removed, and why.

@@ -417,9 +417,9 @@ class FilesTest(AttackCase):
         file = self.shared / "file"
         self.attack(plant, file)
         if file.is_dir() and not file.is_symlink():
-            self.assertRaises(OSError, files.write, file, "x")
+            self.assertRaises(OSError, files.write_file, file, "x")
         else:
-            files.write(file, "x")
+            files.write_file(file, "x")
             self.assertEqual("x", file.read_text())
         self.assert_untouched()
         self.assertEqual([file], list(self.shared.iterdir()))
@@ -427,7 +427,7 @@ class FilesTest(AttackCase):
     def test_a_directory_of_a_file_that_is_a_link(self) -> None:
         self.attack('ln -s "$0" "$1"', self.shared / "image-1.0.d")
         record = self.shared / "image-1.0.d/verify.json"
-        self.assertRaises(OSError, files.write, record, "x")
+        self.assertRaises(OSError, files.write_file, record, "x")
         self.assert_untouched()
 
     def test_logs_of_verify(self) -> None:

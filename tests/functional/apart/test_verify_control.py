@@ -33,14 +33,14 @@ class ControlTest(base.TestCase):
             self.skipTest(exc.message)
         self.venv = venv.default_path()
         venv.ensure(self.venv, lambda text: None)
-        self.port = processes.free_port()
+        self.port = processes.find_free_port()
 
     def running(
         self,
         deployment: control.Deployment = control.Deployment(),  # noqa: B008
     ) -> typing.Any:
         place = control.Place("127.0.0.1", self.port, patience=5)
-        return control.control(
+        return control.start_control_plane(
             self.temp_dir(), self.venv, place, {"mariadb": {}},
             deployment=deployment, port=self.port,
         )  # fmt: skip
@@ -62,7 +62,7 @@ class ControlTest(base.TestCase):
                     "/var/lib/trove", str(place)
                 )
             )
-        return processes.child(
+        return processes.run_child(
             [self.venv / "bin/python", GUEST, place, *words],
             place / "guest.out",
             cwd=place,

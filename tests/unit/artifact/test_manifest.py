@@ -100,13 +100,13 @@ class ManifestTest(base.TestCase):
         )
 
     def test_the_schema_describes_all_that_is_written(self) -> None:
-        described = manifest.schema()["properties"]
+        described = manifest.read_schema()["properties"]
         written = example(self.image).as_dict()
         self.assertEqual(set(described), set(written))
         self.assertEqual(
             manifest.VERSION, described["manifest_version"]["const"]
         )
-        jsonschema.Draft202012Validator.check_schema(manifest.schema())
+        jsonschema.Draft202012Validator.check_schema(manifest.read_schema())
 
     def test_digests(self) -> None:
         content = b"x" * (3 * 1024 * 1024 + 5)

@@ -237,7 +237,9 @@ class UmountTest(PartxCase):
     def test_a_partition_that_stays_busy_is_left_to_the_kernel(self) -> None:
         self.patch_object(partx, "DELETE_TIMEOUT", 0.01)
         self.patch_object(
-            mounts, "holders", lambda devices: [mounts.Holder(4711, "sleep")]
+            mounts,
+            "find_holders",
+            lambda devices: [mounts.Holder(4711, "sleep")],
         )
         self.set_mounts("tmpfs /dev tmpfs rw 0 0")
         del self.nodes["/dev/loop7p1"]

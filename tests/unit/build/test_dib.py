@@ -231,7 +231,7 @@ class BelowTest(RunCase):
     def test_what_a_layer_knows_of_those_below(self) -> None:
         element_copies.write(
             self.layers[1],
-            (elements.DIRECTORY, elements.shipped()),
+            (elements.DIRECTORY, elements.shipped_path()),
             self.directory,
         )
         element = self.directory / "trove-layer-below"

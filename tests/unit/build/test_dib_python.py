@@ -54,7 +54,7 @@ class DibPythonTest(base.TestCase):
             (given, "dib-block-device.py", "init"),
             (given, "dib-block-device.py", "getval", "root-label"),
             (given, "dib-block-device.py", "getval", "image-path"),
-            ({"ELEMENTS_PATH": str(elements.shipped())},
+            ({"ELEMENTS_PATH": str(elements.shipped_path())},
              "element-info.py", "--env", "debian-minimal", "vm"),
         ):  # fmt: skip
             done = subprocess.run(

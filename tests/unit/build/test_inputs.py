@@ -21,7 +21,7 @@ class ElementsTest(base.TestCase):
         layer = plan.make(samples.a_request()).layers[0]
         place = self.temp_dir() / "elements"
         element_copies.write(
-            layer, (elements.DIRECTORY, elements.shipped()), place
+            layer, (elements.DIRECTORY, elements.shipped_path()), place
         )
         inputs.require_elements(layer, place)
         (place / "trove-guest" / "README.rst").write_text("another")
@@ -51,7 +51,7 @@ class FilesTest(base.TestCase):
         self.assertIn("and the plan says", raised[0])
 
     def agent(self, text: str | None, constraints: str | None) -> agent.Agent:
-        return agent.parse(text, constraints, loader.load().series)
+        return agent.parse_agent(text, constraints, loader.load().series)
 
     def test_constraints(self) -> None:
         file = self.temp_dir() / "constraints"

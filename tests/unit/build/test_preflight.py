@@ -195,7 +195,7 @@ class PreflightTest(base.TestCase):
 
     def test_where_diskimage_builder_cannot_run(self) -> None:
         self.patch_object(
-            preflight.elements, "shipped", lambda: "/my venv/elements"
+            preflight.elements, "shipped_path", lambda: "/my venv/elements"
         )
         error = self.assertRaises(errors.MissingToolError, self.check)
         self.assertIn("/my venv", error.message)

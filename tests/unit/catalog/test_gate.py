@@ -14,7 +14,9 @@ class GateTest(base.TestCase):
         self.catalog = loader.load()
 
     def test_one_of_each_kind_in_one_guest_system(self) -> None:
-        chosen = gate.natives(self.catalog, gate.system(self.catalog))
+        chosen = gate.list_natives(
+            self.catalog, gate.find_system(self.catalog)
+        )
         self.assertEqual(list(gate.KINDS), list(chosen))
         ports = [
             port
@@ -31,9 +33,9 @@ class GateTest(base.TestCase):
         for entry in list(self.catalog.datastores.values()):
             if entry.source("native") == native.FILE:
                 del self.catalog.datastores[entry.name]  # type: ignore
-        self.assertRaises(LookupError, gate.system, self.catalog)
+        self.assertRaises(LookupError, gate.find_system, self.catalog)
 
     def test_containers(self) -> None:
         self.assertEqual(
-            ["mariadb", "postgresql"], gate.containers(self.catalog)
+            ["mariadb", "postgresql"], gate.list_containers(self.catalog)
         )

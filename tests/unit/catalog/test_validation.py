@@ -13,7 +13,7 @@ class ViolationsTest(base.TestCase):
             [sys.executable, "-c",
              "import sys\n"
              "from trove_tools.catalog import validation\n"
-             "print(validation.violations(1, {'type': 'string'}))\n"
+             "print(validation.find_violations(1, {'type': 'string'}))\n"
              "print(*sys.modules)"],
             cwd=base.ROOT, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=True,

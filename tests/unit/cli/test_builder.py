@@ -244,7 +244,7 @@ class VerifyTest(CommandCase):
     def test_no_manifest(self) -> None:
         image = self.temp_dir() / "x.qcow2"
         image.write_text("x")
-        self.patch_object(disks, "inspect", lambda image: None)
+        self.patch_object(disks, "inspect_image", lambda image: None)
         said = self.refused(errors.EXIT_USAGE, "verify", str(image))
         self.assertIn("--datastore", said)
 
@@ -314,7 +314,9 @@ class DoctorTest(CommandCase):
 
     def test_space_is_added_up_by_file_system(self) -> None:
         place = self.temp_dir()
-        (finding,) = requirements.space(place / "out", place, place / "cache")
+        (finding,) = requirements.check_space(
+            place / "out", place, place / "cache"
+        )
         total = (
             requirements.WORK_SPACE
             + requirements.OUTPUT_SPACE

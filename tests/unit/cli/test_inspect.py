@@ -82,7 +82,7 @@ class DiffTest(test_builder.CommandCase):
         sbom.path(self.new).unlink()
         self.patch_object(requirements, "require_root", lambda why: None)
         self.patch_object(
-            inspect, "inspect",
+            inspect, "inspect_image",
             lambda image: inspect.Inspection((), (), test_sbom.FOUND),
         )  # fmt: skip
         found = self.diff()
@@ -98,7 +98,7 @@ class DiffTest(test_builder.CommandCase):
                        "/time": rootfile.FileState("0644 0:0 sha256:1", 2)},
         }  # fmt: skip
         self.patch_object(requirements, "require_root", lambda why: None)
-        self.patch_object(inspect, "every_file", found.get)
+        self.patch_object(inspect, "read_files", found.get)
         status, out, err = self.call(
             "diff", "--files", str(self.old), str(self.new), "-f", "json"
         )
@@ -141,7 +141,7 @@ class InspectTest(test_builder.CommandCase):
     def inspect(self, *found: policy.Finding) -> tuple[int, str, str]:
         self.patch_object(requirements, "require_root", lambda why: None)
         self.patch_object(
-            inspect, "inspect",
+            inspect, "inspect_image",
             lambda image, dev, allow: inspect.Inspection(
                 found, (), test_sbom.FOUND
             ),
@@ -169,7 +169,7 @@ class InspectTest(test_builder.CommandCase):
         signing.need(self)
         self.patch_object(requirements, "require_root", lambda why: None)
         self.patch_object(
-            inspect, "inspect",
+            inspect, "inspect_image",
             lambda image, dev, allow: inspect.Inspection(
                 (), (), test_sbom.FOUND
             ),

@@ -56,7 +56,7 @@ Status: install ok installed
 
 class Deb822Test(base.TestCase):
     def test_paragraphs(self) -> None:
-        first, *others = debian.paragraphs(STATUS)
+        first, *others = debian.parse_paragraphs(STATUS)
         self.assertEqual(
             {
                 "package": "bash",
@@ -70,11 +70,13 @@ class Deb822Test(base.TestCase):
         self.assertEqual(["gone", "broken"], [o["package"] for o in others])
 
     def test_installed(self) -> None:
-        (found,) = debian.installed(STATUS)
+        (found,) = debian.parse_installed(STATUS)
         self.assertEqual("bash", found["package"])
 
     def test_nothing(self) -> None:
-        self.assertEqual([], list(debian.paragraphs("\n\nno field\n \n")))
+        self.assertEqual(
+            [], list(debian.parse_paragraphs("\n\nno field\n \n"))
+        )
 
 
 class MirrorsTest(base.TestCase):

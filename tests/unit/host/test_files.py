@@ -18,16 +18,16 @@ class FilesTest(base.TestCase):
         return stat.S_IMODE(self.path.stat().st_mode)
 
     def test_mode(self) -> None:
-        files.write(self.path, "é\n")
+        files.write_file(self.path, "é\n")
         self.assertEqual(("é\n", 0o644), (self.path.read_text(), self.mode()))
-        files.write(self.path, "b", mode=0o600)
+        files.write_file(self.path, "b", mode=0o600)
         self.assertEqual(("b", 0o600), (self.path.read_text(), self.mode()))
 
     def test_nothing_of_a_failure_is_left(self) -> None:
-        files.write(self.path, "old")
+        files.write_file(self.path, "old")
 
         def fail() -> None:
-            with files.replaced(self.path) as stream:
+            with files.replace_file(self.path) as stream:
                 stream.write(b"half of")
                 raise KeyboardInterrupt
 
@@ -37,7 +37,7 @@ class FilesTest(base.TestCase):
 
     def test_no_directory(self) -> None:
         self.assertRaises(
-            FileNotFoundError, files.write, self.path / "x", ""
+            FileNotFoundError, files.write_file, self.path / "x", ""
         )
 
 

@@ -38,7 +38,7 @@ class MountsTest(base.TestCase):
                 mounts.Mount("0:21", pathlib.Path("/")),
                 mounts.Mount("0:22", pathlib.Path("/a b\t\n\\\u00e9\r")),
             ],
-            mounts.read(),
+            mounts.read_mounts(),
         )
 
     def test_below_a_directory_the_innermost_first(self) -> None:
@@ -47,7 +47,7 @@ class MountsTest(base.TestCase):
             "1 0 0:1 / / rw - x x rw", "2 1 0:2 / /a rw - x x rw",
             "3 1 0:3 / /ab rw - x x rw", "4 2 0:4 / /a/b rw - x x rw",
         )  # fmt: skip
-        found = mounts.below(pathlib.Path("/a"))
+        found = mounts.list_below(pathlib.Path("/a"))
         self.assertEqual(["0:4", "0:2"], [mount.device for mount in found])
 
     def test_the_first_process_of_each_other_namespace(self) -> None:
@@ -60,7 +60,7 @@ class MountsTest(base.TestCase):
         self.process("40", 4, "engine", ours)
         (self.proc / "50").mkdir()
         (self.proc / "meminfo").touch()
-        found = mounts.holders({"259:1", "7:0"})
+        found = mounts.find_holders({"259:1", "7:0"})
         self.assertEqual(
             ["process 20 (sleep)", "process 40 (engine)"],
             list(map(str, found)),

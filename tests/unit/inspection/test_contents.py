@@ -24,7 +24,7 @@ class ContentsTest(base.TestCase):
         samples.fill(self.root)
 
     def look(self) -> contents.Contents:
-        return contents.look(self.root)
+        return contents.read_contents(self.root)
 
     def test_system(self) -> None:
         self.assertEqual(
@@ -77,7 +77,7 @@ class ContentsTest(base.TestCase):
         self.assertEqual((), self.look().containers)
 
     def test_nothing_there(self) -> None:
-        found = contents.look(self.temp_dir())
+        found = contents.read_contents(self.temp_dir())
         self.assertEqual(((), (), ()), (
             found.packages, found.python, found.containers
         ))  # fmt: skip

@@ -13,7 +13,7 @@ class ServedTest(base.TestCase):
     def found(self, *packages: package.Package,
               containers: tuple[docker.Container, ...] = ()
               ) -> list[datastores.Served]:  # fmt: skip
-        return datastores.datastores(
+        return datastores.find_datastores(
             contents.Contents({}, packages, containers=containers),
             loader.load(),
         )

@@ -26,7 +26,7 @@ OLD = contents.Contents(
 
 class DiffTest(base.TestCase):
     def compare(self, **changes: typing.Any) -> list[diff.Difference]:
-        return diff.compare(OLD, dataclasses.replace(OLD, **changes))
+        return diff.compare_contents(OLD, dataclasses.replace(OLD, **changes))
 
     def test_same(self) -> None:
         self.assertEqual([], self.compare())
@@ -93,5 +93,5 @@ class DiffTest(base.TestCase):
             [("datastores[0].name", "x", "y"), ("elements", ["a"], ["a", "b"]),
              ("output.disk_size", 4, 5)],
             [(each.name, each.old, each.new)
-             for each in diff.plans(left, right)],
+             for each in diff.compare_plans(left, right)],
         )  # fmt: skip

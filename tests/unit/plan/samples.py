@@ -46,7 +46,7 @@ def library() -> elements.Library:
             *(name for each in runtimes
               for name in (*each.elements, *each.shared_elements)),
         ],
-        (elements.DIRECTORY, elements.shipped()),
+        (elements.DIRECTORY, elements.shipped_path()),
     )  # fmt: skip
 
 

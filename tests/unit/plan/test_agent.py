@@ -17,7 +17,7 @@ SERIES = model.Series("x", "1", "http://git/trove", "stable/x", "trove>=1")
 @ddt.ddt
 class ParseTest(base.TestCase):
     def parse(self, text: str | None) -> agent.Agent:
-        return agent.parse(text, None, SERIES)
+        return agent.parse_agent(text, None, SERIES)
 
     @ddt.data(
         (None, "pypi", "trove>=1", ""),
@@ -61,7 +61,7 @@ class ParseTest(base.TestCase):
     @ddt.unpack
     def test_no_passwords(self, text: str | None, limits: str | None) -> None:
         error = self.assertRaises(
-            errors.UsageError, agent.parse, text, limits, SERIES
+            errors.UsageError, agent.parse_agent, text, limits, SERIES
         )
         self.assertNotIn("secret", f"{error.message}{error.hint}")
 
@@ -76,7 +76,7 @@ class CheckoutTest(base.TestCase):
         (self.directory / "setup.cfg").touch()
 
     def state(self) -> str:
-        return agent.parse(str(self.directory), None, SERIES).state
+        return agent.parse_agent(str(self.directory), None, SERIES).state
 
     def git(self, *words: str) -> None:
         process.run(
@@ -107,7 +107,7 @@ class CheckoutTest(base.TestCase):
 
     def test_what_it_needs(self) -> None:
         def needed() -> str:
-            found = agent.parse(str(self.directory), None, SERIES)
+            found = agent.parse_agent(str(self.directory), None, SERIES)
             return found.dependencies
 
         self.assertEqual("", needed())
@@ -118,7 +118,7 @@ class CheckoutTest(base.TestCase):
     def test_not_trove(self) -> None:
         error = self.assertRaises(
             errors.UsageError,
-            agent.parse,
+            agent.parse_agent,
             str(pathlib.Path(__file__).parent),
             None,
             SERIES,
@@ -141,7 +141,7 @@ class ConstraintsTest(base.TestCase):
     def parse(self, content: bytes) -> agent.Agent:
         file = self.temp_dir() / "constraints.txt"
         file.write_bytes(content)
-        return agent.parse(None, str(file), SERIES)
+        return agent.parse_agent(None, str(file), SERIES)
 
     def test_as_pip_reads_them(self) -> None:
         found = self.parse(

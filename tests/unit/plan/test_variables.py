@@ -14,21 +14,23 @@ SECRET = "s3cret-value"  # noqa: S105
 class MaskTest(base.TestCase):
     def test_what_is_recorded(self) -> None:
         known = {"DIB_OFFLINE": "1", "DIB_REPOREF_x": "main"}
-        self.assertEqual({}, variables.masked(known, b"k"))
+        self.assertEqual({}, variables.mask_values(known, b"k"))
 
     def test_what_is_not(self) -> None:
-        found = variables.masked({"DIB_X": SECRET, "DIB_Y": SECRET}, b"k")
+        found = variables.mask_values({"DIB_X": SECRET, "DIB_Y": SECRET}, b"k")
         self.assertEqual({"DIB_X", "DIB_Y"}, set(found))
         self.assertNotIn(SECRET, str(found))
         # not even that two are the same
         self.assertNotEqual(found["DIB_X"], found["DIB_Y"])
-        other = variables.masked({"DIB_X": SECRET}, b"another key")
+        other = variables.mask_values({"DIB_X": SECRET}, b"another key")
         self.assertNotEqual(found["DIB_X"], other["DIB_X"])
 
     def test_query_of_a_known_one(self) -> None:
         name = "DIB_TROVE_AGENT_CONSTRAINTS"
         first, second = (
-            variables.masked({name: f"https://h/x?h={branch}"}, b"k")[name]
+            variables.mask_values({name: f"https://h/x?h={branch}"}, b"k")[
+                name
+            ]
             for branch in ("stable", "master")
         )
         self.assertTrue(first.startswith("https://h/x keyed-sha256:"))

@@ -78,7 +78,7 @@ class LadderCase(base.TestCase):
         self.found = outcome.Report(image="x.qcow2", level="agent")
         self.stored = ""
         self.accounts: list[sql.Account] = []
-        self.patch_object(sql, "version", lambda account: "11.8-MariaDB")
+        self.patch_object(sql, "read_version", lambda account: "11.8-MariaDB")
         self.patch_object(sql, "write", self.write)
         self.patch_object(sql, "read", lambda account: self.stored)
         self.patch_object(machines.Machines, "open", self.open)
@@ -234,7 +234,7 @@ class AgentTest(LadderCase):
         def refuse(account: sql.Account) -> str:
             raise RuntimeError("Access denied")
 
-        self.patch_object(sql, "version", refuse)
+        self.patch_object(sql, "read_version", refuse)
         check = self.fails()
         self.assertEqual("mariadb: SQL", check.name)
         self.assertIn("Access denied", check.detail)
@@ -260,7 +260,7 @@ class AgentTest(LadderCase):
             )
             raise RuntimeError("no")
 
-        self.patch_object(sql, "version", tell)
+        self.patch_object(sql, "read_version", tell)
         self.assertIn("  IDENTIFIED BY ***", self.fails().log)
 
     def test_a_degraded_guest_is_looked_at_to_its_end(self) -> None:
@@ -445,4 +445,4 @@ class DiagnosisTest(LadderCase):
     def test_a_guest_that_says_nothing_sensible(self) -> None:
         for answer in ("no JSON", "[]", outcome.CheckError("hangs")):
             self.machine.answers = {"python3": answer}
-            self.assertIsNone(diagnosis.facts(self.machine))
+            self.assertIsNone(diagnosis.read_facts(self.machine))

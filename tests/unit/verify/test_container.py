@@ -91,7 +91,7 @@ class MachinesTest(base.TestCase):
                     raise errors.MissingToolError(why, hint=f"mend {why}")
 
             self.patch_object(module, "require", require)
-        return machines.choose(wanted, machine.Settings(), level)
+        return machines.choose_machines(wanted, machine.Settings(), level)
 
     def test_with_kvm(self) -> None:
         self.assertEqual(("qemu",), self.choose(kvm="yes").kinds)
@@ -136,17 +136,17 @@ class MachinesTest(base.TestCase):
 class ChildrenTest(base.TestCase):
     def test_a_child_ends_with_its_context(self) -> None:
         log = self.temp_dir() / "log"
-        with processes.child(["sleep", "60"], log) as child:
+        with processes.run_child(["sleep", "60"], log) as child:
             self.assertIsNone(child.poll())
         self.assertIsNotNone(child.poll())
 
     def test_a_free_port(self) -> None:
-        port = processes.free_port()
+        port = processes.find_free_port()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
 
     def test_the_tail_of_a_log(self) -> None:
         log = self.temp_dir() / "log"
-        self.assertEqual([], processes.tail(log))
+        self.assertEqual([], processes.read_tail(log))
         log.write_text("a\n\nb\nc\n")
-        self.assertEqual(["b", "c"], processes.tail(log, 2))
+        self.assertEqual(["b", "c"], processes.read_tail(log, 2))

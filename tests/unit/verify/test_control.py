@@ -251,7 +251,7 @@ class BrokerTest(base.TestCase):
         self.fake_program(broker.EPMD, "exec sleep 60")
 
     def start(self, port: int | None = None) -> None:
-        with broker.broker(self.temp_dir(), port):
+        with broker.start_broker(self.temp_dir(), port):
             self.fail("it started")
 
     def test_it_dies(self) -> None:

@@ -35,7 +35,7 @@ class DisksTest(base.TestCase):
         self, image: pathlib.Path, known: typing.Any = None
     ) -> errors.ImageError:
         error: errors.ImageError = self.assertRaises(
-            errors.ImageError, disks.inspect, image, known
+            errors.ImageError, disks.inspect_image, image, known
         )
         self.assertTrue(error.hint)
         self.assertNotIn("\n", error.message)
@@ -43,24 +43,26 @@ class DisksTest(base.TestCase):
 
     def test_a_whole_qcow2(self) -> None:
         image = self.image()
-        found = disks.inspect(image)
+        found = disks.inspect_image(image)
         self.assertEqual(disks.Disk(image, "qcow2", 1 << 20), found)
 
     def test_a_raw_disk(self) -> None:
         image = self.place / "image.raw"
         image.write_bytes(images.raw())
         size = image.stat().st_size
-        self.assertEqual(disks.Disk(image, "raw", size), disks.inspect(image))
+        self.assertEqual(
+            disks.Disk(image, "raw", size), disks.inspect_image(image)
+        )
 
     def test_a_link_is_followed(self) -> None:
         image = self.image()
         link = self.place / "link"
         link.symlink_to(image.name)
-        self.assertEqual(image, disks.inspect(link).path)
+        self.assertEqual(image, disks.inspect_image(link).path)
 
     def test_no_file(self) -> None:
         for path in (self.place / "absent.qcow2", self.place):
-            self.assertRaises(errors.UsageError, disks.inspect, path)
+            self.assertRaises(errors.UsageError, disks.inspect_image, path)
 
     def test_an_empty_file(self) -> None:
         image = self.place / "empty.qcow2"
@@ -97,8 +99,8 @@ class DisksTest(base.TestCase):
         )
 
     def test_an_overlay(self) -> None:
-        disk = disks.inspect(self.image())
-        overlay = disks.overlay(disk, self.place / "overlay.qcow2")
+        disk = disks.inspect_image(self.image())
+        overlay = disks.make_overlay(disk, self.place / "overlay.qcow2")
         self.assertIn("needs a backing file", self.refused(overlay).message)
 
     def test_an_image_that_is_being_written(self) -> None:
@@ -115,18 +117,18 @@ class DisksTest(base.TestCase):
         lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 100, 1, 0)
         with open(image, "rb") as stream:
             fcntl.fcntl(stream, fcntl.F_OFD_SETLK, lock)
-            self.assertEqual("qcow2", disks.inspect(image).format)
+            self.assertEqual("qcow2", disks.inspect_image(image).format)
 
     def test_an_overlay_reads_the_image_and_leaves_it_alone(self) -> None:
         image = self.image("name, with: oddities.qcow2")
         before = image.read_bytes()
         image.chmod(0o444)
-        disk = disks.inspect(image)
-        overlay = disks.overlay(disk, self.place / "overlay.qcow2")
+        disk = disks.inspect_image(image)
+        overlay = disks.make_overlay(disk, self.place / "overlay.qcow2")
         process.run([disks.TOOL, "compare", overlay, image])
         self.assertEqual(before, image.read_bytes())
 
     def test_a_volume(self) -> None:
-        volume = disks.volume(self.place / "volume.raw", 2)
+        volume = disks.make_volume(self.place / "volume.raw", 2)
         self.assertEqual(2 << 30, volume.stat().st_size)
         self.assertEqual(0, volume.stat().st_blocks)

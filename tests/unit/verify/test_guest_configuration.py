@@ -69,12 +69,12 @@ class ReadTest(base.TestCase):
 class ReplaceTest(base.TestCase):
     def test_kolla_ansible(self) -> None:
         operator = read("kolla-ansible.conf")
-        made = guest_configuration.for_guest(operator, "rabbit://here/")
+        made = guest_configuration.configure_guest(operator, "rabbit://here/")
         self.assertEqual("rabbit://here/", made["DEFAULT"]["transport_url"])
         self.assertEqual(
             ["[DEFAULT] transport_url"], guest_configuration.replaced(operator)
         )
-        plane = guest_configuration.for_control_plane(made)
+        plane = guest_configuration.configure_control_plane(made)
         self.assertEqual("true", plane["oslo_messaging_rabbit"][
             "rabbit_quorum_queue"
         ])  # fmt: skip
@@ -86,7 +86,7 @@ class ReplaceTest(base.TestCase):
 
     def test_openstack_ansible(self) -> None:
         operator = read("openstack-ansible.conf")
-        made = guest_configuration.for_guest(operator, "rabbit://here/")
+        made = guest_configuration.configure_guest(operator, "rabbit://here/")
         # the broker of verify has no certificate
         self.assertNotIn("ssl", made["oslo_messaging_rabbit"])
         self.assertEqual(
@@ -96,7 +96,7 @@ class ReplaceTest(base.TestCase):
 
     def test_the_production_guide(self) -> None:
         operator = read("production-guide.conf")
-        made = guest_configuration.for_guest(operator, "rabbit://here/")
+        made = guest_configuration.configure_guest(operator, "rabbit://here/")
         self.assertEqual({}, made["guest_agent"])
         self.assertEqual("0", made["mariadb"]["database_service_gid"])
         self.assertIn(
@@ -106,11 +106,11 @@ class ReplaceTest(base.TestCase):
 
     def test_the_operators_file_stays_as_it_is(self) -> None:
         operator = read("openstack-ansible.conf")
-        guest_configuration.for_guest(operator, "rabbit://here/")
+        guest_configuration.configure_guest(operator, "rabbit://here/")
         self.assertEqual(read("openstack-ansible.conf"), operator)
 
     def test_what_both_sides_must_agree_about(self) -> None:
-        plane = guest_configuration.for_control_plane(
+        plane = guest_configuration.configure_control_plane(
             {
                 "DEFAULT": {
                     "transport_url": "rabbit://u:secret@theirs/",

@@ -31,21 +31,23 @@ def image(
 
 class ChooseTest(base.TestCase):
     def test_the_highest_is_the_default(self) -> None:
-        self.assertEqual("agent", levels.choose(image(), None))
+        self.assertEqual("agent", levels.choose_level(image(), None))
         native = image("native")
-        self.assertEqual("datastore", levels.choose(native, None))
-        self.assertEqual("datastore", levels.choose(None, None))
+        self.assertEqual("datastore", levels.choose_level(native, None))
+        self.assertEqual("datastore", levels.choose_level(None, None))
 
     def test_no_manager_in_trove(self) -> None:
         (entry,) = image().datastores
         made = image(datastores=(dataclasses.replace(entry, manager=None),))
-        self.assertEqual("datastore", levels.choose(made, None))
+        self.assertEqual("datastore", levels.choose_level(made, None))
 
     def test_a_lower_one(self) -> None:
-        self.assertEqual("boot", levels.choose(image(), "boot"))
+        self.assertEqual("boot", levels.choose_level(image(), "boot"))
 
     def refused(self, *words: typing.Any) -> str:
-        error = self.assertRaises(errors.UsageError, levels.choose, *words)
+        error = self.assertRaises(
+            errors.UsageError, levels.choose_level, *words
+        )
         return f"{error.message}\n{error.hint}"
 
     def test_no_agent_for_a_native_image(self) -> None:
@@ -60,7 +62,9 @@ class InstancesTest(base.TestCase):
 
     def test_of_a_manifest(self) -> None:
         series = {"trove": self.catalog.series.trove}
-        (found,) = levels.instances(self.catalog, image(series=series), None)
+        (found,) = levels.list_instances(
+            self.catalog, image(series=series), None
+        )
         self.assertEqual(
             ("mariadb", "11.8", "mariadb", "a.example:5000/x/mariadb"),
             (found.name, found.version, found.manager, found.image),
@@ -71,7 +75,7 @@ class InstancesTest(base.TestCase):
         series = {"trove": self.catalog.series.trove}
         for local in (True, False):
             made = image(series=series, plan={"local_manifests": local})
-            (found,) = levels.instances(self.catalog, made, None)
+            (found,) = levels.list_instances(self.catalog, made, None)
             self.assertEqual(local, found.isolated)
 
     def test_one_of_several(self) -> None:
@@ -79,14 +83,20 @@ class InstancesTest(base.TestCase):
         (one,) = made.datastores
         both = (one, dataclasses.replace(one, name="postgresql"))
         made = dataclasses.replace(made, datastores=both)
-        self.assertEqual(2, len(levels.instances(self.catalog, made, None)))
-        (found,) = levels.instances(self.catalog, made, "postgresql")
+        self.assertEqual(
+            2, len(levels.list_instances(self.catalog, made, None))
+        )
+        (found,) = levels.list_instances(self.catalog, made, "postgresql")
         self.assertEqual(
             ("postgresql", "postgresql", 5432),
             (found.name, found.protocol, found.port),
         )
         error = self.assertRaises(
-            errors.UsageError, levels.instances, self.catalog, made, "mysql"
+            errors.UsageError,
+            levels.list_instances,
+            self.catalog,
+            made,
+            "mysql",
         )
         self.assertIn("mariadb, postgresql", error.hint)
 
@@ -96,13 +106,13 @@ class InstancesTest(base.TestCase):
             containers=(manifest.Container(("mariadb:11.8",)),),
         )  # fmt: skip
         made = image(datastores=(entry,))
-        (found,) = levels.instances(self.catalog, made, None)
+        (found,) = levels.list_instances(self.catalog, made, None)
         self.assertEqual("", found.image)
 
     def test_another_series(self) -> None:
         error = self.assertRaises(
             errors.ImageError,
-            levels.instances,
+            levels.list_instances,
             self.catalog,
             image(series={"trove": "25"}),
             None,
@@ -110,10 +120,10 @@ class InstancesTest(base.TestCase):
         self.assertIn("Trove 25", error.message)
 
     def test_no_manifest(self) -> None:
-        (found,) = levels.instances(self.catalog, None, "mariadb")
+        (found,) = levels.list_instances(self.catalog, None, "mariadb")
         self.assertEqual("", found.image)
         error = self.assertRaises(
-            errors.UsageError, levels.instances, self.catalog, None, None
+            errors.UsageError, levels.list_instances, self.catalog, None, None
         )
         self.assertIn("--datastore", error.hint)
 

@@ -243,12 +243,12 @@ class SystemdTest(MachineCase):
         )
         self.assertEqual(
             {"kernel": 5.1, "userspace": 20.5, "total": 25.6},
-            systemd.boot_times(self.machine),
+            systemd.read_boot_times(self.machine),
         )
         container: typing.Any = self.machine
         container.kind = machine.CONTAINER
         self.assertEqual(
-            {"userspace": 20.5}, systemd.boot_times(self.machine)
+            {"userspace": 20.5}, systemd.read_boot_times(self.machine)
         )
         self.machine.answers.clear()
-        self.assertEqual({}, systemd.boot_times(self.machine))
+        self.assertEqual({}, systemd.read_boot_times(self.machine))

@@ -22,7 +22,7 @@ class LogsTest(base.TestCase):
         self.report = outcome.Report(image="i", level="boot")
 
     def verify(self, ok: bool, *words: str) -> None:
-        with workspace.opened(self.report, self.image) as work:
+        with workspace.open_workspace(self.report, self.image) as work:
             for word in words:
                 (work / f"{word}.log").write_text(word)
             (work / "guest-0").mkdir()
@@ -73,14 +73,14 @@ class LogsTest(base.TestCase):
         self.assertFalse(kept.exists())
 
     def test_there_are_none(self) -> None:
-        with workspace.opened(self.report, self.image):
+        with workspace.open_workspace(self.report, self.image):
             pass
         self.assertIsNone(self.report.logs)
         self.assertFalse(self.beside.exists())
 
     def test_an_interrupted_one_leaves_none(self) -> None:
         def interrupt() -> None:
-            with workspace.opened(self.report, self.image) as work:
+            with workspace.open_workspace(self.report, self.image) as work:
                 (work / "console.log").write_text("words")
                 raise KeyboardInterrupt
 

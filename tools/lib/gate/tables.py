@@ -29,7 +29,7 @@ Rows = list[list[str]]
 
 def support(catalog: model.Catalog) -> Rows:
     """Return one line for each datastore."""
-    booted = {name for name, _, _ in gate.booted(catalog)}
+    booted = {name for name, _, _ in gate.list_booted(catalog)}
     rows = [["datastore", "versions", "in Trove", "comes from", "gate"]]
     for entry in catalog.datastores.values():
         rows.append(

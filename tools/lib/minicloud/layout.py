@@ -139,7 +139,7 @@ def new_or_existing(directory: pathlib.Path) -> Layout:
 
 def write_private(path: pathlib.Path, text: str) -> None:
     """Write a file that only its owner can read, wholly or not at all."""
-    files.write(path, text, mode=0o600)
+    files.write_file(path, text, mode=0o600)
 
 
 def _absolute(directory: pathlib.Path) -> pathlib.Path:

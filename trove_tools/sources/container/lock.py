@@ -47,7 +47,7 @@ def write(
         "containers": dict(sorted({**known, **found}.items())),
     }
     try:
-        files.write(file, json.dumps(data, indent=2) + "\n")
+        files.write_file(file, json.dumps(data, indent=2) + "\n")
     except OSError as exc:
         raise errors.UsageError(
             f"--lock {file} cannot be written: {exc.strerror}"

@@ -101,7 +101,7 @@ def make(
         raise errors.BuildError(
             f"no container can be made of {', '.join(packages)} of"
             f" {suite}:\n{_reasons(exc.output)}",
-            hint=causes.remedy(exc.output)
+            hint=causes.find_remedy(exc.output)
             or "check --mirror and --security-mirror, or this host's apt"
             " sources; or take the container from elsewhere, with"
             " --container-source",
@@ -113,7 +113,7 @@ def _reasons(output: str) -> str:
     lines = output.strip().splitlines()
     told = [line for line in lines if line.startswith(("E:", "W:", "Err:"))]
     shown = (told or lines)[-8:]
-    cause = causes.find(output)
+    cause = causes.find_cause(output)
     if cause is not None and cause.line not in shown:
         shown = [cause.line, *shown]
     return "\n".join(f"  | {line}" for line in shown)
@@ -173,5 +173,5 @@ def installed(root: pathlib.Path) -> dict[str, str]:
         text = stream.read().decode()
     return {
         fields["package"]: fields["version"]
-        for fields in debian.installed(text)
+        for fields in debian.parse_installed(text)
     }

@@ -123,7 +123,7 @@ class _Release:
     """What a Release file says."""
 
     def __init__(self, text: str, place: str) -> None:
-        (self.fields, *_) = (*debian.paragraphs(text), {})
+        (self.fields, *_) = (*debian.parse_paragraphs(text), {})
         self._place = place
 
     def require_current(self) -> None:
@@ -178,7 +178,7 @@ class _Release:
             content = lzma.decompress(content)
         elif ending == ".gz":
             content = zlib.decompress(content, wbits=31)
-        yield from debian.paragraphs(content.decode(errors="replace"))
+        yield from debian.parse_paragraphs(content.decode(errors="replace"))
 
 
 def _package(stanza: dict[str, str], url: str) -> Package:

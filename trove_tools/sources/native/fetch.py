@@ -56,7 +56,7 @@ def save(
     :raises BuildError: it cannot be had.
     """
     total = hashlib.sha256()
-    with files.replaced(file) as stream:
+    with files.replace_file(file) as stream:
         for block in _blocks(location, what, packages):
             total.update(block)
             stream.write(block)
@@ -82,13 +82,13 @@ def _blocks(
             raise AbsentError(f"{what}: there is no {location}") from exc
         raise errors.BuildError(
             f"{what}: {location} cannot be had: {exc}",
-            hint=causes.remedy(str(exc)),
+            hint=causes.find_remedy(str(exc)),
         ) from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "reason", exc)
         raise errors.BuildError(
             f"{what}: {location} cannot be reached: {reason}",
-            hint=causes.remedy(str(reason))
+            hint=causes.find_remedy(str(reason))
             or "check the network and the address; a mirror takes its"
             " place with --repository DATASTORE=URL, a key with"
             " --repository-key DATASTORE=FILE",

@@ -127,7 +127,7 @@ def _archive(
 
 
 def _deb(file: pathlib.Path) -> Package:
-    fields, *_ = (*debian.paragraphs(_control(file)), {})
+    fields, *_ = (*debian.parse_paragraphs(_control(file)), {})
     try:
         return Package(
             fields["package"], fields["version"], fields["architecture"]

@@ -32,7 +32,7 @@ def users(instance: _instance.Instance) -> str:
     instance.call(
         "create_user", user=name, password=password, databases=[first]
     )
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
         lambda: sql.execute(account(name, password, first), _TABLE),
         "a created user cannot make a table in the user's database",
@@ -43,7 +43,7 @@ def users(instance: _instance.Instance) -> str:
         "a user makes a table in a database that is not the user's",
     )
     instance.call("grant", user=name, database=second)
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
         lambda: sql.execute(account(name, password, second), _TABLE),
         "a user cannot make a table in a granted database",
@@ -56,13 +56,13 @@ def users(instance: _instance.Instance) -> str:
     )
     changed = _password()
     instance.call("change_password", user=name, password=changed)
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
-        lambda: sql.version(account(name, changed, first)),
+        lambda: sql.read_version(account(name, changed, first)),
         "a user cannot log in with the new password",
     )
     instance.require_refused(
-        lambda: sql.version(account(name, password, first)),
+        lambda: sql.read_version(account(name, password, first)),
         "a user still logs in with the old password",
     )
     for database in (first, second):
@@ -74,7 +74,7 @@ def users(instance: _instance.Instance) -> str:
     )
     instance.call("delete_user", user=name)
     instance.require_refused(
-        lambda: sql.version(account(name, changed)),
+        lambda: sql.read_version(account(name, changed)),
         "a deleted user still logs in",
     )
     instance.wait_until(
@@ -104,13 +104,13 @@ def root(instance: _instance.Instance) -> str:
     def account() -> sql.Account:
         return instance.account(given["user"], given["password"])
 
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
-        lambda: sql.version(account()),
+        lambda: sql.read_version(account()),
         "the superuser cannot log in",
     )
     # whoever is no superuser may not do this
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
         lambda: sql.execute(account(), "CREATE USER life_of_root"),
         "the superuser cannot make a user",
@@ -120,7 +120,7 @@ def root(instance: _instance.Instance) -> str:
         raise outcome.CheckError("Trove says that root is not enabled")
     instance.call("disable_root")
     instance.require_refused(
-        lambda: sql.version(account()),
+        lambda: sql.read_version(account()),
         "the superuser still logs in after Trove disabled that",
     )
     if instance.call("root_enabled")["enabled"]:

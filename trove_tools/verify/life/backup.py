@@ -28,7 +28,7 @@ def backup(instance: _instance.Instance) -> str:
     """Restore a full and an incremental backup into a new instance."""
     require_container(instance)
     account = instance.account
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
         lambda: sql.execute(
             account(), f"CREATE TABLE {_TABLE} (word VARCHAR(64))"

@@ -136,7 +136,7 @@ class Instance:
 
     def read(self, statement: str, what: str) -> list[tuple[typing.Any, ...]]:
         """Return rows of the instance's own database, once it answers."""
-        rows: list[tuple[typing.Any, ...]] = sql.patiently(
+        rows: list[tuple[typing.Any, ...]] = sql.try_until_works(
             self.machine, lambda: sql.execute(self.account(), statement), what
         )
         return rows
@@ -147,7 +147,7 @@ class Instance:
         :param when: for the message where that cannot be done.
         """
         word = secrets.token_hex(8)
-        sql.patiently(
+        sql.try_until_works(
             self.machine,
             lambda: sql.write(self.account(), word),
             f"no SQL {when}",
@@ -156,9 +156,9 @@ class Instance:
 
     def has_word(self, word: str, when: str) -> bool:
         """Tell whether the database has a word, once it answers."""
-        words: list[str] = sql.patiently(
+        words: list[str] = sql.try_until_works(
             self.machine,
-            lambda: sql.words(self.account()),
+            lambda: sql.describe_error(self.account()),
             f"no SQL {when}",
         )
         return word in words

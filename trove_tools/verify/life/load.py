@@ -63,7 +63,7 @@ class Writers:
             # whatever goes wrong: connect again, with another row
             with (
                 contextlib.suppress(Exception),
-                sql.session(self._instance.account()) as execute,
+                sql.open_session(self._instance.account()) as execute,
             ):
                 while not self._end.is_set():
                     number += _WRITERS
@@ -74,7 +74,7 @@ class Writers:
 
 def load(instance: _instance.Instance) -> str:
     """Write during a restart, a crash and, where there can be, a backup."""
-    sql.patiently(
+    sql.try_until_works(
         instance.machine,
         lambda: sql.execute(
             instance.account(), f"CREATE TABLE {_TABLE} (number INTEGER)"
@@ -90,9 +90,9 @@ def load(instance: _instance.Instance) -> str:
         if instance.datastore.backup:
             backup.take(instance)
         server.kill(instance)
-        sql.patiently(
+        sql.try_until_works(
             instance.machine,
-            lambda: sql.version(instance.account()),
+            lambda: sql.read_version(instance.account()),
             "no SQL after a crash",
         )
         time.sleep(_CALM)

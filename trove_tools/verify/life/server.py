@@ -28,9 +28,9 @@ def configuration(instance: _instance.Instance) -> str:
     dynamic, static = PARAMETERS[instance.datastore.protocol]
 
     def value(name: str) -> str:
-        found: str = sql.patiently(
+        found: str = sql.try_until_works(
             instance.machine,
-            lambda: sql.setting(instance.account(), name),
+            lambda: sql.read_setting(instance.account(), name),
             "no SQL after a change of the configuration",
         )
         return found.removesuffix(_UNIT)
@@ -134,7 +134,7 @@ def _started(instance: _instance.Instance) -> str:
 
 def _answers(instance: _instance.Instance) -> bool:
     try:
-        sql.version(instance.account())
+        sql.read_version(instance.account())
     # the clients' errors have no base in common but this
     except Exception:
         return False

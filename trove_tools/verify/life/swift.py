@@ -100,17 +100,19 @@ def swift(
     require()
     place = directory / "swift"
     place.mkdir(mode=0o700)
-    key, port = secrets.token_hex(16), processes.free_port()
+    key, port = secrets.token_hex(16), processes.find_free_port()
     # not on a command line, which other users see
     (place / "key").write_text(key)
     log = directory / "swift.log"
-    with processes.child(
+    with processes.run_child(
         [PYTHON, "-I", SERVER, place, str(port), tenant], log, cwd=place
     ) as server:
         deadline = time.monotonic() + process.scale_timeout(_START)
         while not (token := _log_in(port, tenant, key)):
             if server.poll() is not None or time.monotonic() > deadline:
-                said = "".join(f"\n  {line}" for line in processes.tail(log))
+                said = "".join(
+                    f"\n  {line}" for line in processes.read_tail(log)
+                )
                 raise errors.VerifyError(f"Swift does not start{said}")
             time.sleep(_PAUSE)
         yield Swift(port, tenant, token)

@@ -35,7 +35,7 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
     """
     new = instance.datastore.version
     word = instance.write_word()
-    before = sql.version(instance.account())
+    before = sql.read_version(instance.account())
     if old != new:
         answer = instance.call("upgrade", version=new, image=_cloud.IMAGE)
         refusal = _refusal(instance)
@@ -49,7 +49,7 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
     instance.call("rebuild", image=_cloud.IMAGE)
     instance.require_word(word, "after the rebuild")
     instance.wait_healthy(since)
-    after = sql.version(instance.account())
+    after = sql.read_version(instance.account())
     return (
         f"{before} before, {after} after, from another root disk: data and"
         " user are there"
@@ -73,7 +73,7 @@ def _state(instance: _instance.Instance, word: str) -> str:
     instance.require_word(word, "after the refused upgrade")
     state = instance.plane.call("state", instance=instance.id)
     return (
-        f"the instance still runs {sql.version(instance.account())} with its"
-        f" data and its user; Trove shows version {state['version']}, and the"
-        f" task {state['task']}"
+        f"the instance still runs {sql.read_version(instance.account())} with"
+        f" its data and its user; Trove shows version {state['version']}, and"
+        f" the task {state['task']}"
     )

@@ -73,7 +73,7 @@ class FurtherTest(base.TestCase):
 
     def test_the_elements_are_there(self) -> None:
         layers = self.plan().layers
-        path = (elements.DIRECTORY, elements.shipped())
+        path = (elements.DIRECTORY, elements.shipped_path())
         for layer in layers:
             library = elements.read(layer.elements, path)
             # written anew for each layer

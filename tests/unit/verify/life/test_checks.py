@@ -85,7 +85,7 @@ class ThreadsTest(LifeCase):
         self.patch_object(
             sql, "write", lambda _, word: self.words.append(word)
         )
-        self.patch_object(sql, "words", lambda _: self.words)
+        self.patch_object(sql, "describe_error", lambda _: self.words)
         self.subject = _subject.Subject(
             self.machine, mock.Mock(), mock.Mock(), mock.Mock(), {},
             life=self.instance,
@@ -153,7 +153,7 @@ class ThreadsTest(LifeCase):
 class ConfigurationTest(LifeCase):
     def look(self, *values: str) -> str:
         found = iter(values)
-        self.patch_object(sql, "setting", lambda *_: next(found))
+        self.patch_object(sql, "read_setting", lambda *_: next(found))
         return server.configuration(self.instance)
 
     def test_a_parameter_without_effect(self) -> None:
@@ -189,8 +189,8 @@ class UpgradeTest(LifeCase):
         self.patch_object(
             sql, "write", lambda _, word: self.words.append(word)
         )
-        self.patch_object(sql, "words", lambda _: self.words)
-        self.patch_object(sql, "version", lambda _: "10.11.1")
+        self.patch_object(sql, "describe_error", lambda _: self.words)
+        self.patch_object(sql, "read_version", lambda _: "10.11.1")
         self.cloud.former = cloud.Former(mock.Mock(), "10.11")
         self.answers["create_another"] = {"id": "old", "server": "old-server"}
         self.answers["state"].update(version="11.8", task="ERROR")
@@ -228,7 +228,7 @@ class UpgradeTest(LifeCase):
         self.assertNotIn("rebuild", self.calls)
 
     def test_a_refused_upgrade_that_loses_data_fails(self) -> None:
-        self.patch_object(sql, "words", lambda _: [])
+        self.patch_object(sql, "describe_error", lambda _: [])
         with self.assertRaisesRegex(outcome.CheckError, "not there after"):
             upgrade.upgrade(self.instance)
         self.cloud.remove.assert_called_once_with("old-server")
@@ -239,8 +239,8 @@ class LoadTest(LifeCase):
         super().setUp()
         self.rows: set[int] = set()
         self.losing = False
-        self.patch_object(sql, "session", self.session)
-        self.patch_object(sql, "version", lambda *_: "11.8")
+        self.patch_object(sql, "open_session", self.session)
+        self.patch_object(sql, "read_version", lambda *_: "11.8")
         self.patch_object(load, "_CALM", 0.05)
 
     @contextlib.contextmanager
