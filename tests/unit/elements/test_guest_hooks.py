@@ -3,7 +3,9 @@
 
 import os
 import pathlib
+import re
 import subprocess
+import time
 
 import ddt
 
@@ -11,6 +13,7 @@ from tests import base
 
 ELEMENTS = base.ROOT / "trove_tools/elements"
 GUEST = ELEMENTS / "trove-guest"
+CLEAN = ELEMENTS / "trove-guest-clean"
 AGENT = ELEMENTS / "trove-guest-agent"
 
 
@@ -106,6 +109,104 @@ class IdsTest(ScriptCase):
                 [script, *words], capture_output=True, text=True
             )
             self.assertEqual(called, done.stdout.strip())
+
+
+class OnceTest(ScriptCase):
+    """What packages ask for again and again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for place in ("etc/apt/apt.conf.d", "usr/sbin", "var/lib", "boot"):
+            (self.root / place).mkdir(parents=True)
+        self.fake_program("sudo", 'exec "$@"')
+        self.run_hook("root.d/65-trove-guest-once")
+        self.calls = self.root / "calls"
+
+    def run_hook(self, name: str, **variables: str) -> None:
+        done = self.run_in_root(CLEAN / name, **variables)
+        self.assertEqual(0, done.returncode, done.stderr)
+
+    def run_in_root(
+        self, script: pathlib.Path, *words: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script that sees our root in the place of its own."""
+        text = re.sub(
+            r"(?<![\w/}$T])/(?=(boot|etc|usr|var)/)",
+            f"{self.root}/",
+            script.read_text().replace("$TARGET_ROOT/", f"{self.root}/"),
+        )
+        copy = self.temp_dir() / script.name
+        copy.write_text(text)
+        copy.chmod(0o755)
+        return subprocess.run(
+            [copy, *words],
+            env={**os.environ, "TARGET_ROOT": str(self.root), **variables},
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    def call(self, name: str, *words: str) -> list[str]:
+        """Call a program as a package does; return what the real one got."""
+        self.calls.unlink(missing_ok=True)
+        real = self.root / "usr/sbin" / name
+        real.write_text(f'#!/bin/sh\necho "$@" >> {self.calls}\n')
+        real.chmod(0o755)
+        done = self.run_in_root(self.root / "usr/local/sbin" / name, *words)
+        self.assertEqual(0, done.returncode, done.stderr)
+        return self.called()
+
+    def called(self) -> list[str]:
+        if not self.calls.exists():
+            return []
+        return self.calls.read_text().splitlines()
+
+    def test_one_initramfs(self) -> None:
+        hook = "post-install.d/98-trove-guest-initramfs"
+        self.run_hook(hook)
+        for words in (["-c", "-k", "6.12"], ["-u"]):
+            self.assertEqual([], self.call("update-initramfs", *words))
+        (self.root / "boot/vmlinuz-6.12").touch()
+        first = {"DIB_TROVE_LAYER_KEPT": "/kept", "DIB_TROVE_LAYER": ""}
+        self.run_hook(hook, **first)
+        self.assertEqual([], self.called())
+        later = {**first, "DIB_TROVE_LAYER": "/below"}
+        self.run_hook(hook, **later)
+        self.run_hook(hook, **later)
+        self.assertEqual(["-c -k 6.12"], self.called())
+
+    def test_an_initramfs_for_a_later_layer(self) -> None:
+        self.call("update-initramfs", "-u")
+        (self.root / "boot/vmlinuz-6.12").touch()
+        (self.root / "boot/initrd.img-6.12").touch()
+        self.run_hook("post-install.d/98-trove-guest-initramfs")
+        self.assertEqual(["-u -k 6.12"], self.called())
+
+    def test_a_kernel_that_goes(self) -> None:
+        words = ["-d", "-k", "6.12"]
+        self.assertEqual(
+            [" ".join(words)], self.call("update-initramfs", *words)
+        )
+
+    def test_certificates(self) -> None:
+        bundle = self.root / "etc/ssl/certs/ca-certificates.crt"
+        bundle.parent.mkdir(parents=True)
+        own = self.root / "usr/local/share/ca-certificates"
+        for place in (self.root / "usr/share/ca-certificates", own):
+            place.mkdir(parents=True)
+        (self.root / "etc/ca-certificates.conf").touch()
+        program = "update-ca-certificates"
+        self.assertEqual([""], self.call(program))
+        bundle.write_text("all of them")
+        future = time.time() + 60
+        os.utime(bundle, (future, future))
+        self.assertEqual([], self.call(program))
+        self.assertEqual(["--fresh"], self.call(program, "--fresh"))
+        os.utime(bundle, (1, 1))
+        self.assertEqual([""], self.call(program))
+
+    def test_nothing_of_it_stays(self) -> None:
+        self.assertTrue(os.listdir(self.root / "usr/local/sbin"))
+        self.run_hook("cleanup.d/93-trove-guest-once")
+        self.assertEqual([], os.listdir(self.root / "usr/local/sbin"))
 
 
 @ddt.ddt
