@@ -5,10 +5,12 @@ They run on their own, some of them by the guest's Python, and are loaded
 from their files here.
 """
 
+import importlib
 import importlib.util
 import json
 import os
 import pathlib
+import py_compile
 import sys
 import types
 import typing
@@ -241,7 +243,7 @@ class SourceTest(base.TestCase):
         self.assertEqual("git@example.org:trove", found["url"])
 
 
-class RecordTest(base.TestCase):
+class ModulesTest(base.TestCase):
     def agent(self, managers: dict[str, str]) -> None:
         """Put a package ``trove`` of these managers where it is imported."""
         dbaas = types.ModuleType("trove.guestagent.dbaas")
@@ -260,7 +262,7 @@ class RecordTest(base.TestCase):
 
     def test_managers_are_imported(self) -> None:
         self.agent({"mariadb": "trove.manager.Manager"})
-        self.assertEqual(["mariadb"], load("record").managers())
+        self.assertEqual(["mariadb"], load("agent_modules", PIP).managers())
 
     def test_a_manager_that_the_registry_names_in_vain(self) -> None:
         self.agent(
@@ -269,15 +271,28 @@ class RecordTest(base.TestCase):
                 "db2": "trove.guestagent.db2.manager.Manager",
             }
         )
-        self.assertEqual(["mariadb"], load("record").managers())
+        self.assertEqual(["mariadb"], load("agent_modules", PIP).managers())
 
     def test_a_manager_that_needs_what_is_not_there(self) -> None:
         self.agent({"mariadb": "trove.guestagent.broken.Manager"})
         place = self.temp_dir()
         (place / "broken.py").write_text("import trove_nothing\n")
         vars(sys.modules["trove.guestagent"])["__path__"] = [str(place)]
-        self.assertRaises(ImportError, load("record").managers)
+        self.assertRaises(ImportError, load("agent_modules", PIP).managers)
 
     def test_a_manager_without_its_class(self) -> None:
         self.agent({"mariadb": "trove.manager.Nothing"})
-        self.assertRaises(AttributeError, load("record").managers)
+        self.assertRaises(AttributeError, load("agent_modules", PIP).managers)
+
+    def test_what_is_imported(self) -> None:
+        root = self.temp_dir()
+        for name in ("trove_used", "trove_unused"):
+            (root / f"{name}.py").write_text("x = 1\n")
+            py_compile.compile(str(root / f"{name}.py"))
+        self.patch_object(sys, "modules", dict(sys.modules))
+        self.patch_object(sys, "path", [str(root), *sys.path])
+        importlib.import_module("trove_used")
+        found = load("agent_modules", PIP).imported(str(root))
+        self.assertEqual([str(root / "trove_used.py")], found)
+        (left,) = (root / "__pycache__").iterdir()
+        self.assertTrue(left.name.startswith("trove_used."))

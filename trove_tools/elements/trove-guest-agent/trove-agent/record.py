@@ -3,41 +3,19 @@
 
 Run by the agent's own Python, after everything that the agent and its
 managers are made of has been imported: an image whose agent cannot start is
-not worth keeping.
+not worth keeping.  Prints the files that were imported.
 """
 
-import importlib
 import importlib.metadata
 import json
 import platform
 import sys
 
-
-def managers() -> list[str]:
-    """Import the agent and the managers that it has.
-
-    The registry of some series still names managers whose code is gone; a
-    manager that is there has to be importable.
-
-    :returns: the datastores that there is a manager for.
-    """
-    importlib.import_module("trove.cmd.guest")
-    dbaas = importlib.import_module("trove.guestagent.dbaas")
-    found = []
-    for datastore, path in sorted(dbaas.datastore_registry().items()):
-        module, name = path.rsplit(".", 1)
-        try:
-            getattr(importlib.import_module(module), name)
-        except ModuleNotFoundError as exc:
-            if f"{module}.".startswith(f"{exc.name}."):
-                continue
-            raise
-        found.append(datastore)
-    return found
+import agent_modules
 
 
 def main(source_file: str, target: str) -> None:
-    known = managers()
+    known = agent_modules.managers()
     with open(source_file) as source:
         record = json.load(source)
     record["version"] = importlib.metadata.version("trove")
@@ -53,6 +31,7 @@ def main(source_file: str, target: str) -> None:
     with open(target, "w") as out:
         json.dump(record, out, indent=2)
         out.write("\n")
+    print(*agent_modules.imported(sys.prefix), sep="\n")
 
 
 if __name__ == "__main__":
