@@ -19,6 +19,8 @@ GUEST, AGENT, VENV = (
 )  # fmt: skip
 #: Answers the guest's engine about the containers in the image.
 LOCAL_MANIFESTS = "trove-local-manifests"
+#: The boot loader's packages.
+BIOS, EFI = "trove-boot-bios", "trove-boot-efi"
 #: Lets a developer in.
 DEV = "trove-dev"
 #: Lets guests trust further authorities.
@@ -109,9 +111,17 @@ def path(further: str | None = None) -> tuple[str, ...]:
 def disk(partition_table: str) -> str:
     """Return the element that lays out a disk.
 
-    :param partition_table: mbr or gpt.
+    :param partition_table: mbr, gpt or efi.
     """
     return f"block-device-trove-{partition_table}"
+
+
+def boot_loader(partition_table: str) -> str:
+    """Return the element with the boot loader's packages for a disk.
+
+    :param partition_table: as for :func:`disk`.
+    """
+    return EFI if partition_table == "efi" else BIOS
 
 
 def shipped_path() -> str:

@@ -213,6 +213,7 @@ def _own_elements(
     return {
         "base": (*request.guest.elements, _elements.GUEST),
         "runtime": _once(
+            _elements.boot_loader(request.partition_table),
             _elements.VENV,
             *(name for each in runtimes for name in each.shared_elements),
         ),

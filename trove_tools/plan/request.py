@@ -260,6 +260,7 @@ def _library(
         *guest.package_elements,
         *elements.ALWAYS,
         elements.disk(partition_table),
+        elements.boot_loader(partition_table),
         *further,
     ]
     for each in choices:

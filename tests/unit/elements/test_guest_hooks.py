@@ -116,7 +116,10 @@ class OnceTest(ScriptCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for place in ("etc/apt/apt.conf.d", "usr/sbin", "var/lib", "boot"):
+        for place in (
+            "boot", "etc/apt/apt.conf.d", "run", "usr/bin", "usr/sbin",
+            "var/lib",
+        ):  # fmt: skip
             (self.root / place).mkdir(parents=True)
         self.fake_program("sudo", 'exec "$@"')
         self.run_hook("root.d/65-trove-guest-once")
@@ -140,17 +143,24 @@ class OnceTest(ScriptCase):
         copy.chmod(0o755)
         return subprocess.run(
             [copy, *words],
-            env={**os.environ, "TARGET_ROOT": str(self.root), **variables},
+            env={
+                **os.environ,
+                "TARGET_ROOT": str(self.root),
+                "TMP_HOOKS_PATH": str(CLEAN),
+                **variables,
+            },
             capture_output=True, text=True,
         )  # fmt: skip
 
-    def call(self, name: str, *words: str) -> list[str]:
+    def call(
+        self, name: str, *words: str, place: str = "sbin"
+    ) -> list[str]:
         """Call a program as a package does; return what the real one got."""
         self.calls.unlink(missing_ok=True)
-        real = self.root / "usr/sbin" / name
+        real = self.root / "usr" / place / name
         real.write_text(f'#!/bin/sh\necho "$@" >> {self.calls}\n')
         real.chmod(0o755)
-        done = self.run_in_root(self.root / "usr/local/sbin" / name, *words)
+        done = self.run_in_root(self.root / "usr/local" / place / name, *words)
         self.assertEqual(0, done.returncode, done.stderr)
         return self.called()
 
@@ -203,10 +213,56 @@ class OnceTest(ScriptCase):
         os.utime(bundle, (1, 1))
         self.assertEqual([""], self.call(program))
 
+    def apt(self, *words: str, name: str = "apt-get") -> list[str]:
+        return self.call(name, *words, place="bin")
+
+    def test_lists_that_nothing_needs(self) -> None:
+        """diskimage-builder asks for them, and for what is there."""
+        self.fake_program("dpkg-query", "echo 'ii '; echo 'ii '")
+        marked = self.root / "marked"
+        self.fake_program("apt-mark", f'echo "$@" > {marked}')
+        self.assertEqual([], self.apt("-y", "update"))
+        self.assertEqual(
+            [],
+            self.apt("--option", "Dpkg::Options::=--force-confold",
+                     "--assume-yes", "install", "rsync", "sudo"),
+        )  # fmt: skip
+        self.assertEqual("manual rsync sudo\n", marked.read_text())
+        self.assertEqual(["-y autoremove"], self.apt("-y", "autoremove"))
+
+    def test_lists_that_something_needs(self) -> None:
+        for states in ("echo 'ii '; echo 'un '", "echo 'ii '; exit 1"):
+            self.fake_program("dpkg-query", states)
+            self.apt("-y", "update")
+            self.assertEqual(
+                ["-y update", "install -y rsync x"],
+                self.apt("install", "-y", "rsync", "x"),
+            )
+            # once
+            self.assertEqual(["install y"], self.apt("install", "y"))
+        self.apt("-y", "update")
+        self.assertEqual(["update"], self.apt("update"))
+        self.apt("-y", "update")
+        self.assertEqual(["-y update", "dist-upgrade"],
+                         self.apt("dist-upgrade"))  # fmt: skip
+        self.assertEqual(["policy x"], self.apt("policy", "x",
+                                                name="apt-cache"))  # fmt: skip
+
+    def test_lists_that_cannot_be_had(self) -> None:
+        self.apt("-y", "update")
+        real = self.root / "usr/bin/apt-get"
+        real.write_text("#!/bin/sh\nexit 100\n")
+        done = self.run_in_root(
+            self.root / "usr/local/bin/apt-get", "install", "no-such-package"
+        )
+        self.assertEqual(100, done.returncode)
+
     def test_nothing_of_it_stays(self) -> None:
-        self.assertTrue(os.listdir(self.root / "usr/local/sbin"))
+        places = [self.root / "usr/local" / name for name in ("bin", "sbin")]
+        for place in places:
+            self.assertTrue(os.listdir(place))
         self.run_hook("cleanup.d/93-trove-guest-once")
-        self.assertEqual([], os.listdir(self.root / "usr/local/sbin"))
+        self.assertEqual([[], []], list(map(os.listdir, places)))
 
 
 @ddt.ddt

@@ -41,6 +41,7 @@ def library() -> elements.Library:
         [
             *elements.ALWAYS, elements.LOCAL_MANIFESTS,
             elements.disk("mbr"), elements.disk("gpt"),
+            elements.BIOS, elements.EFI,
             *(name for each in catalog.guests.values()
               for name in (*each.elements, *each.package_elements)),
             *(name for each in runtimes

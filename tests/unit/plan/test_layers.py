@@ -27,7 +27,8 @@ class ElementsTest(base.TestCase):
                 ("debian-minimal", "trove-guest", "trove-build-network",
                  "trove-guest-clean", "trove-layer-end"),
                 ("trove-layer-below", "trove-layer-root", "dpkg",
-                 "trove-guest-agent-venv", "trove-build-network",
+                 "trove-boot-bios", "trove-guest-agent-venv",
+                "trove-build-network",
                  "trove-guest-clean", "trove-layer-end"),
                 ("trove-layer-below", "trove-layer-root", "dpkg",
                  "trove-mariadb", "trove-build-network", "trove-guest-clean",
@@ -39,6 +40,15 @@ class ElementsTest(base.TestCase):
             ],
             [each.elements for each in made],
         )  # fmt: skip
+
+    def test_boot_loaders(self) -> None:
+        for table, element in (
+            ("mbr", "trove-boot-bios"),
+            ("gpt", "trove-boot-bios"),
+            ("efi", "trove-boot-efi"),
+        ):
+            made = plan.make(samples.a_request(partition_table=table)).layers
+            self.assertIn(element, made[RUNTIME].elements)
 
     def test_containers(self) -> None:
         made = chain(

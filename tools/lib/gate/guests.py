@@ -134,6 +134,7 @@ def _image(
     library = _library()
     everything = (
         *_elements.ALWAYS, _elements.disk("mbr"),
+        _elements.boot_loader("mbr"),
         *system.elements, *shared, *wanted,
     )  # fmt: skip
     words = ["trove-tools-image", store.name]
