@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import typing
 
-from trove_tools.sources.container import archive
+from trove_tools.sources.container import prepare
 
 VERSION = "8.4.0"
 
@@ -66,7 +66,7 @@ def write(mariadb: pathlib.Path, file: pathlib.Path) -> str:
     config["Env"] = [*kept, f"MYSQL_VERSION={VERSION}"]
     config["Entrypoint"] = ["mysql-entrypoint.sh"]
     config["Cmd"] = ["mysqld"]
-    digest = archive.write(
+    digest = prepare.write_archive(
         root, file, names=["mysql:8.4"], arch="amd64", config=config, epoch=0
     )
     root.unlink()

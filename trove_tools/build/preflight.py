@@ -17,13 +17,14 @@ import sys
 from trove_tools import errors
 from trove_tools.build import workspace
 from trove_tools.host import causes
+from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.plan import agent as _agent
 from trove_tools.plan import elements
 from trove_tools.plan import layers
 from trove_tools.plan import plan as _plan
+from trove_tools.sources import fetch
 from trove_tools.sources.container import skopeo
-from trove_tools.sources.native import fetch
 
 #: The timeout for an answer of a mirror, an index or a repository, in seconds.
 TIMEOUT = 20.0
@@ -144,7 +145,7 @@ def _check_mirror(mirror: str, suite: str, option: str) -> None:
     :param option: the option that names another mirror.
     :raises BuildError: it does not.
     """
-    if not fetch.is_url(mirror):
+    if not paths.is_url(mirror):
         # debootstrap has more methods than these
         return
     hint = f"check the network, and {option} or this host's apt sources"
@@ -172,7 +173,7 @@ def _check_agent(
 
     :raises BuildError: it is not.
     """
-    if fetch.is_url(constraints):
+    if paths.is_url(constraints):
         try:
             content = fetch.read(constraints, "--constraints", timeout=TIMEOUT)
         except errors.BuildError as exc:

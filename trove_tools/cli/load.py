@@ -52,17 +52,17 @@ def load_images(call: common.Call) -> int:
             "no IMAGE was given",
             hint="name files or URLs, or use --from-build DATASTORE:VERSION",
         )
-    paths, urls = [], {}
+    images, urls = [], {}
     for word in call.flags.images:
         path = pathlib.Path(word)
-        if download.is_url(word):
+        if paths.is_url(word):
             path = download.fetch(word, settings.sha256, screen)
             urls[path] = word
-        paths.append(path)
+        images.append(path)
     for name in settings.from_build:
-        paths.append(sources.find_newest_build(settings.output_dir, name))
-        screen.say(f"the newest build of {name} is {paths[-1].name}")
-    prepared = sources.prepare(paths, settings, urls)
+        images.append(sources.find_newest_build(settings.output_dir, name))
+        screen.say(f"the newest build of {name} is {images[-1].name}")
+    prepared = sources.prepare(images, settings, urls)
     request = load.Request(
         pin=settings.pin,
         activate=settings.activate,

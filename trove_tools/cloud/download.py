@@ -30,11 +30,6 @@ _TIMEOUT = 60
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def is_url(word: str) -> bool:
-    """Tell whether an image is named by its address."""
-    return word.startswith(("http://", "https://"))
-
-
 def directory() -> pathlib.Path:
     """Return where fetched images are kept."""
     return paths.user_cache() / "images"

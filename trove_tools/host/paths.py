@@ -141,3 +141,8 @@ def user_state() -> pathlib.Path:
     """Return the directory for what is to outlive a run, such as logs."""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return pathlib.Path(home).expanduser() / "trove-tools"
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL of HTTP, and not a path."""
+    return text.startswith(("http://", "https://"))

@@ -22,6 +22,7 @@ from trove_tools.catalog import model
 from trove_tools.host import causes
 from trove_tools.host import credentials
 from trove_tools.host import debian
+from trove_tools.host import paths
 from trove_tools.sources.network import session
 
 #: Where the date goes in the address of a snapshot.
@@ -174,7 +175,7 @@ def _told(mirror: str, suite: str) -> str:
 
 def _release(address: str, suite: str) -> str:
     url = f"{address}/dists/{suite}/InRelease"
-    if not url.startswith(("http://", "https://")):
+    if not paths.is_url(url):
         raise OSError("snapshots are asked for by http and https only")
     with session.open_url(url, _TIMEOUT, packages=True) as answer:
         head: bytes = answer.read(_HEAD)

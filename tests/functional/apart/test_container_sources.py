@@ -17,7 +17,6 @@ import typing
 from tests import base
 from tests import registry
 from trove_tools import errors
-from trove_tools.sources.container import archive
 from trove_tools.sources.container import lock
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import recipes
@@ -31,7 +30,7 @@ def an_image(file: pathlib.Path, name: str, version: str, arch: str) -> str:
     """Write the image of a container with nothing but our own files."""
     root = file.with_suffix(".root")
     recipes.read("mariadb").write_overlay(root)
-    return archive.write(
+    return prepare.write_archive(
         root, file, names=[name], arch=arch, epoch=0,
         config={"Env": [f"MYSQL_VERSION={version}"]},
     )  # fmt: skip

@@ -12,7 +12,7 @@ from tests.unit.elements import resolved
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.host import debian
-from trove_tools.sources.native import fetch
+from trove_tools.sources import fetch
 
 
 @ddt.ddt

@@ -3,10 +3,15 @@
 
 import collections.abc
 import dataclasses
+import datetime
+import hashlib
+import io
+import json
 import pathlib
+import tarfile
 import typing
 
-from trove_tools.sources.container import archive
+from trove_tools.host import digests
 from trove_tools.sources.container import backup
 from trove_tools.sources.container import recipes
 from trove_tools.sources.container import rootfs
@@ -97,7 +102,7 @@ def prepare(
         version = rootfs.installed(root).get(container.packages[0], "")
     config = recipe.configuration(container.version)
     config["Env"].append(f"{container.variable}={version}")
-    digest = archive.write(
+    digest = write_archive(
         root,
         file,
         names=container.names,
@@ -119,3 +124,69 @@ def _recipe(container: sources.Container) -> recipes.Recipe:
     recipe = recipes.read_backup(container.recipe, container.version)
     assert recipe is not None
     return recipe
+
+
+def write_archive(
+    root: pathlib.Path,
+    file: pathlib.Path,
+    *,
+    names: collections.abc.Sequence[str],
+    arch: str,
+    config: collections.abc.Mapping[str, typing.Any],
+    epoch: int,
+) -> str:
+    """Write a container's image as ``docker load`` reads it, without Docker.
+
+    The archive has one layer. Nothing in it depends on when or where it was
+    written: the same root gives the same image id.
+
+    :param root: a tar archive of the root, which becomes the layer.
+    :param file: the archive to write.
+    :param names: with tags; the image gets all of them.
+    :param config: entrypoint, environment and so on.
+    :param epoch: when it was made, as far as anybody is told.
+    :returns: the image's id.
+    """
+    layer = digests.compute(root, ("sha256",))["sha256"]
+    created = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    stamp = created.isoformat().replace("+00:00", "Z")
+    described = _json(
+        {
+            "architecture": arch,
+            "os": "linux",
+            "created": stamp,
+            "config": dict(config),
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
+            "history": [{"created": stamp, "created_by": "trove-tools"}],
+        }
+    )
+    identity = hashlib.sha256(described).hexdigest()
+    index = _json(
+        [
+            {
+                "Config": f"{identity}.json",
+                "RepoTags": list(names),
+                "Layers": [f"{layer}/layer.tar"],
+            }
+        ]
+    )
+    with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in (
+            ("manifest.json", index),
+            (f"{identity}.json", described),
+        ):
+            archive.addfile(_member(name, len(content)), io.BytesIO(content))
+        with open(root, "rb") as stream:
+            member = _member(f"{layer}/layer.tar", root.stat().st_size)
+            archive.addfile(member, stream)
+    return f"sha256:{identity}"
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return member
+
+
+def _json(data: typing.Any) -> bytes:
+    return json.dumps(data, sort_keys=True, indent=1).encode()

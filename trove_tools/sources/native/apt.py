@@ -18,7 +18,7 @@ import zlib
 
 from trove_tools import errors
 from trove_tools.host import debian
-from trove_tools.sources.native import fetch
+from trove_tools.sources import fetch
 from trove_tools.sources.native import keyring
 
 _COMPRESSED = (".xz", ".gz", "")

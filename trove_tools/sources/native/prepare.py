@@ -15,8 +15,8 @@ import urllib.parse
 from trove_tools import errors
 from trove_tools.host import architecture
 from trove_tools.host import digests
+from trove_tools.sources import fetch
 from trove_tools.sources.native import apt
-from trove_tools.sources.native import fetch
 from trove_tools.sources.native import keyring
 from trove_tools.sources.native import packagefile
 from trove_tools.sources.native import sources

@@ -15,8 +15,6 @@ from trove_tools.config import options
 from trove_tools.host import credentials
 from trove_tools.host import digests
 from trove_tools.host import paths
-from trove_tools.sources.native import assignment
-from trove_tools.sources.native import fetch
 from trove_tools.sources.native import packagefile
 
 #: The elements that install them, and what each is for.
@@ -27,6 +25,7 @@ REPOSITORY, FILE, HUGEPAGES, NATIVE = (
 
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_ASSIGNED = re.compile(r"([a-z][a-z0-9-]*)=(.+)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,20 +156,20 @@ def wishes(
     :raises UsageError: one is not of its form.
     """
     found = Wishes(
-        assignment.read("--repository", settings.repository, known),
-        assignment.read("--repository-key", settings.repository_key, known),
+        read_assignments("--repository", settings.repository, known),
+        read_assignments("--repository-key", settings.repository_key, known),
         {
             name: value.replace(" ", "").upper()
-            for name, value in assignment.read(
+            for name, value in read_assignments(
                 "--repository-fingerprint",
                 settings.repository_fingerprint,
                 known,
             ).items()
         },
-        assignment.read("--package", settings.package, known, alone=True),
+        read_assignments("--package", settings.package, known, alone=True),
         {
             name: value.lower()
-            for name, value in assignment.read(
+            for name, value in read_assignments(
                 "--package-sha256", settings.package_sha256, known, alone=True
             ).items()
         },
@@ -256,7 +255,7 @@ def _repository(
     name: str, known: native.Repository, said: Wishes
 ) -> Repository:
     key = said.keys.get(name, known.key)
-    if not fetch.is_url(key):
+    if not paths.is_url(key):
         place = pathlib.Path(key).expanduser()
         paths.require_file(
             place,
@@ -298,7 +297,7 @@ def _file(
             f" --package {name}=FILE|URL",
         )
     archive = wanted.archive.installer if wanted.archive else ""
-    if fetch.is_url(location):
+    if paths.is_url(location):
         credentials.refuse(
             location, f"--package {name}", "fetch it, and name the file",
             query=True,
@@ -344,3 +343,37 @@ def require_digest(location: str, found: str, wanted: str) -> None:
         said="--package-sha256, or else the plan,",
         kind=errors.UsageError,
     )
+
+
+def read_assignments(
+    flag: str,
+    words: collections.abc.Iterable[str],
+    known: collections.abc.Collection[str],
+    *,
+    alone: bool = False,
+) -> dict[str, str]:
+    """Return the values by datastore.
+
+    :param flag: the option, for errors.
+    :param known: the datastores that there are.
+    :param alone: a value without a datastore is allowed; its key is empty.
+    :raises UsageError: a value has no datastore, or an unknown one.
+    """
+    values: dict[str, str] = {}
+    for word in words:
+        match = _ASSIGNED.fullmatch(word)
+        if match is None and alone:
+            values[""] = word
+        elif match is None:
+            raise errors.UsageError(
+                f"{flag} {word}: it does not say of which datastore",
+                hint=f"write {flag} DATASTORE={word}",
+            )
+        elif match[1] not in known:
+            raise errors.UsageError(
+                f"{flag} {word}: unknown datastore {match[1]!r}",
+                hint=errors.nearest(match[1], known, "datastores"),
+            )
+        else:
+            values[match[1]] = match[2]
+    return values

@@ -9,6 +9,7 @@ import urllib.error
 from trove_tools import errors
 from trove_tools.host import causes
 from trove_tools.host import files
+from trove_tools.host import paths
 from trove_tools.sources.network import session
 
 _TIMEOUT = 60.0
@@ -18,11 +19,6 @@ _NOT_FOUND = 404
 
 class AbsentError(errors.BuildError):
     """The server is there, and says that the file is not."""
-
-
-def is_url(text: str) -> bool:
-    """Tell a URL from a path."""
-    return text.startswith(("http://", "https://"))
 
 
 def read(
@@ -67,7 +63,7 @@ def _blocks(
     location: str, what: str, packages: bool, timeout: float = _TIMEOUT
 ) -> collections.abc.Iterator[bytes]:
     try:
-        if not is_url(location):
+        if not paths.is_url(location):
             with open(location, "rb") as stream:
                 while block := stream.read(_BLOCK):
                     yield block
