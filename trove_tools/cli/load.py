@@ -7,6 +7,7 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import cloud as clouds
 from trove_tools.cli import common
+from trove_tools.host import paths
 
 _EXAMPLES = (
     "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
