@@ -14,7 +14,6 @@ import functools
 import itertools
 import pathlib
 import shutil
-import threading
 import time
 import typing
 
@@ -123,42 +122,6 @@ def require(request: Request) -> None:
     _machines.require(request.machine, request.settings.arch)
 
 
-class _EndedError(Exception):
-    """The other machine's checks cannot go on, and so neither can these."""
-
-
-class _Board:
-    """One line of progress, of all threads that look at something.
-
-    :param several: whether it names the machines.
-    """
-
-    def __init__(self, progress: console.Progress, several: bool) -> None:
-        self._progress = progress
-        self._several = several
-        self._lock = threading.Lock()
-        self._states: dict[int, str] = {}
-        self._ended = False
-
-    def state(self, kind: str, text: str) -> None:
-        """Say what a machine does.
-
-        :raises _EndedError: nobody waits for it any more.
-        """
-        with self._lock:
-            if self._ended:
-                raise _EndedError
-            said = f"{kind}: {text}" if self._several and text else text
-            self._states[threading.get_ident()] = said
-            states = filter(None, self._states.values())
-            self._progress.state(" | ".join(states))
-
-    def end(self) -> None:
-        """Have no machine go on."""
-        with self._lock:
-            self._ended = True
-
-
 class _Ladder:
     """The checks of one image."""
 
@@ -177,7 +140,7 @@ class _Ladder:
         self._request = request
         self._machines = chosen
         self._progress = progress
-        self._board = _Board(progress, len(chosen.kinds) > 1)
+        self._line = _machines.ProgressLine(progress, len(chosen.kinds) > 1)
         self._numbers = itertools.count(1)
         found.machines = list(chosen.kinds)
         found.accelerator = chosen.accelerator
@@ -208,9 +171,9 @@ class _Ladder:
                 # the other one is not less worth knowing
                 pass
             except BaseException:
-                self._board.end()
+                self._line.end()
                 raise
-            self._board.state(_machine.CONTAINER, "done")
+            self._line.state(_machine.CONTAINER, "done")
             boot.result()
 
     def _datastores(self, kind: str) -> None:
@@ -254,7 +217,7 @@ class _Ladder:
 
     @contextlib.contextmanager
     def _plane(self, kind: str) -> collections.abc.Iterator[control.Control]:
-        self._board.state(
+        self._line.state(
             kind, "starting RabbitMQ, trove-conductor and Trove's code"
         )
         request = self._request
@@ -319,7 +282,7 @@ class _Ladder:
             guest,
             self._request.settings,
             where,
-            functools.partial(self._board.state, kind),
+            functools.partial(self._line.state, kind),
         ) as machine:
             yield machine
         for file in where.iterdir():
@@ -366,7 +329,7 @@ class _Ladder:
                         for check in self._looking:
                             self._check(check, inside)
                         life_checks.make(
-                            inside, self._life, self._check, self._board.end
+                            inside, self._life, self._check, self._line.end
                         )
                 self._check(checks.POWER_OFF, whole)
             finally:

@@ -81,13 +81,7 @@ def list_instances(
             for each in known.datastores
             if datastore in (None, each.name)
         ]
-    if datastore is None:
-        raise errors.UsageError(
-            "no manifest beside the image tells what is in it",
-            hint="name what it is for: --datastore NAME; known datastores:"
-            f" {', '.join(sorted(catalog.datastores))}",
-        )
-    entry = catalog.datastore(datastore)
+    entry = _find_datastore(catalog, datastore)
     return [_instance(catalog, entry.name, entry.default_version, "")]
 
 
@@ -109,14 +103,24 @@ def list_probes(
             )
             for each in known.datastores
         }
-    if datastore is None:
+    entry = _find_datastore(catalog, datastore)
+    return {entry.name: entry.health(None, entry.default_version)}
+
+
+def _find_datastore(
+    catalog: model.Catalog, name: str | None
+) -> model.Datastore:
+    """Return the datastore of an image without a manifest.
+
+    :raises UsageError: none was named, or it is unknown.
+    """
+    if name is None:
         raise errors.UsageError(
             "no manifest beside the image tells what is in it",
-            hint="name what it should answer as: --datastore NAME; known"
-            f" datastores: {', '.join(sorted(catalog.datastores))}",
+            hint="name what it is for: --datastore NAME; known datastores:"
+            f" {', '.join(sorted(catalog.datastores))}",
         )
-    entry = catalog.datastore(datastore)
-    return {datastore: entry.health(None, entry.default_version)}
+    return catalog.datastore(name)
 
 
 def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:

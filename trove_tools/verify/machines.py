@@ -4,7 +4,9 @@
 import contextlib
 import dataclasses
 import pathlib
+import threading
 
+from trove_tools import console
 from trove_tools import errors
 from trove_tools.verify import accel
 from trove_tools.verify import container
@@ -140,3 +142,39 @@ def _words(exc: errors.TroveToolsError | None) -> str:
     if exc is None:
         return ""
     return f"{exc.message} ({exc.hint})" if exc.hint else exc.message
+
+
+class EndedError(Exception):
+    """The checks in the other machine failed, so these end, too."""
+
+
+class ProgressLine:
+    """The line that shows the progress of all threads that run checks.
+
+    :param several: whether there are several machines, which it names then.
+    """
+
+    def __init__(self, progress: console.Progress, several: bool) -> None:
+        self._progress = progress
+        self._several = several
+        self._lock = threading.Lock()
+        self._states: dict[int, str] = {}
+        self._ended = False
+
+    def state(self, kind: str, text: str) -> None:
+        """Show what a machine does.
+
+        :raises EndedError: the verification has been ended.
+        """
+        with self._lock:
+            if self._ended:
+                raise EndedError
+            said = f"{kind}: {text}" if self._several and text else text
+            self._states[threading.get_ident()] = said
+            states = filter(None, self._states.values())
+            self._progress.state(" | ".join(states))
+
+    def end(self) -> None:
+        """End the checks of all machines."""
+        with self._lock:
+            self._ended = True
