@@ -246,6 +246,7 @@ class SourceTest(base.TestCase):
 class ModulesTest(base.TestCase):
     def agent(self, managers: dict[str, str]) -> None:
         """Put a package ``trove`` of these managers where it is imported."""
+        self.set_env(EVENTLET_NO_GREENDNS=None)
         dbaas = types.ModuleType("trove.guestagent.dbaas")
         vars(dbaas)["datastore_registry"] = lambda: managers
         manager = types.ModuleType("trove.manager")

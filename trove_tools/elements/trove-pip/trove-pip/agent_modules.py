@@ -10,6 +10,7 @@ anew.  It imports a quarter of the modules that are there.
 import contextlib
 import importlib
 import importlib.util
+import os
 import pathlib
 import sys
 
@@ -33,6 +34,8 @@ def managers() -> list[str]:
 
     :returns: the datastores that there is a manager for.
     """
+    # as trove-guestagent.service does
+    os.environ["EVENTLET_NO_GREENDNS"] = "yes"
     importlib.import_module("trove.cmd.guest")
     dbaas = importlib.import_module("trove.guestagent.dbaas")
     found = []
