@@ -19,6 +19,10 @@ from trove_tools.sources.network import session
 _KEYRINGS = pathlib.Path("/usr/share/keyrings")
 _COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
 
+# the system's programs alone: mmdebstrap starts Python for each package, and
+# one that a user has installed may be slow to start, or not be root's to run
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 _DPKG = (
     # a root that a crash leaves half-made is made anew
     "force-unsafe-io",
@@ -70,7 +74,8 @@ def make(
     root = directory / "root.tar"
     argv: list[process.Argument] = [
         # sudo passes no environment on
-        "env", f"SOURCE_DATE_EPOCH={epoch}", f"TMPDIR={directory}",
+        "env", f"PATH={_PATH}", f"SOURCE_DATE_EPOCH={epoch}",
+        f"TMPDIR={directory}",
         f"TROVE_REMOVE={' '.join(recipe.remove)}",
         f"TROVE_DELETE={' '.join(recipe.delete)}",
         f"TROVE_DATA={' '.join(path.lstrip('/') for path in recipe.data)}",

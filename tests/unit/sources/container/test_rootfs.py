@@ -82,6 +82,12 @@ class RootfsTest(base.TestCase):
         (directory / "debian-archive-keyring.gpg").touch()
         return directory
 
+    def test_a_users_programs_are_not_found(self) -> None:
+        self.set_env(PATH="/home/me/.pyenv/shims:/usr/bin")
+        (path,) = [word for word in self.argv() if word.startswith("PATH=")]
+        self.assertNotIn("/home", path)
+        self.assertIn("/usr/sbin", path)
+
     def test_signed_sources(self) -> None:
         lines = [word for word in self.argv() if word.startswith("deb ")]
         self.assertEqual(3, len(lines))
