@@ -342,8 +342,9 @@ def read_contents(image: pathlib.Path) -> _contents.Contents | None:
 def read_stated(
     image: pathlib.Path, made: manifest.Manifest
 ) -> _contents.Contents | None:
-    """Return the description in the files beside an image, without checking
-    the image's digest.
+    """Return the description in the files beside an image.
+
+    The digest of the image is not checked.
 
     :returns: None unless both files exist.
     :raises ImageError: the bill of materials is damaged, or its digest is not
