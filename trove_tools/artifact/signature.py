@@ -182,8 +182,7 @@ def path(file: pathlib.Path) -> pathlib.Path:
 def write(
     file: pathlib.Path, text: str, namespace: str, key: SigningKey | None
 ) -> None:
-    """Replace a file and its signature, so that they never contradict each
-    other.
+    """Replace a file and its signature; they never contradict each other.
 
     The old signature is removed first, and the new one is written last.
 

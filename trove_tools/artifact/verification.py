@@ -184,8 +184,7 @@ def _has_types(
 
 
 def _is_small(value: typing.Any) -> bool:
-    """Return whether a value is a plausible number of seconds, if it is a
-    number."""
+    """Return whether a value, if it is a number, is plausible as seconds."""
     return not isinstance(value, int | float) or 0 <= value <= _LONGEST
 
 

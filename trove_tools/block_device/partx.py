@@ -117,8 +117,7 @@ class PartxPartitioning(partitioning.Partitioning):
         return str(entry["device"])
 
     def _ensure_node(self, device: str) -> None:
-        """Wait for a partition's device node, or create it if the kernel does
-        not.
+        """Wait for a partition's device node, and create it at last.
 
         The node must also have the right number: if /dev is a plain directory,
         an old node of that name may refer to another device.

@@ -54,8 +54,7 @@ class Result:
     seconds: float
 
     def pinned(self) -> dict[str, str]:
-        """Return the digests of the containers from registries, by
-        reference."""
+        """Return the digests of containers from registries, by reference."""
         return {
             container.reference: container.digest
             for datastore in self.manifest.datastores
@@ -188,8 +187,7 @@ def require(
     work: pathlib.Path | None,
     cache: _cache.Cache,
 ) -> list[layers.Layer]:
-    """Check everything that a build needs, as far as it can be checked in
-    advance.
+    """Check everything that a build needs and that is known in advance.
 
     :returns: the layers that are not in the cache.
     :raises MissingToolError: the host lacks something.
@@ -226,8 +224,7 @@ def _make(
     missing: collections.abc.Sequence[layers.Layer],
     screen: console.Console,
 ) -> tuple[manifest.Manifest, _contents.Contents]:
-    """Build the image in the workspace, and return its manifest and
-    contents."""
+    """Build the image, and return its manifest and contents."""
     steps = len(dib.PHASES) + 3
     for layer in missing:
         steps += lower_layers.STEPS + len(layer.containers)
@@ -285,8 +282,7 @@ def _make(
 
 
 def _found_out(space: workspace.Workspace) -> None:
-    """Copy the facts that elements recorded inside the image to its sidecar
-    directory."""
+    """Copy what elements recorded in the image to its sidecar directory."""
     made = space.stem.with_name(f"{space.stem.name}.d")
     for each in made.iterdir():
         process.run(["mv", each, space.sidecar])

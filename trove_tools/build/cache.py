@@ -60,8 +60,7 @@ class Record:
     version: int = _VERSION
 
     def is_valid(self) -> bool:
-        """Return whether every value has the right type, which JSON does not
-        guarantee."""
+        """Return whether every value has its type; JSON may hold others."""
         try:
             for moment in (self.created, self.since):
                 datetime.datetime.fromisoformat(moment).timestamp()
@@ -165,8 +164,7 @@ class Cache:
         (self._locks / digest).unlink(missing_ok=True)
 
     def find(self, digest: str) -> Entry | None:
-        """Return an entry if it is intact and not too old, and mark it as
-        used.
+        """Return an entry that is intact and not too old; mark it as used.
 
         The caller must hold its lock.
 
@@ -225,8 +223,7 @@ class Cache:
             os.close(lock)
 
     def put(self, place: pathlib.Path, **values: typing.Any) -> Entry:
-        """Make an entry from the directory of :meth:`partial`, replacing an
-        older entry.
+        """Make, or replace, an entry from the directory of :meth:`partial`.
 
         The caller must hold its lock.
 

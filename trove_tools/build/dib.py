@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs diskimage-builder and parses its output. diskimage-builder runs hooks,
-phase by phase, and prints the name of a hook before it runs it
-(``lib/dib-run-parts``).
+"""Runs diskimage-builder and parses its output.
+
+diskimage-builder runs hooks, phase by phase, and prints the name of a hook
+before it runs it (``lib/dib-run-parts``).
 
 This module uses these lines for the progress, the timings, and the error
 message if a hook fails.
@@ -70,8 +71,7 @@ _NOISE = re.compile(
 
 
 def _bootstrap(layer: layers.Layer) -> dict[str, str]:
-    """Return the variables with which debootstrap or mmdebstrap reaches its
-    mirror."""
+    """Return variables for debootstrap or mmdebstrap to reach its mirror."""
     name = "DIB_MMDEBSTRAP_EXTRA_ARGS"
     # diskimage-builder passes it to a shell
     words = [shlex.quote(word) for word in session.bootstrap_options()]

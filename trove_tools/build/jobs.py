@@ -119,8 +119,7 @@ def default() -> int:
 
 
 class _Children:
-    """The running child processes; none is started after the end was
-    requested."""
+    """The running child processes; none starts once the end is requested."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

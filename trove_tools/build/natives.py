@@ -15,8 +15,7 @@ def prepare(
     run: dib.Run,
     mirror: str,
 ) -> dict[str, str]:
-    """Check the sources of native datastores, and prepare files for their
-    elements.
+    """Check native datastores' sources, and prepare their elements' files.
 
     :param mirror: the distribution's archive.
     :returns: the server's package by datastore; followed by a version if an

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mounts a tmpfs for a build, if there is enough memory. diskimage-builder
-would mount several, one for the root file system of each run and one for the
-disk.
+"""Mounts a tmpfs for a build, if there is enough memory.
+
+diskimage-builder would mount several, one for the root file system of each run
+and one for the disk.
 
 With a single tmpfs, a rename passes the root file system to the next run, and
 the disk to the conversion.

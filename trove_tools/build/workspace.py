@@ -174,8 +174,7 @@ def _entry_name(directory: pathlib.Path) -> str:
 
 
 def enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
-    """Register a workspace, so that it can be removed if its build is
-    killed."""
+    """Register a workspace; it can be removed if its build is killed."""
     register.mkdir(parents=True, exist_ok=True)
     link = register / _entry_name(directory)
     link.unlink(missing_ok=True)

@@ -76,8 +76,7 @@ def find_system(catalog: model.Catalog) -> str:
 def _made_for(
     catalog: model.Catalog, guest: str
 ) -> collections.abc.Iterator[model.Datastore]:
-    """Yield the datastores of a guest system: supported ones first, then small
-    ones."""
+    """Yield a guest system's datastores: supported ones, then small ones."""
     for entry in sorted(
         catalog.datastores.values(),
         key=lambda each: (each.manager is None, each.min_ram, each.name),

@@ -191,8 +191,7 @@ class Version:
     )
 
     def supported(self, runtime: str) -> tuple[str, ...]:
-        """Return the guest systems on which the vendor supports this
-        version."""
+        """Return the guest systems where the vendor supports this version."""
         systems = self.guests.get(runtime, ())
         if runtime != NATIVE:
             return systems

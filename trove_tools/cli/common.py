@@ -108,8 +108,7 @@ class Parser(argparse.ArgumentParser):
         return known, rest
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
-        """Raise an error for a word that is not among an argument's
-        choices."""
+        """Raise an error for a word that is no choice of an argument."""
         if action.choices is None or value in action.choices:
             return
         what = "command" if action.dest == "command" else action.dest
@@ -187,8 +186,7 @@ Run = collections.abc.Callable[[Call], int]
 def argument(
     *names: str, **settings: typing.Any
 ) -> collections.abc.Callable[[argparse.ArgumentParser], object]:
-    """Return a function that adds an argument, given as for argparse, to a
-    parser."""
+    """Return a function that adds an argument of argparse to a parser."""
     return lambda parser: parser.add_argument(*names, **settings)
 
 

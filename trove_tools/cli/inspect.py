@@ -142,8 +142,7 @@ def _tables(image: contents.Contents) -> None:
 
 
 def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
-    """Return directories by size, without those that contain only one
-    directory."""
+    """Return directories by size, without those that only hold another."""
     return sorted(
         (
             (path, size)
