@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layout of tables, as wide as a terminal and without a broken word.
+"""Lays out tables that fit a terminal without breaking words.
 
-A word that is cut in two can neither be found nor copied.  So cells are
-folded between words only; where a table is too wide even then, each row
-becomes a table of its own.
+A broken word cannot be searched or copied. So cells are folded only between
+words; if a table is still too wide, every row is printed as a separate table.
 """
 
 import collections.abc
@@ -22,8 +21,8 @@ def rows(
 ) -> collections.abc.Iterator[str]:
     """Yield the lines of a table.
 
-    :param heads: of the columns.
-    :param cells: by row; a line feed in one begins a line.
+    :param heads: the headings of the columns.
+    :param cells: the cells by row; a line feed in a cell starts a new line.
     :param width: of the terminal, columns.
     """
     widths = _widths([heads, *cells], _room(width, len(heads)))
@@ -43,7 +42,7 @@ def pairs(
 ) -> collections.abc.Iterator[str]:
     """Yield the lines of a table of names and values.
 
-    A word that is longer than a line sticks out; the terminal folds it.
+    The terminal folds words that are longer than a line.
 
     :param width: of the terminal, columns.
     """
@@ -55,7 +54,7 @@ def pairs(
 
 
 def _room(width: int, columns: int) -> int:
-    """Return how wide the cells of a row may be together."""
+    """Return the maximum total width of the cells in a row."""
     return width - _MARGIN - _GAP * (columns - 1)
 
 
@@ -83,12 +82,12 @@ def _lines(
 def _widths(
     cells: collections.abc.Iterable[Cells], room: int
 ) -> list[int] | None:
-    """Return how wide columns are so that no word of theirs is broken.
+    """Return the widths of columns at which no word is broken.
 
     The widest columns are folded first.
 
-    :param room: how wide they may be together.
-    :returns: nothing where there is not enough room for the words.
+    :param room: the maximum total width.
+    :returns: None if the words do not fit.
     """
     ranges = [
         (max(map(_least, column)), max(map(_width, column)))
@@ -106,21 +105,21 @@ def _widths(
 
 
 def _width(cell: str) -> int:
-    """Return how many columns of a terminal a cell's text takes."""
+    """Return the width of a cell's text on a terminal."""
     if cell.isascii() and "\n" not in cell:
         return len(cell)
     return max(sum(map(_columns, line)) for line in cell.split("\n"))
 
 
 def _columns(character: str) -> int:
-    """Return how many columns a character takes."""
+    """Return the width of a character on a terminal."""
     if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
         return 0
     return 1 + (unicodedata.east_asian_width(character) in "WF")
 
 
 def cut(line: str, width: int) -> str:
-    """Return a line that is no wider than this, by an ellipsis if need be."""
+    """Return a line cut to a width, with an ellipsis if necessary."""
     if _width(line) <= width:
         return line
     while line and _width(line) >= width:
@@ -129,7 +128,7 @@ def cut(line: str, width: int) -> str:
 
 
 def _least(cell: str) -> int:
-    """Return the least width to which a cell can be folded."""
+    """Return the minimum width to which a cell can be folded."""
     return max(map(_width, _folded(cell, 1)))
 
 

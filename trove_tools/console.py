@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All output to people and machines.
+"""Prints all output of the commands.
 
-People read stderr: messages, progress, errors.  Machines read stdout: what
-:func:`emit` prints there is a table, JSON, or ``NAME='value'`` lines fit
-for ``eval``, and nothing else is ever written to stdout.
+Messages, progress and errors go to stderr. Only results go to stdout:
+:func:`emit` prints a table, JSON, or ``NAME='value'`` lines for ``eval``.
 """
 
 import collections.abc
@@ -29,10 +28,10 @@ Progress = progress.Progress
 
 
 class Console:
-    """What a command says while it works.
+    """Prints the messages of a command.
 
-    :param quiet: say nothing but warnings and errors.
-    :param stream: where to; stderr when not given.
+    :param quiet: print only warnings and errors.
+    :param stream: the output stream; by default stderr.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class Console:
     ) -> None:
         self.quiet = quiet
         self.stream = stream or sys.stderr
-        # nothing can be drawn again where the cursor cannot move
+        # bars cannot be redrawn if the cursor cannot move
         self.interactive = self.stream.isatty() and os.environ.get(
             "TERM", "dumb"
         ) not in ("dumb", "unknown")
@@ -56,7 +55,7 @@ class Console:
         self._line(text, self._bold("warning: ", "33"))
 
     def error(self, error: errors.TroveToolsError) -> None:
-        """Print an error and what can be done about it."""
+        """Print an error and its hint."""
         self._line(error.message, self._bold("error: ", "31"))
         if error.hint:
             self._line(error.hint, self._bold("hint: ", "36"))
@@ -67,9 +66,9 @@ class Console:
         return f"\033[1;{colour}m{text}\033[0m"
 
     def _line(self, text: str, prefix: str = "") -> None:
-        """Print a text that may come from anywhere.
+        """Print a text that may be untrusted.
 
-        :param prefix: printed as it is, before the text.
+        :param prefix: a trusted prefix.
         """
         self._print(prefix + credentials.hide(bounds.escape_controls(text)))
 
@@ -79,21 +78,21 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError:
-            # such as a full disk; there is nobody left to tell
+            # such as a full disk; it cannot be reported anywhere
             pass
 
     @contextlib.contextmanager
     def progress(
         self, title: str, total: int | None = None, unit: str = ""
     ) -> collections.abc.Iterator["Progress"]:
-        """Show how a slow piece of work comes along.
+        """Show the progress of slow work.
 
-        Each state is a line.  On a terminal the state that the work is in
-        has a bar below the lines of the finished states; elsewhere its line
-        is printed when it begins.
+        Every state is printed as a line. On a terminal, a bar below the
+        finished states shows the current state; elsewhere a line is printed
+        when a state begins.
 
-        :param title: what is being done.
-        :param total: how much there is; unknown when not given.
+        :param title: a description of the work.
+        :param total: the total amount, if known.
         :param unit: ``bytes`` for a transfer, else steps.
         """
         if self.quiet:
@@ -102,7 +101,8 @@ class Console:
             with self._bars(unit) as begin:
                 yield begin(title, total)
         else:
-            # steps are told by their states; only a transfer needs numbers
+            # steps are described by their states; only a transfer needs
+            # numbers
             lines = progress.Lines(
                 self.say, title, total if unit == "bytes" else None
             )
@@ -113,7 +113,7 @@ class Console:
     def several(
         self,
     ) -> collections.abc.Iterator[collections.abc.Callable[[str], "Progress"]]:
-        """Show how several slow pieces of work come along at a time.
+        """Show the progress of several parallel works.
 
         :returns: a function that begins one, given its title.
         """
@@ -131,7 +131,7 @@ class Console:
     ) -> collections.abc.Iterator[
         collections.abc.Callable[[str, int | None], "Progress"]
     ]:
-        """Draw bars at the bottom of a terminal, below what is printed.
+        """Draw bars at the bottom of a terminal, below other output.
 
         :param named: the lines of finished states begin with the title.
         """
@@ -151,12 +151,12 @@ class Console:
 
 
 def _one_line(text: str) -> str:
-    """Return a text that a bar can show beside itself."""
+    """Return a text as one line for a bar."""
     return credentials.hide(bounds.escape_controls(text)).replace("\n", " ")
 
 
 def size(number: int) -> str:
-    """Return bytes as people read them."""
+    """Return a size in bytes in a readable form."""
     value, units = float(number), ["bytes", "KiB", "MiB", "GiB"]
     while value >= 1024 and len(units) > 1:
         value /= 1024
@@ -174,11 +174,11 @@ def emit(
 ) -> None:
     """Print a result on stdout.
 
-    :param data: one thing, or a list of like things.
+    :param data: a mapping, or a list of similar mappings.
     :param form: ``table``, ``json`` or ``shell``.
-    :param columns: what a table shows of each thing in a list, in this
-        order; all, when not given.  JSON and shell always have all.
-    :param result: which result it is: the shell's format needs it.
+    :param columns: the columns of a table; by default all. JSON and shell
+        always contain all values.
+    :param result: the definition of the result, for the shell's format.
     """
     data = credentials.hide_all(data)
     if form == "json":
@@ -188,7 +188,7 @@ def emit(
         for name, value in result.variables(data):
             if sys.stdout.isatty():
                 value = bounds.escape_controls(value)
-            # the name of a file may be no text
+            # a file name may not be valid text
             value = value.encode(errors="backslashreplace").decode()
             print(f"{name}={shlex.quote(value)}")
     elif isinstance(data, collections.abc.Mapping):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong, as one tree of exceptions.
+"""The exceptions of the package.
 
-Every error carries two things for the person at the terminal: what
-happened (``message``) and what to do now (``hint``), and one thing for the
-script that called: the exit status.  Library code raises; only
+Every error contains a message for the user (what happened), a hint (what to
+do), and an exit status for scripts. Library code raises; only
 :func:`trove_tools.cli.common.main` prints and exits.
 """
 
@@ -18,7 +17,7 @@ EXIT_INTERRUPTED = 130
 
 
 class TroveToolsError(Exception):
-    """The base of every error that a user may see.
+    """The base class of all errors that users may see.
 
     :param message: what happened, one or more lines.
     :param hint: what the user can do now.
@@ -33,15 +32,15 @@ class TroveToolsError(Exception):
 
 
 class UsageError(TroveToolsError):
-    """The command was called with something it cannot work with."""
+    """The command line or an input is not valid."""
 
     exit_status = EXIT_USAGE
 
 
 class CatalogError(UsageError):
-    """Catalog files break the schema or contradict each other.
+    """Catalog files violate the schema or contradict each other.
 
-    :param problems: every problem found, each naming its file and place.
+    :param problems: all problems, each with its file and place.
     """
 
     def __init__(self, problems: collections.abc.Sequence[str]) -> None:
@@ -54,7 +53,7 @@ class CatalogError(UsageError):
 
 
 class MissingToolError(TroveToolsError):
-    """Something that this host must have is not there."""
+    """A program or feature is missing on this host."""
 
     exit_status = EXIT_MISSING
 
@@ -62,9 +61,9 @@ class MissingToolError(TroveToolsError):
 class CommandError(TroveToolsError):
     """A child process failed.
 
-    :param message: what was being done.
+    :param message: a description of the failed operation.
     :param status: its exit status, negative for a signal.
-    :param output: what it printed, already decoded.
+    :param output: its decoded output.
     """
 
     def __init__(
@@ -85,11 +84,11 @@ class BuildError(TroveToolsError):
 
 
 class ImageError(TroveToolsError):
-    """A file is not the image (or the manifest) that it should be."""
+    """An image file or a manifest is not valid."""
 
 
 class VerifyError(TroveToolsError):
-    """An image was looked at and failed at least one check."""
+    """An image failed at least one check."""
 
 
 class CloudError(TroveToolsError):
@@ -99,7 +98,7 @@ class CloudError(TroveToolsError):
 
 
 def in_order(names: collections.abc.Iterable[str]) -> list[str]:
-    """Return names sorted as people sort them: 10.6, 10.11, 11.8."""
+    """Return names in natural order: 10.6, 10.11, 11.8."""
     import re
 
     def key(name: str) -> list[tuple[bool, int, str]]:
@@ -115,12 +114,12 @@ def in_order(names: collections.abc.Iterable[str]) -> list[str]:
 def nearest(
     name: str, known: collections.abc.Iterable[str], what: str
 ) -> str:
-    """Return the hint for a name that is not known.
+    """Return the hint for an unknown name.
 
-    :param name: what the user wrote.
-    :param known: the names that would have been right.
-    :param what: the plural of what is named, such as ``datastores``.
-    :returns: a suggestion where one is near, and all known names.
+    :param name: the name that the user wrote.
+    :param known: the known names.
+    :param what: the plural of the kind, such as ``datastores``.
+    :returns: a suggestion if a known name is similar, and all known names.
     """
     import difflib
 

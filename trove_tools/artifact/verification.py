@@ -241,7 +241,7 @@ class Asked:
     )
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it as it is written."""
+        """Return the manifest as it is written to the file."""
         plain: dict[str, typing.Any] = json.loads(
             json.dumps(dataclasses.asdict(self))
         )

@@ -147,10 +147,10 @@ def find_line(
 
 
 class ValidFiles:
-    """The digests of files that are known to be valid.
+    """The digests of valid catalog files.
 
-    :param schemas: the content of the schemas; other schemas, other record.
-    :param directory: the cache; the user's own when not given.
+    :param schemas: the content of the schemas, which is part of the cache key.
+    :param directory: the cache directory; by default the user's.
     """
 
     def __init__(
@@ -160,13 +160,13 @@ class ValidFiles:
         self._directory = directory or paths.user_cache() / "catalog"
 
     def has(self, kind: str, content: bytes) -> bool:
-        """Tell whether this content was valid before."""
+        """Return whether this content was validated before."""
         return trust.is_own(self._directory) and trust.is_own(
             self._file(kind, content)
         )
 
     def add(self, kind: str, content: bytes) -> None:
-        """Note that this content is valid."""
+        """Record that this content is valid."""
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             if trust.is_own(self._directory):
@@ -184,9 +184,9 @@ def find_contradictions(
     entry: Entry,
     guests: collections.abc.Sequence[Entry],
 ) -> list[Problem]:
-    """Return what in an entry contradicts the rest of it, or the guests.
+    """Return the contradictions in an entry, or between it and the guests.
 
-    :param file: which the entry is in.
+    :param file: the file of the entry.
     :param guests: the entries of the guest systems.
     """
     return [
@@ -285,7 +285,8 @@ def _container(entry: Entry) -> collections.abc.Iterator[Problem]:
 def _natives(
     entry: Entry, guests: collections.abc.Sequence[Entry]
 ) -> collections.abc.Iterator[Problem]:
-    """Yield what a native runtime leaves out, or says of no guest system."""
+    """Yield missing properties and unknown guest systems of a native
+    runtime."""
     runtime = entry["runtimes"].get("native")
     if runtime is None:
         return

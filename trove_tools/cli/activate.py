@@ -63,7 +63,7 @@ def activate_version(call: common.Call) -> int:
         )
     if settings.rollback and not version:
         raise errors.UsageError(
-            f"it is not said which version of {name} goes back",
+            f"no version of {name} was given to roll back",
             hint=f"write --rollback {name}:VERSION",
         )
     if settings.to_image and not settings.rollback:

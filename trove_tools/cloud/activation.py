@@ -21,10 +21,10 @@ Row = dict[str, typing.Any]
 
 
 class Activation:
-    """Chooses what users of a cloud get.
+    """Activates datastore versions in a cloud.
 
     :param cloud: the cloud.
-    :param screen: is told what is done.
+    :param screen: the console for messages.
     """
 
     def __init__(
@@ -35,10 +35,11 @@ class Activation:
         self._screen = screen
 
     def activate(self, datastore: str, version: str | None) -> Row:
-        """Make a version active and its datastore's default.
+        """Make a version active and the default of its datastore.
 
         :param datastore: the datastore's name.
-        :param version: the version's; the newest registered when not given.
+        :param version: the version's name; by default the newest registered
+            one.
         :returns: the resulting version.
         :raises UsageError: there is no such datastore or version.
         :raises CloudError: no image serves it, or the cloud refused.
@@ -70,18 +71,17 @@ class Activation:
     def roll_back(
         self, datastore: str, version: str, to_image: str | None = None
     ) -> Row:
-        """Make a version take the image again that it had before.
+        """Return a version to its previous image.
 
-        Done a second time, perhaps because the first one was killed and
-        nobody knows how far it came, it changes nothing: to go back
-        further, the image must be named.
+        A second call changes nothing, so a rollback that was killed can be
+        repeated; to go back further, the image must be named.
 
         :param datastore: the datastore's name.
         :param version: the version's.
-        :param to_image: the id of the image to return to.
+        :param to_image: the id of the target image.
         :returns: the resulting version.
         :raises UsageError: there is no such datastore, version or image.
-        :raises ImageError: there is no image to return to.
+        :raises ImageError: there is no previous image.
         """
         version_ = self._choose(
             self._versions.list_all(), datastore, version
@@ -128,7 +128,7 @@ class Activation:
         datastore: str,
         version: str | None,
     ) -> trove.DatastoreVersion:
-        """Return the version that is meant.
+        """Return the requested version.
 
         :raises UsageError: there is none.
         """
@@ -141,7 +141,7 @@ class Activation:
             known = {each.datastore for each in registered}
             near = errors.nearest(datastore, known, "datastores of this cloud")
             raise errors.UsageError(
-                f"Trove knows no datastore {datastore!r}",
+                f"Trove has no datastore {datastore!r}",
                 hint=f"{near}; an image is loaded with: load-trove-image"
                 " IMAGE",
             )
@@ -151,7 +151,7 @@ class Activation:
                     version, versions, f"versions of {datastore}"
                 )
                 raise errors.UsageError(
-                    f"Trove knows no version {version} of {datastore}",
+                    f"Trove has no version {version} of {datastore}",
                     hint=f"{near}; an image is loaded with:"
                     " load-trove-image IMAGE",
                 )
@@ -168,7 +168,7 @@ class Activation:
     def _find_image(self, version: trove.DatastoreVersion) -> Image:
         """Return the image that guests of a version start from.
 
-        :raises CloudError: there is none, and so no guest could start.
+        :raises CloudError: there is none, so no guest could start.
         """
         image = trove.find_image(self._images, version)
         if image is not None and image.status == "active":
@@ -190,16 +190,16 @@ class Activation:
 def _require_previous(
     ours: collections.abc.Iterable[Image], name: str, current: Image
 ) -> Image:
-    """Return the image that a version had before the current one.
+    """Return the previous image of a version.
 
     :raises ImageError: there is none.
     """
     image = history.find_previous(ours, name, current)
     if image is None:
         raise errors.ImageError(
-            f"there is no older image of {name} to return to",
-            hint="load-trove-image makes an image that it is given the"
-            " current one, however old it is",
+            f"there is no previous image of {name}",
+            hint="load-trove-image makes any given image the current one, even"
+                 " an older one",
         )
     return image
 
@@ -207,7 +207,7 @@ def _require_previous(
 def _choose_image(
     images: collections.abc.Sequence[Image], name: str, image_id: str
 ) -> Image:
-    """Return the image of a version that has an id.
+    """Return an image of a version by its id.
 
     :raises UsageError: there is none.
     """
@@ -217,7 +217,7 @@ def _choose_image(
     there = ", ".join(f"{image.id} ({image.name})" for image in images)
     raise errors.UsageError(
         f"no image {image_id} was loaded for {name}",
-        hint=f"those that were, the newest first: {there or 'none'}",
+        hint=f"images that were loaded, the newest first: {there or 'none'}",
     )
 
 
@@ -236,8 +236,8 @@ def list_versions(
     """Return one entry for each registered version.
 
     :param cloud: the cloud.
-    :param datastore: that of this datastore only.
-    :param version: that of this version only.
+    :param datastore: list only this datastore.
+    :param version: list only this version.
     :returns: sorted by datastore; the highest version first.
     """
     images = glance.Images(cloud)
@@ -276,10 +276,10 @@ def _describe_version(
 
 
 def describe_age(created: str, now: datetime.datetime | None = None) -> str:
-    """Return for how long something has been there, as ``3 d``.
+    """Return an age, such as ``3 d``.
 
-    :param created: the time as Glance writes it.
-    :param now: the present, where it is not the real one.
+    :param created: the time in Glance's format.
+    :param now: the current time, for tests.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     passed = now - datetime.datetime.fromisoformat(created)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cloud is meant, and as whom: options, ``OS_*`` variables, files.
+"""Determines the cloud and the credentials from options, variables and files.
+osc-lib, the library of the ``openstack`` command, decides the precedence:
+options and ``OS_*`` variables take precedence over ``clouds.yaml``.
 
-osc-lib, the library of the ``openstack`` command, decides which value wins:
-an option or a variable is stronger than ``clouds.yaml``.  So a shell in
-which ``openstack`` works is one in which these commands work.
+So these commands work in every shell in which ``openstack`` works.
 """
 
 import argparse
@@ -17,8 +17,9 @@ import typing
 from trove_tools import errors
 from trove_tools.config import options
 
-#: What the ``openstack`` command reads from ``OS_NAME`` besides the options
-#: of keystoneauth's plugins and the API versions (osc_lib.shell).
+#: The options that the ``openstack`` command reads from ``OS_NAME``, in
+#: addition to those of keystoneauth's plugins and the API versions
+#: (osc_lib.shell).
 _VARIABLES = (
     "cloud",
     "region_name",
@@ -36,19 +37,19 @@ _VARIABLES = (
 
 _API_VERSION = re.compile(r"OS_(\w+_API_VERSION)")
 
-#: Which requests reads where nothing else names a file.
+#: The variable that requests reads by default.
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-#: What OpenSSL calls the certificates in a directory.
+#: The names of certificates in a directory, as OpenSSL expects them.
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 def choose(settings: options.Settings) -> typing.Any:
-    """Return openstacksdk's configuration of the cloud that was named.
+    """Return openstacksdk's configuration of the chosen cloud.
 
     :param settings: the options of the group ``cloud``.
-    :raises UsageError: no cloud was named, or it cannot be used as it is
-        configured.
+    :raises UsageError: no cloud was specified, or its configuration is not
+        usable.
     """
     from keystoneauth1 import exceptions as ksa
     from openstack import exceptions as sdk
@@ -58,7 +59,7 @@ def choose(settings: options.Settings) -> typing.Any:
     try:
         known = client_config.OSC_Config(
             app_name="trove-tools",
-            # as the openstack command has them
+            # the same as in the openstack command
             override_defaults={
                 "interface": "public",
                 "auth_type": "admin_token"
@@ -78,11 +79,11 @@ def choose(settings: options.Settings) -> typing.Any:
         if "Region" in message:
             hint = "correct --os-region-name or OS_REGION_NAME"
         if "Missing value" in message:
-            message = f"it is not said which cloud to use: {message}"
+            message = f"no cloud was specified: {message}"
         raise errors.UsageError(message, hint=hint) from exc
     except ksa.MissingRequiredOptions as exc:
         raise errors.UsageError(
-            f"it is not said which cloud to use: {exc}",
+            f"no cloud was specified: {exc}",
             hint=_which_cloud(known),
         ) from exc
     except (ksa.ClientException, OSError, TypeError) as exc:
@@ -97,8 +98,8 @@ def choose(settings: options.Settings) -> typing.Any:
 def session(chosen: typing.Any) -> typing.Any:
     """Return keystoneauth's session with a cloud.
 
-    With ``OS_SERVICE_PROVIDER``, it is one with a cloud that trusts the
-    keystone of the chosen one.
+    With ``OS_SERVICE_PROVIDER``, the session is with that service provider,
+    which trusts the keystone of the chosen cloud.
 
     :param chosen: what :func:`choose` returned.
     """
@@ -119,7 +120,8 @@ def session(chosen: typing.Any) -> typing.Any:
 
 
 def _given(settings: options.Settings) -> argparse.Namespace:
-    """Return what the openstack command would take besides clouds.yaml."""
+    """Return the values that the openstack command would read besides
+    clouds.yaml."""
     from osc_lib.api import auth
 
     parser = argparse.ArgumentParser(add_help=False)
@@ -139,7 +141,7 @@ def _given(settings: options.Settings) -> argparse.Namespace:
 
 
 def _which_cloud(known: typing.Any) -> str:
-    # openstacksdk makes up a cloud of the variables, and one without any
+    # openstacksdk creates a cloud from the variables, even if none is set
     made_up = ("defaults", known.envvar_key)
     names = [name for name in known.get_cloud_names() if name not in made_up]
     if names:
@@ -154,12 +156,12 @@ def _which_cloud(known: typing.Any) -> str:
 def _check_certificates(
     chosen: typing.Any, settings: options.Settings
 ) -> None:
-    """Make sure that the files with certificates can be used.
+    """Check that the certificate files are usable.
 
-    The libraries look at them at the first call, and then say only that
-    there was an OSError.
+    The libraries read them at the first call, and then only report an OSError.
 
-    :raises UsageError: one cannot; says where it was named.
+    :raises UsageError: a file is not usable; the message says where it was
+        configured.
     """
 
     def origin(name: str) -> str:
@@ -182,9 +184,9 @@ def _check_certificates(
 
 
 def _check_authorities(path: pathlib.Path, origin: str) -> None:
-    """Make sure that there are certificates of authorities in a file.
+    """Check that a file contains certificates of authorities.
 
-    :param path: the file, or a directory as OpenSSL's ``rehash`` makes it.
+    :param path: the file, or a directory prepared by ``openssl rehash``.
     :param origin: the option, variable or entry that names it.
     """
     try:
@@ -206,17 +208,17 @@ def _check_authorities(path: pathlib.Path, origin: str) -> None:
         problem = f"cannot be read: {exc.strerror}"
     raise errors.UsageError(
         f"{path}, named by {origin}, {problem}",
-        hint=f"have {origin} name the PEM file with the certificate of the"
-        " authority that the cloud's certificates are signed by",
+        hint=f"set {origin} to the PEM file with the certificate of the"
+        " authority that signed the cloud's certificates",
     )
 
 
 def _check_own(
     certificate: str, key: str | None, origin: str, key_origin: str
 ) -> None:
-    """Make sure that a certificate and its private key can be used.
+    """Check that a certificate and its private key are usable.
 
-    :raises UsageError: they cannot.
+    :raises UsageError: they are not usable.
     """
     for path, where in ((certificate, origin), (key, key_origin)):
         try:
@@ -228,7 +230,7 @@ def _check_own(
                 hint=f"correct {where}",
             ) from exc
     try:
-        # a key with a passphrase would be asked for at each connection
+        # OpenSSL would ask for the passphrase of a key at every connection
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
             certificate, key, password=""
         )
@@ -238,5 +240,8 @@ def _check_own(
             named += f" and {key}, named by {key_origin},"
         raise errors.UsageError(
             f"{named} cannot be used as a certificate with its private key",
-            hint="name PEM files of a pair; the key must have no passphrase",
+            hint=(
+                "name the PEM files of a certificate and its key; the key"
+                " must have no passphrase"
+            ),
         ) from exc

@@ -42,11 +42,11 @@ def find_differences(
     series: model.Series,
     current: collections.abc.Mapping[str, Image],
 ) -> list[str]:
-    """Say in what an image does not fit.
+    """Return the reasons why an image does not fit the cloud.
 
-    :param fields: what Glance will know of it.
+    :param fields: the planned fields of the image.
     :param series: the series that this tree serves.
-    :param current: the image that each of its versions has now, by name.
+    :param current: the current image of each version, by name.
     :returns: one sentence for each difference.
     """
     differences = []
@@ -78,10 +78,10 @@ def find_differences(
 
 
 def _is_of(agent: str, series: model.Series) -> bool:
-    """Tell whether an agent's version is of a series, or on the way to it.
+    """Return whether an agent's version belongs to a series or will become it.
 
     A checkout between two releases has the number of the earlier one:
-    25.1.0.dev96 is what becomes 26.0.0.
+    25.1.0.dev96 becomes 26.0.0.
     """
     major, expected = _numbers(agent)[:1], int(series.trove)
     return major == [expected] or (".dev" in agent and major == [expected - 1])
@@ -94,7 +94,7 @@ def _older(one: typing.Any, other: typing.Any) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    # what follows the numbers, as .dev3+g1234, orders nothing here
+    # suffixes such as .dev3+g1234 are ignored
     leading = re.match(r"[\d.]*", version)
     assert leading is not None
     return [
@@ -107,15 +107,16 @@ def check_clashes(
     targets: collections.abc.Iterable[trove.Target],
     registered: collections.abc.Iterable[trove.DatastoreVersion],
 ) -> None:
-    """Make sure that an image will not serve versions it is not for.
+    """Check that an image will not be used for other versions.
 
-    Tags of ``mysql:8.4`` and ``percona:8.0`` together find ``mysql:8.0``,
-    too; and a version that looks for ``mysql`` alone finds every MySQL.
+    An image with the tags of ``mysql:8.4`` and ``percona:8.0`` also has those
+    of ``mysql:8.0``, and a version whose only tag is ``mysql`` matches every
+    MySQL image.
 
-    :param tags: those that the image shall carry.
+    :param tags: the tags of the image.
     :param targets: the versions that it is for.
     :param registered: all versions.
-    :raises CloudError: there is such a version.
+    :raises CloudError: another version would use the image.
     """
     carried = set(tags)
     names = {target.name for target in targets}
@@ -125,8 +126,8 @@ def check_clashes(
             continue
         if version.name not in names and carried >= set(looked_for):
             raise errors.CloudError(
-                f"{version.name} would get this image, too: it"
-                f" looks for the tags {', '.join(looked_for)}",
+                f"{version.name} would use this image, too: its tags are"
+                f" {', '.join(looked_for)}",
                 hint="register the image by its id: --pin; or give that"
                 " version tags of its own: openstack datastore version set"
                 f" {version.id} --image-tags ...",

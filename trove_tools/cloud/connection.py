@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way into a cloud: who we are, and the two services that matter.
+"""Logs in to a cloud, and calls the APIs of its services. openstacksdk finds
+the credentials (``--os-*``, ``OS_*``, clouds.yaml), keeps the session, and
+finds the services.
 
-openstacksdk finds the credentials (``--os-*``, ``OS_*``, clouds.yaml),
-keeps the session, and finds the services.  They are called through plain
-adapters of keystoneauth.  That goes for Trove too, though
-python-troveclient has a class for its management API: one session then
-serves both, with the same region, interface, certificates and errors, and
-a request holds just what we put there (troveclient cannot leave out
-``packages``, and takes ``'true'`` for true).
+The services are called through keystoneauth's adapters. This also holds for
+Trove, although python-troveclient has a class for its management API: Glance
+and Trove share one session with the same region, interface, certificates and
+errors, and a request contains exactly the given parameters (troveclient cannot
+leave out ``packages``, and sends ``'true'`` for true).
 """
 
 import copy
@@ -23,12 +23,12 @@ from trove_tools.cloud import retry
 from trove_tools.config import options
 from trove_tools.host import credentials
 
-#: Seconds without a sign of life after which a call is given up, unless
-#: clouds.yaml says otherwise (``api_timeout``).
+#: Seconds without an answer after which a call fails, unless clouds.yaml sets
+#: ``api_timeout``.
 TIMEOUT = 60
 
-#: What the project of the services is called nearly everywhere.  Trove
-#: looks for images, and starts instances, as a user of that project.
+#: The usual name of the service project. Trove finds images and starts
+#: instances as a user of this project.
 SERVICE_PROJECT = "service"
 
 _LIBRARIES = ("keystoneauth", "openstack", "osc_lib", "urllib3")
@@ -48,9 +48,9 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One service of the cloud.
+    """A service of the cloud.
 
-    :param adapter: keystoneauth's, for the service's endpoint.
+    :param adapter: keystoneauth's adapter for the service's endpoint.
     :param peer: its name and address.
     :param notify: called with a message before each retry.
     :param planned: in a dry run, the list that records the calls that would
@@ -64,20 +64,20 @@ class Service:
 
     @property
     def dry(self) -> bool:
-        """Whether changes are only written down."""
+        """Whether changes are only recorded."""
         return self.planned is not None
 
     def read(
         self, path: str, doing: str, again: bool = True, **kwargs: typing.Any
     ) -> typing.Any:
-        """Ask for something.
+        """Send a GET request and return the decoded JSON.
 
-        :param path: under the service's endpoint.
-        :param doing: what the call is for, for the error.
-        :param again: ask again where the failure may pass.
+        :param path: relative to the service's endpoint.
+        :param doing: the purpose of the call, for the error.
+        :param again: retry temporary failures.
         :param kwargs: for keystoneauth's adapter: params, headers, ...
-        :returns: the answer's JSON.
-        :raises CloudError: there was no answer, or only a part of one.
+        :returns: the decoded JSON.
+        :raises CloudError: there was no answer, or an incomplete one.
         :raises Refused: the answer was an error.
         """
 
@@ -118,7 +118,7 @@ class Service:
                 path,
                 method,
                 raise_exc=False,
-                # what is tried again is decided here, and said
+                # retries are decided and reported here
                 connect_retries=0,
                 status_code_retries=0,
                 **kwargs,
@@ -129,10 +129,10 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class Login:
-    """A session with a cloud that let us in.
+    """A session with a cloud after a successful login.
 
     :param who: the user and the project, for messages.
-    :param project_id: the project, which owns what is created.
+    :param project_id: the project that owns new resources.
     :param sdk: openstacksdk's connection.
     :param notify: called with a message before each retry.
     :param planned: in a dry run, the list that records the changes.
@@ -145,7 +145,7 @@ class Login:
     planned: list[Change] | None = None
 
     def has(self, kind: str) -> bool:
-        """Tell whether the cloud's catalog has a service.
+        """Return whether the cloud's catalog has a service.
 
         :param kind: its type, such as ``compute``.
         """
@@ -206,9 +206,8 @@ class Login:
     def find_owner(self, wanted: str) -> str:
         """Return the id of the project that images belong to.
 
-        :param wanted: its name or id, or the name that it has in most
-            clouds.
-        :raises UsageError: it was named, and there is no such project.
+        :param wanted: its name or id; by default the usual name.
+        :raises UsageError: there is no project of the given name.
         """
         session = self.sdk.session
         name = session.auth.get_access(session).project_name
@@ -262,9 +261,9 @@ def log_in(
         cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:
-        # keystoneauth asks for keystone's versions while it holds the lock
-        # of the login.  Answered with 401, it would ask again with a token,
-        # and wait for itself for ever: this session has none to give.
+        # keystoneauth asks for keystone's versions while it holds the lock of
+        # the login. If the answer is 401, it would request a token and wait
+        # for its own lock forever: so this session provides no token.
         apart = copy.copy(cloud.session)
         apart.auth = None
         with failures.explained(identity):
@@ -272,17 +271,17 @@ def log_in(
                 return cloud.session.auth.get_access(apart)
             except ksa.MissingAuthPlugin as exc:
                 raise errors.CloudError(
-                    f"keystone at {auth_url} does not tell its versions: it"
-                    " wants a login first (401)",
-                    hint="is it keystone, and no proxy in between that wants"
-                    " credentials of its own?",
+                    f"keystone at {auth_url} does not list its versions: it"
+                    " requires a login first (401)",
+                    hint="check that this is keystone's address, and that no"
+                    " proxy in between requires credentials",
                 ) from exc
 
     access = retry.attempts(notify, failures.may_pass_at_login)(log_in)
     who = f"user {access.username or access.user_id}"
     if not access.project_id:
         raise errors.UsageError(
-            f"it is not said in which project {who} works",
+            f"no project was specified for {who}",
             hint="name it in clouds.yaml, in OS_PROJECT_NAME or with"
             " --os-project-name (and its domain)",
         )
@@ -305,7 +304,7 @@ def connect(
         cloud lacks a service.
     """
     login = log_in(settings, notify, planned)
-    # Trove first: it is the one that a cloud may lack
+    # Trove first, because a cloud may not have it
     databases = login.service("Trove", "database")
     images = login.service("Glance", "image")
     owner = login.find_owner(settings.image_project)
@@ -329,17 +328,17 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
         raise failures.no_endpoint(peer)
     peer = dataclasses.replace(peer, url=url)
     if kind == "database":
-        # Trove has one version, which stands in its endpoint: asked for
-        # others, it refuses, and openstacksdk asks four times
+        # Trove has one API version, which is part of its endpoint: version
+        # discovery fails, and openstacksdk would try it four times
         return at(url)
     with failures.explained(peer):
         try:
             proxy = getattr(cloud, kind.replace("-", "_"))
-            # not its own method: that of keystone's is something else
+            # not its own method, which differs for keystone
             return at(adapter.Adapter.get_endpoint(proxy))
         except sdk.NotSupported:
-            # openstacksdk says this of a service that does not answer, too;
-            # asked plainly, such a one fails with the reason
+            # openstacksdk also raises this for a service that does not answer;
+            # a plain call then fails with the reason
             answer = cloud.session.get(
                 url, authenticated=False, raise_exc=False
             )
@@ -348,9 +347,9 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
 
 
 def _logging(debug: bool) -> None:
-    """Show what the libraries log when asked to, else nothing of it.
+    """Show the log messages of the libraries only with --debug.
 
-    Their warnings would stand before, or instead of, our one message.
+    Otherwise their warnings would obscure the error message of this command.
     """
     if debug:
         import openstack

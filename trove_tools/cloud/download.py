@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ready-made image from an URL, with the digest that it must have.
+"""Downloads a ready-made image from a URL and checks its digest.
 
-What was fetched stays in the user's cache, under its digest: loading it
-again fetches nothing.
+The image stays in the user's cache under its digest, so that it is not
+downloaded again.
 """
 
 import collections.abc
@@ -24,29 +24,29 @@ from trove_tools.host import trust
 
 _BLOCK = 1024 * 1024
 
-#: Seconds without a byte after which a server is given up.
+#: Seconds without data after which a download fails.
 _TIMEOUT = 60
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def directory() -> pathlib.Path:
-    """Return where fetched images are kept."""
+    """Return the directory of downloaded images."""
     return paths.user_cache() / "images"
 
 
 def fetch(
     url: str, sha256: str | None, screen: console.Console
 ) -> pathlib.Path:
-    """Fetch an image, or find it in the cache.
+    """Download an image, or find it in the cache.
 
-    :param url: its address, of http or https.
+    :param url: an http or https URL.
     :param sha256: the digest that it must have.
     :param screen: shows progress.
     :returns: the file.
     :raises UsageError: there is no digest.
-    :raises ImageError: what came has another digest.
-    :raises CloudError: it could not be fetched.
+    :raises ImageError: the file has another digest.
+    :raises CloudError: it could not be downloaded.
     """
     wanted = (sha256 or "").lower()
     if not _SHA256.fullmatch(wanted):
@@ -54,16 +54,16 @@ def fetch(
             f"{url} could be anything: its digest is not said"
             if not wanted
             else f"{sha256!r} is no sha256: that has 64 hexadecimal digits",
-            hint="give what the publisher says: --sha256 DIGEST",
+            hint="pass the publisher's digest: --sha256 DIGEST",
         )
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
     file = directory() / wanted / (name or "image.qcow2")
     file.parent.mkdir(parents=True, exist_ok=True)
     for owned in (file.parent, directory().resolve()):
         trust.require_own_place(owned, "the cache of images")
-    # two loads at a time fetch it once
+    # concurrent loads download it once
     with files.hold_lock(file.parent / ".lock"):
-        # what is in the cache by name may have become something else
+        # the cached file of that name may have changed
         if not (trust.is_own(file) and digests.is_same(file, wanted)):
             with files.replace_file(file) as stream:
                 attempts = retry.attempts(
@@ -97,7 +97,7 @@ def _fetch(
             )
         length = answer.headers.get("Content-Length", "")
         size = bounds.parse_number(length) or None
-        # what an attempt that broke off has left
+        # the incomplete file of an earlier attempt
         stream.seek(0)
         stream.truncate()
         with screen.progress(f"fetching {name}", size, "bytes") as progress:

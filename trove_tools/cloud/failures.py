@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cloud's refusals and silences mean, in one place.
+"""Converts errors of the client libraries and services into messages.
 
-Four libraries take part in a call (requests, keystoneauth, openstacksdk
-and the service itself), each with exceptions of its own.  Here they become
-a :class:`~trove_tools.errors.CloudError` that names the service, says what
-happened, and what can be done about it.
+Three libraries and a service take part in a call (requests, keystoneauth,
+openstacksdk), each with its own exceptions. This module converts them to a
+:class:`~trove_tools.errors.CloudError` that names the service, says what
+happened, and what to do.
 """
 
 import collections.abc
@@ -18,11 +18,10 @@ import urllib.parse
 from trove_tools import errors
 from trove_tools.host import credentials
 
-#: Answers of a service, or of a proxy before it, that the same request may
-#: not get a moment later.
+#: Temporary HTTP errors of a service or of a proxy.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
-#: What a proxy answers that wants a user and a password.
+#: The answer of a proxy that requires a user and a password.
 _PROXY_LOGIN = 407
 
 
@@ -38,9 +37,9 @@ class Refused(errors.CloudError):
 
 
 class Silent(errors.CloudError):
-    """There was no answer, or half of one.
+    """There was no answer, or an incomplete one.
 
-    :param absent: nobody listens there, or the name is unknown.
+    :param absent: no server listens there, or the host name is unknown.
     """
 
     def __init__(
@@ -51,16 +50,16 @@ class Silent(errors.CloudError):
 
 
 def may_pass(exc: BaseException) -> bool:
-    """Tell whether the same call may succeed a moment later."""
+    """Return whether the same call may succeed a moment later."""
     if isinstance(exc, Refused):
         return exc.status in _PASSING
     return isinstance(exc, Silent)
 
 
 def may_pass_at_login(exc: BaseException) -> bool:
-    """Tell the same of the first calls.
+    """Return whether one of the first calls may succeed a moment later.
 
-    An address that nobody listens at is then more likely a wrong one.
+    If no server listens at an address, the address is probably wrong.
     """
     if isinstance(exc, Silent) and exc.absent:
         return False
@@ -69,12 +68,12 @@ def may_pass_at_login(exc: BaseException) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """Who is being talked to, and as whom, for messages.
+    """The service and the credentials of a call, for messages.
 
     :param title: the service's name, such as ``Glance``.
     :param kind: its type in the catalog, such as ``image``.
-    :param url: its endpoint, as far as it is known.
-    :param who: the user and project that calls are made as.
+    :param url: its endpoint, if known.
+    :param who: the user and project of the calls.
     """
 
     title: str
@@ -117,7 +116,7 @@ def find_proxy(url: str) -> Proxy | None:
         proxies = requests.utils.get_environ_proxies(url)
         address = requests.utils.select_proxy(url, proxies)
     except ValueError:
-        # no URL at all: whoever uses it says so
+        # not a URL: requests reports this itself
         return None
     if not address:
         return None
@@ -131,9 +130,9 @@ def find_proxy(url: str) -> Proxy | None:
 
 @contextlib.contextmanager
 def explained(peer: Peer) -> collections.abc.Iterator[None]:
-    """Turn what the client libraries raise into errors of ours.
+    """Convert exceptions of the client libraries.
 
-    :param peer: the service that is called inside.
+    :param peer: the service that is called in this context.
     :raises CloudError: it could not be reached, or the login failed.
     """
     from keystoneauth1 import exceptions as ksa
@@ -152,7 +151,7 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
                 f"{name} cannot be reached: {proxy} answered {_text(exc)}",
                 hint=_through(proxy, peer),
             ) from exc
-        # our own calls return their errors: what raises one is the login
+        # our own calls return errors, so this exception comes from the login
         raise errors.CloudError(
             f"keystone refused the login: {_text(exc)}",
             hint="correct the user, password, project and domains in"
@@ -175,10 +174,13 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     except ksa.HttpError as exc:
         raise _failing(name, peer, exc) from exc
     except (ValueError, KeyError, ksa.InvalidResponse) as exc:
-        # half an answer, or one of something else that listens there
+        # an incomplete answer, or one of another server
         raise Silent(
             f"{name} gave an answer that cannot be read: {_text(exc)}",
-            hint=f"is {peer.title} there, whole, and no proxy in between?",
+            hint=(
+                f"check that {peer.title} is running there and that no proxy"
+                " interferes"
+            ),
         ) from exc
     except (ksa.CatalogException, sdk.EndpointNotFound) as exc:
         raise no_endpoint(peer) from exc
@@ -187,7 +189,7 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
 
 
 def no_endpoint(peer: Peer) -> errors.CloudError:
-    """Return the error for a service that the catalog does not have."""
+    """Return the error for a service that is not in the catalog."""
     return errors.CloudError(
         f"the cloud's catalog has no endpoint of {peer.title}"
         f" (service type {peer.kind!r}) for this region and interface",
@@ -197,11 +199,11 @@ def no_endpoint(peer: Peer) -> errors.CloudError:
 
 
 def check(response: typing.Any, peer: Peer, doing: str) -> None:
-    """Raise what an answer says went wrong, if anything did.
+    """Raise an error if an answer reports one.
 
     :param response: the answer, of requests.
-    :param peer: who gave it.
-    :param doing: what was being done, as ``sending the image``.
+    :param peer: the service that answered.
+    :param doing: the purpose of the call, such as ``sending the image``.
     :raises Refused: the answer is an error.
     """
     from openstack import exceptions as sdk
@@ -224,7 +226,7 @@ def check(response: typing.Any, peer: Peer, doing: str) -> None:
 
 def _hint(status: int, peer: Peer) -> str:
     if status in (401, 403):
-        # Trove's management API says 401 to a good token without the role
+        # Trove's management API answers 401 to a valid token without the role
         return (
             f"{peer.who} is not allowed this; it needs the admin role:"
             " use another cloud, user or project"
@@ -290,7 +292,7 @@ def _unreachable(
 
 
 def _lasting() -> tuple[type[BaseException], ...]:
-    """Return what says that an address is wrong, as it seems."""
+    """Return the part of an error that suggests a wrong address."""
     from requests import exceptions
 
     return (
@@ -304,12 +306,12 @@ def _lasting() -> tuple[type[BaseException], ...]:
 def _answering(peer: Peer, response: typing.Any) -> Proxy | None:
     """Return the proxy that an error may come from.
 
-    :param response: the answer, of requests; nothing where it is unknown.
+    :param response: the answer, of requests; None if unknown.
     """
     kind = getattr(response, "headers", {}).get("Content-Type", "")
     status = getattr(response, "status_code", None)
-    # services of OpenStack answer in JSON, proxies in HTML; and only a proxy
-    # wants a login of its own
+    # OpenStack services answer in JSON, proxies in HTML; and only a proxy
+    # requires its own login
     if "json" in kind and status != _PROXY_LOGIN:
         return None
     return find_proxy(peer.url)
@@ -329,7 +331,7 @@ def _text(exc: BaseException) -> str:
 
 
 def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:
-    """Yield an exception and those that it wraps, of any library."""
+    """Yield an exception and the exceptions that it wraps."""
     cause: BaseException | None = exc
     while cause is not None:
         yield cause
@@ -337,9 +339,9 @@ def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return what the operating system said, where it did say something.
+    """Return the message of the operating system, if there is one.
 
-    The libraries wrap it four times, and each repeats the whole URL.
+    The libraries wrap it four times, and repeat the URL each time.
     """
     import requests
 
@@ -354,7 +356,7 @@ def _reason(exc: BaseException) -> str:
             return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-        # what http.client says of a proxy that opens no tunnel
+        # the message of http.client for a proxy that opens no tunnel
         if type(cause) is OSError:
             return _text(cause)
     return _text(exc)

@@ -14,12 +14,12 @@ from trove_tools.cloud.image import Image
 
 _PATCH = "application/openstack-images-v2.1-json-patch"
 
-#: Images in one answer; Glance's own default is 25.
+#: The number of images per request; Glance's default is 25.
 _PAGE = 200
 
 
 def open_images(cloud: connection.Cloud) -> "Images":
-    """Return the images of a cloud, for a run that may be a dry one."""
+    """Return the images of a cloud; simulated ones in a dry run."""
     return DryRunImages(cloud) if cloud.images.dry else Images(cloud)
 
 
@@ -34,15 +34,15 @@ class Images:
         self.owner = cloud.owner
 
     def find_served(self, tags: collections.abc.Sequence[str]) -> Image | None:
-        """Return the image that Trove takes for these tags, if any.
+        """Return the image that Trove uses for these tags, if any.
 
-        The same question that Trove asks: the newest active one.
+        As in Trove, this is the newest active one.
         """
         images = self._list_tagged(tags, limit=1)
         return images[0] if images else None
 
     def list_tagged(self, tags: collections.abc.Sequence[str]) -> list[Image]:
-        """Return all images that Trove might take, in its order."""
+        """Return all images that Trove could use, in its order."""
         return self._list_tagged(tags, all_pages=True, limit=_PAGE)
 
     def _list_tagged(
@@ -55,9 +55,9 @@ class Images:
     def list_ours(self) -> list[Image]:
         """Return all images that were loaded, complete or not.
 
-        The newest comes first.  An admin sees the images of all projects,
-        and whoever owns one may withdraw it, or lie about it: those are
-        not ours.
+        The newest comes first. An administrator also sees images of other
+        projects, whose owners could remove or forge them: these are not
+        included.
         """
         return self._list(
             all_pages=True,
@@ -69,14 +69,14 @@ class Images:
         )
 
     def is_ours(self, image: Image) -> bool:
-        """Tell whether an image may be changed or removed."""
+        """Return whether trove-tools may change or remove an image."""
         return bool(
             image.fields.get(_image.KIND) == _image.GUEST
             and image.fields.get("owner") == self.owner
         )
 
     def get(self, image_id: str) -> Image | None:
-        """Return an image, if it is there."""
+        """Return an image, or None if it does not exist."""
         try:
             answer = self.service.read(
                 f"/images/{image_id}", "looking for an image"
@@ -104,8 +104,8 @@ class Images:
     def list_fields(self) -> frozenset[str]:
         """Return the names of Glance's own fields; all others are properties.
 
-        Glance publishes them as a JSON schema, in which an operator can
-        describe properties, too: those have ``is_base`` as false.
+        Glance publishes them as a JSON schema, in which an operator can also
+        describe properties, with ``is_base`` set to false.
         """
         known = self.service.read(
             "/schemas/image", "asking for the fields of images"
@@ -124,7 +124,7 @@ class Images:
     def share(
         self, image_id: str, members: collections.abc.Collection[str]
     ) -> bool:
-        """Share an image with projects; it stays shared with others.
+        """Share an image with further projects.
 
         :param image_id: an image whose visibility is ``shared``.
         :param members: the ids of the projects.
@@ -159,12 +159,12 @@ class Images:
         """Create an image without bytes.
 
         :param fields: its id, fields and properties.
-        :raises Refused: with 409, where there is or was one of this id.
+        :raises Refused: with 409 if this id is or was used.
         """
         self.service.call("POST", "/images", "creating an image", json=fields)
 
     def update(self, image: Image, description: _image.Description) -> bool:
-        """Make an image what it shall be, in one update.
+        """Bring an image to its wanted state in one update.
 
         :returns: whether there was anything to change.
         """
@@ -208,10 +208,10 @@ class Images:
         return changed
 
     def delete(self, image_id: str) -> None:
-        """Remove an image; one that has gone already is no error.
+        """Remove an image; a missing image is not an error.
 
-        Glance may just be noticing that an upload broke off, and then
-        changes the image itself: a removal at that moment can fail.
+        The removal can fail while Glance itself changes the image, after an
+        upload was interrupted; then it is repeated.
         """
         doing = "removing the image"
         for attempt in retry.attempts(may_pass=_may_pass_or_conflict):
@@ -247,7 +247,7 @@ class DryRunImages(Images):
 
     def __init__(self, cloud: connection.Cloud) -> None:
         super().__init__(cloud)
-        # by id; nothing for an image that would be removed
+        # by id; None for an image that would be removed
         self._changed: dict[str, Image | None] = {}
 
     def get(self, image_id: str) -> Image | None:

@@ -21,7 +21,7 @@ Images = collections.abc.Iterable[Image]
 
 
 class ForeignImageError(errors.CloudError):
-    """A newer image that is not ours to change stands before the wanted."""
+    """A newer image, which trove-tools must not change, has the same tags."""
 
 
 def list_images(images: Images, name: str) -> list[Image]:
@@ -160,9 +160,9 @@ def withdraw_image(
     name: str,
     tags: collections.abc.Sequence[str],
 ) -> None:
-    """Make an image serve a version no more.
+    """Withdraw an image from a version.
 
-    :raises CloudError: it would then not serve others, either.
+    :raises CloudError: it would also be withdrawn from other versions.
     """
     needed = {
         tag
@@ -182,13 +182,13 @@ def withdraw_image(
 
 @dataclasses.dataclass(frozen=True)
 class Switch:
-    """What a load did to a datastore version.
+    """The change of a datastore version by a load.
 
     :param target: the version.
-    :param former: the version as it was registered before, if it was.
+    :param former: the version as it was registered before, if at all.
     :param version: the version as it is now.
-    :param served: the image that it had before, if any.
-    :param image: the image that it has now.
+    :param served: the previous image, if any.
+    :param image: the current image.
     """
 
     target: trove.Target
@@ -204,23 +204,23 @@ class Switch:
 
     @property
     def before(self) -> Image | None:
-        """The image that new instances started from before, if another."""
+        """The image that new instances started from before, if it differs."""
         if self.served and self.served.id != self.image.id:
             return self.served
         return None
 
     @property
     def happened(self) -> bool:
-        """Whether new instances start from the image since the load."""
+        """Whether the load changed the image of new instances."""
         same = self.was_active and self.served and not self.before
         return self.version.active and not same
 
     def undo(self, images: glance.Images, keep: int) -> str | None:
-        """Return the command that takes the change back.
+        """Return the command that undoes the change.
 
-        :param images: those of the cloud.
-        :param keep: how many images of the version stay in Glance.
-        :returns: nothing where no single command does.
+        :param images: the images of the cloud.
+        :param keep: the number of images of the version to keep in Glance.
+        :returns: empty if no single command undoes it.
         """
         if not self.happened:
             return None

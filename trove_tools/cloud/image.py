@@ -15,9 +15,9 @@ import typing
 Fields = collections.abc.Mapping[str, typing.Any]
 Patch = list[dict[str, typing.Any]]
 
-#: What Glance keeps of ours begins with this.
+#: The prefix of our properties in Glance.
 PREFIX = "trove_tools_"
-#: Stands at every image of ours from its first moment.
+#: The property that marks our images from their creation.
 KIND = PREFIX + "kind"
 GUEST = "guest"
 SHA256 = PREFIX + "sha256"
@@ -27,7 +27,7 @@ AGENT = PREFIX + "agent_version"
 #: checkout with uncommitted changes.
 VERIFIED = PREFIX + "verified"
 DIRTY = PREFIX + "agent_dirty"
-#: Stands at an image until it is complete, and names who sends it.
+#: The property of an incomplete image, which names the uploading process.
 UPLOADING = PREFIX + "uploading"
 #: The datastore versions that an image was loaded for, as
 #: ``mariadb:11.8,mysql:8.4``, and those of them that went back to an older
@@ -90,16 +90,16 @@ def _split(names: str | None) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What an image in Glance shall be like.
+    """The wanted state of an image in Glance.
 
-    :param tags: all that it must carry; others are left alone.
-    :param fields: fields and properties, with their values; nothing for a
-        property that it must not have.
+    :param tags: the required tags; other tags are not changed.
+    :param fields: fields and properties with their values; None removes a
+        property.
     :param serves: the datastore versions that it is loaded for.
-    :param defaults: properties of the first image of a version; those after
-        it have what the one before has.
-    :param members: the ids of the projects that it is shared with; others
-        are left alone.
+    :param defaults: properties of the first image of a version; later images
+        inherit the properties of the previous one.
+    :param members: the ids of the projects that it is shared with; other
+        members are not changed.
     """
 
     tags: tuple[str, ...]
@@ -134,10 +134,10 @@ def describe(image: Image, description: Description) -> Patch:
 def withdraw(
     image: Image, name: str, tags: collections.abc.Collection[str] = ()
 ) -> Patch:
-    """Return the JSON patch after which an image serves a version no more.
+    """Return the JSON patch that withdraws an image from a version.
 
-    :param name: the version's, as ``mariadb:11.8``.
-    :param tags: those that the image loses.
+    :param name: the version's name, such as ``mariadb:11.8``.
+    :param tags: the tags to remove.
     """
     kept = [tag for tag in image.tags if tag not in tags]
     back = [*(n for n in image.withdrawn if n != name), name]
@@ -169,7 +169,7 @@ def apply(fields: Fields, patch: Patch) -> dict[str, typing.Any]:
 
 
 def find_unchanged(image: Image | None, patch: Patch) -> str | None:
-    """Say what of a JSON patch an image does not show, if anything."""
+    """Return the part of a JSON patch that an image does not show."""
     if image is None:
         return "the image is gone"
     for change in patch:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a cloud have images, and the datastore versions in them.
+"""Loads images into a cloud and registers their datastore versions.
 
-Each step looks at what is there and does what is missing.  So a load that
-is run again, after any failure, begins where the last one ended; and Trove
-takes the image before until, in one update, it takes the new one.
+Every step compares the cloud with the wanted state and does what is missing.
+So a load that is repeated after a failure continues where the last one ended.
+Trove uses the previous image until one update switches it to the new one.
 """
 
 import collections.abc
@@ -39,14 +39,15 @@ Row = dict[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How images are loaded.
+    """The options of a load.
 
-    :param pin: register the versions by image id and not by tags.
-    :param activate: also make them active and their datastores' default.
-    :param keep: how many images of a version stay in Glance.
-    :param keep_in_use: keep what somebody may still need.
-    :param route: how the bytes are sent.
-    :param rules: where the configuration parameters come from.
+    :param pin: register the versions by image id instead of tags.
+    :param activate: also make them active and the defaults of their
+        datastores.
+    :param keep: the number of images of a version to keep in Glance.
+    :param keep_in_use: keep images that are still in use.
+    :param route: how images are uploaded.
+    :param rules: the source of the configuration parameters.
     :param strict: refuse an image that does not fit the cloud.
     :param members: the projects that images are shared with, by name or id.
     """
@@ -67,7 +68,7 @@ class Loader:
     :param cloud: the cloud.
     :param request: how.
     :param series: the series that this tree serves.
-    :param screen: is told what is done.
+    :param screen: the console for messages.
     """
 
     def __init__(
@@ -87,15 +88,16 @@ class Loader:
     def load_images(
         self, prepared: collections.abc.Sequence[sources.Source]
     ) -> list[Row]:
-        """Make the cloud have the images and the datastore versions.
+        """Load the images and register their datastore versions.
 
         :param prepared: what :func:`sources.prepare` returned.
         :returns: what is there now, one entry a datastore version.
         :raises CloudError: the cloud refused, or could not be reached.
-        :raises UsageError: an option names what the cloud does not have.
+        :raises UsageError: an option names something that the cloud does not
+            have.
         """
         request = self._request
-        # without the right to register, nothing is sent either
+        # without permission to register, nothing is uploaded
         registered = self._versions.list_all()
         rules = {
             target.manager: parameters.find(
@@ -132,7 +134,7 @@ class Loader:
     def _find_current(
         self, source: sources.Source, registered: Versions
     ) -> dict[str, Image]:
-        """Return the image that each version of a source has now, by name."""
+        """Return the current image of each version of a source, by name."""
         current = {}
         for target in source.targets:
             version = target.among(registered)
@@ -142,7 +144,7 @@ class Loader:
         return current
 
     def _check(self, source: sources.Source, registered: Versions) -> None:
-        """Warn of what is amiss with an image, or refuse it."""
+        """Warn about problems of an image, or refuse it."""
         file = source.content.file.path.name
         fields = source.description.fields
         active = {version.name for version in registered if version.active}
@@ -192,7 +194,7 @@ class Loader:
             loaded = self._load_parameters(
                 target, version, registration, rules[target.manager]
             )
-            # what users see comes last, when all else is there
+            # the change that users see comes last
             if request.activate:
                 version, changed = self._versions.activate(version)
                 if changed and registration == "unchanged":
@@ -297,7 +299,7 @@ class Loader:
         except history.ForeignImageError as exc:
             if sent:
                 raise
-            self._screen.say(f"{exc.message}: {name} is sent again, too")
+            self._screen.say(f"{exc.message}: {name} is uploaded again, too")
             image, sent = upload.upload_image(
                 images, content, new.description, route, self._screen,
                 reuse=False,
@@ -310,15 +312,16 @@ class Loader:
             self._report_succession(new)
             return image, "sent"
         done = "its description was updated" if changed else "nothing to send"
-        self._screen.say(f"image {name} is in Glance already: {done}")
+        self._screen.say(f"image {name} is already in Glance: {done}")
         return image, "changed" if changed else "unchanged"
 
     def _report_succession(self, new: properties.Succession) -> None:
-        """Say what a new image took over from the one before."""
+        """Print which properties a new image inherits from the previous
+        one."""
         if new.carried:
             carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]
             self._screen.say(
-                "it has the properties of the image before:"
+                "it inherits the properties of the previous image:"
                 f" {', '.join(carried)}"
             )
         if new.description.members:
@@ -328,8 +331,8 @@ class Loader:
             )
         if new.left:
             self._screen.warn(
-                "it has not what the image before has; to give it the same:"
-                f" {', '.join(new.left)}"
+                "it does not inherit everything from the previous image; to"
+                f" set the same: {', '.join(new.left)}"
             )
 
     def _serve(self, source: sources.Source, image: Image) -> bool:
@@ -359,7 +362,7 @@ class Loader:
         known = service.known(version.id)
         if known:
             return f"{len(known)} there already"
-        # who has used the version without them knows it
+        # users of an existing version already know this
         if registration == "created" or self._request.activate:
             self._screen.say(
                 f"{target.name} has no configuration parameters, so users"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration parameters: what users of Trove may set in a database.
+"""Loads configuration parameters: the database options that users may set.
 
-Trove refuses a configuration group with a parameter that the datastore
-version does not know.  What there is comes with Trove itself, as
-``validation-rules.json`` of each manager, and is loaded into the cloud for
-each version.  Facts of the management API: it takes integers and strings,
-though the rules have other kinds, too; it wants both sizes of an integer,
-though most rules name one or none, and answers with no size where that is 0;
-a parameter's yes or no is sent as 1 or 0.
+Trove refuses a configuration group with a parameter that the datastore version
+does not know. Trove contains the parameters of every manager in
+``validation-rules.json``; they must be loaded into the cloud for every
+version. Facts of the management API: it accepts integers and strings, although
+the rules have other types, too; it requires both bounds of an integer,
+although most rules have one or none, and omits a bound of 0 in its answers; a
+boolean is sent as 1 or 0.
 """
 
 import collections.abc
@@ -33,17 +33,17 @@ _KEY = "configuration-parameter"
 _INTEGER = "integer"
 _KINDS = (_INTEGER, "string")
 
-#: What stands for no bound, which the API does not know.  The rules also have
-#: sizes beyond it, but not every database under Trove does.
+#: The value for a missing bound, which the API does not support. Some rules
+#: have larger bounds, but Trove's database may not support them.
 _LARGEST = 2**63 - 1
 _SMALLEST = -_LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What may be said of one parameter.
+    """The rule for a parameter.
 
-    :param restart: whether the database must be restarted for it.
+    :param restart: whether a change requires a restart of the database.
     :param kind: ``integer``, ``string``, ``boolean`` or ``float``.
     :param low: the smallest value of an integer.
     :param high: its largest.
@@ -56,7 +56,7 @@ class Rule:
     high: int = 0
 
     def body(self) -> dict[str, typing.Any]:
-        """Return it as Trove is told."""
+        """Return the body of a request for Trove."""
         body: dict[str, typing.Any] = {
             "name": self.name,
             "restart_required": int(self.restart),
@@ -80,15 +80,15 @@ def _rule(
 def find(
     source: str, manager: str, series: model.Series
 ) -> tuple[Rule, ...] | None:
-    """Find the parameters that a manager of Trove knows.
+    """Find the parameters of a manager of Trove.
 
-    :param source: ``auto`` for the Trove that is installed beside us,
-        ``none``, or a path: of Trove's source, of an installed or packed
-        package of it, or of a file of rules.
-    :param manager: whose rules.
-    :param series: whose Trove is wanted.
-    :returns: nothing where none are wanted, or Trove is not installed.
-    :raises UsageError: the path holds no such rules.
+    :param source: ``auto`` for the Trove in this environment, ``none``, or a
+        path: of Trove's source, of an installed package or a wheel, or of a
+        file of rules.
+    :param manager: the name of the manager.
+    :param series: the series of Trove.
+    :returns: empty if no rules are wanted, or Trove is not installed.
+    :raises UsageError: the path contains no such rules.
     """
     if source == NONE:
         return None
@@ -149,8 +149,9 @@ def _parse(text: str, where: str) -> tuple[Rule, ...]:
         )  # fmt: skip
     except (AttributeError, LookupError, TypeError, ValueError) as exc:
         raise errors.UsageError(
-            f"{where}: these are no rules for configuration parameters: {exc}",
-            hint=f"they look as the {_FILE} of Trove",
+            f"{where}: these are not rules for configuration parameters:"
+            f" {exc}",
+            hint=f"they must look like the {_FILE} of Trove",
         ) from exc
 
 
@@ -166,18 +167,18 @@ class Parameters:
     def load(
         self, version_id: str, rules: collections.abc.Iterable[Rule]
     ) -> str:
-        """Make a version know parameters; others it knows stay.
+        """Add parameters to a version; its other parameters stay.
 
         :param version_id: the version.
         :param rules: the parameters.
-        :returns: what was done, for people.
+        :returns: a summary of the changes.
         """
         rules = list(rules)
         wanted = {rule.name: rule for rule in rules if rule.kind in _KINDS}
         done = {"added": set[str](), "changed": set[str]()}
 
         def once() -> None:
-            # what was lost on the way back may have been done
+            # the change may have been made although its answer was lost
             known = self.known(version_id)
             for name, rule in wanted.items():
                 if name not in known:
@@ -202,7 +203,7 @@ class Parameters:
         return ", ".join(words)
 
     def known(self, version_id: str) -> dict[str, Rule]:
-        """Return the parameters that a version knows, by name."""
+        """Return the parameters of a version, by name."""
         if self._service.dry and version_id.startswith("<"):
             return {}
         answer = self._service.read(
@@ -231,7 +232,7 @@ def _not_done(
     known: collections.abc.Mapping[str, Rule],
     wanted: collections.abc.Mapping[str, Rule],
 ) -> str | None:
-    """Say which parameters a version does not have, if any."""
+    """Return the parameters that a version does not have."""
     missing = [n for n, rule in wanted.items() if known.get(n) != rule]
     return f"{', '.join(missing)} is missing or differs" if missing else None
 

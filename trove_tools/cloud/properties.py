@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new image takes over from the one that it replaces.
+"""Determines which properties a new image inherits from the previous one.
 
-A load puts properties at an image that describe the file in it.  Whatever
-else stands at an image of ours was put there by an operator, for the cloud's
-hypervisors and schedulers, and the next image needs it as well.  At an image
-that something else made, nobody can tell what belongs to that file alone.
+A load sets properties that describe the file. All other properties of our
+images were set by an operator, for the cloud's hypervisors and schedulers, so
+the next image needs them as well. For an image of another tool, it is unknown
+which properties describe only its file.
 """
 
 import collections.abc
@@ -17,24 +17,25 @@ from trove_tools.cloud import image as _image
 from trove_tools.cloud import trove
 from trove_tools.cloud.image import Image
 
-#: Properties that this tool and Glance keep for themselves begin so.
+#: Prefixes of the properties that are reserved for this tool and for Glance.
 _RESERVED = (_image.PREFIX, "os_glance_")
 
-#: What a load says of a file, as far as it knows it.
+#: The properties of a file that a load sets.
 _FACTS = ("architecture", "os_type", "os_distro", "os_version")
 
-#: Those of a signature, which holds for the bytes of one image only.
+#: The properties of a signature, which is valid only for one file.
 _SIGNATURE = "img_signature"
 
 
 @dataclasses.dataclass(frozen=True)
 class Succession:
-    """A new image's description, and how it relates to the one before.
+    """The description of a new image and its inherited properties.
 
-    :param description: what the new image shall be like.
-    :param carried: the properties that it takes over, but for those that
-        a first image has, too.
-    :param left: what it does not, and the option that gives it to it.
+    :param description: the wanted state of the new image.
+    :param carried: the inherited properties, except the defaults of a first
+        image.
+    :param left: the settings that are not inherited, and the options that set
+        them.
     """
 
     description: _image.Description
@@ -45,17 +46,17 @@ class Succession:
 def refuse_fields(
     names: collections.abc.Iterable[str], fields: collections.abc.Set[str]
 ) -> None:
-    """Make sure that what was given as a property is one.
+    """Check that no property is one of Glance's own fields.
 
-    :param names: of the properties.
-    :param fields: of Glance's own fields.
-    :raises UsageError: one of them is a field.
+    :param names: the names of the properties.
+    :param fields: the names of Glance's fields.
+    :raises UsageError: a property is a field.
     """
     for name in names:
         if name in fields:
             raise errors.UsageError(
-                f"--property {name}: {name} is no property of an image, but"
-                " a field of Glance's own",
+                f"--property {name}: {name} is a field of Glance, not a"
+                " property",
                 hint="--name, --tag, --visibility, --member and --protected"
                 " set what a load may choose",
             )
@@ -66,11 +67,11 @@ def succeed(
     description: _image.Description,
     before: collections.abc.Mapping[str, Image],
 ) -> Succession:
-    """Describe a new image, with what it takes over from those before.
+    """Return the description of a new image with its inherited properties.
 
-    :param images: those of the cloud.
-    :param description: what the load itself says of the new image.
-    :param before: the image that each of its versions has now, by name.
+    :param images: the images of the cloud.
+    :param description: the description of the load.
+    :param before: the current image of each version, by name.
     """
     fields = images.list_fields() if before else frozenset()
     carried: dict[str, str] = {}
@@ -110,7 +111,7 @@ def _properties(
     description: _image.Description,
     fields: collections.abc.Set[str],
 ) -> dict[str, str]:
-    """Return the properties of an image that its file does not explain."""
+    """Return the properties of an image that do not describe its file."""
     return {
         name: value
         for name, value in image.fields.items()
@@ -126,7 +127,7 @@ def _settings(
     image: Image,
     description: _image.Description,
 ) -> collections.abc.Iterator[str]:
-    """Yield what else is chosen for each image, and differs."""
+    """Yield the other settings that differ from the previous image."""
     fields: dict[str, typing.Any] = description.fields
     visibility = image.fields["visibility"]
     if visibility not in ("private", fields.get("visibility")):

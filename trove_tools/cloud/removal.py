@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remove what loads have left in Glance, and nobody needs any more.
+"""Removes images in Glance that are no longer needed.
 
-Only images that this tool loaded are touched: uploads that were given up,
-and images that are older than those to keep.
+Only images of this tool are removed: incomplete uploads, and images that are
+older than those to keep.
 
-Nova needs the image of a server to rebuild or resize it and, on some
-hosts, to start it at all; Cinder remembers the image of a volume; an
-instance that Trove is just creating may not have a server yet.  Where one
-of them does not answer, the image counts as needed.
+Nova needs the image of a server to rebuild or resize it and, on some hosts, to
+start it at all; Cinder remembers the image of a volume; an instance that Trove
+is just creating may not have a server yet. Where one of them does not answer,
+the image counts as needed.
 """
 
 import collections.abc
@@ -31,7 +31,7 @@ _PAGE = 1000
 class Users:
     """The users of images in a cloud.
 
-    What is asked of the cloud is asked once.
+    Every service is asked only once.
     """
 
     cloud: connection.Cloud
@@ -42,7 +42,7 @@ class Users:
     )
 
     def find_reason(self, image: Image) -> str | None:
-        """Say why an image may still be needed; nothing if it is not."""
+        """Return why an image may still be needed, or None."""
         for what, ask in (
             ("Trove", self._trove),
             ("Nova", self._nova),
@@ -99,7 +99,7 @@ class Users:
             except errors.CloudError:
                 if nova is not None:
                     raise
-                # it has to ask Nova, too: without one, nothing runs
+                # requires Nova: without it, nothing runs
                 self._instances = []
         for instance in self._instances:
             datastore = instance.get("datastore") or {}
@@ -128,9 +128,9 @@ class Removal:
     """Removes images.
 
     :param cloud: the cloud.
-    :param images: those of it.
-    :param registered: all datastore versions, as they are now.
-    :param screen: is told what is removed, and what is kept and why.
+    :param images: its images.
+    :param registered: all datastore versions.
+    :param screen: the console for messages about removed and kept images.
     """
 
     def __init__(
@@ -151,18 +151,18 @@ class Removal:
         keep: int,
         keep_in_use: bool,
     ) -> None:
-        """Remove old images of some versions, and given up uploads.
+        """Remove old images of some versions, and incomplete uploads.
 
-        :param names: the versions, as ``mariadb:11.8``.
-        :param keep: how many images of each stay.
-        :param keep_in_use: keep what somebody may still need.
+        :param names: the versions, such as ``mariadb:11.8``.
+        :param keep: the number of images to keep per version.
+        :param keep_in_use: keep images that are still in use.
         """
         images = self._images.list_ours()
         for image in images:
             if upload.is_abandoned(image) and self._remove(image):
                 self._screen.say(
-                    f"removed what an unfinished load had left:"
-                    f" {image.name} ({image.id})"
+                    f"removed the image of an unfinished load: {image.name}"
+                    f" ({image.id})"
                 )
         for image in self._list_surplus(images, names, keep):
             reason = self._pinned_or_served(image)
@@ -182,7 +182,7 @@ class Removal:
         keep: int,
     ) -> list[Image]:
         concerned = [i for i in images if not set(names).isdisjoint(i.serves)]
-        # most often, there are not so many
+        # usually there are fewer images
         if len(concerned) <= keep:
             return []
         currents = {}
@@ -210,7 +210,7 @@ class Removal:
         return None
 
     def _remove(self, image: Image) -> bool:
-        """Remove an image; say so where that is not possible."""
+        """Remove an image, or print why it cannot be removed."""
         if image.protected:
             self._screen.say(
                 f"kept the unfinished image {image.id}: it is protected"

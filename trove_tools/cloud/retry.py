@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is tried again, and how a change is confirmed.
+"""Retries temporary failures, and confirms changes.
 
-A service that restarts, a proxy that drops a connection and a database
-that is busy are over in seconds.  A refusal is not: the same request gets
-the same answer for ever.
-
-An answer that says a change was made is no proof of it: a service may accept
-a request and drop it.  So a change is claimed when it was read back.  With
-several databases behind a service, one of them may show it a moment later.
+A restarting service, a dropped connection or a busy database recovers within
+seconds. Other errors are permanent: the same request would get the same
+answer. A positive answer does not prove that a change was made, because a
+service may accept a request and drop it. So every change is read back. If a
+service has several databases, one of them may show the change a moment later.
 """
 
 import collections.abc
@@ -16,14 +14,14 @@ import typing
 from trove_tools import errors
 from trove_tools.cloud import failures
 
-#: How often something is tried in all.
+#: The total number of attempts.
 ATTEMPTS = 4
 
 #: Seconds before the second attempt; the pause doubles each time.
 PAUSE = 0.5
 
-#: Seconds within which a change must be seen, and before the second look at
-#: it; that pause doubles each time.
+#: Seconds within which a change must be visible, and before the second read;
+#: the pause doubles each time.
 SEEN_WITHIN = 20.0
 _LOOK = 0.1
 
@@ -35,11 +33,11 @@ Notify = collections.abc.Callable[[str], None]
 
 
 class _NotSeen(errors.CloudError):
-    """A change that was accepted is not there."""
+    """A change that was accepted is not visible."""
 
 
 def quiet(text: str) -> None:
-    """Tell nobody."""
+    """Ignore a message."""
 
 
 def attempts(
@@ -57,7 +55,7 @@ def attempts(
     :param notify: is called with what failed and when it is tried again.
     :param may_pass: tells whether the next attempt may do without the error.
     """
-    # with openstacksdk, so that --help does not wait for it
+    # imported here so that --help does not wait for openstacksdk
     import tenacity
 
     def tell(state: "tenacity.RetryCallState") -> None:
@@ -82,14 +80,14 @@ def confirm(
     doing: str,
     title: str,
 ) -> T:
-    """Read something until a change of it is seen.
+    """Read something until a change is visible.
 
     :param read: reads it.
-    :param missing: says what of the change is not there, if anything.
-    :param doing: what the change is for, such as ``describing the image``.
-    :param title: the service that has accepted the change.
-    :returns: what was read at last.
-    :raises CloudError: the change was not seen within :data:`SEEN_WITHIN`.
+    :param missing: returns the part of the change that is not visible.
+    :param doing: the purpose of the change, such as ``describing the image``.
+    :param title: the service that accepted the change.
+    :returns: the last value read.
+    :raises CloudError: the change was not visible within :data:`SEEN_WITHIN`.
     """
     import tenacity
 

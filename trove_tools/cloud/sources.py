@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each image file is, and what shall become of it in the cloud.
+"""Determines the content of image files and their description in the cloud.
 
-All of it is found out before the first call: what is wrong with a file is
-said before anything has changed.
+All files are checked before the first call, so that errors are reported before
+anything changes.
 """
 
 import collections.abc
@@ -28,20 +28,19 @@ _GIB = 1024**3
 
 _OPEN = ("public", "community")
 
-#: Properties that an image gets where neither an operator nor the image
-#: before has others.
+#: The default properties of an image.
 _DEFAULTS = {"hw_rng_model": "virtio"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An image file and what shall become of it.
+    """An image file and its description in the cloud.
 
     :param content: the file.
     :param description: the image in Glance.
     :param targets: the datastore versions that it serves.
-    :param chosen: the properties that an operator has named.
-    :param proof: what is known of its verification.
+    :param chosen: the properties that the operator named.
+    :param proof: its verification record.
     """
 
     content: upload.Content
@@ -53,11 +52,11 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known of an image besides its bytes.
+    """The facts about an image.
 
     :param min_ram: MiB.
     :param min_disk: GiB.
-    :param properties: what only Glance is to know.
+    :param properties: properties for Glance only.
     """
 
     targets: tuple[trove.Target, ...]
@@ -72,15 +71,15 @@ def prepare(
     settings: options.Settings,
     urls: collections.abc.Mapping[pathlib.Path, str] | None = None,
 ) -> list[Source]:
-    """Find out what shall become of image files; all of them, or none.
+    """Check image files and describe them; fail if one is bad.
 
     :param paths: the files.
-    :param urls: where some of them came from.
+    :param urls: the URLs of downloaded files.
     :param settings: the options of the groups ``load`` and ``trust``, and
         ``catalog`` and ``arch``.
-    :raises UsageError: a file is absent, or it is not said what it is.
-    :raises ImageError: a file is no image, or not whole, or not signed by a
-        trusted key.
+    :raises UsageError: a file is missing, or its content is unknown.
+    :raises ImageError: a file is not an image, is incomplete, or is not signed
+        by a trusted key.
     """
     _check_options(paths, settings, urls or {})
     trusted = signature.read_trusted_keys(settings.trusted_key)
@@ -105,7 +104,7 @@ def prepare(
         for target in facts.targets:
             target.check_names()
         inspected.append((file, manifest, facts))
-    # reading gigabytes comes last, after all that can be said at once
+    # reading gigabytes comes last, after all quick checks
     return [
         _source(
             _content(file, manifest, (urls or {}).get(file.path)),
@@ -175,8 +174,8 @@ def _check_options(
         )
     if settings.keep < 1:
         raise errors.UsageError(
-            f"--keep {settings.keep}: the image in use always stays",
-            hint="keep 1 or more",
+            f"--keep {settings.keep}: the current image is always kept",
+            hint="use 1 or more",
         )
 
 
@@ -187,7 +186,7 @@ def _check_size(
     if file.size != size:
         what = "truncated" if file.size < size else "not what was built"
         raise errors.ImageError(
-            f"{file.path} is {what}: it has {file.size} bytes, its"
+            f"{file.path} is {what}: it has {file.size} bytes, but its"
             f" manifest says {size}",
             hint="copy the image and its .d directory again, or build it"
             " again",
@@ -199,13 +198,12 @@ def _content(
     manifest: manifests.Manifest | None,
     url: str | None,
 ) -> upload.Content:
-    """Return the file with its digests, computed from its bytes.
+    """Return the file with its digests, computed from its content.
 
-    A manifest describes the file that it was written for, and a record of
-    verification belongs to it: so both are worth something only beside these
-    very bytes, in Glance already or not.
+    The manifest and the verification record are valid only for a file with the
+    digests in them, even if the image is already in Glance.
 
-    :raises ImageError: the file has other digests than its manifest.
+    :raises ImageError: the file's digests differ from those in its manifest.
     """
     sums = digests.compute(file.path)
     if manifest is not None:
@@ -230,7 +228,7 @@ def _from_manifest(
         known = [f"{entry.name}:{entry.version}" for entry in entries]
         asked = f"{settings.datastore or ''}:{settings.version or ''}"
         raise errors.UsageError(
-            f"{path} holds no {asked.strip(':')}",
+            f"{path} does not contain {asked.strip(':')}",
             hint=f"its manifest names {', '.join(known)}; leave out"
             " --datastore and --version to load all of it",
         )
@@ -262,10 +260,10 @@ def _from_options(path: pathlib.Path, settings: options.Settings) -> Facts:
     """Take the facts from the command line, helped by the catalog."""
     if not settings.datastore or not settings.version:
         raise errors.UsageError(
-            f"there is no manifest {manifests.path(path)}, so it is not"
-            f" known which datastore {path} holds",
-            hint="say it: --datastore NAME --version VERSION; or copy the"
-            " directory NAME.d along with the image",
+            f"there is no manifest {manifests.path(path)}, so the datastore in"
+            f" {path} is unknown",
+            hint="pass --datastore NAME --version VERSION, or copy the"
+            " directory NAME.d together with the image",
         )
     known = loader.load(settings.catalog).datastores
     entry = known.get(settings.datastore)
@@ -310,8 +308,8 @@ def _target(
         raise errors.UsageError(
             f"this series of Trove has no manager for {name}, so it cannot"
             " be registered",
-            hint="where your Trove has one (datastore_registry_ext in"
-            " trove.conf), name it: --manager NAME",
+            hint="if your Trove has one (datastore_registry_ext in"
+            " trove.conf), name it with --manager NAME",
         )
     return trove.Target(name, version, manager)
 
@@ -330,7 +328,7 @@ def _source(
     try:
         proof = verification.read(content.file.path, content.sha256, trusted)
     except errors.ImageError:
-        # what nobody vouches for says nothing of the image
+        # an unsigned record is ignored
         if settings.require_verified:
             raise
     if settings.require_verified:
@@ -347,11 +345,11 @@ def _source(
         "protected": settings.protected,
         **facts.properties,
     }
-    # what is not known is not said; None would be no value
+    # unknown facts are left out; None is not a valid value
     fields = {k: v for k, v in fields.items() if v is not None}
     fields |= {name: value or None for name, value in settings.property}
-    # a pinned image carries no tags of Trove's, or another version's could
-    # find it
+    # a pinned image has no tags of Trove, otherwise another version could find
+    # it
     tags = [
         tag
         for target in ([] if settings.pin else facts.targets)
@@ -378,9 +376,9 @@ def _source(
 def _require_verified(
     path: pathlib.Path, proof: verification.Record | None
 ) -> None:
-    """Make sure that an image passed every check of its level.
+    """Check that an image passed every check of its level.
 
-    :raises ImageError: it was not, or failed.
+    :raises ImageError: it was not verified, or a check failed.
     """
     if proof is None:
         problem = "was not verified as it is now"

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the bytes of a file get into an image of Glance.
+"""Uploads the content of a file to an image in Glance.
 
-Either in one request (PUT), or through Glance's import: the file is staged
-and taken from there into one or several stores, or fetched by Glance from
-an URL.  Facts of the import API: ``/info/import`` lists the methods of a
-cloud; the request for an import is answered at once, and the image's tasks
-tell how it ends.
+The upload is one request (PUT), or uses Glance's import: Glance copies a
+staged file to one or several stores, or downloads it from a URL. Facts of the
+import API: ``/info/import`` lists the methods of a cloud; the request for an
+import is answered at once, and the image's tasks tell how it ends.
 """
 
 import collections.abc
@@ -22,14 +21,14 @@ from trove_tools.cloud import failures
 
 _BLOCK = 1024 * 1024
 
-#: Seconds that Glance may take to put the last byte away.
+#: Seconds that Glance may take to store the last byte.
 _STORING = 900
 
-#: Seconds that an import may take, and those between two looks at it.
+#: The timeout of an import, and the interval between two polls, in seconds.
 _IMPORTING = 3600
 _PAUSE = 1.0
 
-#: Answers of a cloud that takes no direct upload.
+#: HTTP statuses of a cloud that does not support direct uploads.
 _NO_UPLOAD = (403, 405, 501)
 
 AUTO = "auto"
@@ -42,17 +41,16 @@ ALL_STORES = "all"
 
 
 class Body:
-    """The body of a request: a file, in blocks.
+    """The body of a request: a file in blocks.
 
-    It has a length and can be iterated, but has no ``read``: so requests
-    announces the length and takes our blocks as they are, and when
-    keystoneauth repeats the request, because the token expired or the
-    server redirected, the iteration begins again at the first byte.  A
-    file object would go on from where it stood, at its end.
+    It has a length and can be iterated, but has no ``read``. So requests sends
+    the length and our blocks; when keystoneauth repeats the request, because
+    the token expired or the server redirected it, the iteration starts again
+    at the first byte. A file object would continue at its end.
 
     :param path: the file.
-    :param size: its length when it was looked at.
-    :param progress: is told of every block.
+    :param size: its length when it was checked.
+    :param progress: updated with every block.
     """
 
     def __init__(
@@ -81,16 +79,16 @@ class Body:
         if self._sent != self._size:
             raise errors.ImageError(
                 f"{self._path} became shorter while it was being sent",
-                hint="load it again when nothing writes to it any more",
+                hint="load it again when no program writes to it any more",
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class Route:
-    """How images are sent.
+    """How images are uploaded.
 
     :param method: one of :data:`METHODS`.
-    :param stores: where Glance puts them; its default when empty.
+    :param stores: Glance's stores; its default store if empty.
     """
 
     method: str = AUTO
@@ -105,10 +103,10 @@ def send_file(
     route: Route,
     screen: console.Console,
 ) -> None:
-    """Fill an image with a file's bytes.
+    """Upload a file to an image.
 
     :param service: Glance.
-    :param image_id: an image without bytes.
+    :param image_id: an image without data.
     :param url: where Glance can fetch the same bytes.
     :param screen: shows progress.
     :raises CloudError: the cloud refused, or has no such method.
@@ -132,7 +130,7 @@ def send_file(
                 raise
             if DIRECT not in _list_methods(service):
                 raise
-        screen.say("this cloud takes no direct upload: importing")
+        screen.say("this cloud does not support direct uploads: importing")
         method = DIRECT
     known = _list_methods(service)
     if method not in known:
@@ -173,7 +171,7 @@ def _put_file(
     screen: console.Console,
     stores: collections.abc.Sequence[str] = (),
 ) -> None:
-    """Send the file, in one request."""
+    """Upload the file in one request."""
     headers = {"Content-Type": "application/octet-stream"}
     if stores:
         headers["X-Image-Meta-Store"] = stores[0]

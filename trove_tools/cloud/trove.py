@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datastores and their versions in Trove, through its management API.
+"""Reads and changes datastore versions through Trove's management API.
 
-A version is found by its datastore's and its own name.  Facts of Trove 26
-that shape this module: creating answers 202 and no body, so the list is
-read again; the datastore is created along the way; an image (or one with
-the tags) must exist before; a version holds tags or an image id, and the
-id wins; both tags and the number of tags are limited.
+A version is identified by the names of its datastore and of the version. Facts
+of Trove 26: creating a version answers 202 without a body, so the list is read
+again; the datastore is created implicitly; the image (or one with the tags)
+must already exist; a version has tags or an image id, and the id takes
+precedence; the length and the number of tags are limited.
 """
 
 import collections.abc
@@ -24,16 +24,16 @@ from trove_tools.host import bounds
 
 _PATH = "/mgmt/datastore-versions"
 
-#: Instances in one answer; Trove's own limit is lower or the same.
+#: The number of instances per request; Trove's own limit may be lower.
 _PAGE = 100
 
-#: Stands for the id of what a dry run would create.
+#: The placeholder for an id that a dry run would create.
 NEW = "<new>"
 
-#: Trove's own limit of a tag's length.
+#: Trove's limit for the length of a tag.
 _TAG_LENGTH = 20
 
-#: And of every other name's.
+#: Trove's limit for the length of all other names.
 _NAME_LENGTH = 255
 
 #: What Trove's API calls some fields of a version.
@@ -107,9 +107,9 @@ class DatastoreVersion:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A datastore version as it is to be registered.
+    """A datastore version to register.
 
-    :param manager: what the guest agent runs for it.
+    :param manager: the name of the guest agent's manager.
     """
 
     datastore: str
@@ -124,7 +124,7 @@ class Target:
     def among(
         self, versions: collections.abc.Iterable[DatastoreVersion]
     ) -> DatastoreVersion | None:
-        """Return the version as it is registered, if it is."""
+        """Return the registered version, if there is one."""
         for version in versions:
             if version.name == self.name:
                 return version
@@ -132,14 +132,14 @@ class Target:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What an image of it carries, and Trove looks for."""
+        """The tags by which Trove finds its image."""
         return tags(self.name)
 
     def check_names(self) -> None:
-        """Make sure that Trove can register the version.
+        """Check that Trove can register the version.
 
-        It refuses some names only after the image was sent, and takes
-        others, such as one that ends in a blank, that nobody finds again.
+        Trove refuses some names only after the image was uploaded, and accepts
+        others that cannot be found again, such as a name that ends in a blank.
 
         :raises UsageError: a name cannot be registered.
         """
@@ -155,31 +155,31 @@ class Target:
                 or not re.search("[0-9a-zA-Z]", name)
             ):
                 raise errors.UsageError(
-                    f"Trove registers no {option} of the name {name!r}",
+                    f"Trove cannot register the {option} {name!r}",
                     hint=f"correct --{option}, or the image's manifest: 1 to"
                     f" {_NAME_LENGTH} printable characters, with a letter or"
                     " digit, and no blank at either end",
                 )
 
     def check_tags(self) -> None:
-        """Make sure that Trove takes the tags.
+        """Check that Trove accepts the tags.
 
-        :raises UsageError: one of them is too long, or has a comma, which
-            stands between tags in Trove's database.
+        :raises UsageError: a tag is too long, or contains a comma, which
+            separates tags in Trove's database.
         """
         for tag in self.tags:
             if len(tag) > _TAG_LENGTH or "," in tag:
                 raise errors.UsageError(
-                    f"Trove takes no image tag {tag!r}: it has more than"
-                    f" {_TAG_LENGTH} characters, or a comma",
+                    f"Trove does not accept the image tag {tag!r}: it has more"
+                    f" than {_TAG_LENGTH} characters, or a comma",
                     hint="register the version by its image: --pin",
                 )
 
 
 def tags(name: str) -> tuple[str, ...]:
-    """Return what an image of a version carries.
+    """Return the tags of a version's image.
 
-    :param name: the version's, as ``mariadb:11.8``.
+    :param name: the version's name, such as ``mariadb:11.8``.
     """
     return ("trove", *name.split(":", 1))
 
@@ -226,8 +226,8 @@ class Versions:
         how = "unchanged"
 
         def once() -> DatastoreVersion:
-            # an answer that was lost may have been a good one, and another
-            # load may do the same: each attempt looks anew
+            # the change may have been made although its answer was lost, or by
+            # another load: so every attempt reads the list again
             nonlocal known, how
             version = target.among(
                 self.list_all() if known is None else known
@@ -316,7 +316,7 @@ class Versions:
             self._service.call("POST", _PATH, doing, json={"version": body})
         except failures.Refused as exc:
             if exc.status == 500:
-                # Trove looks the manager's settings up without a check
+                # Trove reads the manager's settings without checking the name
                 exc.hint = (
                     f"does this Trove know a manager {target.manager}?"
                     " its log says more"
@@ -337,7 +337,7 @@ class Versions:
 def _find_unchanged(
     version: DatastoreVersion, changes: dict[str, typing.Any]
 ) -> str | None:
-    """Say what of a change a version does not show, if anything."""
+    """Return the part of a change that a version does not show."""
     for name, wanted in changes.items():
         shown = getattr(version, name)
         if name == "image_tags":
@@ -351,7 +351,7 @@ def _find_unchanged(
 def find_image(
     images: glance.Images, version: DatastoreVersion
 ) -> Image | None:
-    """Return the image that a version has now, whatever its state."""
+    """Return the current image of a version, active or not."""
     if version.image_id:
         return images.get(version.image_id)
     tags = version.image_tags
@@ -364,7 +364,7 @@ def list_instances(
     """Return all databases of all projects.
 
     :param service: Trove.
-    :param again: ask again where a failure may pass.
+    :param again: retry temporary failures.
     """
     params: dict[str, typing.Any] = {
         "deleted": "false", "include_clustered": "true", "limit": _PAGE,
@@ -388,7 +388,7 @@ def list_instances(
 def find_changes(
     version: DatastoreVersion, target: Target, image_id: str | None
 ) -> dict[str, typing.Any]:
-    """Return what must change at a version that is registered already.
+    """Return the necessary changes of a registered version.
 
     :returns: the new values, by the names of the fields.
     """

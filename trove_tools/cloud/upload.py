@@ -30,29 +30,29 @@ from trove_tools.cloud.image import Image
 from trove_tools.host import digests
 from trove_tools.host import liveness
 
-#: Of the ids: any constant, as long as it stays the same.
+#: The namespace of the ids: an arbitrary constant.
 _NAMESPACE = uuid.UUID("5f0f4bd9-5f4e-4f43-9a36-0c4a1cf1a7c5")
 
-#: Seconds after which a load on another host, which cannot be looked at,
-#: counts as given up: while it sends, and before and after that.
+#: Seconds after which a load on another host, whose process cannot be checked,
+#: counts as abandoned: during the upload, and before and after it.
 _SENDING = 24 * 3600
 _PREPARING = 900
 
-#: Seconds between two looks at an image that another load is sending.
+#: Seconds between two checks of an image that another load uploads.
 _PAUSE = 1.0
 
 
 class _BusyError(errors.CloudError):
-    """Another load is about to send, or has just sent, the same image."""
+    """Another load uploads, or has just uploaded, the same image."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """The bytes of an image.
+    """The content of an image.
 
-    :param sha256: their digest, by which Glance's images are found again.
-    :param sha512: the digest that nearly every Glance computes itself.
-    :param url: where else they can be had.
+    :param sha256: its digest, which identifies the image in Glance.
+    :param sha512: the digest that Glance computes by default.
+    :param url: the URL from which Glance can download it.
     """
 
     file: imagefile.ImageFile
@@ -61,11 +61,11 @@ class Content:
     url: str | None = None
 
     def find_difference(self, image: Image) -> str | None:
-        """Say in what an image in Glance has other bytes, if it has.
+        """Return how an image in Glance differs from the file, if it does.
 
-        Only what Glance found out itself counts here, as properties can be
-        set by anybody: a digest of its operator's choosing, nearly always
-        sha512, and in old clouds an MD5 sum alone.
+        Only the digest that Glance computed itself is compared, because
+        anybody can set properties. The operator chooses the algorithm, nearly
+        always sha512; old clouds only have an MD5 sum.
         """
         fields = image.fields
         name = fields.get("os_hash_algo") or "md5"
@@ -78,9 +78,9 @@ class Content:
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
 
     def check_file(self) -> None:
-        """Read the file again, and make sure that it is the same.
+        """Read the file again, and check that it has not changed.
 
-        :raises ImageError: it has changed since.
+        :raises ImageError: the file has changed.
         """
         sha256 = digests.compute(self.file.path, ["sha256"])["sha256"]
         if sha256 != self.sha256:
@@ -153,7 +153,7 @@ def upload_image(
         except _BusyError:
             # the other load may take as long as it needs
             if not waiting:
-                screen.say("another load is sending it: waiting")
+                screen.say("another load is uploading it: waiting")
             waiting = True
             time.sleep(_PAUSE)
 
@@ -195,12 +195,12 @@ def _create(
     :param known: images that are not to be used.
     :raises _BusyError: another load has just created it.
     """
-    # Glance takes longer over the properties of an image that is there
-    # than over those of a new one; it is the tags that Trove looks at
+    # Glance sets the properties of a new image faster than those of an
+    # existing one; Trove only looks at the tags
     fields = {
         name: value
         for name, value in description.fields.items()
-        # one that does not become complete is removed again
+        # an incomplete image is removed again
         if value is not None and name != "protected"
     }
     shared = description.fields.get("visibility") == "shared"
@@ -213,7 +213,7 @@ def _create(
         _image.SHA256: content.sha256,
         _image.UPLOADING: liveness.name(),
     }
-    # who may name no owner owns it anyway
+    # a user who may not set the owner is the owner anyway
     if images.owner:
         fields["owner"] = images.owner
     useless = {image.id for image in known}
@@ -227,7 +227,7 @@ def _create(
             if exc.status != 409:
                 raise
             image = images.get(image_id)
-            # removed, or of no use: the next id
+            # removed or unusable: use the next id
             if image is None or image_id in useless:
                 continue
             if images.is_ours(image) and not image.fields.get("os_hidden"):
@@ -250,19 +250,18 @@ def _read_stored(
         status = image.status if image else "gone"
         raise errors.CloudError(
             f"image {image_id} is {status} after it was sent",
-            hint="somebody else removed it, or Glance could not store"
-            " it: its log says more",
+            hint="another user removed it, or Glance could not store it: see"
+            " its log",
         )
     difference = content.find_difference(image)
     if difference:
         content.check_file()
         raise errors.CloudError(
-            "Glance stored something else than"
-            f" {content.file.path}: {difference}",
-            hint="try again; if it happens again, something between the"
-            " file and Glance's store changes it: a disk, a proxy, a"
-            " conversion by Glance's import, or whoever writes to the"
-            " file",
+            f"Glance stored other data than {content.file.path}: {difference}",
+            hint="try again; if it happens again, something changes the data"
+            " between the file and Glance's store: a disk, a proxy, a"
+            " conversion by Glance's import, or a program that writes to"
+            " the file",
         )
     return image
 
@@ -270,7 +269,7 @@ def _read_stored(
 def _discard(
     images: glance.Images, image_id: str, screen: console.Console
 ) -> None:
-    """Remove an image that did not become complete."""
+    """Remove an incomplete image."""
     try:
         images.delete(image_id)
     except errors.CloudError as exc:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads configuration files, and names what cannot be meant in them.
+"""Reads configuration files, and reports errors in them.
 
-The files are those of oslo.config: one section, ``[DEFAULT]``, and in a value
-``$name`` stands for another option's value and ``$$`` for a dollar sign.  A
-name that no option has, a name that stands twice, or a section that nothing
-reads is an error: a setting that is silently without effect is found late.
+The files have the format of oslo.config with one section, ``[DEFAULT]``. In a
+value, ``$name`` is replaced by another option's value and ``$$`` by a dollar
+sign. An unknown name, a repeated name or another section is an error, because
+a setting without effect would be noticed late.
 """
 
 import collections.abc
@@ -28,11 +28,11 @@ _LARGEST = 1024 * 1024
 
 @dataclasses.dataclass
 class Entry:
-    """What a file says of one option.
+    """The entry of an option in a file.
 
     :param where: the file and the line, for messages.
-    :param lines: the value; an option that may be given several times can
-        stand several times, and on several lines.
+    :param lines: the value; an option that may be repeated can have several
+        entries and several lines.
     """
 
     where: str
@@ -40,9 +40,9 @@ class Entry:
 
 
 class _Parser(iniparser.BaseParser):
-    """Collects the entries of a file, and everything that is wrong with it.
+    """Collects the entries and all errors of a file.
 
-    :param known: the options that may stand in it, by name.
+    :param known: the accepted options, by name.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class _Parser(iniparser.BaseParser):
         self.problems: list[str] = []
         self._file = file
         self._known = known
-        # lines before the first section can mean no other one
+        # lines before the first section belong to [DEFAULT]
         self._section = SECTION
         self._line = 0
 
@@ -69,20 +69,20 @@ class _Parser(iniparser.BaseParser):
             )
 
     def _split_key_value(self, line: str) -> tuple[str, list[str]]:
-        # an assignment is complete when the next line has been read
+        # an assignment is complete only after the next line was read
         self._line = self.lineno
         name, value = super()._split_key_value(line)
         return name, value
 
     def assignment(self, name: str, lines: list[str]) -> None:
-        """Note an option's value."""
+        """Record an option's value."""
         if self._section != SECTION:
             return
         option = self._known.get(name)
         if option is None:
             self._wrong(self._line, _unknown(name, self._known))
             return
-        # it may have been called by a former name
+        # the former name of the option is accepted, too
         name = option.name
         if not option.many and len(lines) > 1:
             self._wrong(
@@ -109,7 +109,7 @@ class _Parser(iniparser.BaseParser):
 def _unknown(name: str, known: collections.abc.Iterable[str]) -> str:
     import difflib
 
-    # flags have dashes where names have underscores
+    # users may write dashes, as in flags
     near = difflib.get_close_matches(name.replace("-", "_").lower(), known, 1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"there is no option {name}{meant}"
@@ -121,11 +121,11 @@ def read(
 ) -> dict[str, tuple[str, str]]:
     """Return the values in configuration files.
 
-    :param files: the strongest last.
-    :param known: all options that may stand in them.
-    :returns: by the option's name: its text, and where it stands.
-    :raises UsageError: a file cannot be read, or something in it cannot be
-        meant; names every line that is wrong.
+    :param files: the files; the last one takes precedence.
+    :param known: all accepted options.
+    :returns: the text and the place of each value, by the option's name.
+    :raises UsageError: a file cannot be read or contains errors; the message
+        lists every wrong line.
     """
     by_name = {option.name: option for option in known}
     former = {
@@ -138,7 +138,7 @@ def read(
         try:
             parser.parse(_text(file).split("\n"))
         except iniparser.ParseError as exc:
-            # without the line itself, in which a password may stand
+            # without the line itself, which may contain a password
             raise errors.UsageError(
                 f"{file}, line {exc.lineno} is neither NAME = VALUE nor"
                 f" [{SECTION}]",
@@ -168,15 +168,14 @@ def read(
 def _substituted(
     entry: Entry, values: collections.abc.Mapping[str, str]
 ) -> str:
-    """Return a value with others in place of their names."""
+    """Return a value with references replaced by other values."""
     text = "\n".join(entry.lines)
     try:
         return string.Template(text).substitute(values)
     except (KeyError, ValueError) as exc:
         raise errors.UsageError(
-            f"{entry.where}: a dollar sign stands before what is no option's"
-            " name",
-            hint="write $$ for a dollar sign that means itself",
+            f"{entry.where}: the name after a dollar sign is not an option",
+            hint="write $$ for a literal dollar sign",
         ) from exc
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the text of an option becomes its value, where that has rules.
+"""Converts texts of options to values.
 
-Each function takes the text, returns the value, and raises ValueError that
-says what is wanted.
+Each function converts a text, or raises a ValueError that describes the
+expected form.
 """
 
 import math
@@ -13,9 +13,9 @@ _FALSE = {"0", "false", "no", "off", ""}
 
 
 def boolean(text: str) -> bool:
-    """Read a yes or no as people write it in environment and files.
+    """Parse a boolean from the environment or a file.
 
-    :raises ValueError: it is neither.
+    :raises ValueError: it is not a boolean.
     """
     word = text.strip().lower()
     if word not in _TRUE | _FALSE:
@@ -24,9 +24,9 @@ def boolean(text: str) -> bool:
 
 
 def natural(text: str) -> int:
-    """Read a number that is not negative.
+    """Parse a non-negative integer.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not one.
     """
     if not text.strip().isdecimal():
         raise ValueError("a whole number that is not negative")
@@ -34,9 +34,9 @@ def natural(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Read a length of time, in whatever unit.
+    """Parse a duration in any unit.
 
-    :raises ValueError: it is no number, negative, or without end.
+    :raises ValueError: it is not a number, negative, or infinite.
     """
     try:
         value = float(text)
@@ -48,40 +48,40 @@ def duration(text: str) -> float:
 
 
 def path(text: str) -> pathlib.Path:
-    """Read a path; a leading ``~`` is the user's home."""
+    """Parse a path; a leading ``~`` is the user's home."""
     return pathlib.Path(text).expanduser()
 
 
 def interface(text: str) -> str:
-    """Read which endpoints of a cloud are called.
+    """Convert the name of an endpoint interface.
 
-    Keystone's catalog once called them ``publicURL`` and so on, and many
-    files with ``OS_INTERFACE`` still do.
+    Keystone's catalog formerly used ``publicURL`` and so on, and many files
+    with ``OS_INTERFACE`` still do.
     """
     return text.removesuffix("URL")
 
 
 def machine(text: str) -> str:
-    """Read which machine verifies; once these were called tiers."""
+    """Convert the name of a machine; former names are accepted."""
     return {"vm": "qemu", "namespace": "container"}.get(text, text)
 
 
 def label(text: str) -> str:
-    """Read a tag of Glance's or a property's name."""
+    """Convert a tag or the name of a property in Glance."""
     if not text.strip() or not text.isprintable() or len(text) > 255:
         raise ValueError("1 to 255 printable characters")
     return text
 
 
 def image_property(text: str) -> tuple[str, str]:
-    """Read ``KEY=VALUE``, a property of an image in Glance."""
+    """Convert ``KEY=VALUE``, a property of an image in Glance."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError("KEY=VALUE")
     if name.startswith(("trove_tools_", "os_glance_")):
         raise ValueError(
-            "a name that begins neither with trove_tools_, which this tool"
-            " keeps for itself, nor with os_glance_, which Glance does"
+            "a name that does not begin with trove_tools_ or os_glance_, which"
+            " are reserved for this tool and for Glance"
         )
     if not value.isprintable():
         raise ValueError("a value of printable characters")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one declared option becomes flag, variable and file entry.
+"""Turns declared options into flags, variables and file entries.
 
 :mod:`trove_tools.config.table` declares every option once.  A command adds the
 groups it takes to its parser with :func:`add`, and :func:`resolve` then
 finds each value: the flag, else the environment variable, else the
 configuration file, else the default.
 
-:mod:`trove_tools.config.configfile` reads the file.  It is imported only where
-there is a file to read, because it costs start-up time.
+:mod:`trove_tools.config.configfile` reads the file. It is imported only if
+there is a file to read, to save start-up time.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from trove_tools.config import kinds
 
 PREFIX = "TROVE_TOOLS_"
 
-# what stands for a path among plain data
+# marks a path in plain data
 _PATH = "path"
 
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """What some options are about.
+    """A topic of options in the help.
 
-    :param name: a word for it.
-    :param summary: a few words about it.
+    :param name: one word.
+    :param summary: a short description.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option, wherever it is given.
+    """The declaration of an option.
 
-    :param name: as in the file; the flag has dashes for underscores.
-    :param group: the commands that share it add it by this name.
-    :param help: one sentence; the default is added by itself.
-    :param kind: turns text into a value, raising ValueError.
-    :param default: the value when it is given nowhere.
-    :param variables: environment variables besides ``TROVE_TOOLS_NAME``,
-        which are looked at after it, in this order.
+    :param name: its name in files; the flag has dashes for underscores.
+    :param group: the group by which commands include it.
+    :param help: one sentence; the default is appended automatically.
+    :param kind: converts text to a value; raises ValueError.
+    :param default: the default value.
+    :param variables: environment variables in addition to
+        ``TROVE_TOOLS_NAME``, in the order of precedence.
     :param choices: the values allowed.
-    :param many: may be given several times; the value is a list.  In the
-        environment and in the file, commas or blanks stand between.
+    :param many: may be given several times; the value is a list. In the
+        environment and in files, the values are separated by commas or blanks.
     :param short: the flag's one-letter form.
-    :param metavar: what stands for the value in the help text.
-    :param topic: what it is about.
-    :param former: a name that it had; still taken everywhere, shown nowhere.
+    :param metavar: the placeholder for the value in the help text.
+    :param topic: the topic in the help.
+    :param former: its former name, which is still accepted but not shown.
     """
 
     name: str
@@ -79,20 +79,20 @@ class Option:
 
     @property
     def environment(self) -> tuple[str, ...]:
-        """All its environment variables, the strongest first."""
+        """All its environment variables, in the order of precedence."""
         return (PREFIX + self.name.upper(), *self.variables)
 
     @property
     def variables_read(self) -> tuple[str, ...]:
-        """All its environment variables, and the one of its former name."""
+        """All its environment variables, and that of its former name."""
         former = (PREFIX + self.former.upper(),) if self.former else ()
         return (*self.environment, *former)
 
     def read(self, text: str, where: str) -> typing.Any:
-        """Return the value that ``text`` stands for.
+        """Convert a text to a value.
 
-        :param where: where the text was found, for the error.
-        :raises UsageError: it is no value of this option.
+        :param where: the source of the text, for the error.
+        :raises UsageError: it is not a value of this option.
         """
         if self.many:
             words = text.replace(",", " ").split()
@@ -126,7 +126,7 @@ def current_words(
     words: collections.abc.Iterable[str],
     declared: collections.abc.Iterable[Option],
 ) -> list[str]:
-    """Return the words of a command line with today's flags in it."""
+    """Return a command line with former flags replaced by current ones."""
     flags = {
         _flag(option.former): option.flag
         for option in declared
@@ -140,7 +140,7 @@ def current_words(
 def under_topics(
     table: collections.abc.Iterable[Topic | Option],
 ) -> tuple[Option, ...]:
-    """Return the options of a table in which topics stand before them."""
+    """Return the options of a table, each with the topic that precedes it."""
     topic = None
     options = []
     for entry in table:
@@ -155,10 +155,10 @@ def add(
     parser: argparse.ArgumentParser,
     declared: collections.abc.Iterable[Option],
 ) -> None:
-    """Add options to a command's parser, in a group for each topic.
+    """Add options to a command's parser, in one group per topic.
 
-    Flags that are absent leave nothing in the namespace, so that
-    :func:`resolve` can tell "not given" from any value.
+    Absent flags are not set in the namespace, so that :func:`resolve` can
+    distinguish them from any value.
     """
     groups: dict[Topic, argparse._ArgumentGroup] = {}
     for option in declared:
@@ -212,11 +212,11 @@ def _flag_type(
 
 
 class Settings:
-    """The value of every option that a command takes, as attributes.
+    """The values of all options of a command, as attributes.
 
-    :param values: by the option's name.
-    :param origins: the flag, variable or file that gave a value, by the
-        option's name; nothing for a default.
+    :param values: the values by the option's name.
+    :param origins: the flag, variable or file that set the value, by the
+        option's name; missing for defaults.
     """
 
     def __init__(
@@ -234,14 +234,14 @@ class Settings:
             raise AttributeError(name) from None
 
     def replaced(self, **values: typing.Any) -> "Settings":
-        """Return a copy in which some options have other values."""
+        """Return a copy with other values for some options."""
         return Settings({**self.as_dict(), **values}, self._origins)
 
     def origin(self, name: str) -> str | None:
-        """Return the flag, variable or file that gave an option its value.
+        """Return the flag, variable or file that set an option.
 
         :param name: the option's name.
-        :returns: nothing where the value is the default.
+        :returns: None if the value is the default.
         """
         return self._origins.get(name)
 
@@ -250,9 +250,9 @@ class Settings:
         return dict(self._values)
 
     def to_data(self) -> dict[str, typing.Any]:
-        """Return all names and values as JSON can hold them.
+        """Return all names and values as data for JSON.
 
-        :raises TypeError: a value is of a type that JSON does not have.
+        :raises TypeError: the type of a value is not supported.
         """
         data: dict[str, typing.Any] = json.loads(
             json.dumps(self._values, default=_path_to_data)
@@ -263,7 +263,7 @@ class Settings:
     def from_data(
         cls, data: collections.abc.Mapping[str, typing.Any]
     ) -> "Settings":
-        """Return the settings that :meth:`to_data` made ``data`` of."""
+        """Restore settings from the data of :meth:`to_data`."""
         return cls(
             json.loads(json.dumps(data), object_hook=_path_from_data)
         )
@@ -289,11 +289,11 @@ def resolve(
     """Find the value of every declared option.
 
     :param flags: the parsed command line.
-    :param environ: the environment; this process's own when not given.
-    :param files: configuration files that exist, the strongest last.
-    :param known: all options that may stand in the files, which serve every
-        command; the declared ones when not given.
-    :raises UsageError: a variable or a file holds no value of an option.
+    :param environ: the environment; by default that of this process.
+    :param files: existing configuration files; the last one takes precedence.
+    :param known: all options that files may contain, because files are shared
+        by all commands; by default the declared ones.
+    :raises UsageError: a variable or a file contains an invalid value.
     """
     environ = os.environ if environ is None else environ
     from_files = _read_files(known or declared, files) if files else {}
@@ -337,7 +337,7 @@ def _read_files(
     values = {}
     for option in known:
         text, where = texts.get(option.name, ("", ""))
-        # as an empty variable, an empty value stands for none
+        # an empty value means unset, as with an empty variable
         if text:
             values[option.name] = option.read(text, f"{where}, {option.name}")
     return values
@@ -346,10 +346,9 @@ def _read_files(
 def oslo_options(
     declared: collections.abc.Iterable[Option],
 ) -> list[typing.Any]:
-    """Return the options as oslo.config knows them.
+    """Return the options for oslo.config.
 
-    All are strings there: their text is read by the same function as that
-    of an environment variable.
+    All are strings there, which are parsed like environment variables.
     """
     from oslo_config import cfg
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option of every command, once.
+"""The table of all options of all commands. :data:`OPTIONS` is the table;
+:mod:`trove_tools.config.options` defines its entries.
 
-:data:`OPTIONS` is the table; :mod:`trove_tools.config.options` says what an
-entry means.  A topic stands before the options that ``--help`` lists under
-it; an option's group says which commands take it.  Variables that
-diskimage-builder or Trove's older scripts know stand beside our own, so that
-an environment prepared for those keeps working.
+A topic precedes the options that ``--help`` lists under it; an option's group
+decides which commands accept it. Variables of diskimage-builder and of Trove's
+older scripts are accepted, too, so that environments for these keep working.
 """
 
 import argparse
@@ -20,7 +19,8 @@ from trove_tools.config.options import Option
 from trove_tools.config.options import Topic
 from trove_tools.host import trust
 
-#: Read when they exist, the stronger last; ``--config-file`` replaces them.
+#: The default configuration files; the last one takes precedence, and
+#: ``--config-file`` replaces both.
 FILES = (
     pathlib.Path("/etc/trove-tools/trove-tools.conf"),
     pathlib.Path("~/.config/trove-tools/trove-tools.conf"),
@@ -368,7 +368,7 @@ _TABLE: tuple[Topic | Option, ...] = (
 )  # fmt: skip
 
 OPTIONS = options.under_topics(_TABLE)
-# a file cannot name the file that is read
+# a file cannot set the file to read
 _IN_FILES = [option for option in OPTIONS if option.name != "config_file"]
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -383,9 +383,10 @@ def settings(
 ) -> options.Settings:
     """Find the values of options for this run of a command.
 
-    :param declared: the options that the command takes.
+    :param declared: the options of the command.
     :param flags: its parsed command line.
-    :raises UsageError: a value is wrong, or ``--config-file`` is absent.
+    :raises UsageError: a value is wrong, or the file of ``--config-file`` is
+        missing.
     """
     named = getattr(flags, "config_file", None) or os.environ.get(
         "TROVE_TOOLS_CONFIG_FILE"
@@ -393,7 +394,7 @@ def settings(
     if named is None:
         files = list(filter(os.path.exists, map(_expanded, FILES)))
         if os.geteuid() == 0:
-            # what is read there decides what root runs
+            # its content decides what root runs
             for file in files:
                 trust.require_own(file.resolve(), "the configuration file")
     else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a cloud is ready, as an ordinary user of it sees things."""
+"""Checks whether a cloud is ready, from the view of an ordinary user."""
 
 import collections.abc
 import typing
@@ -14,7 +14,7 @@ from trove_tools.host import requirements
 def project(login: connection.Login, name: str) -> str:
     """Return the id of a project.
 
-    :raises UsageError: there is none of this name.
+    :raises UsageError: there is no project of this name.
     :raises CloudError: keystone refused.
     """
     keystone = login.service("keystone", "identity")
@@ -34,10 +34,11 @@ def check(
     user: connection.Login,
     choices: collections.abc.Sequence[datastores.Choice],
 ) -> list[requirements.Finding]:
-    """Look at the cloud as a user who wants an instance.
+    """Check the cloud as a user who wants to create an instance.
 
-    :param user: the user.
-    :param choices: what shall be there; none looks at the services only.
+    :param user: the user's connection.
+    :param choices: the expected datastores; if empty, only the services are
+        checked.
     :raises CloudError: a service cannot be reached or refuses.
     """
     offered = _offered(user.service("Trove", "database"))
@@ -48,7 +49,7 @@ def check(
             findings.append(_version(choice, offered))
     if user.has("compute"):
         known = flavors.list_flavors(user.service("Nova", "compute"))
-        # without volumes the data lie on the ephemeral disk
+        # without volumes the data is on the ephemeral disk
         ephemeral = 0 if user.has("block-storage") else 1
         findings += [
             _flavor(each, known, ephemeral)
@@ -67,7 +68,7 @@ def _version(
     offered: collections.abc.Mapping[str, typing.Any],
 ) -> requirements.Finding:
     datastore = offered.get(choice.datastore.name, {})
-    # an ordinary user is shown the active versions only
+    # an ordinary user only sees active versions
     versions = {
         each["name"]: each["id"] for each in datastore.get("versions", [])
     }

@@ -26,7 +26,7 @@ Setting = tuple[str, str, str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One datastore version that devstack shall offer."""
+    """A datastore version that devstack offers."""
 
     datastore: model.Datastore
     version: str
@@ -38,10 +38,10 @@ class Choice:
 def parse(
     words: collections.abc.Iterable[str], catalog: model.Catalog
 ) -> list[Choice]:
-    """Return what words stand for, in their order.
+    """Parse words into datastore versions, in their order.
 
-    :param words: each ``NAME[:VERSION]``, or several of them with commas
-        or blanks between.
+    :param words: each ``NAME[:VERSION]``, or several of them separated by
+        commas or blanks.
     :raises UsageError: one of them is not in the catalog, or there is none.
     """
     choices = []
@@ -53,7 +53,7 @@ def parse(
             choices.append(choice)
     if not choices:
         raise errors.UsageError(
-            "no datastore is named", hint="for example: mysql mariadb:11.8"
+            "no datastore was given", hint="for example: mysql mariadb:11.8"
         )
     return choices
 
@@ -74,13 +74,13 @@ def settings(
     system: str | None = None,
     sources: collections.abc.Sequence[str] = (),
 ) -> list[Setting]:
-    """Return what Trove's configuration has to say of the datastores.
+    """Return Trove's settings for the datastores.
 
-    :param volumes: whether the cloud has volumes to keep data on.
-    :param system: the guest system, as ``--guest`` names it.
-    :param sources: where containers come from, as ``--container-source``
-        says.
-    :returns: devstack's variable for the file, section, option, value.
+    :param volumes: whether the cloud has volumes.
+    :param system: the guest system, as in ``--guest``.
+    :param sources: the sources of containers, as in ``--container-source``.
+    :returns: devstack's variable for the file, section, option and value of
+        each setting.
     """
     result = []
     managed = [each for each in firsts(choices) if each.datastore.manager]
@@ -90,7 +90,7 @@ def settings(
     for choice in managed:
         datastore = choice.datastore
         section = str(datastore.manager)
-        # what the image carries: the agent adds the version as the tag
+        # the name in the image; the agent adds the version as the tag
         names = _sources.configured(
             datastore, choice.version, catalog, system, sources
         )
@@ -113,7 +113,7 @@ def list_steps(results: Results) -> list[tuple[str, ...]]:
     its versions.  ``keep`` leaves the image where it is: this series of Trove
     has no manager for what is in it.
 
-    :param results: what a build printed: one image, or several.
+    :param results: the result of a build: one image, or several.
     :raises ImageError: an image has no manifest.
     """
     rows = (

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flavors that Trove's tests ask for.
+"""Creates the flavors for Trove's tests.
 
-Names, identifiers and sizes are those that Trove's own tests have always
-used.  Each flavor has a partner with 16 MiB and one processor more, to
-resize to, and both come once more with an ephemeral disk, for clouds
-without volumes.  Two flavors are there to fail: one is too small for any
-image, one too large for any host.
+Names, identifiers and sizes are those of Trove's own tests. For every flavor
+there is a second one with 16 MiB and one processor more, for resizing, and
+both also exist with an ephemeral disk, for clouds without volumes. Two flavors
+test failures: one is too small for any image, one is too large for any host.
 """
 
 import collections.abc
@@ -17,7 +16,7 @@ from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 
-#: Requests at a time: Nova needs about 0.1 s for each.
+#: The number of parallel requests: Nova needs about 0.1 s per request.
 _AT_ONCE = 4
 
 _CONFLICT = 409
@@ -27,11 +26,11 @@ _EPHEMERAL = "OS-FLV-EXT-DATA:ephemeral"
 
 @dataclasses.dataclass(frozen=True)
 class Flavor:
-    """One flavor.
+    """A flavor.
 
     :param ram: MiB.
-    :param disk: of the root, GiB.
-    :param ephemeral: disk beside it, GiB.
+    :param disk: the root disk, GiB.
+    :param ephemeral: the ephemeral disk, GiB.
     """
 
     name: str
@@ -79,7 +78,7 @@ _GOOD = (
     ("large", "27", 2048, 18),
 )
 
-#: And of those that do not: the first has no room for an image, the second
+#: The flavors that fail: the first is too small for an image, the second has
 #: more memory than a host.
 _FAULTS = (
     ("fault_1", "30", 1536, 1),
@@ -112,7 +111,7 @@ TEST_FLAVORS = tuple(_table())
 
 
 def list_flavors(compute: connection.Service) -> list[Flavor]:
-    """Return the flavors that the caller may use, all for an administrator.
+    """Return the flavors that the user may use; all for an administrator.
 
     :raises CloudError: Nova refused.
     """
@@ -124,10 +123,10 @@ def list_flavors(compute: connection.Service) -> list[Flavor]:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of the flavors.
+    """The result of creating flavors.
 
-    :param different: names of flavors that have other sizes; a flavor
-        cannot be changed, and it is not ours to remove.
+    :param different: the names of existing flavors with other sizes; a flavor
+        cannot be changed, and must not be removed here.
     """
 
     created: int
@@ -139,7 +138,7 @@ def ensure(
     compute: connection.Service,
     wanted: collections.abc.Sequence[Flavor] = TEST_FLAVORS,
 ) -> Outcome:
-    """Make sure that flavors exist.
+    """Create missing flavors.
 
     :param compute: Nova, as an administrator.
     :raises CloudError: Nova refused, or an identifier is taken.
@@ -147,7 +146,7 @@ def ensure(
     known = {each.name: each for each in list_flavors(compute)}
     missing = [each for each in wanted if each.name not in known]
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        # list() has the first error raised here
+        # list() raises the first error here
         list(pool.map(lambda each: _create(compute, each), missing))
     different = tuple(
         each.name
@@ -176,8 +175,8 @@ def _create(compute: connection.Service, flavor: Flavor) -> None:
         raise errors.CloudError(
             f"flavor {flavor.name} cannot have the identifier {flavor.id}:"
             " another flavor has it",
-            hint="remove that one, or do without the test flavors:"
-            " --no-flavors, in devstack TROVE_GUEST_TEST_FLAVORS=False",
+            hint="remove that flavor, or skip the test flavors: --no-flavors,"
+                 " in devstack TROVE_GUEST_TEST_FLAVORS=False",
         ) from exc
 
 
@@ -189,12 +188,12 @@ def find_large_enough(
 ) -> list[Flavor]:
     """Return the flavors that are large enough, the smallest first.
 
-    Those without an ephemeral disk come before all that have one.
+    Flavors without an ephemeral disk come first.
 
-    :param ram: MiB at least.
-    :param disk: GiB at least; a flavor without a root disk has what the
-        image needs.
-    :param ephemeral: GiB at least.
+    :param ram: the minimum, MiB.
+    :param disk: the minimum, GiB; a flavor with a root disk of 0 adapts to the
+        image.
+    :param ephemeral: the minimum, GiB.
     """
     enough = [
         flavor

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quotas of the project in which Trove keeps its instances.
+"""Raises the quotas of the project that Trove creates instances in.
 
-A limit is raised to what is wanted, and never lowered: it may have been
-set by somebody who knows better.
+A limit is never lowered, because an administrator may have raised it on
+purpose.
 """
 
 import collections.abc
@@ -18,9 +18,9 @@ class _Kind:
 
     :param title: its name, for messages.
     :param kind: its type in the catalog.
-    :param path: of a project's quotas.
-    :param key: of what is sent and answered.
-    :param names: the limits that can be set here.
+    :param path: the path of a project's quotas.
+    :param key: the key in requests and answers.
+    :param names: the supported limits.
     """
 
     title: str
@@ -47,9 +47,9 @@ Limits = collections.abc.Mapping[str, int]
 
 
 def parse(words: collections.abc.Iterable[str]) -> dict[str, int]:
-    """Return the limits that ``NAME=NUMBER`` words ask for.
+    """Parse limits from ``NAME=NUMBER`` words.
 
-    :raises UsageError: one is no such word, or no such limit exists.
+    :raises UsageError: a word has another form, or the limit does not exist.
     """
     known = [name for kind in _KINDS for name in kind.names]
     limits = {}
@@ -73,12 +73,12 @@ def parse(words: collections.abc.Iterable[str]) -> dict[str, int]:
 def ensure(
     login: connection.Login, project: str, limits: Limits
 ) -> dict[str, int]:
-    """Raise the limits of a project to what is wanted.
+    """Raise the limits of a project.
 
-    A service that the cloud does not have needs no quota.
+    Services that the cloud does not have are skipped.
 
     :param project: the project's id.
-    :returns: what was raised.
+    :returns: the limits that were raised.
     :raises CloudError: a service refused.
     """
     raised: dict[str, int] = {}

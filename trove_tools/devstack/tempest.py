@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What trove-tempest-plugin has to know of a cloud.
+"""Creates the settings for trove-tempest-plugin.
 
-Its option group is ``[database]``; the options' names and meanings are the
-plugin's.  Everything is asked of the cloud, so that the tests run with
-what is there, and not with what somebody meant to load.
+They are the plugin's options in the group ``[database]``. All values come from
+the cloud, so that the tests use the datastores and flavors that actually
+exist.
 
-devstack writes the rest of tempest's configuration itself.  For tests against
+devstack writes the rest of tempest's configuration itself. For tests against
 any other cloud it comes from here: how to log in as an administrator (tempest
 then makes users of its own), and what the cloud has.
 """
@@ -36,11 +36,11 @@ _SERVICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """What of a cloud matters to the tests.
+    """The properties of a cloud that the tests need.
 
     :param versions: Trove's datastore versions.
-    :param flavors: as Nova shows them; none where there is no Nova.
-    :param volume_type: of new volumes; none where there is no Cinder.
+    :param flavors: Nova's flavors; empty without Nova.
+    :param volume_type: the type of new volumes; None without Cinder.
     """
 
     versions: collections.abc.Sequence[trove.DatastoreVersion]
@@ -49,7 +49,7 @@ class Cloud:
 
 
 def inspect_cloud(login: connection.Login) -> Cloud:
-    """Ask a cloud what is there.
+    """Read the properties of a cloud.
 
     :raises CloudError: a service refused.
     """
@@ -80,9 +80,9 @@ def list_settings(
     """Return section, option and value of each setting.
 
     :param network: name or id of the network that the tests may use.
-    :param timeout: seconds that a new instance gets.
-    :param only: the datastores to test; all that are there, by default.
-    :raises UsageError: a datastore to test is not there.
+    :param timeout: the timeout of a new instance, in seconds.
+    :param only: the datastores to test; by default all.
+    :raises UsageError: a datastore to test does not exist.
     :raises CloudError: there is no datastore to test, or no flavor for it.
     """
     defaults = _defaults(cloud.versions, only)
@@ -102,7 +102,7 @@ def list_settings(
         ("database", "database_build_timeout", str(timeout)),
         ("database", "database_restore_timeout", str(2 * timeout)),
         ("database", "backup_wait_timeout", str(timeout)),
-        # removing an account needs a role that no ordinary cloud gives
+        # removing an account needs a role that ordinary clouds do not grant
         ("database", "remove_swift_account", "False"),
     ]
     if cloud.flavors:
@@ -124,7 +124,7 @@ def _defaults(
     versions: collections.abc.Sequence[trove.DatastoreVersion],
     only: collections.abc.Collection[str],
 ) -> dict[str, str]:
-    """Return the version that each datastore's tests begin with."""
+    """Return the first version to test of each datastore."""
     defaults = {
         each.datastore: each.version
         for each in versions
@@ -154,7 +154,7 @@ def _flavors(
 ) -> tuple[flavors.Flavor, flavors.Flavor]:
     """Return the flavor of new instances, and the one to resize to.
 
-    Nova resizes to no smaller root disk and to no other ephemeral one.
+    Nova cannot resize to a smaller root disk or to another ephemeral disk.
     """
     # without volumes the data lie on the ephemeral disk
     ephemeral = 0 if cloud.volume_type is not None else 1
@@ -172,7 +172,7 @@ def _flavors(
         f"no two flavors have {ram} MiB, {disk} GiB"
         + (f" and {ephemeral} GiB ephemeral disk" if ephemeral else "")
         + ", one larger than the other",
-        hint="the test flavors do: trove-devstack prepare",
+        hint="create the test flavors: trove-devstack prepare",
     )
 
 

@@ -37,7 +37,7 @@ def compute(
     file: pathlib.Path,
     names: collections.abc.Iterable[str] = ("sha256", "sha512"),
 ) -> dict[str, str]:
-    """Return digests of a file, read once and in constant memory.
+    """Return digests of a file, reading it once in constant memory.
 
     :param names: the algorithms.
     :raises OSError: it cannot be read.

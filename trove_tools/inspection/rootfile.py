@@ -87,7 +87,7 @@ def read_content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
 
 
 def read_text(path: pathlib.Path, largest: int = SMALL) -> str:
-    """Return a regular file's text; nothing where there is none.
+    """Return a regular file's text; None if there is no manifest.
 
     :param largest: bytes; as with :func:`read_content`.
     """

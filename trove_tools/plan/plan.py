@@ -25,7 +25,8 @@ class Plan:
     :param name: the image's name, without an ending.
     :param datastores: what the image serves, as in the manifest.
     :param layers: what it is built from, the first one first.
-    :param elements_path: where elements are, besides diskimage-builder's.
+    :param elements_path: directories with elements, in addition to
+        diskimage-builder's own.
     :param output: format, compression, partition_table, disk_size (GiB).
     :param guest_ca: the authorities that guests are to trust besides the
         guest system's: subject, sha256 (the fingerprint) and expires.

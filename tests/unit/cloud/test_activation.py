@@ -155,7 +155,7 @@ class RollbackTest(_Case):
     def test_there_is_nothing_before_the_first(self) -> None:
         error = self.assertRaises(errors.ImageError, self.roll_back)
         self.assertEqual(errors.EXIT_FAILED, error.exit_status)
-        self.assertIn("no older image", error.message)
+        self.assertIn("no previous image", error.message)
 
     def oldest(self) -> None:
         self.cloud.images["oldest"] = {

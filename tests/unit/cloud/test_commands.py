@@ -118,11 +118,11 @@ class CommandsTest(base.TestCase):
             (2, load.main, [self.path, "--visibility", "all"], "all"),
             (4, load.main, [self.path, "--os-region-name", "x"], "Trove"),
             (2, activate.main, [], "DATASTORE"),
-            (2, activate.main, ["--rollback", "mariadb"], "which version"),
+            (2, activate.main, ["--rollback", "mariadb"], "no version of"),
             (2, activate.main, ["--rollback", "--list"], "changes nothing"),
             (2, load.main, ["http://x/y"], "its digest is not said"),
             (2, activate.main, [":11.8"], "names no datastore version"),
-            (2, activate.main, ["mariadb"], "knows no datastore"),
+            (2, activate.main, ["mariadb"], "has no datastore"),
         ):
             self.assertEqual(status, main(argv), argv)
             self.assertIn(words, self.said())

@@ -29,7 +29,7 @@ class ConfigurationTest(base.TestCase):
 
     def test_nothing_said(self) -> None:
         error = self.refused()
-        self.assertIn("not said which cloud", error.message)
+        self.assertIn("no cloud was specified", error.message)
         self.assertIn("there is no clouds.yaml", error.hint or "")
 
     def test_unknown_cloud(self) -> None:
@@ -130,7 +130,7 @@ class ConnectTest(base.TestCase):
         # keystoneauth alone would wait for itself for ever
         self.cloud.wire.get(fakes.KEYSTONE, status_code=401)
         error = self.refused()
-        self.assertIn("does not tell its versions", error.message)
+        self.assertIn("does not list its versions", error.message)
         self.assertIn("proxy", error.hint)
 
     def test_no_trove_in_the_catalog(self) -> None:

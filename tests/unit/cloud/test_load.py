@@ -254,7 +254,7 @@ class LoadTest(LoadCase):
         other = fakes.version("5.5", image_tags=["trove", "mariadb"])
         self.cloud.versions[other["id"]] = other
         error = self.assertRaises(errors.CloudError, self.load)
-        self.assertIn("mariadb:5.5 would get this image", error.message)
+        self.assertIn("mariadb:5.5 would use this image", error.message)
         self.assertEqual({}, self.cloud.images)
         self.assertTrue(self.load(pin=True)["pinned"])
 

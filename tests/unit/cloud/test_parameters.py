@@ -86,7 +86,7 @@ class FindTest(base.TestCase):
         for text in ("", "[]", '{"configuration-parameters": [{}]}'):
             self.file.write_text(text)
             error = self.assertRaises(errors.UsageError, self.find, self.file)
-            self.assertIn("no rules for configuration", error.message)
+            self.assertIn("not rules for configuration", error.message)
 
     def installed(self, version: str) -> None:
         spec = importlib.machinery.ModuleSpec("trove", None, is_package=True)

@@ -123,7 +123,7 @@ class PrepareTest(base.TestCase):
         ):
             images.describe(self.path)
             error = self.assertRaises(errors.UsageError, self.prepare, **given)
-            self.assertIn(f"no {word} of the name", error.message)
+            self.assertIn(f"cannot register the {word}", error.message)
 
     def test_a_comma_in_a_tag(self) -> None:
         entry = images.datastore("mysql", "8,4")

@@ -300,7 +300,7 @@ class UploadsTest(base.TestCase):
         self.cloud.faults = [("PUT .*/file", 403, "no")]
         self.provide()
         self.assertEqual("glance-direct", self.taken["method"]["name"])
-        self.assertIn("takes no direct upload", self.said.getvalue())
+        self.assertIn("does not support direct uploads", self.said.getvalue())
 
     def test_a_cloud_without_imports(self) -> None:
         error = self.assertRaises(

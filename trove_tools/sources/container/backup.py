@@ -137,7 +137,7 @@ def _requirements(
         "--implementation=cp", f"--python-version={python}",
         *(f"--platform={one}" for one in _PLATFORMS[arch]),
         "--requirement", requirements,
-        # an address may hold a token, which ps would show
+        # a URL may contain a token, which ps would show
         **({"PIP_CONSTRAINT": file} if file else {}),
     )  # fmt: skip
     return place

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record what the guest agent of an image is.
+"""Records the version and the managers of the guest agent in an image.
 
-Run by the agent's own Python, after everything that the agent and its
-managers are made of has been imported: an image whose agent cannot start is
-not worth keeping.  Prints the files that were imported.
+It runs with the agent's own Python and imports the agent and its managers
+first: the build fails if the agent could not start. Prints the files that were
+imported.
 """
 
 import importlib.metadata

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note where the guest agent comes from, for record.py to complete.
+"""Records the source of the guest agent, which record.py completes.
 
 Arguments: the file to write, then the source (pypi, git or checkout), the
 URL, the ref, the commit, and yes or no for uncommitted changes.

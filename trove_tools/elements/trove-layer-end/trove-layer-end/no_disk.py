@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell diskimage-builder's block device layer that there is no disk.
+"""Tells diskimage-builder's block device layer that there is no disk.
 
-After a hook of ``block-device.d`` has named the device, diskimage-builder
-makes none, but asks for the image's path and cleans up all the same.
+If a hook of ``block-device.d`` names a device, diskimage-builder does not
+create one, but it still asks for the image's path and cleans up.
 """
 
 import pickle

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the manifests of archived containers, by the path of a request.
+"""Writes the manifests of archived containers, by the path of a request.
 
-Arguments: the file to write, then archives as ``docker save`` writes them.
-The engine knows an image by the digest of its configuration, which a manifest
-names. So it finds out from the manifest that it has the image already.
+Arguments: the file to write, then archives of ``docker save``. The engine
+identifies an image by the digest of its configuration, which is in the
+manifest. So the manifest tells the engine that it already has the image.
 """
 
 import collections.abc
@@ -16,7 +16,7 @@ _KIND = "application/vnd.docker"
 
 
 def manifests(archive: str) -> collections.abc.Iterator[tuple[str, str]]:
-    """Yield the names of an archive's images, with tags, and manifests.
+    """Yield the names (with tags) and the manifests of an archive's images.
 
     :param archive: the path of a file.
     """
@@ -28,7 +28,7 @@ def manifests(archive: str) -> collections.abc.Iterator[tuple[str, str]]:
             return stream.read()
 
         def size(name: str) -> int:
-            # an archive may have a link in the place of a layer it has twice
+            # an archive may contain a link instead of a repeated layer
             stream = stored.extractfile(name)
             assert stream is not None
             return stream.seek(0, 2)
@@ -63,7 +63,7 @@ def manifests(archive: str) -> collections.abc.Iterator[tuple[str, str]]:
 def answers(
     named: collections.abc.Iterable[tuple[str, str]],
 ) -> dict[str, str]:
-    """Return manifests by the paths that a registry has them at.
+    """Return manifests by their paths in a registry.
 
     :param named: names with tags, and manifests.
     """
@@ -73,7 +73,7 @@ def answers(
         short = name.removeprefix("docker.io/").removeprefix("library/")
         paths = [short]
         if "/" not in short:
-            # the engine asks a mirror of Docker Hub by this name
+            # the name that the engine uses for a mirror of Docker Hub
             paths.append(f"library/{short}")
         digest = hashlib.sha256(manifest.encode()).hexdigest()
         for path in paths:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hand the build host's pip settings into the image's chroot.
+"""Passes the build host's pip settings to the image's chroot.
 
 Reads pip's configuration files and PIP_* variables in pip's own order, and
-writes what an installation needs of them as ``pip.conf`` and as ``uv.env``
-(uv reads neither), and what uv needs on this host as ``uv-host.env``.  Paths
-of this host mean nothing in the chroot: certificate files are copied beside,
-directories of packages are listed in ``mounts`` as lines of "directory on the
+writes the relevant ones as ``pip.conf`` and as ``uv.env`` (uv does not read
+pip's settings), and uv's settings for this host as ``uv-host.env``. Paths of
+this host are not valid in the chroot: certificate files are copied, and
+directories of packages are listed in ``mounts``, as lines of "directory on the
 host, tab, directory below the chroot's root".
 
-The output directory is part of diskimage-builder's hooks, which the image
-never holds.  Settings may carry credentials, so nothing here prints a value.
+The output directory is part of diskimage-builder's hooks, which never become
+part of the image. Settings may contain credentials, so this program never
+prints a value.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ import shutil
 import sys
 import urllib.parse
 
-#: Where the output directory and the mounts are seen in the chroot.
+#: The paths of the output directory and the mounts in the chroot.
 CHROOT_DIR = pathlib.Path("/tmp/in_target.d/trove-pip")
 MOUNT_DIR = pathlib.Path("/tmp/trove-pip-host")
 
@@ -37,7 +38,7 @@ PLAIN = (
     "proxy",
 )
 
-#: What pip goes by when its own settings name no certificates.
+#: The variables that pip uses if its settings name no certificates.
 CERTIFICATE_VARIABLES = (
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
@@ -105,9 +106,10 @@ def read_settings(
 
 
 def certificates(environ: Mapping[str, str]) -> str | None:
-    """Return the file of the authorities that this host trusts.
+    """Return the file of the certificate authorities that this host trusts.
 
-    A company's own are among them as a rule, and the guest's do not know it.
+    It usually contains a company's own authorities, which the guest does not
+    have.
     """
     named = [environ.get(name, "") for name in CERTIFICATE_VARIABLES]
     for path in (*named, *SYSTEM_CERTIFICATES):
@@ -117,7 +119,7 @@ def certificates(environ: Mapping[str, str]) -> str | None:
 
 
 def local_path(location: str) -> pathlib.Path | None:
-    """Return the path that a location names, or None for one elsewhere."""
+    """Return the local path of a location, or None for a remote one."""
     parts = urllib.parse.urlsplit(location)
     if parts.scheme == "file":
         return pathlib.Path(urllib.parse.unquote(parts.path))
@@ -127,9 +129,9 @@ def local_path(location: str) -> pathlib.Path | None:
 def translate(
     settings: dict[str, str], out_dir: pathlib.Path
 ) -> tuple[dict[str, str], dict[pathlib.Path, pathlib.Path]]:
-    """Return the settings as the chroot needs them, and the mounts.
+    """Return the settings for the chroot, and the mounts.
 
-    Certificate files are copied to out_dir on the way.
+    This also copies certificate files to out_dir.
     """
     translated: dict[str, str] = {}
     mounts: dict[pathlib.Path, pathlib.Path] = {}
@@ -145,7 +147,7 @@ def translate(
                 if path is None:
                     seen.append(location)
                 elif path.exists():
-                    # An index refers to files beside itself.
+                    # An index refers to files in its own directory.
                     source = path
                     if name in INDEXES or path.is_file():
                         source = path.parent
@@ -164,7 +166,7 @@ def translate(
 
 def uv_environment(settings: dict[str, str]) -> dict[str, str]:
     """Return the settings as uv's variables."""
-    # pip looks into all indexes alike and takes the best version.
+    # pip searches all indexes equally and takes the best version.
     result = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for name, value in settings.items():
         if name == "no-index":
@@ -173,7 +175,7 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
         elif name == "find-links":
             result["UV_FIND_LINKS"] = ",".join(value.split())
         elif name == "proxy":
-            # of both spellings uv prefers the lower case
+            # uv prefers the lower-case spelling
             for variable in ("https_proxy", "http_proxy"):
                 result[variable] = result[variable.upper()] = value
         elif name in UV_NAMES:
@@ -182,7 +184,7 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 def main(directory: str) -> None:
-    # also for a client certificate, which holds its key
+    # also for a client certificate, which contains its key
     os.umask(0o077)
     out_dir = pathlib.Path(directory)
     found = read_settings(os.environ)
