@@ -37,7 +37,7 @@ def require_files(layer: layers.Layer) -> None:
     :raises BuildError: a file or a checkout has changed.
     """
     readers: dict[str, collections.abc.Callable[[str], str]] = {
-        agent.CHECKOUT: lambda place: agent.describe_agent(
+        agent.CHECKOUT: lambda place: agent.compute_state(
             pathlib.Path(place)
         ),
         agent.CONSTRAINTS: lambda place: digests.sha256(pathlib.Path(place)),

@@ -85,7 +85,7 @@ class Provenance:
         )
 
     def _is_recorded(self, path: pathlib.Path) -> bool:
-        place = load_library(path)
+        place = find_library(path)
         if place is None:
             return False
         recorded = self._record(place).get(str(path.relative_to(place)))
@@ -133,7 +133,7 @@ class Provenance:
         )
 
 
-def load_library(path: pathlib.Path) -> pathlib.Path | None:
+def find_library(path: pathlib.Path) -> pathlib.Path | None:
     """Return the directory of Python packages that a file lies in."""
     match = _LIBRARY.match(str(path))
     return pathlib.Path(match[0]) if match else None

@@ -239,7 +239,7 @@ def find_secrets(file: rootfile.File) -> Secrets:
 
 
 def _by_name(file: rootfile.File) -> str:
-    if provenance.load_library(file.path):
+    if provenance.find_library(file.path):
         return ""
     if _NAMES.fullmatch(file.path.name):
         return "a file that is made to hold passwords"
@@ -347,7 +347,7 @@ def _is_text(content: bytes) -> bool:
 
 def _in_text(file: rootfile.File, content: bytes) -> Secrets:
     """Find passwords in a file that somebody, or a program, has written."""
-    if provenance.load_library(file.path):
+    if provenance.find_library(file.path):
         # documentation of libraries is full of examples
         if file.path.name == "direct_url.json":
             yield from _matching(content, _IN_URLS)

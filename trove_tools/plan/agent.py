@@ -187,7 +187,7 @@ def _checkout(directory: pathlib.Path) -> Agent:
             hint="name a whole checkout of Trove",
         )
     return Agent(
-        "checkout", str(directory), state=describe_agent(directory),
+        "checkout", str(directory), state=compute_state(directory),
         dependencies=_requirements(directory / "requirements.txt"),
     )  # fmt: skip
 
@@ -206,7 +206,7 @@ def _requirements(file: pathlib.Path) -> str:
     return "\n".join(filter(None, words))
 
 
-def describe_agent(directory: pathlib.Path) -> str:
+def compute_state(directory: pathlib.Path) -> str:
     """Return what tells all that is in a checkout.
 
     :returns: the commit, with a digest of what is not committed; without a

@@ -105,10 +105,10 @@ def write(account: Account, word: str) -> None:
 
 def read(account: Account) -> str:
     """Return the word that was written first."""
-    return next(iter(describe_error(account)), "")
+    return next(iter(read_words(account)), "")
 
 
-def describe_error(account: Account) -> list[str]:
+def read_words(account: Account) -> list[str]:
     """Return the words that have been written."""
     rows = execute(account, f"SELECT word FROM {_TABLE}")  # noqa: S608
     return [str(row[0]) for row in rows]

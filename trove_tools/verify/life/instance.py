@@ -158,7 +158,7 @@ class Instance:
         """Tell whether the database has a word, once it answers."""
         words: list[str] = sql.try_until_works(
             self.machine,
-            lambda: sql.describe_error(self.account()),
+            lambda: sql.read_words(self.account()),
             f"no SQL {when}",
         )
         return word in words

@@ -85,7 +85,7 @@ class ThreadsTest(LifeCase):
         self.patch_object(
             sql, "write", lambda _, word: self.words.append(word)
         )
-        self.patch_object(sql, "describe_error", lambda _: self.words)
+        self.patch_object(sql, "read_words", lambda _: self.words)
         self.subject = _subject.Subject(
             self.machine, mock.Mock(), mock.Mock(), mock.Mock(), {},
             life=self.instance,
@@ -189,7 +189,7 @@ class UpgradeTest(LifeCase):
         self.patch_object(
             sql, "write", lambda _, word: self.words.append(word)
         )
-        self.patch_object(sql, "describe_error", lambda _: self.words)
+        self.patch_object(sql, "read_words", lambda _: self.words)
         self.patch_object(sql, "read_version", lambda _: "10.11.1")
         self.cloud.former = cloud.Former(mock.Mock(), "10.11")
         self.answers["create_another"] = {"id": "old", "server": "old-server"}
@@ -228,7 +228,7 @@ class UpgradeTest(LifeCase):
         self.assertNotIn("rebuild", self.calls)
 
     def test_a_refused_upgrade_that_loses_data_fails(self) -> None:
-        self.patch_object(sql, "describe_error", lambda _: [])
+        self.patch_object(sql, "read_words", lambda _: [])
         with self.assertRaisesRegex(outcome.CheckError, "not there after"):
             upgrade.upgrade(self.instance)
         self.cloud.remove.assert_called_once_with("old-server")
