@@ -118,6 +118,14 @@ class TablesTest(base.TestCase):
             set(re.findall(r"^``([a-z ]+)``", table, re.MULTILINE)),
         )
 
+    def test_files_that_answer_questions(self) -> None:
+        text = (base.ROOT / "CONTRIBUTING.rst").read_text()
+        files = re.findall(r"\?  +``(\S+)``$", text, re.MULTILINE)
+        self.assertGreater(len(files), 10)
+        self.assertEqual(
+            [], [file for file in files if not (base.ROOT / file).exists()]
+        )
+
     def test_exit_statuses(self) -> None:
         statuses = {
             value
