@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells whether a file is still what its digest says, at each use.
+"""Checks whether a file still has its digest, at every use.
 
-A name in a cache or a directory says nothing about the content.  But reading
-a gigabyte each time, only to find that nothing has changed, takes seconds.
-So a digest is remembered together with the file's number, size and times.
-Whoever writes to a file, or puts another in its place, changes its ctime,
-which no program can set: while all of these are the same, the content is.
-What a failing disk changes is not noticed so.  Each archive of layers has a
-checksum of its own, which zstd compares when it is unpacked, and ``cache
-verify`` reads all of them.
+A name in a cache or a directory says nothing about the content. But reading a
+gigabyte each time, only to find that nothing has changed, takes seconds. So a
+digest is stored together with the file's inode number, size and times. Writing
+to a file or replacing it changes its ctime, which no program can set: while
+all of these are the same, the content is. What a failing disk changes is not
+noticed so. Each archive of layers has a checksum of its own, which zstd
+compares when it is unpacked, and ``cache verify`` reads all of them.
 """
 
 import collections.abc

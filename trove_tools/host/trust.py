@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells whether a file can be trusted: nobody else can have written it.
+"""Checks that a file can be trusted: no other user can have written it.
 
 A build has root's rights, and does what the files of its cache say.  So these
 must belong to this user or to root, and neither a group nor everybody may

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in an image: all that can be read from its root file system.
+"""Reads the contents of an image from its root file system.
 
-Nothing of the image is run, and its manifest is not asked.
+It runs nothing from the image, and does not use its manifest.
 """
 
 import dataclasses

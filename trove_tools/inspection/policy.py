@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must never be in an image, looked for in its root file system.
+"""Searches a root file system for content that must never be published.
 
 Each function looks for one kind of thing and yields what it finds.  They
 only read, and report places and never content: a report may be pasted

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs the guest's processor: KVM where it really works, else TCG.
+"""Chooses the accelerator of the guest:
 
-That ``/dev/kvm`` can be opened says little.  In many containers and
-micro-VMs it is offered by something that only emulates instructions: a
-guest shows its boot loader and then stalls.  So the question is put to a
-guest of one sector (``data/kvm-probe.S``), which does what a kernel does
-first, and which an emulated processor cannot finish in time.
+KVM if it really works, otherwise TCG.
 
-The probe takes a tenth of a second where KVM works.  Where it takes long
-to fail, the answer is remembered until the host boots again.
+That ``/dev/kvm`` can be opened says little. In many containers and micro-VMs
+it is offered by something that only emulates instructions: a guest shows its
+boot loader and then stalls. So the question is put to a guest of one sector
+(``data/kvm-probe.S``), which does what a kernel does first, and which an
+emulated processor cannot finish in time.
+
+The probe takes a tenth of a second where KVM works. Where it takes long to
+fail, the answer is remembered until the host boots again.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ as a node of its own, for one verify.
+"""Runs a separate RabbitMQ node for a verification.
 
 Nothing of it is shared with a broker that this host may run as a service:
 its ports, its name, its cookie, its data and the daemon that knows the
@@ -57,7 +57,7 @@ class Broker:
 
 
 class _PortTakenError(Exception):
-    """Somebody else was quicker."""
+    """Another process has taken the port."""
 
 
 def require() -> None:

@@ -92,7 +92,7 @@ _PAUSE = 0.1
 
 
 def require(arch: str) -> None:
-    """Make sure that this host has such a machine.
+    """Check that this host can run containers of systemd-nspawn.
 
     :param arch: of the image, as the catalog names it.
     :raises MissingToolError: it has not.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""As much of a control plane as a guest notices: Trove's own.
+"""Runs the part of Trove's control plane that a guest depends on.
 
 A broker, a conductor with its database, and a driver that does what the
 task manager does.  Nova, Keystone, Neutron and Cinder are not needed: what
@@ -97,7 +97,7 @@ class Control:
         /,
         **arguments: typing.Any,
     ) -> dict[str, typing.Any]:
-        """Have the driver do something.
+        """Send a request to the driver and return the answer.
 
         :param cloud: does what Trove's code asks Nova or Cinder for
             meanwhile.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a guest why a check failed, and says it in words."""
+"""Collects facts and logs from a guest to explain a failed check."""
 
 import json
 import pathlib
@@ -35,8 +35,8 @@ def ask_guest(
 ) -> typing.Any:
     """Run :mod:`trove_tools.verify.evidence` in the guest.
 
-    :param words: what it is asked for.
-    :returns: its answer; nothing where the guest gives none.
+    :param words: the arguments of the program.
+    :returns: its answer; None if the guest does not answer.
     """
     script = pathlib.Path(evidence.__file__).read_text()
     each = str(round(machine.limits.scaled(_machine.PATIENCE)))
@@ -50,7 +50,7 @@ def ask_guest(
 
 
 def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
-    """Return what the guest knows of itself, if it answers."""
+    """Return the facts of the guest, if it answers."""
     found = ask_guest(machine, "facts")
     return found if isinstance(found, dict) else None
 

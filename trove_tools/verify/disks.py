@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks of a guest under examination.
+"""Creates the disks of a guest, and checks the image file.
 
 The image itself is only ever read: the guest writes to an overlay on top of
 it.  QEMU's locks allow any number of readers at a time, and refuse an image
@@ -50,7 +50,7 @@ def check_image(
     known: manifest.Manifest | None,
     sha256: str | None,
 ) -> Disk:
-    """See that the file is a whole image, and the one of its manifest.
+    """Check that the file is a complete image that matches its manifest.
 
     :param found: takes the check.
     :param known: its manifest, when there is one.
@@ -78,7 +78,7 @@ def check_image(
 def inspect_image(
     image: pathlib.Path, known: manifest.Manifest | None = None
 ) -> Disk:
-    """Make sure that a file is a whole image.
+    """Check that a file is a complete image.
 
     :param known: its manifest, when there is one.
     :raises ImageError: it is not, saying in which way.
@@ -156,7 +156,7 @@ def attach_copy(
 
     The copy has no name: it goes away with the device.
 
-    :param place: a directory for it, where it does not fit into memory.
+    :param place: a directory for the copy if it does not fit into memory.
     :param spare: bytes of memory that the guest's other disk may take.
     :returns: the descriptor that keeps the device, and its path.
     """

@@ -187,7 +187,7 @@ class Driver:
         return {}
 
     def answer(self, request: Answer, link: typing.TextIO) -> Answer:
-        """Do what a request asks for.
+        """Run a request and return its answer.
 
         :param request: the name of a method, as ``do``, and its arguments.
         :param link: to verify, for a method that asks it for something.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest knows of itself, for verify to see why something failed.
+"""Collects facts and logs inside a guest, so that verify can explain failures.
 
 The guest gets this file as the standard input of its Python 3, which has
 nothing but the standard library.  It runs as root, and prints JSON.
@@ -64,7 +64,7 @@ def output(*argv: str, said: str = "") -> list[str]:
 
 
 def read(path: str) -> str:
-    """Return what is in a file; nothing when it cannot be read."""
+    """Return the content of a file; empty if it cannot be read."""
     try:
         with open(path, errors="replace") as stream:
             return stream.read()
@@ -102,7 +102,7 @@ def unit_settings(root: str = "") -> dict[str, list[str]]:
 
 
 def name_of(database: str, number: str) -> str:
-    """Return who has an id, as the guest's own databases say."""
+    """Return the name that has an id in the guest's own databases."""
     lines = output("getent", database, number)
     return lines[0].split(":")[0] if lines else ""
 
@@ -159,7 +159,8 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
-    """Return how the agent formats its volume, and what it lacks for that.
+    """Return how the agent formats its volume, and which programs for that are
+    missing.
 
     :param settings: what :func:`configured` returns.
     """
@@ -238,7 +239,7 @@ def try_file_system(kind: str) -> str | None:
 
 
 def listeners(lines: typing.Iterable[str]) -> list[str]:
-    """Return what a guest listens to on its network, loopback left out.
+    """Return the sockets on which a guest listens, except on loopback.
 
     :param lines: what ``ss -H -ltunp`` prints.
     :returns: protocol, port and program, such as ``tcp/22 sshd``.
@@ -272,7 +273,7 @@ def exposed(settings: dict[str, dict[str, str]]) -> list[str]:
 
 
 def core_pattern() -> str:
-    """Return what becomes of a core dump, if the kernel is the guest's."""
+    """Return the core pattern, if the kernel is the guest's own."""
     booted = os.path.isdir("/run/systemd/system")
     if not booted or os.path.exists("/run/systemd/container"):
         return ""
@@ -280,7 +281,7 @@ def core_pattern() -> str:
 
 
 def facts() -> dict[str, typing.Any]:
-    """Return what is known to matter to the agent."""
+    """Return the facts that are relevant to the agent."""
     unit = unit_settings()
     settings = configured()
     return {
@@ -306,7 +307,7 @@ def facts() -> dict[str, typing.Any]:
 
 
 def main() -> None:
-    """Print what is asked for."""
+    """Print the requested facts."""
     global PATIENCE
     what, *words, seconds = sys.argv[1:]
     PATIENCE = float(seconds)

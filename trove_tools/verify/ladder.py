@@ -38,7 +38,7 @@ from trove_tools.verify.life import swift as _swift
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked of an image.
+    """The request to verify an image.
 
     :param level: see :mod:`trove_tools.verify.levels`.
     :param datastores: that Trove's agent is to make instances of.
@@ -75,9 +75,9 @@ def verify(
     known: manifest.Manifest | None = None,
     sha256: str | None = None,
 ) -> outcome.Report:
-    """Look at an image; it is never changed.
+    """Verify an image without changing it.
 
-    A check that fails is part of the report, and not an exception: see
+    A failed check is part of the report, not an exception: see
     :meth:`report.Report.raise_for_failure`.
 
     :param known: the image's manifest, when it has one.
@@ -159,7 +159,7 @@ class _Ladder:
         found.missing |= life_checks.left_out(request.only)
 
     def climb(self) -> None:
-        """Make all checks, as far as they make sense."""
+        """Run all checks that are possible."""
         if len(self._machines.kinds) == 1:
             self._datastores(self._machines.kinds[0])
             return
@@ -177,7 +177,7 @@ class _Ladder:
             boot.result()
 
     def _datastores(self, kind: str) -> None:
-        """Look at the datastores in a machine, and at the guest itself."""
+        """Check the datastores and the guest itself in a machine."""
         if self._request.level in levels.WITH_TROVE:
             self._agent(kind)
         else:
@@ -337,7 +337,7 @@ class _Ladder:
                     self._found.console = machine.console.tail()
 
     def _check(self, check: checks.Check, subject: _subject.Subject) -> None:
-        """Make one check, if this machine can.
+        """Run a check if this machine supports it.
 
         :raises CheckError: it failed, and nothing after it makes sense.
         """

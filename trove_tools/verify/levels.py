@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an image can be looked into, and what is asked at each level.
+"""Defines the levels of verification and their checks.
 
 ``boot``: it boots, and systemd has started all.  ``datastore``: a
 datastore that the image starts by itself answers.  ``agent``: Trove's own

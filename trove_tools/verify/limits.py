@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long verify waits: as long as a guest gets on, at its own speed.
+"""Decides how long verify waits: as long as the guest makes progress.
 
 A fixed number of seconds is too short on a busy host and too long on a quiet
 one.  So every wait of verify follows three things.  A guest that shows

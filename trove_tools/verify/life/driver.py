@@ -21,7 +21,8 @@ import typing
 
 
 def _load(name: str, file: pathlib.Path) -> types.ModuleType:
-    """Import a file of this package, which Trove's Python does not know."""
+    """Import a file of this package, which is not installed in Trove's
+    environment."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -383,7 +384,7 @@ class Life(
         }
 
     def answer(self, request: Answer, link: typing.TextIO) -> Answer:
-        """Do what a request asks for.
+        """Run a request and return its answer.
 
         :returns: also, as ``logged``, what Trove has logged as errors.
         """
