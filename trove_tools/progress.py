@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How slow work shows that it goes on: bars on a terminal, lines elsewhere."""
+"""Shows the progress of slow work: bars on a terminal, lines elsewhere."""
 
 import collections.abc
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs say when they fail, and what a user can do about it.
+"""Finds the cause of a failed program in its output, and a remedy.
 
 The programs that a build runs say the same thing in many ways.  This table
 knows their words; the first entry that fits counts, so the causes stand
@@ -115,7 +115,7 @@ _REMEDIES = (
 def find_cause(text: str) -> Cause | None:
     """Return why a program failed, from what it printed.
 
-    :returns: nothing for what nobody has seen yet.
+    :returns: None for an unknown cause.
     """
     for sign, remedy in _REMEDIES:
         for line in text.splitlines():

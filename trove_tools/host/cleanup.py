@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes down what a build that did not end by itself has left behind.
+"""Removes the leftovers of killed builds.
 
 Everything that diskimage-builder mounts or attaches lies below the build's
 own directory: mounts, loop devices whose file is there, processes whose root

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the credentials in addresses out of all that is written and shown.
+"""Removes credentials from URLs in everything that is written or shown.
 
 An address may hold a secret in two places: before the host (``USER:PASSWORD@``
 or ``TOKEN@``) and in the query (``?token=...``, ``?X-Amz-Signature=...``).

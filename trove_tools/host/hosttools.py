@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs this project needs on the build host, and who brings them.
+"""The programs that this project needs on the build host, and their packages.
 
 One table serves both the error for a program that is not there and
 ``trove-image-builder doctor``.

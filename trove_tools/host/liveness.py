@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a process that was named earlier still runs.
+"""Checks whether a recorded process is still running.
 
-A process id alone says little: after a crash or a reboot it may belong to
-somebody else.  So a process is remembered as id, start time and boot, and
-where it is named to other hosts, also as the namespace that the id is of.
+A process id alone is not enough: after a crash or a reboot it may belong to
+another process. So a process is recorded with its id, start time and boot id;
+for other hosts, also with its pid namespace.
 """
 
 import dataclasses

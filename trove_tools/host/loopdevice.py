@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes loop devices, tells which there are, and gives them back.
+"""Attaches, lists and detaches loop devices.
 
 Making one and giving one back need root; run as a program, this module
 detaches the device that is named.

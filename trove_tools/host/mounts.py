@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is mounted, and which processes of other mount namespaces hold it.
+"""Lists mounts, and the processes in other mount namespaces that hold copies
+of them.
 
 A process that starts with a mount namespace of its own, such as a container
 engine or ``unshare --mount``, gets a copy of every mount that is there at that

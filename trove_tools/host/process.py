@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door to other programs.
+"""Runs other programs; the only module that does so.
 
 Nothing else in the package imports :mod:`subprocess`.  Through this door an
 argument list is always a list, standard input is empty unless given, and a
@@ -55,9 +55,9 @@ def as_root(
 
 
 def require(*tools: str) -> None:
-    """Make sure that programs can be found.
+    """Check that programs are installed.
 
-    :raises MissingToolError: naming all that are absent, with packages.
+    :raises MissingToolError: lists all missing programs, with their packages.
     """
     missing = [tool for tool in tools if find(tool) is None]
     if missing:
@@ -65,7 +65,7 @@ def require(*tools: str) -> None:
 
 
 def find(tool: str) -> str | None:
-    """Return where a program is; nothing if it is not on this host."""
+    """Return the path of a program, or None if it is not on this host."""
     return shutil.which(tool, path=_search_path())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this host can build and boot images, and what it lacks."""
+"""Checks whether this host can build and boot images."""
 
 import dataclasses
 import os

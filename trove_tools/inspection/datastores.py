@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognizes the catalog's datastores in what is in an image."""
+"""Recognizes the catalog's datastores in the contents of an image."""
 
 import collections.abc
 import typing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into an image, trusting neither its manifest nor its makers.
+"""Inspects an image without trusting its manifest.
 
 Reading a foreign root takes root's rights, and a process of its own, which
 that root locks in: so this module runs itself, through sudo where needed.
@@ -36,9 +36,9 @@ class Inspection:
     contents: contents.Contents
 
     def require_safe(self) -> None:
-        """Make sure that nothing is in the image that must not be.
+        """Check that an image contains nothing that must not be published.
 
-        :raises ImageError: naming all that is.
+        :raises ImageError: lists all findings.
         """
         if not self.findings:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds what a guest would start that its network can reach.
+"""Finds services of a guest that its network could reach.
 
 Judged by the units that are enabled in an image; nothing is started.  A
 socket unit says what it listens to.  A service does not: so each that stays

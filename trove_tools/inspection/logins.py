@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds who could get into a guest, or become root in it.
+"""Finds ways to log in to a guest or to become root in it.
 
 Logins are judged by what the guest's programs would make of their files, and
 against what an image of this project has: the guest's user, whom Nova's key

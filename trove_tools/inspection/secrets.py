@@ -220,7 +220,7 @@ _SWAP, _SWAP_OFFSET = b"SWAPSPACE2", 4086
 
 
 def find_secrets(file: rootfile.File) -> Secrets:
-    """Find what must not be in any image, in one regular file.
+    """Find secrets in one regular file.
 
     :param file: one that no package brings.
     :returns: kind of secret, and what it is.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the guest agent's code comes from.
+"""Parses the source of the guest agent's code.
 
 ``--agent`` takes what pip users know: nothing (the series' release from
 PyPI), a requirement, ``git+URL@REF``, or a directory with a checkout.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""diskimage-builder's elements: where they are, and what is in them."""
+"""Finds and reads diskimage-builder's elements."""
 
 import collections.abc
 import dataclasses

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a user asked for to what a plan needs to know.
+"""Resolves the user's request into everything that a plan needs.
 
 All that a build depends on outside the catalog (the host's mirrors,
 diskimage-builder's version, the elements' files, the state of a checkout)

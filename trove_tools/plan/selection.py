@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which datastores an image serves, in which versions, on which system."""
+"""Selects the datastores, versions and guest system of an image."""
 
 import collections.abc
 import dataclasses

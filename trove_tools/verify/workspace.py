@@ -69,7 +69,7 @@ def _keeping_logs(
 
 
 def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
-    """Remove what killed verifies of this user have left.
+    """Remove the leftovers of this user's killed verifications.
 
     :param warn: takes what cannot be removed, and why.
     :returns: what was removed.

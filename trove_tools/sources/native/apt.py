@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into an apt repository as apt would, before a build begins.
+"""Reads an apt repository as apt does, before a build starts.
 
 Nothing is believed that the repository's key has not signed: the Release
 file holds the digests of the indices, and these hold those of the packages.

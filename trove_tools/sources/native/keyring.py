@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of package repositories: only pinned ones, and none that expired.
+"""Manages the keys of package repositories: only pinned keys that have not
+expired.
 
 gpg works in a home of its own, where there is nothing but those keys, so
 that it neither sees nor changes what the user trusts.

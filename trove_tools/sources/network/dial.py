@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to servers, directly or through a proxy of any kind."""
+"""Opens connections to servers, directly or through a proxy."""
 
 import base64
 import http

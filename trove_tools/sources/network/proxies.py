@@ -204,7 +204,7 @@ def split(url: str) -> urllib.parse.SplitResult:
     """Return the parts of an address, whose port can be asked for.
 
     :param url: anything.
-    :raises BuildError: it has no such parts.
+    :raises BuildError: it is not a valid URL.
     """
     try:
         parts = urllib.parse.urlsplit(url)
