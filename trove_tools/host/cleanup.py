@@ -27,7 +27,7 @@ from trove_tools.host import mounts
 from trove_tools.host import process
 from trove_tools.host import trust
 
-#: Takes a sentence for the person who builds.
+#: Called with a message for the user.
 Warn = collections.abc.Callable[[str], None]
 
 _HINT = "find who uses it (fuser -vm), then run again"

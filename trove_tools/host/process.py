@@ -182,10 +182,10 @@ def start(
     directly: who started it decides how it ends, with :func:`stop`.
 
     :param env: variables on top of this process's own.
-    :param without: variables of this process that it does not get.
+    :param without: variables of this process that are not passed on.
     :param log: file that takes all it prints (appended).
     :param pipe: offer what it prints as ``child.stdout`` instead.
-    :param pass_fds: file descriptors that it inherits.
+    :param pass_fds: file descriptors that the program inherits.
     :param input: text for its standard input.
     :raises MissingToolError: there is no such program.
     """

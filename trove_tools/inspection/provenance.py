@@ -112,7 +112,7 @@ class Provenance:
     def _is_compiled(self, file: rootfile.File) -> bool:
         """Tell whether a compiled module was made from a published source.
 
-        Python itself decides by the same header whether it may use it.
+        Python itself checks the same header before it uses the module.
         """
         module = file.path.name.partition(".")[0]
         source = file.beside(file.path.parent.parent / f"{module}.py")

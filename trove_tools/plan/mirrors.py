@@ -99,7 +99,7 @@ def find_snapshots(
 ) -> debian.Mirrors:
     """Return the snapshots of a guest system's mirrors.
 
-    :raises UsageError: one of them has none; see :func:`of`.
+    :raises UsageError: a mirror has no snapshots; see :func:`of`.
     """
     if guest.distribution not in _DISTRIBUTIONS:
         raise errors.UsageError(

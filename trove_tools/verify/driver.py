@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does what Trove's task manager does, with Trove's own classes.
 
-This file is a program of its own: it runs with the Python of the
-environment that has the services, and imports nothing of this package.
-Each line that it reads is a request in JSON, each line that it writes the
-answer.  So every byte that a guest gets is made by the product's code, and
-nothing of the product enters the process that verifies.
+This file is a program of its own: it runs with the Python of the environment
+that has the services, and imports nothing of this package. It reads requests,
+one line of JSON each, and writes an answer line for each of them. So every
+byte that a guest gets is made by the product's code, and nothing of the
+product enters the process that verifies.
 
 Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """

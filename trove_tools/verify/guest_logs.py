@@ -90,7 +90,7 @@ class Console:
         self.stage = _BEGINNING
 
     def read(self) -> None:
-        """Take in what the guest has printed since the last time."""
+        """Read the output of the guest since the last call."""
         text = self._tail.more().decode(errors="replace")
         self._text += text
         if text and self._follows:

@@ -31,7 +31,7 @@ DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
 #: The address and the port at which a guest reaches its control plane's
 #: broker, and nothing else.
 BROKER = ("10.0.2.100", 5672)
-#: Seconds that a command in a guest of usual speed gets.
+#: The timeout in seconds for a command in a guest of normal speed.
 PATIENCE = 20.0
 #: What a guest prints, and its journal; both in the machine's directory.
 CONSOLE, JOURNAL = "console.log", "journal.log"

@@ -148,7 +148,7 @@ def try_until_works(
     """Do something with a database until it works.
 
     :param machine: that runs the database's guest.
-    :param what: what does not work, for a message.
+    :param what: a description of the failure, for the message.
     :raises CheckError: it does not, and nothing new comes of it.
     """
     wait = machine.limits.wait(_QUIET)

@@ -30,7 +30,8 @@ class Container:
 
     :param source: packages, registry, archive or oci.
     :param names: with tags; those it has in the guest.
-    :param packages: what it is made of; the first has the version.
+    :param packages: the packages that it is made from; the first one has the
+        version.
     :param suite: the distribution's that they come from.
     :param recipe: how.
     :param command: what it runs, where there is no recipe.

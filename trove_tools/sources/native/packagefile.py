@@ -48,7 +48,7 @@ def require(
     """Make sure that a file is the package that is wanted.
 
     :param arch: the image's.
-    :param family: the guest system's: debian or redhat.
+    :param family: the family of the guest system: debian or redhat.
     :param shown: what the user called it.
     :returns: what it is.
     :raises UsageError: it is something else.

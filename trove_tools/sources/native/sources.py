@@ -111,8 +111,8 @@ def without_places(
 ) -> dict[str, typing.Any]:
     """Return plain data without where things lie.
 
-    What they are is told by digests and fingerprints.  That there is a
-    mirror stays: guests then know no repository.
+    What they are is told by digests and fingerprints. Whether a mirror is used
+    is kept, because guests then have no repository.
     """
     plain = dict(data)
     if plain["repository"] is not None:

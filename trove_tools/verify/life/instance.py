@@ -164,7 +164,8 @@ class Instance:
         return word in words
 
     def require_word(self, word: str, when: str) -> None:
-        """Make sure that the database still has a word.
+        """Check that the database still contains a word that was written
+        before.
 
         :raises CheckError: it has not.
         """
