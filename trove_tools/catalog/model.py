@@ -107,15 +107,15 @@ class Container:
     """The container that a datastore runs in.
 
     :param image: the repository in a registry, without a tag.
-    :param names: what else a cloud's configuration may call it.
-    :param variable: the variable in its environment that tells the version.
-    :param packages: by version and guest system, the packages that such a
-        container can be made of; the first has the version.
-    :param suites: by version, the distribution's suite that has them, where
+    :param names: other names that a cloud's configuration may use.
+    :param variable: the environment variable that contains the version.
+    :param packages: by version and guest system, the packages that the
+        container can be made from; the first one has the version.
+    :param suites: by version, the distribution's suite with these packages, if
         it is not the guest system's own.
-    :param recipe: how they become one.
-    :param command: what it runs, where there is no recipe.
-    :param data: the directory with its data, where there is no recipe.
+    :param recipe: the recipe for making the container.
+    :param command: the command that it runs, if there is no recipe.
+    :param data: the directory with its data, if there is no recipe.
     """
 
     image: str
@@ -138,7 +138,8 @@ class Container:
     def packages_for(
         self, version: str, guest: Guest | None
     ) -> tuple[str, ...]:
-        """Return the packages that make it; none where it is not made so.
+        """Return the packages that it is made from; empty if it is not made
+        from packages.
 
         :param guest: the guest system; any that has some when not given.
         """
