@@ -286,7 +286,8 @@ def _natives(
     entry: Entry, guests: collections.abc.Sequence[Entry]
 ) -> collections.abc.Iterator[Problem]:
     """Yield missing properties and unknown guest systems of a native
-    runtime."""
+    runtime.
+    """
     runtime = entry["runtimes"].get("native")
     if runtime is None:
         return

@@ -317,7 +317,8 @@ class Loader:
 
     def _report_succession(self, new: properties.Succession) -> None:
         """Print which properties a new image inherits from the previous
-        one."""
+        one.
+        """
         if new.carried:
             carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]
             self._screen.say(
