@@ -285,9 +285,7 @@ def _container(entry: Entry) -> collections.abc.Iterator[Problem]:
 def _natives(
     entry: Entry, guests: collections.abc.Sequence[Entry]
 ) -> collections.abc.Iterator[Problem]:
-    """Yield missing properties and unknown guest systems of a native
-    runtime.
-    """
+    """Yield missing properties and unknown guests of a native runtime."""
     runtime = entry["runtimes"].get("native")
     if runtime is None:
         return

@@ -120,9 +120,7 @@ def session(chosen: typing.Any) -> typing.Any:
 
 
 def _given(settings: options.Settings) -> argparse.Namespace:
-    """Return the values that the openstack command would read besides
-    clouds.yaml.
-    """
+    """Return what the openstack command reads besides clouds.yaml."""
     from osc_lib.api import auth
 
     parser = argparse.ArgumentParser(add_help=False)

@@ -316,9 +316,7 @@ class Loader:
         return image, "changed" if changed else "unchanged"
 
     def _report_succession(self, new: properties.Succession) -> None:
-        """Print which properties a new image inherits from the previous
-        one.
-        """
+        """Print what a new image inherits from the previous one."""
         if new.carried:
             carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]
             self._screen.say(

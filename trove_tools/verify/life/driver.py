@@ -21,9 +21,7 @@ import typing
 
 
 def _load(name: str, file: pathlib.Path) -> types.ModuleType:
-    """Import a file of this package, which is not installed in Trove's
-    environment.
-    """
+    """Import a file of this package, which Trove's Python lacks."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
