@@ -138,8 +138,7 @@ class Container:
     def packages_for(
         self, version: str, guest: Guest | None
     ) -> tuple[str, ...]:
-        """Return the packages that it is made from; empty if it is not made
-        from packages.
+        """Return the packages that it is made from, if any.
 
         :param guest: the guest system; any that has some when not given.
         """
