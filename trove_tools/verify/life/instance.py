@@ -164,8 +164,7 @@ class Instance:
         return word in words
 
     def require_word(self, word: str, when: str) -> None:
-        """Check that the database still contains a word that was written
-        before.
+        """Check that the database still contains a written word.
 
         :raises CheckError: it has not.
         """
