@@ -159,8 +159,7 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
-    """Return how the agent formats its volume, and which programs for that are
-    missing.
+    """Return how the agent formats its volume, and missing programs.
 
     :param settings: what :func:`configured` returns.
     """
