@@ -23,12 +23,16 @@ from tests import registry
 from tests.image import standin
 from tests.standins import authority
 from tests.standins import vendors
+from trove_tools import errors
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.host import debian
 from trove_tools.sources.container import lock
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import sources
+from trove_tools.verify import broker
+from trove_tools.verify import machine
+from trove_tools.verify import machines
 
 VARIABLE = "TROVE_TOOLS_TEST_IMAGE"
 CONTAINER_VARIABLE = "TROVE_TOOLS_TEST_CONTAINER_IMAGE"
@@ -223,6 +227,22 @@ class TestCase(base.TestCase):
         each kind.  Stand-ins take the place of their vendors.
         """
         return self._there(_native_image())
+
+    def need_container_machine(
+        self, *require: collections.abc.Callable[[], object]
+    ) -> None:
+        """Skip the test where verify cannot run a guest with Trove's agent.
+
+        :param require: raise an error for what else the test needs.
+        """
+        why = machines.find_absence(machine.CONTAINER, "amd64")
+        if why:
+            self.skipTest(why.message)
+        try:
+            for check in (broker.require, *require):
+                check()
+        except errors.TroveToolsError as exc:
+            self.skipTest(exc.message)
 
     def container_image(self) -> pathlib.Path:
         """Return one whose datastores Trove's agent runs; as above.

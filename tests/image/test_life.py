@@ -8,10 +8,6 @@ tests/unit/verify/life.
 import os
 
 from tests.image import base
-from trove_tools import errors
-from trove_tools.verify import broker
-from trove_tools.verify import machine
-from trove_tools.verify import machines
 from trove_tools.verify.life import checks
 from trove_tools.verify.life import swift
 
@@ -27,14 +23,7 @@ _QUICK = {
 class LifeTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        why = machines.find_absence(machine.CONTAINER, "amd64")
-        if why:
-            self.skipTest(why.message)
-        try:
-            broker.require()
-            swift.require()
-        except errors.TroveToolsError as exc:
-            self.skipTest(exc.message)
+        self.need_container_machine(swift.require)
         self.scratch = self.temp_dir()
         self.set_env(TMPDIR=str(self.scratch))
 

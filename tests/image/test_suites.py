@@ -9,11 +9,7 @@ import os
 
 from tests.image import base
 from tests.image import test_verify_agent as agent
-from trove_tools import errors
 from trove_tools.artifact import manifest
-from trove_tools.verify import broker
-from trove_tools.verify import machine
-from trove_tools.verify import machines
 
 
 class SuitesTest(base.TestCase):
@@ -22,13 +18,7 @@ class SuitesTest(base.TestCase):
         self.need_time("a quarter of an hour")
         if os.geteuid() != 0:
             self.skipTest("containers and mounts need root")
-        try:
-            broker.require()
-        except errors.TroveToolsError as exc:
-            self.skipTest(exc.message)
-        why = machines.find_absence(machine.CONTAINER, "amd64")
-        if why:
-            self.skipTest(why.message)
+        self.need_container_machine()
 
     def test_mysql(self) -> None:
         image = self.build("mysql:9.7")
@@ -38,7 +28,9 @@ class SuitesTest(base.TestCase):
         )  # fmt: skip
         self.assertEqual(0, outcome.status, outcome.stderr)
         names = [check["name"] for check in outcome.json()["checks"]]
-        self.assertEqual([*agent.rungs("mysql"), "power off"], names[-6:])
+        self.assertEqual(
+            [*agent.list_checks("mysql"), "power off"], names[-6:]
+        )
         found = base.builder("inspect", image, "--format", "json").json()
         self.assertTrue(found["safe"])
         guest = self.versions(found["packages"])

@@ -20,7 +20,6 @@ import typing
 from tests import base as tests_base
 from tests import commands
 from tests.image import base
-from trove_tools import errors
 from trove_tools.artifact import verification
 from trove_tools.host import digests
 from trove_tools.host import loopdevice
@@ -30,7 +29,6 @@ from trove_tools.verify import broker
 from trove_tools.verify import defects
 from trove_tools.verify import disks
 from trove_tools.verify import machine
-from trove_tools.verify import machines
 
 # on a host that has other things to do
 _TIMEOUT = 1800.0
@@ -44,7 +42,7 @@ _UIDS = {*range(100), *range(200, 900), *range(2000, 3000), 65534}
 _UNIT = "etc/systemd/system/trove-guestagent.service"
 
 
-def rungs(datastore: str) -> list[str]:
+def list_checks(datastore: str) -> list[str]:
     return [
         f"{datastore}: {name}"
         for name in (
@@ -70,13 +68,7 @@ class AgentCase(base.TestCase):
         super().setUp()
         if os.geteuid() != 0:
             self.skipTest("containers and mounts need root")
-        try:
-            broker.require()
-        except errors.TroveToolsError as exc:
-            self.skipTest(exc.message)
-        why = machines.find_absence(machine.CONTAINER, "amd64")
-        if why:
-            self.skipTest(why.message)
+        self.need_container_machine()
         self.good = self.container_image()
         self.place = self.temp_dir()
         self.scratch = self.temp_dir()
@@ -220,7 +212,7 @@ class GoodTest(AgentCase):
             self.assertEqual(0, outcome.status, outcome.stderr)
             found = outcome.json()
             checks = [check["name"] for check in found["checks"]]
-            self.assertEqual([*rungs(name), "power off"], checks[-6:])
+            self.assertEqual([*list_checks(name), "power off"], checks[-6:])
             self.assertIn("boot", found["missing"])
             self.assertGreater(found["facts"][name]["healthy"], 0)
         self.assertEqual(before, digests.compute(self.good))
@@ -264,7 +256,7 @@ class GoodTest(AgentCase):
             "--disk-bus", "scsi",
             kind=machine.QEMU,
         )  # fmt: skip
-        self.passes(outcome, ["control plane"], rungs("mariadb"))
+        self.passes(outcome, ["control plane"], list_checks("mariadb"))
 
     def passes(
         self, outcome: commands.Outcome, first: list[str], last: list[str]
