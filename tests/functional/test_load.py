@@ -383,7 +383,7 @@ class RefusedTest(clouds.TestCase):
         self.set_env(
             OS_CLIENT_CONFIG_FILE=str(self.files / "none"), OS_CLOUD=None
         )
-        self.refused(self.image_file(), 2, "which cloud", "clouds.yaml")
+        self.refused(self.image_file(), 2, "no cloud was", "clouds.yaml")
 
     def test_unknown_cloud(self) -> None:
         args = ["--os-cloud", "minicluod"]
