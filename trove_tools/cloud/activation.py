@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a registered datastore version the one that users get; list them."""
+"""Activates, rolls back and lists registered datastore versions."""
 
 import collections.abc
 import datetime
@@ -71,13 +71,13 @@ class Activation:
     def roll_back(
         self, datastore: str, version: str, to_image: str | None = None
     ) -> Row:
-        """Return a version to its previous image.
+        """Switch a version back to its previous image.
 
         A second call changes nothing, so a rollback that was killed can be
         repeated; to go back further, the image must be named.
 
         :param datastore: the datastore's name.
-        :param version: the version's.
+        :param version: the version's name.
         :param to_image: the id of the target image.
         :returns: the resulting version.
         :raises UsageError: there is no such datastore, version or image.
@@ -106,14 +106,15 @@ class Activation:
             if before and to_image is None:
                 self._screen.say("to return to another one: --to-image ID")
             return {**_row(version_, image, False), "instead_of": before}
-        # an image that was pinned may have no tags; the older one gets them
-        # while the newer one is still served
+        # an image that was pinned may have no tags; it gets them while Trove
+        # still serves the newer image
         tags = () if version_.image_id else version_.image_tags
         self._images.update(image, _image.Description(tags, {}, (name,)))
         if not version_.image_id:
             history.serve_image(self._images, image, name, tags)
         else:
-            # the marks come first, or a rerun would go back one further
+            # mark the newer image first: otherwise a rollback that is
+            # repeated after an interruption would skip an image
             if self._images.is_ours(current):
                 self._images.patch(
                     current, lambda now: _image.withdraw(now, name)
@@ -168,7 +169,7 @@ class Activation:
     def _find_image(self, version: trove.DatastoreVersion) -> Image:
         """Return the image that guests of a version start from.
 
-        :raises CloudError: there is none, so no guest could start.
+        :raises CloudError: there is no image, so no guest could start.
         """
         image = trove.find_image(self._images, version)
         if image is not None and image.status == "active":
@@ -276,7 +277,7 @@ def _describe_version(
 
 
 def describe_age(created: str, now: datetime.datetime | None = None) -> str:
-    """Return an age, such as ``3 d``.
+    """Return the age of an image as text, such as ``3 d``.
 
     :param created: the time in Glance's format.
     :param now: the current time, for tests.

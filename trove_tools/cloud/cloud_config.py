@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Determines the cloud and the credentials from options, variables and files.
-osc-lib, the library of the ``openstack`` command, decides the precedence:
-options and ``OS_*`` variables take precedence over ``clouds.yaml``.
 
-So these commands work in every shell in which ``openstack`` works.
+osc-lib, the library of the ``openstack`` command, decides the precedence:
+options and ``OS_*`` variables take precedence over ``clouds.yaml``. So these
+commands work in every shell in which ``openstack`` works.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _VARIABLES = (
 
 _API_VERSION = re.compile(r"OS_(\w+_API_VERSION)")
 
-#: The variable that requests reads by default.
+#: The variables in which requests looks for the file with certificates.
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 #: The names of certificates in a directory, as OpenSSL expects them.
@@ -59,7 +59,7 @@ def choose(settings: options.Settings) -> typing.Any:
     try:
         known = client_config.OSC_Config(
             app_name="trove-tools",
-            # the same as in the openstack command
+            # the same defaults as in the openstack command
             override_defaults={
                 "interface": "public",
                 "auth_type": "admin_token"
@@ -120,7 +120,7 @@ def session(chosen: typing.Any) -> typing.Any:
 
 
 def _given(settings: options.Settings) -> argparse.Namespace:
-    """Return what the openstack command reads besides clouds.yaml."""
+    """Return the settings that openstack reads in addition to clouds.yaml."""
     from osc_lib.api import auth
 
     parser = argparse.ArgumentParser(add_help=False)
@@ -229,7 +229,8 @@ def _check_own(
                 hint=f"correct {where}",
             ) from exc
     try:
-        # OpenSSL would ask for the passphrase of a key at every connection
+        # refuse a key with a passphrase: OpenSSL would ask for it at every
+        # connection
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
             certificate, key, password=""
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an image suits the cloud that it is loaded into.
+"""Checks whether an image suits the cloud that it is loaded into.
 
-A guest agent of another release may not understand what Trove tells it.
-Trove's API does not say which release it is, so an image is compared with
-the series of this tree and with the images that the cloud has.
+A guest agent of another release may not understand Trove's messages. Trove's
+API does not report Trove's release, so an image is compared with the series of
+this tree and with the current images of the cloud.
 """
 
 import collections.abc
@@ -19,9 +19,9 @@ from trove_tools.host import bounds
 
 
 def find_doubts(fields: _image.Fields) -> list[str]:
-    """Say what speaks against an image in use, as far as it is known.
+    """Return the known reasons not to use an image.
 
-    :param fields: those that the image has, or shall have.
+    :param fields: the current or planned fields of the image.
     :returns: predicates, such as ``has not been verified``.
     """
     doubts = []
@@ -78,10 +78,10 @@ def find_differences(
 
 
 def _is_of(agent: str, series: model.Series) -> bool:
-    """Return whether an agent's version belongs to a series or will become it.
+    """Return whether an agent's version belongs to a series of Trove.
 
-    A checkout between two releases has the number of the earlier one:
-    25.1.0.dev96 becomes 26.0.0.
+    A checkout between two releases has the number of the earlier release, but
+    belongs to the later series: 25.1.0.dev96 becomes 26.0.0.
     """
     major, expected = _numbers(agent)[:1], int(series.trove)
     return major == [expected] or (".dev" in agent and major == [expected - 1])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs in to a cloud, and calls the APIs of its services. openstacksdk finds
-the credentials (``--os-*``, ``OS_*``, clouds.yaml), keeps the session, and
-finds the services.
+"""Logs in to a cloud, and calls the APIs of its services.
+
+openstacksdk finds the credentials (``--os-*``, ``OS_*``, clouds.yaml), keeps
+the session, and finds the services.
 
 The services are called through keystoneauth's adapters. This also holds for
 Trove, although python-troveclient has a class for its management API: Glance
@@ -91,17 +92,17 @@ class Service:
     def call(
         self, method: str, path: str, doing: str, **kwargs: typing.Any
     ) -> typing.Any:
-        """Make a call, once, and return the answer.
+        """Send one request and return the answer.
 
-        In a dry run, a call that would change something is written down
-        instead, and nothing is returned.
+        In a dry run, a request that would change something is only recorded,
+        and None is returned.
 
-        :param method: HTTP's.
-        :param path: under the service's endpoint.
-        :param doing: what the call is for, for the error.
+        :param method: the HTTP method.
+        :param path: relative to the service's endpoint.
+        :param doing: the purpose of the call, for the error.
         :param kwargs: for keystoneauth's adapter: json, data, params, ...
-        :returns: the answer, of requests.
-        :raises CloudError: there was no answer; it may have worked.
+        :returns: the response object of requests.
+        :raises CloudError: there was no answer; the call may have succeeded.
         :raises Refused: the answer was an error.
         """
         if self.planned is not None and method != "GET":
@@ -167,10 +168,10 @@ class Login:
         )
 
     def find_projects(self, wanted: str) -> list[str]:
-        """Return the ids of the projects of a name, else the one of this id.
+        """Return the ids of the projects with a name, else with an id.
 
         :param wanted: the name or the id.
-        :returns: nothing where there is none, or nobody may see it.
+        :returns: empty if there is none, or if this user may not see it.
         """
         doing = "looking for a project"
         keystone = self.service("keystone", "identity")
@@ -189,7 +190,7 @@ class Login:
         return [project["id"] for project in projects]
 
     def find_project(self, wanted: str, option: str) -> str:
-        """Return the id of the project of a name or id.
+        """Return the id of the project with a name or an id.
 
         :param option: the option that names it.
         :raises UsageError: there is none, or there are several.
@@ -206,8 +207,9 @@ class Login:
     def find_owner(self, wanted: str) -> str:
         """Return the id of the project that images belong to.
 
-        :param wanted: its name or id; by default the usual name.
-        :raises UsageError: there is no project of the given name.
+        :param wanted: its name or id. If :data:`SERVICE_PROJECT` is wanted and
+            does not exist, images belong to the project of the login.
+        :raises UsageError: there is no other project of this name.
         """
         session = self.sdk.session
         name = session.auth.get_access(session).project_name
@@ -223,7 +225,7 @@ class Login:
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """A cloud that let us in, and its services that every load needs.
+    """The login to a cloud, and the services that every load needs.
 
     :param owner: the project that the images belong to.
     """
@@ -239,7 +241,7 @@ def log_in(
     notify: retry.Notify = retry.quiet,
     planned: list[Change] | None = None,
 ) -> Login:
-    """Log in.
+    """Log in to the cloud that the options select.
 
     :param settings: the options of the group ``cloud``, and ``debug``.
     :param notify: called with a message before each retry.
@@ -261,7 +263,7 @@ def log_in(
         cloud = connection.Connection(config=chosen)
 
     def log_in() -> typing.Any:
-        # keystoneauth asks for keystone's versions while it holds the lock of
+        # keystoneauth requests keystone's versions while it holds the lock of
         # the login. If the answer is 401, it would request a token and wait
         # for its own lock forever: so this session provides no token.
         apart = copy.copy(cloud.session)
@@ -334,7 +336,7 @@ def _service(cloud: typing.Any, title: str, kind: str, who: str) -> Service:
     with failures.explained(peer):
         try:
             proxy = getattr(cloud, kind.replace("-", "_"))
-            # not its own method, which differs for keystone
+            # not the proxy's own method, which differs for keystone
             return at(adapter.Adapter.get_endpoint(proxy))
         except sdk.NotSupported:
             # openstacksdk also raises this for a service that does not answer;

@@ -38,12 +38,12 @@ def directory() -> pathlib.Path:
 def fetch(
     url: str, sha256: str | None, screen: console.Console
 ) -> pathlib.Path:
-    """Download an image, or find it in the cache.
+    """Download an image, unless it is in the cache.
 
     :param url: an http or https URL.
     :param sha256: the digest that it must have.
     :param screen: shows progress.
-    :returns: the file.
+    :returns: the path of the file.
     :raises UsageError: there is no digest.
     :raises ImageError: the file has another digest.
     :raises CloudError: it could not be downloaded.

@@ -84,9 +84,9 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class Proxy:
-    """A proxy that requests go through, and who chose it.
+    """A proxy for requests, and the setting that selects it.
 
-    :param address: without credentials.
+    :param address: its URL without credentials.
     :param variable: the environment variable that names it.
     """
 
@@ -98,14 +98,14 @@ class Proxy:
 
 
 def find_proxy(url: str) -> Proxy | None:
-    """Return the proxy that requests to an address go through.
+    """Return the proxy for requests to an address.
 
-    requests takes proxies from the environment: ``http_proxy``,
-    ``https_proxy``, ``all_proxy``, but for the addresses in ``no_proxy``,
-    all of them in lower or upper case.
+    requests takes proxies from the environment variables ``http_proxy``,
+    ``https_proxy`` and ``all_proxy``, except for the addresses in
+    ``no_proxy``; the names may be in lower or upper case.
 
     :param url: the address.
-    :returns: nothing where they go directly.
+    :returns: None if requests go directly to the address.
     """
     import requests
 
@@ -130,7 +130,7 @@ def find_proxy(url: str) -> Proxy | None:
 
 @contextlib.contextmanager
 def explained(peer: Peer) -> collections.abc.Iterator[None]:
-    """Convert exceptions of the client libraries.
+    """Convert exceptions of the client libraries to a CloudError.
 
     :param peer: the service that is called in this context.
     :raises CloudError: it could not be reached, or the login failed.
@@ -151,7 +151,7 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
                 f"{name} cannot be reached: {proxy} answered {_text(exc)}",
                 hint=_through(proxy, peer),
             ) from exc
-        # our own calls return errors, so this exception comes from the login
+        # our own calls return HTTP errors, so the login raised this exception
         raise errors.CloudError(
             f"keystone refused the login: {_text(exc)}",
             hint="correct the user, password, project and domains in"
@@ -174,7 +174,7 @@ def explained(peer: Peer) -> collections.abc.Iterator[None]:
     except ksa.HttpError as exc:
         raise _failing(name, peer, exc) from exc
     except (ValueError, KeyError, ksa.InvalidResponse) as exc:
-        # an incomplete answer, or one of another server
+        # an incomplete answer, or the answer of another server
         raise Silent(
             f"{name} gave an answer that cannot be read: {_text(exc)}",
             hint=(
@@ -201,7 +201,7 @@ def no_endpoint(peer: Peer) -> errors.CloudError:
 def check(response: typing.Any, peer: Peer, doing: str) -> None:
     """Raise an error if an answer reports one.
 
-    :param response: the answer, of requests.
+    :param response: the response object of requests.
     :param peer: the service that answered.
     :param doing: the purpose of the call, such as ``sending the image``.
     :raises Refused: the answer is an error.
@@ -292,7 +292,7 @@ def _unreachable(
 
 
 def _lasting() -> tuple[type[BaseException], ...]:
-    """Return the part of an error that suggests a wrong address."""
+    """Return the exceptions that suggest a wrong address."""
     from requests import exceptions
 
     return (
@@ -304,9 +304,9 @@ def _lasting() -> tuple[type[BaseException], ...]:
 
 
 def _answering(peer: Peer, response: typing.Any) -> Proxy | None:
-    """Return the proxy that an error may come from.
+    """Return the proxy that may have sent an error.
 
-    :param response: the answer, of requests; None if unknown.
+    :param response: the response object of requests; None if unknown.
     """
     kind = getattr(response, "headers", {}).get("Content-Type", "")
     status = getattr(response, "status_code", None)
@@ -339,9 +339,9 @@ def _causes(exc: BaseException) -> collections.abc.Iterator[BaseException]:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return the message of the operating system, if there is one.
+    """Return the operating system's message in an exception, if any.
 
-    The libraries wrap it four times, and repeat the URL each time.
+    The libraries wrap this message four times, and repeat the URL each time.
     """
     import requests
 
@@ -356,7 +356,7 @@ def _reason(exc: BaseException) -> str:
             return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
-        # the message of http.client for a proxy that opens no tunnel
+        # http.client raises this for a proxy that refuses a tunnel
         if type(cause) is OSError:
             return _text(cause)
     return _text(exc)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance: images are found, created, changed, shared and removed."""
+"""Finds, creates, changes, shares and removes images in Glance."""
 
 import collections.abc
 import datetime
@@ -42,7 +42,7 @@ class Images:
         return images[0] if images else None
 
     def list_tagged(self, tags: collections.abc.Sequence[str]) -> list[Image]:
-        """Return all images that Trove could use, in its order."""
+        """Return all images with these tags, in the order of Trove."""
         return self._list_tagged(tags, all_pages=True, limit=_PAGE)
 
     def _list_tagged(
@@ -177,10 +177,10 @@ class Images:
     ) -> bool:
         """Change an image in one update.
 
-        An update whose answer was lost may have been made, and cannot be
-        made twice; so each attempt begins with the image as it is then.
+        An update whose answer was lost may have taken effect, and cannot be
+        repeated. So each further attempt reads the image again.
 
-        :param make_patch: returns the JSON patch for the image as it is.
+        :param make_patch: returns the JSON patch for the current image.
         :returns: whether there was anything to change.
         """
         doing = "describing the image"
@@ -210,8 +210,8 @@ class Images:
     def delete(self, image_id: str) -> None:
         """Remove an image; a missing image is not an error.
 
-        The removal can fail while Glance itself changes the image, after an
-        upload was interrupted; then it is repeated.
+        The removal is repeated if Glance itself is changing the image, as it
+        does after an interrupted upload.
         """
         doing = "removing the image"
         for attempt in retry.attempts(may_pass=_may_pass_or_conflict):
@@ -241,8 +241,8 @@ class Images:
 class DryRunImages(Images):
     """The images of a cloud in a dry run.
 
-    What a load does next depends on what it did before.  So changes that
-    were only written down are shown over what Glance really has.
+    The next step of a load depends on the result of earlier steps. So the
+    recorded changes are applied to the images that Glance returns.
     """
 
     def __init__(self, cloud: connection.Cloud) -> None:
@@ -251,7 +251,7 @@ class DryRunImages(Images):
         self._changed: dict[str, Image | None] = {}
 
     def get(self, image_id: str) -> Image | None:
-        """Return an image, if it is there or would be."""
+        """Return an image after the recorded changes, if it exists."""
         if image_id in self._changed:
             return self._changed[image_id]
         return super().get(image_id)
@@ -276,7 +276,7 @@ class DryRunImages(Images):
         return super().list_members(image_id)
 
     def create(self, fields: _image.Fields) -> None:
-        """Write down that an image would be created."""
+        """Record the creation of an image."""
         super().create(fields)
         now = datetime.datetime.now(datetime.UTC)
         self._changed[fields["id"]] = Image.from_answer(
@@ -293,7 +293,7 @@ class DryRunImages(Images):
         image: Image,
         make_patch: collections.abc.Callable[[Image], _image.Patch],
     ) -> bool:
-        """Write down how an image would be changed."""
+        """Record the change of an image."""
         shown = self._changed.get(image.id) or image
         fields = _image.apply(shown.fields, make_patch(shown))
         changed = super().patch(image, make_patch)
@@ -301,19 +301,19 @@ class DryRunImages(Images):
         return changed
 
     def delete(self, image_id: str) -> None:
-        """Write down that an image would be removed."""
+        """Record the removal of an image."""
         super().delete(image_id)
         self._changed[image_id] = None
 
 
 def _not_removed(image: Image | None) -> str | None:
-    # a cloud with delayed_delete shows it to an administrator
+    # with delayed_delete, Glance still shows the image to administrators
     if image is None or image.status in ("deleted", "pending_delete"):
         return None
     return f"image {image.id} is {image.status}"
 
 
 def _may_pass_or_conflict(exc: BaseException) -> bool:
-    # somebody, or Glance itself, is changing the image right now
+    # another client, or Glance itself, is changing the image
     conflict = isinstance(exc, failures.Refused) and exc.status == 409
     return conflict or failures.may_pass(exc)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which images a datastore version had and has, and how it gets another.
+"""Lists the images of a datastore version, and switches between them.
 
-All this follows from what stands at the images themselves.  Trove takes the
-newest image that carries the version's tags.  An image from which the
-version went back to an older one is not gone back to, and does not count
-among those to keep.
+All facts come from the tags and properties of the images. Trove uses the
+newest image that has the version's tags. If a version was rolled back from an
+image, that image is not a previous image of the version any more, and does not
+count among the images to keep.
 """
 
 import collections.abc
@@ -27,8 +27,8 @@ class ForeignImageError(errors.CloudError):
 def list_images(images: Images, name: str) -> list[Image]:
     """Return the complete images that were loaded for a version.
 
-    :param images: images of ours.
-    :param name: the version's, as ``mariadb:11.8``.
+    :param images: images that trove-tools loaded.
+    :param name: the version's name, such as ``mariadb:11.8``.
     :returns: the newest first.
     """
     return sorted(
@@ -39,21 +39,21 @@ def list_images(images: Images, name: str) -> list[Image]:
 
 
 def find_previous(images: Images, name: str, current: Image) -> Image | None:
-    """Return the image that a version had before the current one.
+    """Return the previous image of a version, if there is one.
 
-    :param images: images of ours.
-    :param name: the version's.
-    :param current: the image that it has now.
+    :param images: images that trove-tools loaded.
+    :param name: the version's name.
+    :param current: the current image of the version.
     """
     return next(iter(_list_older(images, name, current)), None)
 
 
 def list_rolled_back(images: Images, name: str, current: Image) -> list[Image]:
-    """Return the images that a version went back from, to the current one.
+    """Return the newer images that a version was rolled back from.
 
-    :param images: images of ours.
-    :param name: the version's.
-    :param current: the image that it has now.
+    :param images: images that trove-tools loaded.
+    :param name: the version's name.
+    :param current: the current image of the version.
     :returns: the newest first.
     """
     return [
@@ -81,20 +81,20 @@ def list_surplus(
     keep: int,
     gone: collections.abc.Collection[str] = (),
 ) -> list[Image]:
-    """Return the images that are older than those to keep.
+    """Return the images that are older than the images to keep.
 
     An image of several versions is kept as long as one of them keeps it.
 
-    :param images: images of ours.
-    :param currents: the image that each version has now.
-    :param keep: how many of each version are kept, the current one among
-        them.
-    :param gone: versions that there are no more.
+    :param images: images that trove-tools loaded.
+    :param currents: the current image of each version, by name.
+    :param keep: the number of images to keep per version, including the
+        current one.
+    :param gone: the names of versions that are no longer registered.
     :returns: the oldest first.
     """
     kept = set()
     for name, current in currents.items():
-        # the version went back from a newer one, and may return to it
+        # after a rollback, the version may return to a newer image
         kept |= {
             image.id
             for image in list_images(images, name)
@@ -123,17 +123,17 @@ def serve_image(
     name: str,
     tags: collections.abc.Sequence[str],
 ) -> bool:
-    """Make an image the one that Trove takes for a version.
+    """Make Trove serve an image for a version.
 
-    Images that are newer lose the version's tags, the served one last: Trove
-    goes from it to the one wanted in one step, and sees nothing in between.
+    The version's tags are removed from all newer images, and from the served
+    image last: so Trove switches to the wanted image in one step.
 
-    :param images: those of the cloud.
-    :param image: one that carries the version's tags.
-    :param name: the version, as ``mariadb:11.8``.
-    :param tags: those by which Trove looks for its image.
+    :param images: the images of the cloud.
+    :param image: an image with the version's tags.
+    :param name: the version's name, such as ``mariadb:11.8``.
+    :param tags: the tags by which Trove finds the version's image.
     :returns: whether there was anything to change.
-    :raises ForeignImageError: a newer one was not loaded by this tool.
+    :raises ForeignImageError: a newer image was not loaded by this tool.
     """
     newer = list(
         itertools.takewhile(
@@ -162,7 +162,7 @@ def withdraw_image(
 ) -> None:
     """Withdraw an image from a version.
 
-    :raises CloudError: it would also be withdrawn from other versions.
+    :raises CloudError: the image would also be withdrawn from other versions.
     """
     needed = {
         tag
@@ -185,8 +185,8 @@ class Switch:
     """The change of a datastore version by a load.
 
     :param target: the version.
-    :param former: the version as it was registered before, if at all.
-    :param version: the version as it is now.
+    :param former: the earlier registration of the version, if any.
+    :param version: the current registration.
     :param served: the previous image, if any.
     :param image: the current image.
     """
@@ -199,12 +199,12 @@ class Switch:
 
     @property
     def was_active(self) -> bool:
-        """Whether users could start instances before."""
+        """Whether users could start instances before the load."""
         return bool(self.former and self.former.active)
 
     @property
     def before(self) -> Image | None:
-        """The image that new instances started from before, if it differs."""
+        """The image of new instances before the load, if it differs."""
         if self.served and self.served.id != self.image.id:
             return self.served
         return None
@@ -220,7 +220,7 @@ class Switch:
 
         :param images: the images of the cloud.
         :param keep: the number of images of the version to keep in Glance.
-        :returns: empty if no single command undoes it.
+        :returns: None if no single command undoes it.
         """
         if not self.happened:
             return None
@@ -241,7 +241,7 @@ class Switch:
         return f"openstack image unset{tags} {self.image.id}"
 
     def describe(self, undo: str | None) -> str:
-        """Return it as a sentence.
+        """Return the change as a sentence.
 
         :param undo: what :meth:`undo` returned.
         """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image in Glance: what is kept at it, and the patches that change it.
+"""Describes an image in Glance, and makes the patches that change it.
 
-Trove serves the newest active image that carries a version's tags.  So an
-image is created with its properties and sent without any tags; one single
-update gives it those and marks it as complete, after Glance's digest of it
-was compared with ours: Trove sees it complete or not at all.  Taking the
-tags from an image makes Trove go back to the one before, as suddenly.
+Trove serves the newest active image that has a version's tags. So an image is
+created with its properties and uploaded without tags. After Glance's digest
+was compared with ours, a single update adds the tags and marks the image as
+complete: Trove sees the complete image or none. If the tags are removed from
+an image, Trove returns to the previous one, in a single step as well.
 """
 
 import collections.abc
@@ -23,16 +23,16 @@ GUEST = "guest"
 SHA256 = PREFIX + "sha256"
 SERIES = PREFIX + "series"
 AGENT = PREFIX + "agent_version"
-#: How the image was verified, or ``no``; whether its agent was built from a
-#: checkout with uncommitted changes.
+#: How the image was verified, or ``no``.
 VERIFIED = PREFIX + "verified"
+#: Whether the agent was built from a checkout with uncommitted changes.
 DIRTY = PREFIX + "agent_dirty"
 #: The property of an incomplete image, which names the uploading process.
 UPLOADING = PREFIX + "uploading"
-#: The datastore versions that an image was loaded for, as
-#: ``mariadb:11.8,mysql:8.4``, and those of them that went back to an older
-#: image.
+#: The datastore versions that an image was loaded for, such as
+#: ``mariadb:11.8,mysql:8.4``.
 SERVES = PREFIX + "serves"
+#: The versions among them that were rolled back from this image.
 WITHDRAWN = PREFIX + "withdrawn"
 
 
@@ -40,12 +40,12 @@ WITHDRAWN = PREFIX + "withdrawn"
 class Image:
     """An image in Glance.
 
-    :param created_at: as Glance writes it; images sort by it.
-    :param uploader: the process that sends the image; nothing once it is
-        complete.
+    :param created_at: the time in Glance's format; images are sorted by it.
+    :param uploader: the process that uploads the image; None once the image
+        is complete.
     :param serves: the datastore versions that it was loaded for.
-    :param withdrawn: those of them that went back to an older image.
-    :param fields: all its fields and properties, as Glance has them.
+    :param withdrawn: the versions among them that were rolled back from it.
+    :param fields: all its fields and properties, as Glance returns them.
     """
 
     id: str
@@ -110,11 +110,11 @@ class Description:
 
 
 def describe(image: Image, description: Description) -> Patch:
-    """Return the JSON patch that makes an image what it shall be.
+    """Return the JSON patch that brings an image to its wanted state.
 
-    :param image: the image as Glance has it.
-    :param description: what it shall be like.
-    :returns: nothing where nothing differs.
+    :param image: the current image.
+    :param description: the wanted state.
+    :returns: empty if the image is in this state.
     """
     new = [n for n in description.serves if n not in image.serves]
     back = [n for n in image.withdrawn if n not in description.serves]
@@ -169,7 +169,7 @@ def apply(fields: Fields, patch: Patch) -> dict[str, typing.Any]:
 
 
 def find_unchanged(image: Image | None, patch: Patch) -> str | None:
-    """Return the part of a JSON patch that an image does not show."""
+    """Return a message about a change that an image does not show, if any."""
     if image is None:
         return "the image is gone"
     for change in patch:

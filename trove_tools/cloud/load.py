@@ -66,7 +66,7 @@ class Loader:
     """Loads images into a cloud.
 
     :param cloud: the cloud.
-    :param request: how.
+    :param request: the options of the load.
     :param series: the series that this tree serves.
     :param screen: the console for messages.
     """
@@ -91,7 +91,7 @@ class Loader:
         """Load the images and register their datastore versions.
 
         :param prepared: what :func:`sources.prepare` returned.
-        :returns: what is there now, one entry a datastore version.
+        :returns: the resulting state, one entry per datastore version.
         :raises CloudError: the cloud refused, or could not be reached.
         :raises UsageError: an option names something that the cloud does not
             have.
@@ -123,7 +123,7 @@ class Loader:
             )
             source = dataclasses.replace(source, description=description)
             rows += self._load_image(source, registered, rules)
-            # the next one may be of the same version
+            # the next image may be of the same version
             registered = self._versions.list_all()
         names = [t.name for source in prepared for t in source.targets]
         removal.Removal(
@@ -194,7 +194,7 @@ class Loader:
             loaded = self._load_parameters(
                 target, version, registration, rules[target.manager]
             )
-            # the change that users see comes last
+            # users see this change, so it is made last
             if request.activate:
                 version, changed = self._versions.activate(version)
                 if changed and registration == "unchanged":
@@ -240,9 +240,9 @@ class Loader:
     def _removal_on_refusal(
         self, image: Image, new: bool
     ) -> collections.abc.Iterator[None]:
-        """Remove an image that nothing could be registered with.
+        """Remove a new image if the cloud refuses to register its versions.
 
-        :param new: this load has sent it, and nothing is registered with it.
+        :param new: this load uploaded the image, and no version uses it.
         """
         try:
             yield
@@ -270,9 +270,9 @@ class Loader:
         source: sources.Source,
         current: collections.abc.Mapping[str, Image],
     ) -> tuple[Image, str]:
-        """Upload an image if it must be, and make it the one that is served.
+        """Upload an image if necessary, and make Trove serve it.
 
-        :param current: the image that each version has now.
+        :param current: the current image of each version, by name.
         :returns: the image; and ``sent``, ``changed`` or ``unchanged``.
         """
         images, route = self._images, self._request.route
@@ -335,7 +335,7 @@ class Loader:
             )
 
     def _serve(self, source: sources.Source, image: Image) -> bool:
-        """Make Trove take an image for its versions, unless it is pinned."""
+        """Make Trove serve an image for its versions, unless it is pinned."""
         targets = [] if self._request.pin else source.targets
         changes = [
             history.serve_image(self._images, image, target.name, target.tags)
@@ -350,7 +350,7 @@ class Loader:
         registration: str,
         rules: tuple[parameters.Rule, ...] | None,
     ) -> str:
-        """Load a version's configuration parameters; return what was done."""
+        """Load a version's configuration parameters, and return a summary."""
         service = parameters.Parameters(self._cloud.databases)
         if rules is not None:
             loaded = service.load(version.id, rules)

@@ -46,7 +46,7 @@ class Rule:
     :param restart: whether a change requires a restart of the database.
     :param kind: ``integer``, ``string``, ``boolean`` or ``float``.
     :param low: the smallest value of an integer.
-    :param high: its largest.
+    :param high: the largest value of an integer.
     """
 
     name: str
@@ -178,7 +178,7 @@ class Parameters:
         done = {"added": set[str](), "changed": set[str]()}
 
         def once() -> None:
-            # the change may have been made although its answer was lost
+            # an attempt without an answer may have made the change
             known = self.known(version_id)
             for name, rule in wanted.items():
                 if name not in known:
@@ -232,7 +232,7 @@ def _not_done(
     known: collections.abc.Mapping[str, Rule],
     wanted: collections.abc.Mapping[str, Rule],
 ) -> str | None:
-    """Return the parameters that a version does not have."""
+    """Return a message about missing parameters, if any."""
     missing = [n for n, rule in wanted.items() if known.get(n) != rule]
     return f"{', '.join(missing)} is missing or differs" if missing else None
 

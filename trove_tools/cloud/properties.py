@@ -127,7 +127,7 @@ def _settings(
     image: Image,
     description: _image.Description,
 ) -> collections.abc.Iterator[str]:
-    """Yield the other settings that differ from the previous image."""
+    """Yield options for the other settings that are not inherited."""
     fields: dict[str, typing.Any] = description.fields
     visibility = image.fields["visibility"]
     if visibility not in ("private", fields.get("visibility")):

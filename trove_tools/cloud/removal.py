@@ -2,12 +2,12 @@
 """Removes images in Glance that are no longer needed.
 
 Only images of this tool are removed: incomplete uploads, and images that are
-older than those to keep.
+older than the images to keep.
 
 Nova needs the image of a server to rebuild or resize it and, on some hosts, to
 start it at all; Cinder remembers the image of a volume; an instance that Trove
-is just creating may not have a server yet. Where one of them does not answer,
-the image counts as needed.
+is just creating may not have a server yet. If one of these services does not
+answer, the image counts as needed.
 """
 
 import collections.abc
@@ -23,15 +23,15 @@ from trove_tools.cloud import trove
 from trove_tools.cloud import upload
 from trove_tools.cloud.image import Image
 
-#: Volumes in one answer of Cinder.
+#: The number of volumes per request to Cinder.
 _PAGE = 1000
 
 
 @dataclasses.dataclass
 class Users:
-    """The users of images in a cloud.
+    """Finds the servers, volumes and instances that need an image.
 
-    Every service is asked only once.
+    The lists of volumes and instances are read only once.
     """
 
     cloud: connection.Cloud
@@ -99,7 +99,7 @@ class Users:
             except errors.CloudError:
                 if nova is not None:
                     raise
-                # requires Nova: without it, nothing runs
+                # Trove needs Nova for this list; without Nova, nothing runs
                 self._instances = []
         for instance in self._instances:
             datastore = instance.get("datastore") or {}
@@ -182,7 +182,7 @@ class Removal:
         keep: int,
     ) -> list[Image]:
         concerned = [i for i in images if not set(names).isdisjoint(i.serves)]
-        # usually there are fewer images
+        # this is the usual case, and saves requests
         if len(concerned) <= keep:
             return []
         currents = {}

@@ -20,9 +20,9 @@ ATTEMPTS = 4
 #: Seconds before the second attempt; the pause doubles each time.
 PAUSE = 0.5
 
-#: Seconds within which a change must be visible, and before the second read;
-#: the pause doubles each time.
+#: Seconds within which a change must be visible.
 SEEN_WITHIN = 20.0
+#: Seconds before the second read; the pause doubles each time.
 _LOOK = 0.1
 
 if typing.TYPE_CHECKING:
@@ -46,14 +46,15 @@ def attempts(
         [BaseException], bool
     ] = failures.may_pass,
 ) -> "tenacity.Retrying":
-    """Return what repeats a function, or a block, as long as it may succeed.
+    """Return an object that repeats a function or a block after failures.
 
-    Called with a function, it calls that and returns its result.  Iterated
-    over, it yields contexts: ``for attempt in attempts(): with attempt: ...``.
-    What is repeated finds out itself how far the last attempt came.
+    Called with a function, it returns the function's result. Used as an
+    iterator, it yields contexts: ``for attempt in attempts(): with attempt:``.
+    The repeated code must check how much the last attempt has done.
 
-    :param notify: is called with what failed and when it is tried again.
-    :param may_pass: tells whether the next attempt may do without the error.
+    :param notify: called with a message before each retry.
+    :param may_pass: returns whether the next attempt may succeed after an
+        error.
     """
     # imported here so that --help does not wait for openstacksdk
     import tenacity
@@ -80,10 +81,11 @@ def confirm(
     doing: str,
     title: str,
 ) -> T:
-    """Read something until a change is visible.
+    """Read a resource until a change is visible.
 
-    :param read: reads it.
-    :param missing: returns the part of the change that is not visible.
+    :param read: reads the resource.
+    :param missing: returns the part of the change that is not visible, or
+        None.
     :param doing: the purpose of the change, such as ``describing the image``.
     :param title: the service that accepted the change.
     :returns: the last value read.

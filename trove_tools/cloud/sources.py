@@ -37,7 +37,7 @@ class Source:
     """An image file and its description in the cloud.
 
     :param content: the file.
-    :param description: the image in Glance.
+    :param description: the wanted state of the image in Glance.
     :param targets: the datastore versions that it serves.
     :param chosen: the properties that the operator named.
     :param proof: its verification record.
@@ -54,8 +54,8 @@ class Source:
 class Facts:
     """The facts about an image.
 
-    :param min_ram: MiB.
-    :param min_disk: GiB.
+    :param min_ram: the memory that a guest needs, MiB.
+    :param min_disk: the disk that a guest needs, GiB.
     :param properties: properties for Glance only.
     """
 
@@ -119,7 +119,7 @@ def prepare(
 def find_newest_build(directory: pathlib.Path, name: str) -> pathlib.Path:
     """Return the newest image of a datastore version in a directory.
 
-    :param directory: where builds have put them.
+    :param directory: the output directory of builds.
     :param name: ``DATASTORE`` or ``DATASTORE:VERSION``.
     :raises UsageError: there is none.
     """
@@ -127,7 +127,7 @@ def find_newest_build(directory: pathlib.Path, name: str) -> pathlib.Path:
     builds: list[tuple[str, pathlib.Path]] = []
     held = set()
     for file in directory.glob("*.d/manifest.json"):
-        # the name of the image is in its manifest alone
+        # only the manifest contains the name of the image file
         manifest = manifests.load(file)
         image = directory / manifest.image["file"]
         if not image.is_file():
@@ -257,7 +257,7 @@ def _from_manifest(
 
 
 def _from_options(path: pathlib.Path, settings: options.Settings) -> Facts:
-    """Take the facts from the command line, helped by the catalog."""
+    """Take the facts from the command line and the catalog."""
     if not settings.datastore or not settings.version:
         raise errors.UsageError(
             f"there is no manifest {manifests.path(path)}, so the datastore in"

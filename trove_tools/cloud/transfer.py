@@ -107,7 +107,7 @@ def send_file(
 
     :param service: Glance.
     :param image_id: an image without data.
-    :param url: where Glance can fetch the same bytes.
+    :param url: the URL from which Glance can fetch the same bytes, if any.
     :param screen: shows progress.
     :raises CloudError: the cloud refused, or has no such method.
     """

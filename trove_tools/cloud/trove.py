@@ -36,7 +36,7 @@ _TAG_LENGTH = 20
 #: Trove's limit for the length of all other names.
 _NAME_LENGTH = 255
 
-#: What Trove's API calls some fields of a version.
+#: The names of some fields of a version in Trove's API.
 _API_NAMES = {"manager": "datastore_manager", "image_id": "image"}
 
 
@@ -45,11 +45,11 @@ class DatastoreVersion:
     """A datastore version that is registered in Trove.
 
     :param version: its name, such as ``11.8``.
-    :param manager: what the guest agent runs for it.
-    :param image_id: the image that it is pinned to, if it is.
-    :param image_tags: those by which Trove looks for its image otherwise.
+    :param manager: the name of the guest agent's manager.
+    :param image_id: the image that it is pinned to, if any.
+    :param image_tags: otherwise the tags by which Trove finds its image.
     :param active: users may start instances of it.
-    :param default: of its datastore.
+    :param default: it is the default version of its datastore.
     """
 
     id: str
@@ -80,22 +80,22 @@ class DatastoreVersion:
 
     @property
     def name(self) -> str:
-        """The version as people write it: ``mariadb:11.8``."""
+        """The name of the datastore and the version: ``mariadb:11.8``."""
         return f"{self.datastore}:{self.version}"
 
     @property
     def order(self) -> list[tuple[int, int | str]]:
-        """What versions of one datastore are sorted by: 10.11 before 11.8."""
+        """The sort key of a datastore's versions: 10.11 before 11.8."""
         parts = re.findall(r"\d+|[^\W\d]+", self.version)
         order: list[tuple[int, int | str]] = [
             (1, bounds.parse_number(p)) if p.isdecimal() else (0, p)
             for p in parts
         ]
-        # the end is after a word and before a number: 8.4-rc, 8.4, 8.4.1
+        # the end sorts after a word and before a number: 8.4-rc, 8.4, 8.4.1
         return [*order, (1, -1)]
 
     def as_row(self) -> dict[str, typing.Any]:
-        """Return what every table says of it."""
+        """Return the columns that every table of versions has."""
         return {
             "datastore": self.datastore,
             "version": self.version,
@@ -118,13 +118,13 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The version as people write it: ``mariadb:11.8``."""
+        """The name of the datastore and the version: ``mariadb:11.8``."""
         return f"{self.datastore}:{self.version}"
 
     def among(
         self, versions: collections.abc.Iterable[DatastoreVersion]
     ) -> DatastoreVersion | None:
-        """Return the registered version, if there is one."""
+        """Return this version from a list of versions, if it is there."""
         for version in versions:
             if version.name == self.name:
                 return version
@@ -211,13 +211,13 @@ class Versions:
         image_id: str | None,
         registered: collections.abc.Sequence[DatastoreVersion] | None = None,
     ) -> tuple[DatastoreVersion, str]:
-        """Have a version registered as it shall be.
+        """Register a version, or change the registered one as necessary.
 
-        A new version is inactive until it is activated; one that is known
-        already stays what it is, and only what differs is changed.
+        A new version is inactive until it is activated. Of a registered
+        version, only the differing fields are changed.
 
         :param target: the version.
-        :param image_id: the image it is pinned to; by tags when not given.
+        :param image_id: the image to pin it to; None registers it by tags.
         :param registered: what :meth:`list_all` has just returned.
         :returns: the version, and ``created``, ``changed`` or
             ``unchanged``.
@@ -226,8 +226,8 @@ class Versions:
         how = "unchanged"
 
         def once() -> DatastoreVersion:
-            # the change may have been made although its answer was lost, or by
-            # another load: so every attempt reads the list again
+            # an attempt without an answer, or another load, may have made the
+            # change: so every further attempt reads the list again
             nonlocal known, how
             version = target.among(
                 self.list_all() if known is None else known
@@ -267,10 +267,10 @@ class Versions:
     def edit(
         self, version: DatastoreVersion, changes: dict[str, typing.Any]
     ) -> DatastoreVersion:
-        """Give fields of a version other values.
+        """Change fields of a version.
 
-        :param changes: the values, by the names of the fields.
-        :returns: the version as it is then.
+        :param changes: the new values, by the names of the fields.
+        :returns: the changed version.
         """
         return retry.attempts(self._service.notify)(
             lambda: self._change(version, changes)
@@ -337,7 +337,7 @@ class Versions:
 def _find_unchanged(
     version: DatastoreVersion, changes: dict[str, typing.Any]
 ) -> str | None:
-    """Return the part of a change that a version does not show."""
+    """Return a message about a change that a version does not show, if any."""
     for name, wanted in changes.items():
         shown = getattr(version, name)
         if name == "image_tags":
@@ -361,7 +361,7 @@ def find_image(
 def list_instances(
     service: connection.Service, again: bool = True
 ) -> list[dict[str, typing.Any]]:
-    """Return all databases of all projects.
+    """Return all instances of all projects.
 
     :param service: Trove.
     :param again: retry temporary failures.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upload a file to Glance exactly once, atomically.
 
-The id of a new image is computed from its owner and its content.  So of
-two loads of the same file at the same time only one can create the image,
-wherever they run, and the other waits for it.  Glance never gives the id
-of a removed image out again; then the next one of a series is taken.
+The id of a new image is computed from its owner and its content. So if two
+loads upload the same file at the same time, on any hosts, only one of them can
+create the image, and the other waits. Glance never reuses the id of a removed
+image; then the next id of a series is used.
 
-An image that is not complete carries a property that names the process
-which sends it.  If that has ended, what it left is finished where all its
-bytes are there, and removed where they are not.
+A property of an incomplete image names the uploading process. If that process
+has ended, the next load completes the image if it has all its bytes, and
+removes it otherwise.
 """
 
 import collections.abc
@@ -63,8 +63,8 @@ class Content:
     def find_difference(self, image: Image) -> str | None:
         """Return how an image in Glance differs from the file, if it does.
 
-        Only the digest that Glance computed itself is compared, because
-        anybody can set properties. The operator chooses the algorithm, nearly
+        Only the digest that Glance computed itself is compared, because every
+        user can set properties. The operator chooses the algorithm, nearly
         always sha512; old clouds only have an MD5 sum.
         """
         fields = image.fields
@@ -91,7 +91,7 @@ class Content:
 
 
 def is_abandoned(image: Image) -> bool:
-    """Tell whether an image is incomplete and nobody completes it."""
+    """Return whether an image is incomplete and no process completes it."""
     if image.uploader is None:
         return False
     if image.uploader == liveness.name():
@@ -114,15 +114,15 @@ def upload_image(
     *,
     reuse: bool = True,
 ) -> tuple[Image, bool]:
-    """Upload a file to Glance, completely described, or leave nothing.
+    """Upload a file to Glance, and describe it; leave nothing on failure.
 
     :param content: the file.
-    :param description: what a new image shall be like in the end.
+    :param description: the wanted state of a new image.
     :param route: how the bytes are sent.
     :param screen: shows progress.
-    :param reuse: whether an image with these bytes is taken as it is; else
-        they are sent once more, to be the newest.
-    :returns: the image, and whether it was sent.  One that was there may
+    :param reuse: return an existing image with these bytes; otherwise upload
+        them again, as the newest image.
+    :returns: the image, and whether it was uploaded. An existing image may
         still lack its description.
     :raises CloudError: Glance refused, or stored something else.
     """
@@ -143,7 +143,7 @@ def upload_image(
                             content.url, route, screen,
                         )  # fmt: skip
                         image = _read_stored(images, image_id, content)
-                        # the tags come last: with them, Trove finds it
+                        # tags come last, because Trove finds the image by them
                         images.share(image_id, description.members)
                         images.update(image, description)
                     except BaseException:
@@ -163,11 +163,11 @@ def _find_uploaded(
     known: collections.abc.Iterable[Image],
     content: Content,
 ) -> Image | None:
-    """Return the image that has the bytes of a file.
+    """Return the existing image with the bytes of a file, if any.
 
-    What another load left of them incomplete is removed.
+    Abandoned, incomplete images with this digest are removed.
 
-    :raises _BusyError: another load is sending them.
+    :raises _BusyError: another load is uploading the image.
     """
     pending = False
     for image in known:
@@ -192,7 +192,7 @@ def _create(
 ) -> str:
     """Create an image that Trove cannot see, and return its id.
 
-    :param known: images that are not to be used.
+    :param known: images whose ids must not be used.
     :raises _BusyError: another load has just created it.
     """
     # Glance sets the properties of a new image faster than those of an
@@ -200,7 +200,7 @@ def _create(
     fields = {
         name: value
         for name, value in description.fields.items()
-        # an incomplete image is removed again
+        # after a failed upload, a protected image could not be removed
         if value is not None and name != "protected"
     }
     shared = description.fields.get("visibility") == "shared"
@@ -213,7 +213,7 @@ def _create(
         _image.SHA256: content.sha256,
         _image.UPLOADING: liveness.name(),
     }
-    # a user who may not set the owner is the owner anyway
+    # without the right to set the owner, the user is the owner anyway
     if images.owner:
         fields["owner"] = images.owner
     useless = {image.id for image in known}
@@ -238,9 +238,9 @@ def _create(
 def _read_stored(
     images: glance.Images, image_id: str, content: Content
 ) -> Image:
-    """Return an image after making sure that it has the bytes of a file.
+    """Return an uploaded image after checking that it has a file's bytes.
 
-    :raises CloudError: it has others, or is not active.
+    :raises CloudError: it has other bytes, or is not active.
     :raises ImageError: the file has changed.
     """
     image = images.get(image_id)
