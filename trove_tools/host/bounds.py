@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads data that somebody else may have written, within bounds.
+"""Decodes untrusted data within bounds on its size and depth.
 
 All JSON from files beside an image, from a cache and from inside an image is
-decoded here.  Python's decoder accepts text that fails only later: nesting
-that no function can walk, numbers that cannot be printed, characters that
-cannot be encoded.  What this module returns, any code can copy, compare,
-print and write again.
+decoded here.  Python's decoder accepts text that causes errors later: nesting
+that exceeds the recursion limit, numbers that cannot be printed, characters
+that cannot be encoded.  Any code can copy, compare, print and write the data
+that this module returns.
 """
 
 import json
@@ -16,13 +16,13 @@ import re
 import stat
 import typing
 
-#: Bytes; the bill of materials of the largest image has 4 MiB.
+#: Bytes of a file; the bill of materials of the largest image has 4 MiB.
 LARGEST = 64 * 1024 * 1024
-#: How many lists and mappings may be inside one another.
+#: Number of lists and mappings that may be nested in one another.
 DEEPEST = 60
-#: Values, with those in them.
+#: Number of values, including nested ones.
 MOST = 3_000_000
-#: Digits of an integer; 2**128 has 39.
+#: Number of digits of an integer; 2**128 has 39.
 LONGEST = 40
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def decode_json(text: str | bytes) -> typing.Any:
     """Return the value of a JSON text.
 
-    :raises ValueError: it is not JSON, or a value in it is out of bounds.
+    :raises ValueError: the text is not JSON, or a value is out of bounds.
     """
     try:
         data = json.loads(
@@ -49,7 +49,7 @@ def decode_json(text: str | bytes) -> typing.Any:
 def read_json(path: pathlib.Path, largest: int = LARGEST) -> typing.Any:
     """Return the value in a JSON file.
 
-    :param largest: bytes; a larger file is refused before it is read.
+    :param largest: the largest size that is accepted, in bytes.
     :raises OSError: the file cannot be read.
     :raises ValueError: it is not a regular file, too large, not JSON, or a
         value in it is out of bounds.
@@ -63,7 +63,7 @@ def read_bytes(path: pathlib.Path, largest: int = LARGEST) -> bytes:
     :raises OSError: the file cannot be read.
     :raises ValueError: it is not a regular file, or too large.
     """
-    # opening a FIFO would wait for somebody who writes to it
+    # without O_NONBLOCK, opening a FIFO waits until a writer opens it
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
@@ -84,18 +84,18 @@ def _parse_integer(text: str) -> int:
 def _parse_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        # NaN and Infinity are no JSON either; RFC 8259, section 6
+        # RFC 8259, section 6, does not permit NaN and Infinity
         raise ValueError(f"{text[:LONGEST]} is not a finite number")
     return number
 
 
 def require(data: typing.Any) -> None:
-    """Make sure that all code can walk and write data.
+    """Raise an error unless data is within the bounds of this module.
 
-    :param data: what a parser of JSON or YAML has returned.  Only YAML can
-        refer to one value many times, and to a value from inside itself.
-    :raises ValueError: it is too deep or too large, a key is not a text, or
-        a text cannot be encoded.
+    :param data: the result of a JSON or YAML parser.  Only YAML can refer to
+        one value several times, or to a value from inside that value.
+    :raises ValueError: the data is nested too deeply or is too large, a key
+        is not a string, or a string cannot be encoded.
     """
     level: list[typing.Any] = [data]
     depth = total = 0
@@ -135,7 +135,7 @@ def too_deep() -> ValueError:
 
 
 def parse_number(text: str) -> int:
-    """Return the natural number that a text is; 0 for anything else.
+    """Return a decimal text as a number; 0 if it is not a natural number.
 
     ``str.isdigit()`` is true for digits that ``int()`` refuses, and ``int()``
     refuses numbers of more than 4,300 digits.
@@ -145,10 +145,10 @@ def parse_number(text: str) -> int:
 
 
 def escape_controls(text: str) -> str:
-    """Return a text whose control characters can be read, not obeyed.
+    """Return a text with its control characters written as escapes.
 
-    A terminal obeys escape sequences: they move the cursor, hide text and
-    change the clipboard.  Ends of lines and tabs stay.
+    A terminal executes escape sequences: they move the cursor, hide text and
+    change the clipboard.  Line ends and tabs are kept.
     """
     if text.isprintable():
         return text
@@ -161,7 +161,7 @@ def escape_controls(text: str) -> str:
 
 
 def is_list_of(value: typing.Any, kind: type) -> bool:
-    """Tell whether a value is a list whose items are all of one type."""
+    """Return whether a value is a list with items of one type only."""
     return isinstance(value, list) and all(
         isinstance(item, kind) for item in value
     )

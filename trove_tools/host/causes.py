@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the cause of a failed program in its output, and a remedy.
+"""Finds the cause of a program's failure in its output, and a remedy.
 
-The programs that a build runs say the same thing in many ways.  This table
-knows their words; the first entry that fits counts, so the causes stand
-before what follows from them.
+The programs that a build runs report one cause with many different messages.
+A table maps these messages to remedies.  The first matching entry is used, so
+the entries for causes come before the entries for their consequences.
 """
 
 import re
@@ -11,23 +11,23 @@ import typing
 
 
 class Cause(typing.NamedTuple):
-    """Why something failed.
+    """The cause of a program's failure.
 
-    :param line: the line in which a program said it.
-    :param remedy: what a user can do.
+    :param line: the line of the program's output that names the cause.
+    :param remedy: what the user can do.
     """
 
     line: str
     remedy: str
 
 
-#: Where a proxy is set.
+#: The remedy for a wrong proxy: where proxies are configured.
 PROXY = (
     "correct the proxy where it is set: for packages in apt's configuration"
     " (`apt-config dump`), for everything else in http_proxy and https_proxy;"
     " no_proxy names servers that need none"
 )
-#: What to do about an authority that is not trusted.
+#: The remedy for a certificate authority that this host does not trust.
 CERTIFICATE = (
     "a server's certificate is signed by an authority that this host does not"
     " trust: give the authority's certificate with --ca-certificate FILE, or"
@@ -35,7 +35,7 @@ CERTIFICATE = (
     " something else answers in the server's place"
 )
 
-# words of apt, curl, git, Go, OpenSSL, pip, Python, uv and wget
+# messages of apt, curl, git, Go, OpenSSL, pip, Python, uv and wget
 _REMEDIES = (
     (
         re.compile(r"the proxy \S+ (cannot be reached|refuses|does not)|"
@@ -90,7 +90,7 @@ _REMEDIES = (
         " --mirror, --security-mirror or this host's apt sources",
     ),
     (
-        # the second is tar's word for it
+        # the second message is tar's
         re.compile(r"No space left on device|Wrote only \d+ of \d+ bytes"),
         "the disk is full: give --work-dir and --cache-dir on a larger one,"
         " or a larger --disk-size if the image itself was too small",
@@ -113,9 +113,9 @@ _REMEDIES = (
 
 
 def find_cause(text: str) -> Cause | None:
-    """Return why a program failed, from what it printed.
+    """Return why a program failed, found in its output.
 
-    :returns: None for an unknown cause.
+    :returns: None if the cause is not in the table.
     """
     for sign, remedy in _REMEDIES:
         for line in text.splitlines():
@@ -125,6 +125,6 @@ def find_cause(text: str) -> Cause | None:
 
 
 def find_remedy(text: str) -> str | None:
-    """Return what a user can do about what a program has printed."""
+    """Return the remedy for a failure that a program's output reports."""
     cause = find_cause(text)
     return cause and cause.remedy

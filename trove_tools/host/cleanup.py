@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes the leftovers of killed builds.
 
-Everything that diskimage-builder mounts or attaches lies below the build's
-own directory: mounts, loop devices whose file is there, processes whose root
-is there.  That makes them ours without any doubt, and nothing else is ever
-touched.
+All resources of a build lie below the build's directory: its mounts, the
+files of its loop devices, and the root directories of its processes.  Only
+these resources are removed.
 
-All of it needs root.  Run as another user, :func:`remove` runs this same
-module again through sudo.
+Removing them needs root.  When another user calls :func:`remove`, it runs
+this module again through sudo.
 """
 
 import collections.abc
@@ -34,14 +33,14 @@ _HINT = "find who uses it (fuser -vm), then run again"
 
 
 def remove(directory: pathlib.Path) -> list[str]:
-    """End, unmount, detach and delete all that is below a directory.
+    """Delete a build's directory, with its processes, mounts, loop devices.
 
-    A loop device that a process holds is given back by the kernel when that
-    process ends.  It is in nobody's way.
+    The kernel detaches a loop device that a process still uses when that
+    process ends.  Such a device does not disturb other builds.
 
-    :param directory: a build's own directory; deleted itself, too.
-    :returns: what the kernel gives back later, a sentence each.
-    :raises BuildError: something cannot be taken down; says what.
+    :param directory: the build's directory.
+    :returns: one sentence for each loop device that is detached later.
+    :raises BuildError: something cannot be removed; the message names it.
     """
     directory = directory.absolute()
     if not os.path.lexists(directory):
@@ -66,8 +65,8 @@ def remove(directory: pathlib.Path) -> list[str]:
     if still:
         listed = ", ".join(str(mount.point) for mount in still)
         raise errors.BuildError(f"cannot unmount {listed}", hint=_HINT)
-    # with the directories, the copies of mounts go that processes of other
-    # mount namespaces have
+    # deleting a directory also removes the mounts on it that processes in
+    # other mount namespaces hold
     shutil.rmtree(directory)
     return [
         f"{device} is still in use{_by(numbers[device])}; the kernel detaches"
@@ -81,12 +80,12 @@ def _detach(device: str) -> bool:
     try:
         return loopdevice.detach(device)
     except errors.CommandError:
-        # its file system is not clean, and will be deleted
+        # its file system is not clean; that is harmless, as it is deleted
         return False
 
 
 def _by(numbers: collections.abc.Collection[str]) -> str:
-    """Name the processes that hold a device's file systems."""
+    """Return the part of a message that names a device's users."""
     found = ", ".join(map(str, mounts.find_holders(numbers)))
     return f" by {found}, in another mount namespace" if found else ""
 
@@ -95,13 +94,13 @@ def remove_dead(
     directories: collections.abc.Iterable[pathlib.Path],
     warn: Warn,
 ) -> list[pathlib.Path]:
-    """Take down those of some directories that no process has locked.
+    """Remove the build directories that no process has locked.
 
-    One that cannot be taken down stays, and does not stop the others.
+    A directory that cannot be removed is kept; the others are removed.
 
-    :param directories: each is locked (flock(2)) as long as it is used.
-    :param warn: takes what could not be taken down, and why.
-    :returns: what was removed.
+    :param directories: a running build locks its directory with flock(2).
+    :param warn: called for each failure with the directory and the reason.
+    :returns: the directories that were removed.
     """
     removed = []
     for directory in directories:
@@ -116,17 +115,17 @@ def take_down(
     how: collections.abc.Callable[[pathlib.Path], list[str]],
     warn: Warn,
 ) -> bool:
-    """Take a directory of a killed build down; only warn if that fails.
+    """Remove the directory of a killed build; only warn if that fails.
 
-    :param how: takes it down, as :func:`remove` does.
+    :param how: the function that removes it, such as :func:`remove`.
     :param warn: as for :func:`remove_dead`.
-    :returns: whether it is gone.
+    :returns: whether it was removed.
     :raises FileNotFoundError: there is no such directory.
     """
     try:
         with is_held(directory) as free:
             if not free:
-                # its build runs
+                # its build is still running
                 return False
             for text in how(directory):
                 warn(f"a killed build in {directory}: {text}")
@@ -142,14 +141,15 @@ def take_down(
 def new_directory(
     parent: pathlib.Path, prefix: str
 ) -> tuple[pathlib.Path, int]:
-    """Make a directory that :func:`remove_dead` leaves alone for now.
+    """Create a locked directory, which :func:`remove_dead` does not remove.
 
-    :param prefix: of its name.
-    :returns: it, and the descriptor that holds its lock until it is closed.
+    :param prefix: the beginning of the directory's name.
+    :returns: the directory, and the file descriptor that holds its lock
+        until it is closed.
     """
     while True:
         place = tempfile.mkdtemp(prefix=prefix, dir=parent)
-        # before it is locked, another build may take it for a dead one's
+        # another build may remove the directory before it is locked
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -160,13 +160,13 @@ def new_directory(
 
 @contextlib.contextmanager
 def is_held(directory: pathlib.Path) -> collections.abc.Iterator[bool]:
-    """Hold the lock of a directory, if nobody else does.
+    """Hold the lock of a directory, if no other process holds it.
 
-    :returns: whether it could be had.
+    :returns: whether the lock was acquired.
     :raises FileNotFoundError: there is no such directory.
-    :raises UsageError: it belongs to another user.
+    :raises UsageError: another user owns it, or may write to it.
     """
-    # root removes what is there, so no link is followed
+    # root deletes the content, so no link is followed
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         trust.refuse(directory, os.fstat(lock), "the directory")
@@ -185,7 +185,7 @@ def _is_root() -> bool:
 
 
 def kill(directory: pathlib.Path) -> None:
-    """Kill what runs with its root or its work below a directory."""
+    """Kill processes with a root or working directory below a directory."""
     for _ in range(50):
         found = _processes(directory)
         if not found:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Removes credentials from URLs in everything that is written or shown.
+"""Removes credentials from URLs in all text that is written or shown.
 
-An address may hold a secret in two places: before the host (``USER:PASSWORD@``
-or ``TOKEN@``) and in the query (``?token=...``, ``?X-Amz-Signature=...``).
-Nobody can tell from a query whether it is secret, so none is kept.
+A URL may hold a secret in two places: before the host (``USER:PASSWORD@`` or
+``TOKEN@``) and in the query (``?token=...``, ``?X-Amz-Signature=...``).  A
+query does not show whether it is secret, so all queries are removed.
 """
 
 import re
@@ -11,17 +11,17 @@ import typing
 
 from trove_tools import errors
 
-# RFC 3986, sections 3.2.1 and 3.4.  A password may hold an @, and by mistake a
-# slash; "git@" is how everybody writes an address.
+# RFC 3986, sections 3.2.1 and 3.4.  A password may contain an @ and, by
+# mistake, a slash; "git@" is a common account name and no secret.
 _BEFORE_HOST = re.compile(
     r"(?<=://)(?!git@)"
     r"(?:[^/\s?#\"'<>]+@|[^/\s?#\"'<>@:]*:(?!\d*/)[^\s\"'<>@]*@)"
 )
 _QUERY = re.compile(r"(://[^\s?\"'<>`]*)\?[^\s\"'<>`]*[^\s\"'<>`.,:;)\]]")
-# the account of ssh is no secret
+# the account name in an ssh URL is no secret
 _REFUSED = re.compile(r"(?:https?|ftp)://[^/\s?#]*@|://[^/\s?#@:]*:[^/\s@]*@")
 
-#: Addresses with credentials in the content of a file.
+#: URLs with credentials in the content of a file.
 PASSWORD_IN_FILE = re.compile(
     rb"\w://[^/\s:@\"'<>]*:(?![$%{<*])[^/\s@\"'<>]+@"
 )
@@ -29,14 +29,14 @@ TOKEN_IN_FILE = re.compile(rb"\w://[A-Za-z0-9_.-]{20,}@")
 
 
 def hide(text: str) -> str:
-    """Return a text whose addresses have neither credentials nor a query."""
+    """Return a text without the credentials and queries of its URLs."""
     if "://" not in text:
         return text
     return _QUERY.sub(r"\1", _BEFORE_HOST.sub("", text))
 
 
 def hide_all(data: typing.Any) -> typing.Any:
-    """Return plain data with :func:`hide` applied to each text in it."""
+    """Return plain data with :func:`hide` applied to each string in it."""
     if isinstance(data, str):
         return hide(data)
     if isinstance(data, dict):
@@ -49,16 +49,17 @@ def hide_all(data: typing.Any) -> typing.Any:
 def refuse(
     address: str | None, what: str, hint: str, *, query: bool = False
 ) -> None:
-    """Make sure that an address holds no credentials.
+    """Raise an error if a URL contains credentials.
 
-    Programs that get such an address show it to all users of this host, on
-    their command lines.  The account of ssh alone is allowed.
+    All users of this host can read the command lines of programs that get
+    the URL as an argument.  An account name for ssh is allowed.
 
-    :param what: whose address it is: an option or a variable.
-    :param hint: how to do without.
-    :param query: whether the address may have a query: no program gets it on
-        its command line.
-    :raises UsageError: there are credentials; they are not shown.
+    :param address: the URL, or None.
+    :param what: the option or the variable that holds the URL.
+    :param hint: how to do without credentials in the URL.
+    :param query: whether a query is allowed, because no program gets the URL
+        on its command line.
+    :raises UsageError: there are credentials; the message omits them.
     """
     if not address:
         return

@@ -16,7 +16,7 @@ _LINE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A repository as apt knows it."""
+    """A package repository in apt's configuration."""
 
     uri: str
     suite: str
@@ -25,17 +25,17 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Mirrors:
-    """The mirrors of a distribution; what is not known is ``None``."""
+    """The mirrors of a distribution; an unknown mirror is ``None``."""
 
     archive: str | None = None
     security: str | None = None
 
 
 def parse_paragraphs(text: str) -> collections.abc.Iterator[dict[str, str]]:
-    """Yield the fields of each paragraph that has some.
+    """Yield the fields of each paragraph that has fields.
 
-    :returns: values by the field's name in small letters; the lines of a
-        value that goes on in further lines are without their indentation.
+    :returns: values by the field's name in lower case; continuation lines
+        of a value are without their indentation.
     """
     for paragraph in _BETWEEN.split(text):
         fields: dict[str, str] = {}
@@ -67,7 +67,8 @@ def read_mirrors(
 ) -> Mirrors:
     """Return the mirrors that this host uses for its own packages.
 
-    :param distribution: the guest's; another than the host's has none.
+    :param distribution: the guest system's distribution; there are no
+        mirrors if the host's is another one.
     :param root: the host's root directory.
     """
     release = hosttools.os_release(root)

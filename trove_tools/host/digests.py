@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks whether a file still has its digest, at every use.
+"""Computes digests of files, and remembers them while a file is unchanged.
 
-A name in a cache or a directory says nothing about the content. But reading a
-gigabyte each time, only to find that nothing has changed, takes seconds. So a
-digest is stored together with the file's inode number, size and times. Writing
-to a file or replacing it changes its ctime, which no program can set: while
-all of these are the same, the content is. What a failing disk changes is not
-noticed so. Each archive of layers has a checksum of its own, which zstd
-compares when it is unpacked, and ``cache verify`` reads all of them.
+The name of a file does not prove its content, but reading a gigabyte at every
+use takes seconds.  So a digest is stored together with the file's inode
+number, size and times.  Writing to a file or replacing it changes its ctime,
+which no program can set; the content is the same while all of these are the
+same.  This does not detect damage by a failing disk.  For that, each archive
+of a layer contains a checksum, which zstd compares when it unpacks the
+archive, and ``cache verify`` reads all archives.
 """
 
 import collections.abc
@@ -24,8 +24,8 @@ from trove_tools.host import files
 from trove_tools.host import paths
 from trove_tools.host import trust
 
-# seconds: a change right after the digest was computed may have the same
-# ctime, as the kernel's clock for it has ticks
+# seconds; the kernel's clock for the ctime advances in ticks, so a change
+# right after the digest was computed may get the same ctime
 _TICK = 1.0
 _MOST = 500
 _BLOCK = 1024 * 1024
@@ -36,10 +36,10 @@ def compute(
     file: pathlib.Path,
     names: collections.abc.Iterable[str] = ("sha256", "sha512"),
 ) -> dict[str, str]:
-    """Return digests of a file, reading it once in constant memory.
+    """Return digests of a file, which is read once in constant memory.
 
-    :param names: the algorithms.
-    :raises OSError: it cannot be read.
+    :param names: the names of the algorithms, for hashlib.
+    :raises OSError: the file cannot be read.
     """
     sums = {name: hashlib.new(name) for name in names}
     with open(file, "rb") as stream:
@@ -50,9 +50,9 @@ def compute(
 
 
 def sha256(file: pathlib.Path) -> str:
-    """Return the sha256 of a file, read only if it may have changed.
+    """Return the sha256 of a file; read it only if it may have changed.
 
-    :raises OSError: it cannot be read.
+    :raises OSError: the file cannot be read.
     """
     before = _identity(file.stat())
     known = _read()
@@ -62,13 +62,13 @@ def sha256(file: pathlib.Path) -> str:
     digest = compute(file, ["sha256"])["sha256"]
     status = file.stat()
     if _identity(status) == before and begin - status.st_ctime > _TICK:
-        # the newest last
+        # the newest digest is the last one; see _write
         _write({**known, before: digest})
     return digest
 
 
 def is_same(file: pathlib.Path, wanted: str) -> bool:
-    """Tell whether a file is there and has a sha256."""
+    """Return whether a file exists and has the given sha256."""
     try:
         return sha256(file) == wanted
     except OSError:
@@ -84,15 +84,15 @@ def require(
     said: str,
     kind: type[errors.TroveToolsError] = errors.BuildError,
 ) -> None:
-    """Make sure that something is what it was meant to be.
+    """Raise an error if an object has another digest than the expected one.
 
-    :param what: what it is, and where.
-    :param found: its digest.
-    :param wanted: the digest that it must have; any will do when empty.
-    :param hint: what to do otherwise.
-    :param said: who says what it must be.
-    :param kind: the error's.
-    :raises TroveToolsError: it is something else.
+    :param what: the object and its location, for the message.
+    :param found: the object's digest.
+    :param wanted: the expected digest; any digest is accepted if empty.
+    :param hint: what the user can do if they differ.
+    :param said: the source of the expected digest, for the message.
+    :param kind: the class of the error.
+    :raises TroveToolsError: the digests differ.
     """
     if wanted and found != wanted:
         raise kind(
@@ -117,7 +117,7 @@ def _file() -> pathlib.Path:
 
 
 def _read() -> dict[str, str]:
-    """Return the digests that are remembered, by the files' identities."""
+    """Return the stored digests, by the files' identities."""
     file = _file()
     if not trust.is_own(file):
         return {}
@@ -133,7 +133,7 @@ def _read() -> dict[str, str]:
 
 
 def _write(known: dict[str, str]) -> None:
-    """Remember digests; one that is lost costs time and nothing else."""
+    """Store digests; ignore errors, as a lost digest only costs time."""
     newest = dict(list(known.items())[-_MOST:])
     file = _file()
     with contextlib.suppress(OSError):

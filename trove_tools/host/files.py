@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes files atomically, and locks them for one process of this host."""
+"""Writes files atomically, and holds lock files."""
 
 import collections.abc
 import contextlib
@@ -9,28 +9,28 @@ import pathlib
 import secrets
 import typing
 
-#: Of a new file, less what the umask takes away.
+#: The mode of a new file, before the umask is applied.
 _MODE = 0o644
 
 
 def write_file(
     path: pathlib.Path, content: str | bytes, mode: int = _MODE
 ) -> None:
-    """Write a file; whoever reads it sees the old content or the new one.
+    """Write a file atomically: readers see the old or the new content.
 
-    No link is followed, neither in its place nor in that of its directory:
-    another user may have made one there for root.
+    Symbolic links are not followed, neither for the file nor for its
+    directory: another user may have created one to mislead root.
 
-    :param content: text is written in UTF-8.
-    :param mode: of the file, as open(2) takes it.
-    :raises OSError: it cannot be written, or the directory is a link.
+    :param content: a string is encoded in UTF-8.
+    :param mode: the mode of the file, before the umask is applied.
+    :raises OSError: the file cannot be written, or its directory is a link.
     """
     if isinstance(content, str):
         content = content.encode()
     with replace_file(path, mode) as stream:
         stream.write(content)
         stream.flush()
-        # a crash must not leave an empty file where the old one was
+        # a crash must not replace the old file with an empty one
         os.fsync(stream.fileno())
 
 
@@ -38,18 +38,18 @@ def write_file(
 def replace_file(
     path: pathlib.Path, mode: int = _MODE
 ) -> collections.abc.Iterator[typing.BinaryIO]:
-    """Open a file whose content takes the place of another one at the end.
+    """Open a new file that replaces another file when the block ends.
 
-    Nothing changes if the block ends with an exception.  Links are followed
-    as little as by :func:`write_file`.
+    Nothing changes if the block ends with an exception.  Symbolic links are
+    not followed, as in :func:`write_file`.
 
-    :param mode: of the file, as open(2) takes it.
-    :raises OSError: it cannot be written, or the directory is a link.
+    :param mode: the mode of the file, before the umask is applied.
+    :raises OSError: the file cannot be written, or its directory is a link.
     """
     directory = os.open(
         path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     )
-    # two processes may write the same file at a time
+    # a random name, as two processes may write the same file at a time
     partial = f".{path.name}.{secrets.token_hex(8)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
@@ -73,10 +73,10 @@ def hold_lock(
     path: pathlib.Path,
     waiting: collections.abc.Callable[[], object] = lambda: None,
 ) -> collections.abc.Iterator[None]:
-    """Hold a lock (flock(2)) that one process can have at a time.
+    """Hold an exclusive flock(2) lock on a file.
 
-    :param path: the file that stands for it; made if it is not there.
-    :param waiting: called once if another process has the lock.
+    :param path: the lock file; created if it does not exist.
+    :param waiting: called once if another process holds the lock.
     :raises OSError: the file cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

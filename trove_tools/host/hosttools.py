@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that this project needs on the build host, and their packages.
 
-One table serves both the error for a program that is not there and
-``trove-image-builder doctor``.
+Both the error for a missing program and ``trove-image-builder doctor`` use
+this table.
 """
 
 import collections.abc
@@ -13,21 +13,21 @@ import pathlib
 from trove_tools import errors
 from trove_tools.host import bounds
 
-# bytes; the largest that a distribution has is below 1 KiB
+# bytes; the largest os-release file of a distribution is below 1 KiB
 _OS_RELEASE = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A program of the host.
+    """A program of the build host.
 
-    :param name: the program.
-    :param purpose: what it is needed for: ``build``, ``efi`` (to build for
-        UEFI), ``foreign`` (for another architecture), ``verify``,
-        ``packages`` (to make containers of packages), ``containers`` (to
-        get them from elsewhere) or ``sign``.
-    :param debian: Debian's and Ubuntu's package.
-    :param fedora: the package of Fedora and its family.
+    :param name: the program's name.
+    :param purpose: the program is needed for: ``build``, ``efi`` (to build
+        for UEFI), ``foreign`` (for another architecture), ``verify``,
+        ``packages`` (to make containers from packages), ``containers`` (to
+        get containers from other sources) or ``sign``.
+    :param debian: its package in Debian and Ubuntu.
+    :param fedora: its package in Fedora and its family.
     """
 
     name: str
@@ -57,7 +57,8 @@ TOOLS = {
             "qemu-user-static",
             "qemu-user-static",
         ),
-        # mmdebstrap asks it whether the kernel runs the other's programs
+        # mmdebstrap checks with it whether the kernel can run programs of
+        # the other architecture
         Tool("arch-test", "foreign", "arch-test", "arch-test"),
         Tool("mmdebstrap", "packages", "mmdebstrap", "mmdebstrap"),
         Tool("skopeo", "containers", "skopeo", "skopeo"),
@@ -87,7 +88,7 @@ TOOLS = {
         Tool(
             "rabbitmq-server", "verify", "rabbitmq-server", "rabbitmq-server"
         ),
-        # ssh and ssh-add come along, not a server
+        # the package also has ssh and ssh-add, but no server
         Tool("ssh-keygen", "sign", "openssh-client", "openssh"),
         Tool("epmd", "verify", "rabbitmq-server", "erlang-erts"),
     )
@@ -97,9 +98,9 @@ TOOLS = {
 def os_release(
     root: pathlib.Path = pathlib.Path("/"),
 ) -> dict[str, str]:
-    """Return the host's (or a root directory's) os-release as a mapping.
+    """Return os-release of the host, or of another root directory.
 
-    :returns: its names and values; empty where the file is absent.
+    :returns: values by name; empty if the file cannot be read.
     """
     try:
         text = bounds.read_bytes(root / "etc/os-release", _OS_RELEASE)
@@ -109,32 +110,33 @@ def os_release(
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """Return the names and values of an os-release file: os-release(5)."""
+    """Return the values of an os-release(5) file by name."""
     import shlex
 
     values = {}
     for line in text.splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
-            # a quote without its end makes a line void, as in a shell
+            # a line with an unclosed quote is ignored
             with contextlib.suppress(ValueError):
                 values[name.strip()] = "".join(shlex.split(value))
     return values
 
 
 def in_chroot() -> bool:
-    """Tell whether our root is a chroot's: no mount point.
+    """Return whether this process runs in a chroot: "/" is no mount point.
 
-    Mount namespaces can be made there, but pivot_root(2) refuses.
+    A mount namespace can be created in a chroot, but pivot_root(2) fails.
     """
     with open("/proc/self/mountinfo") as stream:
         return not any(line.split()[4] == "/" for line in stream)
 
 
 def install_command(tools: collections.abc.Iterable[str]) -> str | None:
-    """Return the command that installs what brings ``tools`` on this host.
+    """Return the command that installs the packages of some programs.
 
-    :returns: nothing for a tool that is not in the table.
+    :param tools: the names of the programs.
+    :returns: None if none of them is in the table.
     """
     known = [TOOLS[name] for name in tools if name in TOOLS]
     if not known:
@@ -151,7 +153,7 @@ def install_command(tools: collections.abc.Iterable[str]) -> str | None:
 def missing_error(
     tools: collections.abc.Sequence[str],
 ) -> errors.MissingToolError:
-    """Return the error for programs that this host does not have."""
+    """Return the error for programs that are missing on this host."""
     command = install_command(tools)
     return errors.MissingToolError(
         f"not found on this host: {', '.join(tools)}",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks whether a recorded process is still running.
 
-A process id alone is not enough: after a crash or a reboot it may belong to
-another process. So a process is recorded with its id, start time and boot id;
-for other hosts, also with its pid namespace.
+A process id alone is not enough: after a crash or a reboot, it may belong to
+another process.  So a record has the process id, the start time and the boot
+id; a name that other hosts read also has the pid namespace.
 """
 
 import dataclasses
@@ -15,17 +15,18 @@ import threading
 
 _PROC = pathlib.Path("/proc")
 
-#: Names to a process, as :func:`name` does, the one that it ends with.
+#: Variable with the leader of a process, in the format of :func:`name`; the
+#: process ends when its leader ends.
 LEADER = "TROVE_TOOLS_LEADER"
 
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """One process of one boot of this machine.
+    """A process of one boot of this host.
 
-    :param pid: its id.
-    :param start: when it was started, in ticks since the boot.
-    :param boot: the id of the boot.
+    :param pid: the process id.
+    :param start: the start time, in clock ticks since the boot.
+    :param boot: the boot id.
     """
 
     pid: int
@@ -35,7 +36,7 @@ class Process:
 
 @dataclasses.dataclass(frozen=True)
 class Stat:
-    """What the kernel says of a process."""
+    """Fields of ``/proc/PID/stat``."""
 
     dead: bool
     session: int
@@ -43,18 +44,18 @@ class Stat:
 
 
 def stat(pid: int) -> Stat | None:
-    """Return what the kernel says of a process, if it knows it."""
+    """Return fields of ``/proc/PID/stat``; None if there is no process."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    # the program's name stands in parentheses and may hold anything
+    # the program's name is in parentheses and may contain any characters
     fields = text.rpartition(")")[2].split()
     return Stat(fields[0] in "ZX", int(fields[3]), int(fields[19]))
 
 
 def boot() -> str:
-    """Return the id of this boot; empty where the system has none."""
+    """Return the boot id; empty if the system has none."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -62,13 +63,13 @@ def boot() -> str:
 
 
 def identify(pid: int) -> Process | None:
-    """Return the process that has this id now, if there is one."""
+    """Return the process that has an id now; None if there is none."""
     found = stat(pid)
     return None if found is None else Process(pid, found.start, boot())
 
 
 def alive(process: Process) -> bool:
-    """Tell whether the process still runs."""
+    """Return whether a process is still running."""
     found = stat(process.pid)
     return (
         found is not None
@@ -86,9 +87,9 @@ def _namespace() -> str:
 
 
 def name() -> str:
-    """Return a name of this process that no other has, on any host.
+    """Return a name of this process that is unique on all hosts.
 
-    It tells nothing of the host but the random id of its boot.
+    The only data about the host in the name is the random boot id.
     """
     me = identify(os.getpid())
     start = me.start if me else 0
@@ -96,10 +97,10 @@ def name() -> str:
 
 
 def known_dead(named: str) -> bool | None:
-    """Tell whether the process of a :func:`name` has ended.
+    """Return whether the process with a name of :func:`name` has ended.
 
-    :returns: nothing where that cannot be seen from here: it is another
-        host's, or of another container's process ids.
+    :returns: None if this process cannot see it, because it runs on another
+        host or in another pid namespace.
     """
     try:
         of_boot, namespace, pid, start = named.split("/")
@@ -112,12 +113,12 @@ def known_dead(named: str) -> bool | None:
 
 
 def follow() -> None:
-    """End when the process that :data:`LEADER` names has ended.
+    """End this process when the process that :data:`LEADER` names has ended.
 
-    A process whose parent was killed with SIGKILL hears nothing of it.  It
-    gets a SIGTERM then, as if somebody had ended it alone; what it still
-    prints goes nowhere, as nobody reads it.  Processes that it starts do
-    not inherit this.
+    The kernel does not notify a process whose parent was killed with SIGKILL.
+    A thread waits for the end of the leader, redirects the output to
+    /dev/null, since the reader has ended, and sends SIGTERM to this process.
+    Child processes do not inherit this.
     """
     leader = os.environ.pop(LEADER, None)
     if leader is not None:
@@ -130,7 +131,8 @@ def _follow(leader: str) -> None:
     except ProcessLookupError:
         pass
     else:
-        # opened first: now the id can mean nobody else any more
+        # the check comes after pidfd_open(): an id that was reused in
+        # between is detected
         if known_dead(leader) is not True:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)

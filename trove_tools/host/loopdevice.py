@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attaches, lists and detaches loop devices.
 
-Making one and giving one back need root; run as a program, this module
-detaches the device that is named.
+Attaching and detaching need root.  When this module is run as a program, it
+detaches the device in its argument.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from trove_tools.host import process
 _SECTOR = 512
 SYS_BLOCK = pathlib.Path("/sys/class/block")
 
-# linux/loop.h: struct loop_info64, of which the flags count here
+# linux/loop.h: struct loop_info64; only its flags are used
 _GET_STATUS, _SET_STATUS = 0x4C05, 0x4C04
 _INFO_SIZE, _FLAGS_AT = 232, 52
 _PARTSCAN, _AUTOCLEAR = 8, 4
@@ -31,25 +31,25 @@ _GET_FREE, _CONFIGURE, _SET_CAPACITY = 0x4C82, 0x4C0A, 0x4C07
 _CONFIG = "=II QQQQQIIII64s64s32sQQ 64s"
 _MAJOR = 7
 
-# seconds that the kernel and udev may take to let a device go
+# seconds that the kernel and udev may take to release a device
 _PATIENCE = 2.0
 
 
 def attach(file: int, offset: int = 0, size: int = 0) -> tuple[int, str]:
-    """Make a loop device that goes away when nobody uses it any more.
+    """Attach a loop device that the kernel detaches after its last use.
 
     :param file: descriptor of the file, open for reading and writing; may be
         closed afterwards.
-    :param offset: where the device begins in the file, bytes.
-    :param size: of the device, bytes; 0 for all that follows.
-    :returns: its descriptor, which keeps it, and its path.
-    :raises OSError: there is none to be had.
+    :param offset: where the device begins in the file, in bytes.
+    :param size: size of the device in bytes; 0 for the rest of the file.
+    :returns: a descriptor, which keeps the device attached, and its path.
+    :raises OSError: no loop device can be attached.
     """
     with open(_CONTROL, "rb") as control:
         while True:
             number = fcntl.ioctl(control, _GET_FREE)
             device = f"/dev/loop{number}"
-            # where no udev makes them
+            # without udev, the device node does not exist
             with contextlib.suppress(FileExistsError):
                 os.mknod(device, 0o60660, os.makedev(_MAJOR, number))
             opened = os.open(device, os.O_RDWR | os.O_CLOEXEC)
@@ -62,15 +62,15 @@ def attach(file: int, offset: int = 0, size: int = 0) -> tuple[int, str]:
                 return opened, device
             except OSError as exc:
                 os.close(opened)
-                # somebody else was quicker
+                # EBUSY: another process attached this device first
                 if exc.errno != errno.EBUSY:
                     raise
 
 
 def grow(device: int) -> None:
-    """Have a device see that its file has grown.
+    """Update the size of a loop device after its file has grown.
 
-    :param device: its descriptor.
+    :param device: the device's descriptor.
     """
     fcntl.ioctl(device, _SET_CAPACITY)
 
@@ -85,7 +85,7 @@ def find_below(directory: pathlib.Path) -> list[str]:
 
 
 def _file(device: pathlib.Path) -> pathlib.Path | None:
-    """Return the file that is attached to a device, if there is one."""
+    """Return the file of a loop device; None if it is not attached."""
     try:
         name = (device / "loop/backing_file").read_bytes()
     except OSError:
@@ -104,7 +104,7 @@ def list_devices(device: str) -> set[str]:
 
 
 def list_partitions(device: str) -> list[pathlib.Path]:
-    """Return what sysfs shows of a device's partitions."""
+    """Return the sysfs directories of a device's partitions."""
     entry = _entry(device)
     return sorted(entry.glob(f"{entry.name}p*"))
 
@@ -114,13 +114,13 @@ def _entry(device: str) -> pathlib.Path:
 
 
 def detach(device: str) -> bool:
-    """Detach a loop device, now or as soon as nobody uses it any more.
+    """Detach a loop device now, or when its last user has closed it.
 
-    Where a process holds a copy of a mount, the file system becomes clean
-    and read-only first: the file is complete then, whatever happens later.
+    If another process holds a copy of a mount, the file system is first made
+    clean and read-only, so that the file is complete and stays unchanged.
 
-    :returns: whether it is detached.
-    :raises CommandError: a file system that is in use cannot be made clean.
+    :returns: whether the device was detached now.
+    :raises CommandError: a file system in use cannot be made read-only.
     """
     if list_partitions(device):
         process.run(["partx", "--delete", device], check=False)
@@ -129,7 +129,7 @@ def detach(device: str) -> bool:
             _settle(f"/dev/{partition.name}")
     finally:
         if list_partitions(device):
-            # or the partitions would stay when the device has gone
+            # otherwise the partitions stay after the device is detached
             _set_flag(device, _PARTSCAN)
         process.run(["losetup", "--detach", device], check=False)
     end = time.monotonic() + _PATIENCE
@@ -141,15 +141,15 @@ def detach(device: str) -> bool:
 
 
 def _settle(partition: str) -> None:
-    """Make a mounted file system clean and read-only, for all who see it.
+    """Make a mounted file system clean and read-only in all its mounts.
 
-    It is mounted for a moment, which any file system allows that is mounted
-    somewhere else.
+    The file system is mounted once more for a moment, which is possible
+    while it is mounted elsewhere, and remounted read-only.
     """
     with tempfile.TemporaryDirectory(prefix="trove-settle-") as place:
         done = process.run(["mount", partition, place], check=False)
         if done.status != 0:
-            # it holds no file system
+            # the partition holds no file system
             return
         try:
             process.run(["mount", "-o", "remount,ro", place])
@@ -171,11 +171,12 @@ def _set_flag(device: str, flag: int) -> None:
 
 
 def find_largest_partition(raw: pathlib.Path) -> tuple[int, int]:
-    """Return offset and size of the largest partition, in bytes.
+    """Return the offset and size of the largest partition, in bytes.
 
-    In the layouts of our elements that is the root.
+    In the disk layouts of this project's elements, that is the root.
 
-    :raises ImageError: there is none.
+    :param raw: a raw disk image.
+    :raises ImageError: there is no partition.
     """
     listed = process.run(
         ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", raw],

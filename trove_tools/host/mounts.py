@@ -2,10 +2,10 @@
 """Lists mounts, and the processes in other mount namespaces that hold copies
 of them.
 
-A process that starts with a mount namespace of its own, such as a container
-engine or ``unshare --mount``, gets a copy of every mount that is there at that
-moment.  Its copy stays when the original is unmounted, and keeps the file
-system and its loop device in use.
+A process that starts in a new mount namespace, such as a container engine or
+``unshare --mount``, gets a copy of every mount that exists at that moment.
+The copy stays after the original is unmounted, and keeps the file system and
+its loop device in use.
 """
 
 import collections.abc
@@ -16,7 +16,7 @@ import re
 
 PROC = pathlib.Path("/proc")
 
-# proc(5): blanks and others are written as \ooo
+# proc(5): blanks and some other characters are written as \ooo
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
@@ -25,7 +25,7 @@ class Mount:
     """One line of ``/proc/PID/mountinfo``.
 
     :param device: "major:minor" of the file system's device.
-    :param point: where it is mounted.
+    :param point: the mount point.
     """
 
     device: str
@@ -47,9 +47,9 @@ class Holder:
 
 
 def read_mounts(process: str | int = "self") -> list[Mount]:
-    """Return what a process sees mounted, in the order of mounting.
+    """Return the mounts of a process, in the order of mounting.
 
-    :raises OSError: the process has ended, or must not be looked at.
+    :raises OSError: the process has ended, or this user may not inspect it.
     """
     found = []
     text = (PROC / str(process) / "mountinfo").read_bytes()
@@ -63,7 +63,7 @@ def read_mounts(process: str | int = "self") -> list[Mount]:
 
 
 def list_below(directory: pathlib.Path) -> list[Mount]:
-    """Return what is mounted on and below a directory, the innermost first."""
+    """Return the mounts on and below a directory, the latest mount first."""
     found = [
         mount
         for mount in read_mounts()
@@ -74,10 +74,10 @@ def list_below(directory: pathlib.Path) -> list[Mount]:
 
 
 def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
-    """Return who holds file systems in other mount namespaces than ours.
+    """Return processes that hold file systems in other mount namespaces.
 
     :param devices: "major:minor" of each file system's device.
-    :returns: the first process of each namespace.
+    :returns: the process with the lowest id in each namespace.
     """
     found = []
     seen = {_namespace("self")}
@@ -92,7 +92,7 @@ def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
             mounted = {mount.device for mount in read_mounts(pid)}
             command = (PROC / str(pid) / "comm").read_text().strip()
         except OSError:
-            # it has ended
+            # the process has ended
             continue
         if mounted.intersection(devices):
             found.append(Holder(pid, command))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the files and directories that a user names.
+"""Checks files and directories from the command line.
 
-It also tells the user's own directories (XDG Base Directory Specification).
-Every command refuses the same mistake with the same words and the same exit
-status, before it begins anything.
+It also returns the user's directories (XDG Base Directory Specification).
+All commands report the same mistake with the same message and exit status,
+before they change anything.
 """
 
 import errno
@@ -18,20 +18,21 @@ from trove_tools import errors
 def require_file(
     path: pathlib.Path, what: str, hint: str, *, by_root: bool = False
 ) -> None:
-    """Make sure that a file is there and can be read.
+    """Raise an error unless a regular file exists and can be read.
 
-    :param what: what the file is to the user, such as ``image``, or the
-        option that names it; the message begins with it.
-    :param hint: what to do where no file of a similar name is there.
-    :param by_root: root reads it, so this user need not be able to.
-    :raises UsageError: there is none, or it is something else.
+    :param what: the kind of the file, such as ``image``, or the option that
+        names it; the message begins with it.
+    :param hint: what to do if there is no file of a similar name.
+    :param by_root: root reads the file, so this user need not be able to.
+    :raises UsageError: the file does not exist, cannot be read, or is not a
+        regular file.
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             why = "it is a directory"
         elif not stat.S_ISREG(mode):
-            # opening a FIFO would wait for somebody who writes to it
+            # opening a FIFO would wait until a writer opens it
             why = "it is not a regular file"
         else:
             if not by_root:
@@ -51,7 +52,7 @@ def require_file(
 
 
 def _near(path: pathlib.Path) -> str:
-    """Return the question whether a file of a similar name is meant."""
+    """Return a question that suggests a file of a similar name, or ""."""
     import difflib
 
     try:
@@ -63,10 +64,11 @@ def _near(path: pathlib.Path) -> str:
 
 
 def require_directory(path: pathlib.Path, what: str, hint: str) -> None:
-    """Make sure that there is a directory.
+    """Raise an error unless a directory exists.
 
     :param what: as for :func:`require_file`.
-    :raises UsageError: there is none, or it is something else.
+    :param hint: what the user can do.
+    :raises UsageError: it does not exist, or is not a directory.
     """
     if path.is_dir():
         return
@@ -78,7 +80,7 @@ def require_directory(path: pathlib.Path, what: str, hint: str) -> None:
 
 
 def find_existing(directory: pathlib.Path) -> pathlib.Path:
-    """Return what is there already of the path of a directory."""
+    """Return a directory, or its nearest parent that exists."""
     directory = directory.absolute()
     while not directory.exists():
         directory = directory.parent
@@ -86,10 +88,10 @@ def find_existing(directory: pathlib.Path) -> pathlib.Path:
 
 
 def require_writable(directory: pathlib.Path, flag: str) -> None:
-    """Make sure that a directory can be written to, or made.
+    """Raise an error unless a directory can be written to, or created.
 
-    :param flag: the option that names it.
-    :raises UsageError: it cannot.
+    :param flag: the option that names the directory.
+    :raises UsageError: it cannot be written to or created.
     """
     try:
         place = find_existing(directory)
@@ -99,7 +101,7 @@ def require_writable(directory: pathlib.Path, flag: str) -> None:
             with tempfile.TemporaryFile(dir=place):
                 pass
         except FileNotFoundError as exc:
-            # the kernel's words, in /proc and /sys
+            # the kernel reports this error in /proc and /sys
             text = f"no file can be made in {place}"
             raise FileNotFoundError(0, text) from exc
     except OSError as exc:
@@ -107,11 +109,11 @@ def require_writable(directory: pathlib.Path, flag: str) -> None:
 
 
 def make_directory(directory: pathlib.Path, flag: str) -> pathlib.Path:
-    """Make a directory that can be written to, if it is not there.
+    """Create a writable directory if it does not exist.
 
-    :param flag: the option that names it.
-    :returns: its path without links in it.
-    :raises UsageError: it cannot be written to.
+    :param flag: the option that names the directory.
+    :returns: its path with all symbolic links resolved.
+    :raises UsageError: it cannot be created or written to.
     """
     require_writable(directory, flag)
     directory = directory.absolute()
@@ -132,17 +134,17 @@ def _not_writable(
 
 
 def user_cache() -> pathlib.Path:
-    """Return the directory for what can be made again."""
+    """Return the user's directory for data that can be created again."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return pathlib.Path(home).expanduser() / "trove-tools"
 
 
 def user_state() -> pathlib.Path:
-    """Return the directory for what is to outlive a run, such as logs."""
+    """Return the user's directory for data to keep after a run: logs."""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return pathlib.Path(home).expanduser() / "trove-tools"
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is a URL of HTTP, and not a path."""
+    """Return whether a text is an HTTP or HTTPS URL, and not a path."""
     return text.startswith(("http://", "https://"))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs other programs; the only module that does so.
 
-Nothing else in the package imports :mod:`subprocess`.  Through this door an
-argument list is always a list, standard input is empty unless given, and a
-failure is raised once, as an error that shows the command line in a form
-that can be pasted into a shell.
+No other module of the package imports :mod:`subprocess`.  A command is always
+a list of arguments, standard input is empty unless given, and a failure is
+raised once, as an error that shows the command line in a form that can be
+pasted into a shell.
 """
 
 import collections.abc
@@ -46,8 +46,8 @@ def as_root(
 ) -> list[Argument]:
     """Return the command line that runs ``argv`` with root's rights.
 
-    ``sudo -n`` never asks: a command that hangs on a password prompt
-    behind a progress bar helps nobody.
+    ``sudo -n`` fails instead of prompting: a progress bar would hide the
+    prompt for a password, and the command would wait forever.
     """
     if os.geteuid() == 0:
         return list(argv)
@@ -70,10 +70,10 @@ def find(tool: str) -> str | None:
 
 
 def _search_path() -> str:
-    """Return PATH with the directories of root's programs.
+    """Return PATH with the directories of system programs added.
 
-    Debian's ordinary users do not have them, but much of what runs through
-    sudo, and some of what does not need it, is there.
+    An ordinary user's PATH in Debian does not have these directories.  They
+    hold many programs that run through sudo, and some that need no root.
     """
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(dict.fromkeys([*places, *_SYSTEM_PLACES]))
@@ -83,11 +83,12 @@ def make_environment(
     extra: collections.abc.Mapping[str, str] | None = None,
     without: collections.abc.Iterable[str] = (),
 ) -> dict[str, str]:
-    """Return the environment of a child: ours, with ``extra`` on top.
+    """Return the environment of a child process.
 
-    :param without: variables of ours that it does not get.
+    The locale is fixed, because code parses the programs' messages.
 
-    The locale is fixed, because the tools' messages are read by machines.
+    :param extra: variables that are added to this process's environment.
+    :param without: variables of this process that the child does not get.
     """
     hidden = set(without)
     ours = {
@@ -112,16 +113,16 @@ def run(
     timeout: float | None = None,
     check: bool = True,
 ) -> Completed:
-    """Run a program to its end and return what it printed.
+    """Run a program to its end and return its status and output.
 
     :param argv: the program and its arguments; no shell is involved.
-    :param env: variables on top of this process's own.
-    :param cwd: where to run it.
+    :param env: variables that are added to this process's environment.
+    :param cwd: the program's working directory.
     :param input: text for its standard input; empty when not given.
-    :param timeout: seconds after which it is killed.
-    :param check: raise when it does not exit with 0.
+    :param timeout: seconds after which the program is killed.
+    :param check: raise an error if the exit status is not 0.
     :raises MissingToolError: there is no such program.
-    :raises CommandError: it failed, or took too long.
+    :raises CommandError: the program failed, or took too long.
     """
     try:
         done = subprocess.run(
@@ -176,15 +177,15 @@ def start(
     pass_fds: collections.abc.Sequence[int] = (),
     input: str = "",
 ) -> Child:
-    """Start a program in a session of its own and return at once.
+    """Start a program in a new session and return at once.
 
-    Its own session keeps a Ctrl-C at the terminal from reaching it
-    directly: who started it decides how it ends, with :func:`stop`.
+    A Ctrl-C at the terminal does not reach a program in another session:
+    the caller ends it with :func:`stop`.
 
-    :param env: variables on top of this process's own.
-    :param without: variables of this process that are not passed on.
-    :param log: file that takes all it prints (appended).
-    :param pipe: offer what it prints as ``child.stdout`` instead.
+    :param env: variables that are added to this process's environment.
+    :param without: variables of this process that the program does not get.
+    :param log: file to which the program's output is appended.
+    :param pipe: provide the output as ``child.stdout`` instead.
     :param pass_fds: file descriptors that the program inherits.
     :param input: text for its standard input.
     :raises MissingToolError: there is no such program.
@@ -192,7 +193,7 @@ def start(
     output: typing.Any = subprocess.PIPE if pipe else subprocess.DEVNULL
     if log is not None:
         output = open(log, "ab")
-    # a file that has no name, since a pipe would wait for its reader
+    # an unnamed file: writing to a pipe would wait until the program reads
     source: typing.Any = tempfile.TemporaryFile() if input else None
     if source is not None:
         source.write(input.encode())
@@ -220,11 +221,11 @@ def start(
 def stop(
     child: Child, *, grace: float = 10.0, sign: int = signal.SIGTERM
 ) -> int:
-    """End a program that :func:`start` began, and all its children.
+    """End a program that :func:`start` started, and its process group.
 
-    :param grace: seconds it is given to end by itself.
-    :param sign: the signal that asks it to.
-    :returns: its exit status.
+    :param grace: seconds after which the process group is killed.
+    :param sign: the signal that is sent first.
+    :returns: the program's exit status.
     """
     if child.poll() is None:
         _signal_group(child, sign)
@@ -236,7 +237,7 @@ def stop(
 
 
 def _signal_group(child: Child, sign: int) -> None:
-    # start_new_session made the child's id its process group's id
+    # because of start_new_session, the child's id is its process group's id
     try:
         os.killpg(child.pid, sign)
     except ProcessLookupError:
@@ -244,13 +245,13 @@ def _signal_group(child: Child, sign: int) -> None:
 
 
 def measure_load() -> float:
-    """Return the load per processor: about 1 where all are just busy."""
+    """Return the load average per processor: 1 if all are just busy."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def scale_timeout(seconds: float) -> float:
-    """Return how long a program of this host gets for something now.
+    """Return a timeout in seconds, scaled with the load of this host.
 
-    :param seconds: what it gets on a quiet host.
+    :param seconds: the timeout on an idle host.
     """
     return seconds * max(measure_load(), 1.0)

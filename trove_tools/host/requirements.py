@@ -14,16 +14,16 @@ from trove_tools.host import process
 
 _GIB = 1024**3
 
-#: Space that a build takes at its peak, GiB: the unpacked root and the raw
-#: disk in the work directory (measured: 1.5 and 1.3 for Debian 13 with
-#: MariaDB), the raw disk and the image in the output directory, and layers
-#: and packages in the cache.
+#: Peak disk space of a build, in GiB: the unpacked root and the raw disk in
+#: the work directory (measured: 1.5 and 1.3 for Debian 13 with MariaDB), the
+#: raw disk and the image in the output directory, and layers and packages in
+#: the cache.
 WORK_SPACE = 4
 OUTPUT_SPACE = 3
 CACHE_SPACE = 3
 
 FILESYSTEMS = pathlib.Path("/proc/filesystems")
-#: Where the kernel tells what runs programs of other machines.
+#: Where the kernel lists the emulators for other architectures' programs.
 BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 
 
@@ -31,8 +31,10 @@ BINFMT = pathlib.Path("/proc/sys/fs/binfmt_misc")
 class Finding:
     """The result of a check of the host.
 
-    :param ok: whether it passed.
-    :param remedy: what to do if it failed.
+    :param check: the name of the check.
+    :param ok: whether the check passed.
+    :param found: what the check saw.
+    :param remedy: what to do if the check failed.
     """
 
     check: str
@@ -42,10 +44,10 @@ class Finding:
 
 
 def require_tools(purpose: str, arch: str = "amd64") -> None:
-    """Make sure that the programs for a purpose are there.
+    """Raise an error unless all programs for a purpose are installed.
 
     :param purpose: as in the table of :mod:`trove_tools.host.hosttools`.
-    :raises MissingToolError: naming all that are absent.
+    :raises MissingToolError: a program is missing; the error lists all.
     """
     process.require(*_tools(purpose, arch))
 
@@ -64,9 +66,10 @@ def _tools(purpose: str, arch: str) -> list[str]:
 
 
 def require_layout(partition_table: str, image_format: str) -> None:
-    """Make sure that this host can make a disk's file systems.
+    """Raise an error unless this host can create a disk's file systems.
 
-    :raises MissingToolError: it cannot.
+    :param partition_table: mbr, gpt or efi.
+    :raises MissingToolError: a program or a kernel module is missing.
     """
     if partition_table != "efi" or image_format == "tar":
         return
@@ -85,16 +88,17 @@ def require_layout(partition_table: str, image_format: str) -> None:
 
 
 def require_arch(arch: str) -> None:
-    """Make sure that programs of an architecture run here.
+    """Raise an error unless this host can run an architecture's programs.
 
-    :raises MissingToolError: they do not.
+    :param arch: Debian's name of the architecture.
+    :raises MissingToolError: it cannot run them.
     """
     machine = architecture.KERNEL_NAMES.get(arch, arch)
     if os.uname().machine == machine:
         return
     require_tools("foreign")
-    # as qemu-user-static's package registers it; see binfmt_misc in the
-    # kernel's admin-guide
+    # the package qemu-user-static registers this name; see binfmt_misc in
+    # the kernel's admin-guide
     handler = BINFMT / f"qemu-{machine}"
     try:
         found = handler.read_text()
@@ -117,10 +121,11 @@ def require_arch(arch: str) -> None:
 
 
 def require_root(purpose: str = "building") -> None:
-    """Make sure that root's rights can be had without a question.
+    """Raise an error unless commands can run as root without a password.
 
-    :param purpose: what they are needed for.
-    :raises MissingToolError: they cannot.
+    :param purpose: what root is needed for, for the message.
+    :raises MissingToolError: this user is not root, and sudo needs a
+        password or is missing.
     """
     if not may_be_root():
         raise errors.MissingToolError(
@@ -131,7 +136,7 @@ def require_root(purpose: str = "building") -> None:
 
 
 def may_be_root() -> bool:
-    """Tell whether root's rights can be had without a question."""
+    """Return whether commands can run as root without a password."""
     if os.geteuid() == 0:
         return True
     if process.find("sudo") is None:
@@ -142,9 +147,13 @@ def may_be_root() -> bool:
 def check_space(
     output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
 ) -> list[Finding]:
-    """Compare free disk space with what a build takes.
+    """Compare free disk space with the space that a build needs.
 
-    Directories on one file system share what is free there.
+    The needs of directories on the same file system are added up.
+
+    :param output: the output directory.
+    :param work: the work directory; in the output directory if None.
+    :param cache: the cache directory.
     """
     wanted: dict[int, tuple[pathlib.Path, int]] = {}
     for directory, size in (
@@ -174,7 +183,7 @@ def check_space(
 def require_space(
     output: pathlib.Path, work: pathlib.Path | None, cache: pathlib.Path
 ) -> None:
-    """Make sure that a build will not fill the disk.
+    """Raise an error unless the disk has enough space for a build.
 
     :raises MissingToolError: there is too little space.
     """
@@ -187,7 +196,7 @@ def require_space(
 
 
 def check_tools(arch: str = "amd64") -> list[Finding]:
-    """Look for every program that building and verifying need."""
+    """Check for all programs that building and verifying need."""
     return [
         *check_tools_for("build", "to build", arch),
         *check_tools_for("packages", "to make containers of packages", arch),
@@ -201,10 +210,10 @@ def check_tools(arch: str = "amd64") -> list[Finding]:
 def check_tools_for(
     purpose: str, words: str, arch: str = "amd64"
 ) -> list[Finding]:
-    """Look for the programs for a purpose.
+    """Check for the programs for a purpose.
 
     :param purpose: as for :func:`require_tools`.
-    :param words: the purpose, in words.
+    :param words: the purpose as a phrase for the user.
     """
     findings = []
     for name in _tools(purpose, arch):
@@ -221,7 +230,7 @@ def check_tools_for(
 
 
 def check_privileges() -> list[Finding]:
-    """Look at what a build may do here."""
+    """Check for the privileges that a build needs: root, loop devices."""
     return [
         Finding(
             "root's rights",

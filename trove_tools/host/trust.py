@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that a file can be trusted: no other user can have written it.
 
-A build has root's rights, and does what the files of its cache say.  So these
+A build runs as root and depends on the files of its cache.  So these files
 must belong to this user or to root, and neither a group nor everybody may
-write to them.  The last part of a path is never followed if it is a link.
-apt, ssh and sudo keep the same rule for their own files.
+write to them.  A symbolic link in the last part of a path is not followed.
+apt, ssh and sudo apply the same rule to their files.
 
-Whoever calls sudo can become root, so root trusts the files of that user,
-too.  A group that is named as the owner of a file and has no other members
-is that user, as most distributions make one for each user.
+A user who may call sudo can become root, so root trusts the files of the user
+who called sudo.  Write access for a private group is allowed: most
+distributions create for each user a group with the user's name and no other
+members.
 """
 
 import grp
@@ -21,26 +22,26 @@ from trove_tools import errors
 
 
 def require_own(path: pathlib.Path, what: str) -> None:
-    """Make sure that nobody else can have written a file or a directory.
+    """Raise an error if another user can have written a file or directory.
 
-    :param what: what it is to the user, for the message.
-    :raises UsageError: somebody else can, or it is a link.
-    :raises OSError: it is not there.
+    :param what: the kind of the file, for the message.
+    :raises UsageError: another user can, or the path is a symbolic link.
+    :raises OSError: the path does not exist.
     """
     refuse(path, path.lstat(), what)
 
 
 def require_own_place(path: pathlib.Path, what: str) -> None:
-    """Make sure that nobody else can put something else in a place.
+    """Raise an error if another user can write or replace a file.
 
-    Besides what :func:`require_own` wants, all directories above must be of
-    users who are trusted, and others may write to them only if they cannot
-    rename what is not theirs, as in ``/tmp``.
+    In addition to the rule of :func:`require_own`, all parent directories
+    must belong to trusted users.  Other users may write to a parent only if
+    it has the sticky bit, as ``/tmp`` does: they cannot rename the file.
 
-    :param path: has no link in its last part.
+    :param path: a file or a directory; not a symbolic link.
     :param what: as for :func:`require_own`.
-    :raises UsageError: somebody else can.
-    :raises OSError: it is not there.
+    :raises UsageError: another user can.
+    :raises OSError: the path does not exist.
     """
     require_own(path, what)
     for parent in path.resolve().parents:
@@ -58,9 +59,9 @@ def require_own_place(path: pathlib.Path, what: str) -> None:
 
 
 def is_own(path: pathlib.Path) -> bool:
-    """Tell whether nobody else can have written a file or a directory.
+    """Return whether no other user can have written a file or directory.
 
-    :returns: False where there is none, too.
+    :returns: False also if the path does not exist.
     """
     try:
         return not _reason(path.lstat())
@@ -69,16 +70,16 @@ def is_own(path: pathlib.Path) -> bool:
 
 
 def open_own(path: pathlib.Path, flags: int, what: str) -> int:
-    """Open a file or a directory that nobody else can have written.
+    """Open a file or a directory that no other user can have written.
 
-    :param flags: as os.open() takes them; a file that is made is readable by
-        all, and writable by this user.
+    :param flags: flags for os.open(); a file that is created is readable by
+        all users, and writable by this user.
     :param what: as for :func:`require_own`.
     :returns: the file descriptor.
-    :raises UsageError: somebody else can have written it, or it is a link.
+    :raises UsageError: another user can have written it, or it is a link.
     :raises OSError: it cannot be opened.
     """
-    # a FIFO or a device in its place must not make anybody wait
+    # opening must not block if the path is a FIFO or a device
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o644)
@@ -95,11 +96,12 @@ def open_own(path: pathlib.Path, flags: int, what: str) -> int:
 
 
 def refuse(path: pathlib.Path, status: os.stat_result, what: str) -> None:
-    """Refuse a file that somebody else can have written.
+    """Raise an error if another user can have written a file.
 
-    :param status: the file's.
+    :param status: the file's status, from stat(2).
     :param what: as for :func:`require_own`.
-    :raises UsageError: somebody else can, or it is a link or no file.
+    :raises UsageError: another user can, or it is neither a regular file
+        nor a directory.
     """
     reason = _reason(status)
     if not reason:
@@ -114,7 +116,7 @@ def refuse(path: pathlib.Path, status: os.stat_result, what: str) -> None:
 
 
 def _reason(status: os.stat_result) -> str:
-    """Return why a file is not trusted; nothing if it is."""
+    """Return why a file is not trusted; empty if it is trusted."""
     if stat.S_ISLNK(status.st_mode):
         return "it is a link"
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -144,7 +146,7 @@ def _others_may_write(status: os.stat_result) -> bool:
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """Tell whether a file's group is its owner and nobody else."""
+    """Return whether a file's group has only the file's owner as member."""
     try:
         owner = pwd.getpwuid(status.st_uid)
         group = grp.getgrgid(status.st_gid)
