@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parses the source of the guest agent's code.
 
-``--agent`` takes what pip users know: nothing (the series' release from
-PyPI), a requirement, ``git+URL@REF``, or a directory with a checkout.
+``--agent`` accepts the forms that pip does: a requirement, ``git+URL@REF``,
+or a directory with a checkout.  The default is the series' release from PyPI.
 """
 
 import dataclasses
@@ -18,7 +18,8 @@ from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.plan import elements
 
-#: The variables that name a checkout, and a file or URL of constraints.
+#: Variables with the directory of a checkout, and with the file or URL of
+#: constraints.
 CHECKOUT, CONSTRAINTS = (
     "DIB_TROVE_AGENT_CHECKOUT", "DIB_TROVE_AGENT_CONSTRAINTS",
 )  # fmt: skip
@@ -26,15 +27,15 @@ CHECKOUT, CONSTRAINTS = (
 _REQUIREMENT = re.compile(
     r"^trove\s*(\[[\w,]+\])?\s*([<>=!~].*)?$", re.IGNORECASE
 )
-# PEP 508, and pip's options in such a file
+# a requirement of PEP 508, or an option of pip in a constraints file
 _CONSTRAINT = re.compile(
     r"-|\w[\w.-]*\s*(\[[^]]*\])?\s*\(?\s*([<>=!~]=|[<>;@])", re.ASCII
 )
-# an @ before the path is a user's, one in the path begins a ref
+# an @ before the path ends the user name, an @ in the path begins a ref
 _GIT = re.compile(r"^(?P<url>\w+://[^/]*/[^@]+)(@(?P<ref>.+))?$")
 
 
-# how Python packages are installed from a directory
+# a directory can be installed with pip if it has one of these files
 _PACKAGES = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
@@ -45,13 +46,12 @@ class Agent:
     :param source: pypi, git or checkout.
     :param location: the requirement, the URL, or the directory.
     :param ref: branch, tag or commit of a git source.
-    :param state: what a checkout holds: its commit, and a digest of its
-        uncommitted changes where there are any; without a repository, a
-        digest of all.
+    :param state: identifies the content of a checkout; see
+        :func:`compute_state`.
     :param constraints: a file or URL of upper constraints.
-    :param constraints_digest: of the file.
-    :param dependencies: lines of a requirements file that bring, as far as
-        it is known beforehand, what the agent's code needs.
+    :param constraints_digest: the sha256 of the file of constraints.
+    :param dependencies: lines of a requirements file with the packages that
+        the agent's code needs, as far as they are known before the build.
     """
 
     source: str
@@ -63,7 +63,7 @@ class Agent:
     dependencies: str = ""
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell the element trove-guest-agent."""
+        """Return the environment of the element trove-guest-agent."""
         values = {
             "pypi": {"DIB_TROVE_AGENT_REQUIREMENT": self.location},
             "git": {
@@ -79,7 +79,7 @@ class Agent:
         return values
 
     def places(self) -> dict[str, str]:
-        """Return what lies at the places that variables name."""
+        """Return digests of the files that variables name, by variable."""
         values = {}
         if self.source == "checkout":
             values[CHECKOUT] = self.state
@@ -91,12 +91,12 @@ class Agent:
 def parse_agent(
     text: str | None, constraints: str | None, series: model.Series
 ) -> Agent:
-    """Return the source that a user named.
+    """Return the agent's source for the user's options.
 
-    :param text: what ``--agent`` was given.
-    :param constraints: what ``--constraints`` was given.
-    :param series: what to take when nothing was given.
-    :raises UsageError: it names nothing that exists.
+    :param text: the value of ``--agent``, or None.
+    :param constraints: the value of ``--constraints``, or None.
+    :param series: the series whose release is the default.
+    :raises UsageError: a value is invalid, or names a file that is missing.
     """
     for flag, url, query in (
         ("--agent", text, False), ("--constraints", constraints, True),
@@ -119,8 +119,8 @@ def _source(text: str, series: model.Series) -> Agent:
         match = _GIT.match(text[4:])
         if match:
             ref = match["ref"] or series.git_ref
-            # what a commit needs is not known before it is fetched; nearly
-            # all of it is what the series' release needs
+            # the requirements of a commit are unknown before it is fetched;
+            # nearly all of them are those of the series' release
             return Agent(
                 "git", match["url"], ref=ref, dependencies=series.requirement
             )
@@ -151,10 +151,11 @@ def _constraints(text: str | None) -> dict[str, str]:
 
 
 def require_constraints(content: bytes, place: str) -> None:
-    """Make sure that a file holds constraints, as pip reads them.
+    """Raise an error unless a file contains constraints for pip.
 
-    :param place: where it is, for the error.
-    :raises UsageError: it does not.
+    :param content: the content of the file.
+    :param place: the file's path or URL, for the error.
+    :raises UsageError: a line is not a constraint.
     """
     try:
         lines = content.decode().splitlines()
@@ -193,10 +194,10 @@ def _checkout(directory: pathlib.Path) -> Agent:
 
 
 def _requirements(file: pathlib.Path) -> str:
-    """Return what a file requires, without comments.
+    """Return the lines of a requirements file, without comments.
 
-    :returns: nothing where there is no such file: all is installed with the
-        agent's code then.
+    :returns: empty if there is no such file; then all requirements are
+        installed together with the agent's code.
     """
     try:
         lines = file.read_text().splitlines()
@@ -207,11 +208,11 @@ def _requirements(file: pathlib.Path) -> str:
 
 
 def compute_state(directory: pathlib.Path) -> str:
-    """Return what tells all that is in a checkout.
+    """Return a text that identifies the content of a checkout.
 
-    :returns: the commit, with a digest of what is not committed; without a
-        repository, a digest of all.
-    :raises UsageError: git cannot read it.
+    :returns: the commit, with a digest of the uncommitted changes if there
+        are any; without a repository, a digest of all files.
+    :raises UsageError: git cannot read the checkout.
     """
     if not (directory / ".git").exists():
         return elements.digest(directory)

@@ -10,32 +10,34 @@ import re
 
 from trove_tools.host import paths
 
-#: Inside the package, so that a wheel and an editable install both have it.
+#: Inside the package, so that a wheel and an editable install both have the
+#: elements.
 DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
 
-#: What the guest is besides the distribution's system, and the agent in it.
+#: The guest's system configuration, the agent, and the agent's environment.
 GUEST, AGENT, VENV = (
     "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
 )  # fmt: skip
-#: Answers the guest's engine about the containers in the image.
+#: Serves the manifests of the image's containers to the guest's engine.
 LOCAL_MANIFESTS = "trove-local-manifests"
 #: The boot loader's packages.
 BIOS, EFI = "trove-boot-bios", "trove-boot-efi"
-#: Lets a developer in.
+#: Lets a developer log in with an SSH key.
 DEV = "trove-dev"
-#: Lets guests trust further authorities.
+#: Adds certificate authorities that guests trust.
 GUEST_CA = "trove-guest-ca"
-#: Lets guests install security updates by themselves.
+#: Makes guests install security updates automatically.
 UPGRADES = "trove-unattended-upgrades"
-#: Begins a layer on the one below, and ends one without a disk.
+#: ROOT unpacks the root of the layer below; END ends a layer that makes no
+#: disk.
 ROOT, END = "trove-layer-root", "trove-layer-end"
-#: The last word in every layer, and in the image.
+#: The last elements of every layer, and of the image.
 CLEAN, FINISH = "trove-guest-clean", ("trove-apt-sources", "vm", "manifests")
-#: Upgrades what the layers below have brought.
+#: Upgrades the packages of the layers below.
 REFRESH = "trove-refresh"
-#: Lets every layer reach servers as this host does.
+#: Gives every layer the proxies and trusted authorities of this host.
 NETWORK = "trove-build-network"
-#: Elements that no catalog names.
+#: Elements that are not in the catalog.
 ALWAYS = (
     GUEST, AGENT, VENV, DEV, ROOT, END, CLEAN, REFRESH, NETWORK,
     GUEST_CA, UPGRADES, *FINISH,
@@ -46,16 +48,16 @@ _VARIABLE = re.compile(r"\bDIB_\w+")
 
 @dataclasses.dataclass(frozen=True)
 class Element:
-    """What is known of an element without running it.
+    """The properties of an element that its files show.
 
-    :param digest: of all its files.
+    :param digest: the digest of all its files.
     :param needs: the elements that it depends on.
-    :param provides: the names that it stands for besides its own.
-    :param variables: diskimage-builder's variables that its files name,
-        but for its documentation.  One that ends with an underscore is the
-        beginning of names that are put together, see :func:`reads`.
-    :param exports: those that its files in ``environment.d`` name: all
-        later layers see these files.
+    :param provides: the names of other elements that it replaces.
+    :param variables: the ``DIB_*`` variables that its files contain, except
+        for its documentation.  A name that ends with an underscore is the
+        prefix of names that are composed at run time, see :func:`reads`.
+    :param exports: the ``DIB_*`` variables in its files in
+        ``environment.d``, which also apply to all later layers.
     """
 
     digest: str
@@ -69,9 +71,10 @@ Library = collections.abc.Mapping[str, Element]
 
 
 def reads(variables: collections.abc.Collection[str], name: str) -> bool:
-    """Return whether a variable is among those that files name.
+    """Return whether a variable is among those that files contain.
 
-    :param variables: as :class:`Element` has them.
+    :param variables: variables and prefixes, as in :class:`Element`.
+    :param name: the variable.
     """
     return name in variables or any(
         name.startswith(known) for known in variables if known.endswith("_")
@@ -92,9 +95,9 @@ def variables_of_core() -> frozenset[str]:
 
 
 def path(further: str | None = None) -> tuple[str, ...]:
-    """Return the directories with elements, the strongest first.
+    """Return the directories with elements, in the order of precedence.
 
-    :param further: directories of the user's, with ``:`` between them.
+    :param further: the user's directories, separated by colons.
     :raises UsageError: one of them does not exist.
     """
     named = [part for part in (further or "").split(":") if part]
@@ -109,7 +112,7 @@ def path(further: str | None = None) -> tuple[str, ...]:
 
 
 def disk(partition_table: str) -> str:
-    """Return the element that lays out a disk.
+    """Return the element that creates a disk's partitions.
 
     :param partition_table: mbr, gpt or efi.
     """
@@ -117,7 +120,7 @@ def disk(partition_table: str) -> str:
 
 
 def boot_loader(partition_table: str) -> str:
-    """Return the element with the boot loader's packages for a disk.
+    """Return the element with a boot loader's packages.
 
     :param partition_table: as for :func:`disk`.
     """
@@ -134,7 +137,7 @@ def shipped_path() -> str:
 def find(
     name: str, directories: collections.abc.Iterable[str | pathlib.Path]
 ) -> pathlib.Path | None:
-    """Return an element's directory; the first one that has it counts."""
+    """Return an element's directory, from the first directory with it."""
     for directory in map(pathlib.Path, directories):
         if (directory / name).is_dir():
             return directory / name
@@ -157,11 +160,12 @@ def read(
     names: collections.abc.Iterable[str],
     directories: collections.abc.Sequence[str | pathlib.Path],
 ) -> dict[str, Element]:
-    """Read elements and all that they depend on.
+    """Read elements and all elements that they depend on.
 
-    Names without a directory are left out: other elements provide them.
+    Names without a directory are omitted: other elements provide them.
 
-    :param directories: where elements are, the strongest first.
+    :param names: the names of the elements.
+    :param directories: directories with elements, in order of precedence.
     """
     library: dict[str, Element] = {}
     queue = list(names)
@@ -181,9 +185,9 @@ def reach(
     *,
     without: collections.abc.Collection[str] = (),
 ) -> set[str]:
-    """Return elements and all that they depend on.
+    """Return elements and all elements that they depend on.
 
-    :param without: elements that are neither taken nor looked behind.
+    :param without: elements that are omitted, with their dependencies.
     """
     provided: set[str] = set()
     found: set[str] = set()
@@ -201,8 +205,8 @@ def reach(
 def digest(directory: pathlib.Path) -> str:
     """Return a digest of all files below a directory.
 
-    It changes with a file's path below the directory, its content, and
-    whether it can be executed: all that a build could notice.
+    The digest covers each file's path below the directory, its content, and
+    whether it is executable: all properties that can affect a build.
     """
     total = hashlib.sha256()
     for file in _files(directory):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authorities of ``--guest-ca``, which guests are to trust."""
+"""The certificate authorities of ``--guest-ca``, which guests trust."""
 
 import collections.abc
 import dataclasses
@@ -8,23 +8,23 @@ import pathlib
 from trove_tools import errors
 from trove_tools.sources.network import authorities
 
-#: Tells the element the files with their certificates, with : between them.
+#: The element's variable with the files of certificates, separated by colons.
 VARIABLE = "DIB_TROVE_GUEST_CA"
 
 
 @dataclasses.dataclass(frozen=True)
 class GuestCA:
-    """Authorities, and the files with their certificates."""
+    """Certificate authorities, and the files with their certificates."""
 
     files: tuple[str, ...] = ()
     trusted: tuple[authorities.Authority, ...] = ()
 
     def environment(self) -> dict[str, str]:
-        """Return the variable that tells the element."""
+        """Return the environment of the element trove-guest-ca."""
         return {VARIABLE: ":".join(self.files)} if self.files else {}
 
     def places(self) -> dict[str, str]:
-        """Return what decides, in place of where the files lie."""
+        """Return the fingerprints, which replace the paths in a digest."""
         if not self.files:
             return {}
         return {VARIABLE: join_fingerprints(self)}
@@ -42,14 +42,14 @@ class GuestCA:
 
 
 def join_fingerprints(known: GuestCA) -> str:
-    """Return the fingerprints of authorities, as one text."""
+    """Return the fingerprints of authorities, separated by colons."""
     return ":".join(each.sha256 for each in known.trusted)
 
 
 def read(files: collections.abc.Iterable[pathlib.Path]) -> GuestCA:
-    """Return the authorities in some files.
+    """Return the certificate authorities in some files.
 
-    :raises UsageError: a file holds none, or something else.
+    :raises UsageError: a file contains no certificate of an authority.
     """
     found: list[authorities.Authority] = []
     paths = []

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain of layers that an image is built in, as plain data.
+"""The layers that an image is built in, as plain data.
 
-The most stable part comes first: the base system, what a runtime and the
-agent need, the datastore, the agent's own code.  Each layer is one run of
-diskimage-builder over the root that the layer below has left.  What a layer
-holds is decided by what goes into it and by the layer below; a digest of
-both is its name in the cache.
+The layer that changes least often comes first: the base system, then the
+requirements of the runtime and the agent, the datastore, and the agent's code.
+Each layer is one run of diskimage-builder on the root file system of the layer
+below.  The content of a layer depends on its inputs and on the layer below;
+its name in the cache is a digest of both.
 """
 
 import collections.abc
@@ -21,47 +21,48 @@ from trove_tools.plan import variables
 from trove_tools.sources.container import sources as _container
 from trove_tools.sources.native import sources as _native
 
-#: The layers' names in their order.
+#: The names of the layers, in the order of building.
 NAMES = ("base", "runtime", "datastore", "agent")
 
-#: Stands for everything below a layer; see
+#: The element that represents all layers below; see
 #: :mod:`trove_tools.build.element_copies`.
 BELOW = "trove-layer-below"
 
 #: Variables with the addresses of package mirrors.
 MIRROR = "DIB_DISTRIBUTION_MIRROR"
 SECURITY_MIRROR = "DIB_DEBIAN_SECURITY_MIRROR"
-#: What says that packages are of an earlier day, and that no file is newer.
+#: Variables with the date of the packages, and with the latest time of files.
 SNAPSHOT, EPOCH = "DIB_TROVE_SNAPSHOT", "SOURCE_DATE_EPOCH"
 
-# variables of diskimage-builder that say where something lies or how much is
-# told, and those that concern the disk alone
+# variables of diskimage-builder with a path or a verbosity; and a variable
+# that affects only the disk
 _PLACES = {"DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_QUIET", "DIB_NO_TMPFS"}
 _DISK = {"DIB_IMAGE_SIZE"}
 
-# before an element's name in a layer's inputs
+# the prefix of an element's name in a layer's inputs
 _ELEMENT = "element "
 
-# counts how this package itself makes a layer: a layer of an older way is not
-# used again.  2: whatever the umask of the user who builds.
+# the version of this package's own steps in a layer; cached layers of another
+# version are not used.  Since 2, a layer does not depend on the user's umask.
 _FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One layer, and all that decides what it holds.
+    """One layer, and all that its content depends on.
 
-    :param elements: for diskimage-builder.
+    :param name: one of :data:`NAMES`.
+    :param elements: the elements for diskimage-builder's command line.
     :param below: elements of the layers below whose hooks do not run again.
-    :param environment: what reaches diskimage-builder.
-    :param inputs: versions and digests of what takes part.
-    :param places: for variables that say where something lies: what decides
-        about the layer instead, such as a digest of what lies there.
-    :param masked: for variables that may hold a secret: what is recorded
-        in place of the value, see :mod:`trove_tools.plan.variables`.
-    :param containers: what is put into the guest's image store.
-    :param natives: what is installed in the guest's own system.
-    :param parent: the digest of the layer below; empty for the first.
+    :param environment: variables for diskimage-builder.
+    :param inputs: diskimage-builder's version and the elements' digests.
+    :param places: for variables with a path: the value that replaces the
+        path in the digest, such as a digest of the file.
+    :param masked: for variables that may hold a secret: the text that is
+        recorded instead, see :mod:`trove_tools.plan.variables`.
+    :param containers: the containers for the guest's image store.
+    :param natives: the datastores that are installed in the guest system.
+    :param parent: the digest of the layer below; empty for the first layer.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Layer:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The elements whose hooks run in the layer."""
+        """The names of the elements whose hooks run in the layer."""
         return tuple(
             name.removeprefix(_ELEMENT)
             for name in self.inputs
@@ -90,16 +91,16 @@ class Layer:
 
     @property
     def digest(self) -> str:
-        """The digest of all that decides what the layer holds.
+        """The digest of all that the layer's content depends on.
 
-        Not of where things lie: a checkout that was moved gives the same.
+        Paths are excluded: moving a checkout does not change the digest.
         """
         content = {"format": _FORMAT, **self._recorded()}
         content["environment"].update(content.pop("places"))
         for container in content["containers"]:
             del container["path"], container["constraints"]
             if container["digest"]:
-                # the same, whoever serves it
+                # the content with a digest is the same on every mirror
                 del container["mirror"]
         content["natives"] = [
             _native.without_places(each) for each in content["natives"]
@@ -113,7 +114,7 @@ class Layer:
         return {**recorded, "digest": self.digest}
 
     def secrets(self) -> dict[str, str]:
-        """Return the values of variables that are not recorded, by name."""
+        """Return the variables whose values may be secret, with values."""
         return {name: self.environment[name] for name in self.masked}
 
     def _recorded(self) -> dict[str, typing.Any]:
@@ -126,10 +127,10 @@ def make_layers(
     request: _request.Request,
     environment: collections.abc.Mapping[str, str],
 ) -> tuple[Layer, ...]:
-    """Return an image's layers, the first one first.
+    """Return an image's layers, in the order of building.
 
-    :param environment: all that is to reach diskimage-builder; each layer
-        is given what its elements may look at, and nothing else.
+    :param environment: all variables for diskimage-builder; each layer gets
+        only those that its elements may read.
     """
     library = request.library
     own = _own_elements(request)
@@ -196,10 +197,10 @@ def find_unread(
     inherited: collections.abc.Iterable[str],
     made: collections.abc.Iterable[Layer],
 ) -> tuple[str, ...]:
-    """Return the user's variables that nothing in a build reads.
+    """Return the user's variables that no layer reads.
 
     :param inherited: the names of the variables that the user has set.
-    :param made: the build's layers.
+    :param made: the layers of the build.
     """
     passed = set().union(*(layer.environment for layer in made))
     return tuple(sorted(set(inherited) - passed))
@@ -208,7 +209,7 @@ def find_unread(
 def _own_elements(
     request: _request.Request,
 ) -> dict[str, tuple[str, ...]]:
-    """Return what each layer is there for, by where it is named."""
+    """Return the elements that provide each layer's content, by layer."""
     runtimes = [each.runtime for each in request.choices]
     return {
         "base": (*request.guest.elements, _elements.GUEST),
@@ -234,7 +235,11 @@ def _own_elements(
 def _given(
     request: _request.Request, name: str, own: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the elements that diskimage-builder is given for a layer."""
+    """Return the elements for diskimage-builder's command line.
+
+    :param name: the layer.
+    :param own: the elements that provide the layer's content.
+    """
     first = () if name == NAMES[0] else (
         BELOW, _elements.ROOT, *request.guest.package_elements,
     )  # fmt: skip
@@ -258,10 +263,13 @@ def _variables(
     runs: collections.abc.Iterable[str],
     below: collections.abc.Iterable[str],
 ) -> set[str]:
-    """Return the variables that a layer's run may look at.
+    """Return the variables that diskimage-builder may read for a layer.
 
-    Those that its elements name, and those in the files that set variables
-    for all layers above.
+    These are the variables that the layer's elements contain, and those in
+    the ``environment.d`` files of the layers below.
+
+    :param runs: the elements whose hooks run in the layer.
+    :param below: the other elements of the layers below.
     """
     return set().union(
         *(library[name].variables for name in runs),

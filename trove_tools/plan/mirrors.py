@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses the package mirrors of a build, and finds them as of a day.
+"""Chooses the package mirrors of a build, and finds their snapshots.
 
-A host in a private network has its mirrors in its own apt configuration.
-When the guest is of the same distribution, the build uses these.
+The apt configuration of a host in a private network names its mirrors.  The
+build uses them if the guest system is of the host's distribution.
 
-A mirror tells where its snapshots are in the field ``Snapshots`` of its
-Release files, with ``@SNAPSHOTID@`` in place of the date; apt's own tables
-tell it for the archives of Debian and Ubuntu (sources.list(5) and
-apt-pkg/init.cc of apt 3).  An address that contains ``@SNAPSHOTID@`` is one
-already.  The files of a snapshot are signed as those of any repository.
+The field ``Snapshots`` of a mirror's Release files contains the address of its
+snapshots, with ``@SNAPSHOTID@`` in place of the date; for the archives of
+Debian and Ubuntu, apt has a table of these addresses (sources.list(5) and
+apt-pkg/init.cc of apt 3).  A mirror's address that contains ``@SNAPSHOTID@``
+is used as it is.  The files of a snapshot are signed as in any repository.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from trove_tools.host import debian
 from trove_tools.host import paths
 from trove_tools.sources.network import session
 
-#: Where the date goes in the address of a snapshot.
+#: The placeholder for the date in the address of a snapshot.
 MARK = "@SNAPSHOTID@"
 _PATH = "@PATH@"
 _KNOWN = {
@@ -38,16 +38,19 @@ _FORMS = ("%Y-%m-%d", "%Y%m%d", "%Y%m%dT%H%M%SZ")
 _FIELD = re.compile(r"^Snapshots:\s*(\S+)\s*$", re.MULTILINE)
 _DATE = re.compile(r"^Date:\s*(.+?)\s*$", re.MULTILINE)
 _TIMEOUT = 20.0
-# the fields come first; the list of files behind them has megabytes
+# bytes; the fields come first, and the list of files after them is megabytes
 _HEAD = 64 * 1024
 
 
 def choose(
     archive: str | None, security: str | None, distribution: str
 ) -> debian.Mirrors:
-    """Return the mirrors of a build: what was given, or else the host's.
+    """Return the mirrors of a build: the given ones, or else the host's.
 
-    :raises UsageError: one of them has a password in its address.
+    :param archive: the URL of the package mirror, or None.
+    :param security: the URL of the mirror for security updates, or None.
+    :param distribution: the guest system's distribution.
+    :raises UsageError: one of the URLs contains credentials.
     """
     host = debian.read_mirrors(distribution)
     chosen = debian.Mirrors(archive or host.archive, security or host.security)
@@ -65,13 +68,13 @@ def choose(
 
 @dataclasses.dataclass(frozen=True)
 class Date:
-    """A moment whose packages are wanted."""
+    """The time of a package snapshot."""
 
     when: datetime.datetime
 
     @property
     def identity(self) -> str:
-        """What stands for it in an address."""
+        """The time in the form that the address of a snapshot has."""
         return self.when.strftime("%Y%m%dT%H%M%SZ")
 
     @property
@@ -81,9 +84,9 @@ class Date:
 
 
 def parse_date(text: str) -> Date:
-    """Read a date as users and apt write it, in UTC.
+    """Parse a date in one of the forms of users and apt, in UTC.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the text is not a date.
     """
     for form in _FORMS:
         try:
@@ -99,7 +102,7 @@ def find_snapshots(
 ) -> debian.Mirrors:
     """Return the snapshots of a guest system's mirrors.
 
-    :raises UsageError: a mirror has no snapshots; see :func:`of`.
+    :raises UsageError: a mirror has no snapshot; see :func:`find_snapshot`.
     """
     if guest.distribution not in _DISTRIBUTIONS:
         raise errors.UsageError(
@@ -123,10 +126,12 @@ def find_snapshots(
 def find_snapshot(mirror: str, suite: str, wanted: Date) -> str:
     """Return the address of a mirror's snapshot.
 
-    :param mirror: its address, or that of snapshots with ``@SNAPSHOTID@``.
-    :param suite: one that must be there, such as ``trixie``.
-    :raises UsageError: it has no snapshot of that date, or none that can be
-        reached.
+    :param mirror: the URL of the mirror, or of its snapshots with
+        ``@SNAPSHOTID@``.
+    :param suite: the suite that the snapshot must have, such as ``trixie``.
+    :param wanted: the time of the snapshot.
+    :raises UsageError: the mirror has no snapshot of that time, or the
+        snapshot cannot be reached.
     """
     mirror = mirror.rstrip("/")
     template = mirror if MARK in mirror else _told(mirror, suite)
@@ -155,7 +160,7 @@ _HINT = (
 
 
 def _told(mirror: str, suite: str) -> str:
-    """Return where a mirror's snapshots are; empty if it has none."""
+    """Return the URL of a mirror's snapshots; empty if it has none."""
     try:
         field = _FIELD.search(_release(mirror, suite))
     except OSError as exc:
@@ -183,9 +188,12 @@ def _release(address: str, suite: str) -> str:
 
 
 def _require_older(release: str, found: str, wanted: Date) -> None:
-    """Make sure that what claims to be a snapshot is not of a later time.
+    """Raise an error if a snapshot is newer than the wanted time.
 
-    :raises UsageError: it is.
+    :param release: the snapshot's InRelease file.
+    :param found: the URL of the snapshot, for the error.
+    :param wanted: the wanted time.
+    :raises UsageError: the snapshot is newer.
     """
     field = _DATE.search(release)
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan: all that a build will do, as plain data.
 
-A plan is made from a request without looking at anything else, so it can be
-printed, compared, and tested without building.  Plans with the same digest
-make images with the same content, up to what the package mirrors serve.
+A plan depends on a request alone, so it can be printed, compared, and tested
+without building.  Plans with the same digest produce images with the same
+content, except for changes on the package mirrors.
 """
 
 import dataclasses
@@ -20,23 +20,24 @@ from trove_tools.sources.container import sources as _container
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What one build does.
+    """The plan of one build.
 
-    :param name: the image's name, without an ending.
-    :param datastores: what the image serves, as in the manifest.
-    :param layers: what it is built from, the first one first.
+    :param name: the image's name, without a file extension.
+    :param datastores: the datastores of the image, as in the manifest.
+    :param layers: the layers of the image, in the order of building.
     :param elements_path: directories with elements, in addition to
         diskimage-builder's own.
     :param output: format, compression, partition_table, disk_size (GiB).
-    :param guest_ca: the authorities that guests are to trust besides the
-        guest system's: subject, sha256 (the fingerprint) and expires.
-    :param unattended_upgrades: guests install security updates by themselves.
-    :param dev: for development: lets in who has a key.
-    :param local_manifests: the guest answers its own Docker engine about the
-        containers that are in the image.
-    :param allow: findings that may be in the image, as ``KIND:PATH``.
-    :param unread: the user's ``DIB_*`` variables that nothing in it reads.
-    :param reasons: why versions were chosen that nobody named.
+    :param guest_ca: the certificate authorities that guests trust besides
+        the guest system's: subject, sha256 (the fingerprint) and expires.
+    :param unattended_upgrades: guests install security updates automatically.
+    :param dev: the image is for development: a developer's key can log in.
+    :param local_manifests: the guest serves the manifests of the image's
+        containers to its Docker engine.
+    :param allow: findings that are allowed in the image, as ``KIND:PATH``.
+    :param unread: the user's ``DIB_*`` variables that have no effect.
+    :param reasons: for each version that the builder chose instead of the
+        default: the reason.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Plan:
         return {**credentials.hide_all(plain), "digest": self.digest()}
 
     def secrets(self) -> dict[str, str]:
-        """Return the values of variables that are not recorded, by name."""
+        """Return the variables whose values may be secret, with values."""
         return {
             name: value
             for layer in self.layers
@@ -76,10 +77,10 @@ class Plan:
         }
 
     def digest(self) -> str:
-        """Return the digest of all that decides the image's content.
+        """Return the digest of all that the image's content depends on.
 
-        Not of where things lie: a checkout that was moved builds the same
-        image.  All that goes into the layers is in the digest of the last.
+        Paths are excluded: a checkout that was moved builds the same image.
+        The digest of the last layer covers the inputs of all layers.
         """
         content = dataclasses.asdict(self)
         for name in ("elements_path", "agent", "unread", "reasons"):
@@ -90,19 +91,19 @@ class Plan:
 
     @property
     def containers(self) -> tuple[_container.Container, ...]:
-        """What is put into the guest's image store."""
+        """The containers for the guest's image store."""
         return tuple(
             each for layer in self.layers for each in layer.containers
         )
 
     @property
     def mirror(self) -> str | None:
-        """The package mirror, where it is known."""
+        """The URL of the package mirror; None if it is unknown."""
         return self.layers[0].environment.get(_layers.MIRROR)
 
     @property
     def downloads(self) -> str | None:
-        """Where the user wants diskimage-builder to keep downloads."""
+        """The user's directory for diskimage-builder's downloads, or None."""
         return self.layers[0].environment.get("DIB_IMAGE_CACHE")
 
     @property
@@ -112,7 +113,7 @@ class Plan:
 
 
 def make(request: _request.Request) -> Plan:
-    """Return the plan that fulfils a request."""
+    """Return the plan for a request."""
     guest = request.guest
     environment = _environment(request)
     layers = _layers.make_layers(request, environment)
@@ -172,10 +173,10 @@ def make(request: _request.Request) -> Plan:
 def _undecided(
     request: _request.Request, environment: dict[str, str]
 ) -> list[str]:
-    """Return the user's variables that no option of ours stands for.
+    """Return the user's variables that set none of the options.
 
-    One whose value the plan replaces, such as DIB_RELEASE, is as good as one
-    that nobody reads; it is returned with its value.
+    The plan replaces the values of some variables, such as DIB_RELEASE.  The
+    user's value has no effect then, so it is returned as ``NAME=VALUE``.
     """
     by_options = {
         variable
@@ -190,7 +191,7 @@ def _undecided(
 
 
 def default_name(request: _request.Request) -> str:
-    """Return the name of an image that is given none."""
+    """Return the name of an image for which the user gave no name."""
     datastores = (
         f"{each.datastore.name}-{each.version.version}"
         for each in request.choices
@@ -202,7 +203,7 @@ def default_name(request: _request.Request) -> str:
             request.guest.distribution,
             request.guest.version,
             request.arch,
-            # not to take the place of one for everybody
+            # an image for development must not replace another image
             *(("dev",) if request.dev_key else ()),
         )
     )
@@ -228,6 +229,7 @@ def _environment(request: _request.Request) -> dict[str, str]:
     if request.mirrors.archive:
         values[_layers.MIRROR] = request.mirrors.archive
     if request.mirrors.security:
-        # read by debian-minimal; the other systems have one mirror for all
+        # only debian-minimal reads this; the other guest systems have one
+        # mirror for all packages
         values[_layers.SECURITY_MIRROR] = request.mirrors.security
     return dict(sorted(values.items()))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resolves the user's request into everything that a plan needs.
+"""Resolves the user's request into all data that a plan needs.
 
-All that a build depends on outside the catalog (the host's mirrors,
-diskimage-builder's version, the elements' files, the state of a checkout)
-is looked up here, once, so that making the plan is a pure function.
+Everything outside the catalog that a build depends on (the host's mirrors,
+diskimage-builder's version, the elements' files, the state of a checkout) is
+read here once, so that making the plan is a pure function.
 """
 
 import base64
@@ -29,15 +29,15 @@ from trove_tools.plan import mirrors
 from trove_tools.plan import selection as _choices
 from trove_tools.plan import variables
 
-# 32 bits, as in ext4's inodes without extra room, and in gzip
+# 32 bits, as in gzip and in ext4's inodes without extra space
 _EPOCH_MAX = 2**32 - 1
-# 32 bits of sectors; and the largest file of ext4 with 4 KiB blocks, GiB
+# GiB: 32 bits of sectors; and the largest file of ext4 with 4 KiB blocks
 _MBR_MAX, _DISK_MAX = 2047, 16383
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-# a file's name has at most 255 bytes on Linux, and a build adds an ending
-# and a mark of its own
+# bytes: a file name has at most 255 on Linux, and a build adds a prefix and
+# a suffix
 _NAME_MAX = 230
-#: As OpenSSH names them.
+#: The key types, as OpenSSH names them.
 _KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256",
           "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
           "sk-ssh-ed25519@openssh.com",
@@ -47,26 +47,30 @@ _LARGEST_KEY = 16 * 1024
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One image that somebody wants.
+    """A request for one image.
 
     :param choices: the datastores; at least one.
-    :param library: all elements that may take part.
+    :param library: all elements that the build may use.
+    :param further_elements: elements that the user adds.
     :param refresh_packages: whether packages of cached layers are upgraded.
-    :param local_manifests: whether the guest answers its own engine about
-        the containers that are in the image.
-    :param guest_ca: the authorities that guests are to trust.
-    :param unattended_upgrades: whether guests install security updates by
-        themselves.
-    :param disk_size: GiB; the catalog's minimum when not given.
-    :param snapshot: the date of the packages, as an address has it.
-    :param epoch: seconds since 1970 that no file is newer than.
-    :param inherited: the ``DIB_*`` variables of our own environment.
-    :param core_variables: those that diskimage-builder reads by itself.
-    :param key: the secret one of the cache, for digests of secrets.
-    :param dev_key: the public key of who develops with the image, if it is
-        for that.
-    :param allow: findings that may be in the image, as ``KIND:PATH``.
-    :param name: the image's name; made from its content when not given.
+    :param local_manifests: whether the guest serves the manifests of the
+        image's containers to its engine.
+    :param guest_ca: the certificate authorities that guests trust.
+    :param unattended_upgrades: whether guests install security updates
+        automatically.
+    :param disk_size: the size of the disk in GiB.
+    :param snapshot: the date of the packages, such as 20260131T120000Z;
+        empty for the newest packages.
+    :param epoch: the latest time of files in the image, in seconds since
+        1970.
+    :param inherited: the ``DIB_*`` variables of this process.
+    :param core_variables: the variables that diskimage-builder reads outside
+        of elements.
+    :param key: the secret key of the cache, for digests of secrets.
+    :param dev_key: the developer's public SSH key, if the image is for
+        development.
+    :param allow: findings that are allowed in the image, as ``KIND:PATH``.
+    :param name: the image's name; derived from its content if None.
     """
 
     choices: tuple[_choices.Choice, ...]
@@ -106,8 +110,9 @@ def make(
     """Return the request for an image.
 
     :param words: ``DATASTORE[:VERSION]``, one or several.
-    :raises UsageError: something named does not exist or does not go
-        together.
+    :param settings: the user's options.
+    :raises UsageError: an option names something that does not exist, or
+        options cannot be combined.
     """
     chosen, guest = _choices.choose(words, settings, catalog)
     if settings.unattended_upgrades and guest.family != "debian":
@@ -166,14 +171,14 @@ def make(
 
 
 def _inherited() -> dict[str, str]:
-    """Return the variables of diskimage-builder that are set already."""
+    """Return the ``DIB_*`` variables of this process."""
     found = {
         name: value
         for name, value in os.environ.items()
         if name.startswith("DIB_")
     }
     for name, value in found.items():
-        # diskimage-builder gives git and curl these on their command lines
+        # diskimage-builder passes these URLs to git and curl on command lines
         fetched = name.startswith("DIB_REPOLOCATION_")
         credentials.refuse(value, name, "leave it out", query=not fetched)
     return found
@@ -199,7 +204,7 @@ def _epoch(seconds: int | None) -> int | None:
 
 
 def _guest_user(name: str | None) -> str | None:
-    """Return the name of the guest's user, as useradd(8) takes it."""
+    """Return the name of the guest's user, if useradd(8) accepts it."""
     if name and (name == "root" or not _USER.fullmatch(name)):
         raise errors.UsageError(
             f"--guest-user {name}: not the name of an ordinary user",
@@ -214,7 +219,7 @@ def _disk_size(
     choices: collections.abc.Iterable[_choices.Choice],
     partition_table: str,
 ) -> int:
-    """Return the disk's size, GiB: as wanted, else what is needed."""
+    """Return the disk's size in GiB: the given one, or the minimum."""
     largest_size = _DISK_MAX if partition_table != "mbr" else _MBR_MAX
     if wanted is not None and wanted > largest_size:
         raise errors.UsageError(
@@ -234,7 +239,7 @@ def _disk_size(
 
 
 def _partition_table(settings: options.Settings) -> str:
-    """Return how the disk is laid out: as the machine's firmware needs it."""
+    """Return the partition table that the architecture's firmware needs."""
     wanted: str | None = settings.partition_table
     if settings.arch == "amd64":
         return wanted or "mbr"
@@ -254,7 +259,7 @@ def _library(
     partition_table: str,
     places: collections.abc.Sequence[str],
 ) -> elements.Library:
-    """Read what takes part, and no other of some hundred elements."""
+    """Read only the elements that the build may use, of over a hundred."""
     named = [
         *guest.elements,
         *guest.package_elements,
@@ -294,7 +299,7 @@ def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
             near = errors.nearest(name, known, "elements")
             raise errors.UsageError(
                 f"--element {name}: there is no such element",
-                # diskimage-builder alone has over a hundred
+                # a list of all elements would have over a hundred names
                 hint=near.partition("known ")[0]
                 or f"looked in: {', '.join(everywhere)}",
             )
@@ -324,11 +329,11 @@ def _name(name: str | None) -> str | None:
 
 
 def read_public_key(file: pathlib.Path) -> str:
-    """Return the kind and the key, as authorized_keys has them.
+    """Return the type and the key in a public key file of SSH.
 
-    The comment is left out: it often names a person and a host.
+    The comment is omitted, because it often names a person and a host.
 
-    :raises UsageError: the file holds anything but one public key.
+    :raises UsageError: the file does not contain exactly one public key.
     """
     paths.require_file(
         file,
@@ -354,7 +359,11 @@ def read_public_key(file: pathlib.Path) -> str:
 
 
 def _is_public_key(kind: str, data: str) -> bool:
-    """Tell whether the data is of the kind that stands before it."""
+    """Return whether the data is a key of the given type.
+
+    :param kind: the key type, such as ssh-ed25519.
+    :param data: the key in base64, which contains its type.
+    """
     try:
         blob = base64.b64decode(data, validate=True)
     except binascii.Error:

@@ -15,13 +15,13 @@ from trove_tools.sources.native import sources as _native
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One datastore that an image is to serve.
+    """One datastore of an image.
 
-    :param container: what it runs in, unless it runs natively.
-    :param native: how it is installed, if it does.
-    :param backup: what takes backups of it, if that is in the image.
-    :param reason: why it is not the default version, where the builder chose
-        the version.
+    :param container: the container that it runs in; None if native.
+    :param native: how it is installed; None if it runs in a container.
+    :param backup: the backup container, if it is in the image.
+    :param reason: why the builder did not choose the default version; empty
+        otherwise.
     """
 
     datastore: model.Datastore
@@ -34,13 +34,13 @@ class Choice:
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """What puts it into the image: shared elements, then its own."""
+        """The elements that install it: shared ones, then its runtime's."""
         shared = self.native.elements if self.native else ()
         return (*shared, *self.runtime.elements)
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The packages that have its version; the server's first."""
+        """The packages that have the datastore's version; the server first."""
         if self.container is not None:
             return self.container.packages
         if self.native is None:
@@ -54,11 +54,12 @@ def choose(
     settings: options.Settings,
     catalog: model.Catalog,
 ) -> tuple[tuple[Choice, ...], model.Guest]:
-    """Return the datastores that were asked for, and a guest for all.
+    """Return the requested datastores, and a guest system for all of them.
 
     :param words: ``DATASTORE[:VERSION]``, one or several.
-    :raises UsageError: something named does not exist or does not go
-        together.
+    :param settings: the user's options.
+    :raises UsageError: a name does not exist, or the datastores, the guest
+        system and the architecture cannot be combined.
     """
     guest = catalog.guest(settings.guest) if settings.guest else None
     choices = [_choice(word, settings, catalog, guest) for word in words]
@@ -107,10 +108,11 @@ def _within_reach(
     settings: options.Settings,
     source: str | None,
 ) -> Choice:
-    """Replace the default version where only packages are within reach.
+    """Replace the default version if only packages can be downloaded.
 
-    :param guest: the guest system, where one was named.
-    :param source: where the user wants the container to come from.
+    :param container: the container of the choice's runtime.
+    :param guest: the guest system, if the user named one.
+    :param source: the container source, if the user named one.
     """
     if source not in (None, "packages") or settings.locked:
         return choice
@@ -142,7 +144,7 @@ def _version(
     guest: model.Guest | None,
     unsupported: bool,
 ) -> model.Version:
-    """Return the version named, else the default where the guest has it."""
+    """Return the named version, or a default that the guest system has."""
     version = datastore.version(name or None)
     if name or guest is None:
         return version
@@ -153,7 +155,10 @@ def _version(
 
 
 def _systems(choice: Choice, unsupported: bool) -> tuple[str, ...]:
-    """Return the guest systems that a datastore can be put into."""
+    """Return the names of the guest systems for a datastore.
+
+    :param unsupported: include guest systems that are not supported.
+    """
     runtime = choice.runtime.name
     if unsupported:
         return choice.version.guests.get(runtime, ())
@@ -165,7 +170,10 @@ def _common_guest(
     catalog: model.Catalog,
     unsupported: bool,
 ) -> model.Guest:
-    """Return the first guest system that has all that is wanted."""
+    """Return the first guest system that supports all datastores.
+
+    :param unsupported: include guest systems that are not supported.
+    """
     for guest in catalog.guests.values():
         if all(
             guest.name in _systems(each, unsupported) for each in choices
@@ -205,9 +213,10 @@ def _require_guest(
 
 
 def _require_ports(choices: collections.abc.Sequence[Choice]) -> None:
-    """Refuse two servers that would want the same port of one guest.
+    """Raise an error if two servers would use the same port of one guest.
 
-    Those in containers are started by the guest agent, one in each guest.
+    Datastores in containers do not conflict: the guest agent starts only one
+    of them in each guest.
     """
     owners: dict[int, str] = {}
     for each in choices:
@@ -246,7 +255,7 @@ def _source_of(
     settings: options.Settings,
     catalog: model.Catalog,
 ) -> dict[str, str | None]:
-    """Return where the user wants each datastore's container to come from."""
+    """Return the user's container source for each datastore, or None."""
     return sources.choose(
         settings.container_source,
         [datastore.name for datastore in datastores],
@@ -264,7 +273,7 @@ def _with_containers(
     settings: options.Settings,
     catalog: model.Catalog,
 ) -> tuple[Choice, ...]:
-    """Add to each choice where its container comes from."""
+    """Add the container to each choice that runs in one."""
     locked = lock.read(settings.locked) if settings.locked else None
     chosen = _source_of(
         [each.datastore for each in choices if each.runtime.container],
@@ -296,11 +305,13 @@ def _with_backup(
     settings: options.Settings,
     catalog: model.Catalog,
 ) -> Choice:
-    """Add what takes backups of a datastore in a container.
+    """Add the backup container to a datastore in a container.
 
-    By default where the same packages make both.
+    By default, it is added if the datastore's container is made from
+    packages.
 
-    :raises UsageError: it was asked for, and no packages make it.
+    :raises UsageError: the user requested it, and it cannot be made from
+        packages.
     """
     if choice.container is None or settings.with_backup is False:
         return choice
@@ -329,7 +340,7 @@ def _with_natives(
     settings: options.Settings,
     catalog: model.Catalog,
 ) -> tuple[Choice, ...]:
-    """Add to each choice how it is installed, where it is."""
+    """Add to each native choice how the datastore is installed."""
     said = _native.wishes(settings, catalog.datastores)
     return tuple(
         dataclasses.replace(

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of diskimage-builder's variables are recorded with their values.
+"""Masks the values of diskimage-builder's variables that may be secret.
 
-The plan, the manifest, the report and the cache are readable by everybody,
-and any variable may hold a token.  The variables below cannot, so their
-values are recorded; all others are recorded by their names and a digest.
+All users can read the plan, the manifest, the report and the cache, and a
+variable may hold a token.  The variables in the list below never hold secrets,
+so their values are recorded; other variables are recorded with a digest.
 
-The digest has a key, which is secret: without one, whoever reads the manifest
-could try the likely values of a short secret one after the other.  It decides
-about the names of layers in the cache as well, and for the same reason: a
-layer's name is a digest of values that are all known but for this one.  So
-the key belongs to the cache, and another cache has other names for the layers
-of a build with such variables.
+The digest is computed with a secret key: without a key, a reader of the
+manifest could find a short secret by trying likely values.  A layer's name in
+the cache is also a digest of these values, so it contains the keyed digest
+instead of the secret for the same reason.  Each cache has a key, so layers of
+a build with such variables have different names in different caches.
 """
 
 import collections.abc
@@ -27,11 +26,11 @@ import tempfile
 from trove_tools.host import credentials
 from trove_tools.host import trust
 
-#: What a digest of a value begins with.
+#: The prefix of the digest of a value.
 KEYED = "keyed-sha256:"
 
 _KEY_SIZE = 32
-# a shorter value would be taken for parts of words
+# a shorter value would also match parts of words
 _SHORTEST = 6
 
 _SAFE = frozenset(
@@ -74,17 +73,17 @@ _SAFE = frozenset(
     DIB_YUM_MINIMAL_CREATE_INTERFACES SOURCE_DATE_EPOCH
     """.split()  # noqa: SIM905
 )
-# diskimage-builder puts the rest of such a name together; see the element
+# diskimage-builder composes the rest of these names; see the element
 # source-repositories
 _SAFE_BEGINNINGS = ("DIB_INSTALLTYPE_", "DIB_REPOREF_", "DIB_REPOTYPE_")
 
 
 def read_key(directory: pathlib.Path) -> bytes:
-    """Return the secret key of a cache; make one if there is none.
+    """Return the secret key of a cache; create it if there is none.
 
-    :param directory: the cache's.
-    :returns: a key that is not kept, where the cache cannot be written to.
-    :raises UsageError: another user can have written it.
+    :param directory: the directory of the cache.
+    :returns: a temporary key, if the cache cannot be written to.
+    :raises UsageError: another user can have written the key.
     """
     file = directory / "key"
     with contextlib.suppress(OSError):
@@ -93,7 +92,7 @@ def read_key(directory: pathlib.Path) -> bytes:
             with tempfile.NamedTemporaryFile(dir=directory) as made:
                 made.write(secrets.token_bytes(_KEY_SIZE))
                 made.flush()
-                # another build may have been faster
+                # another build may have created the key meanwhile
                 with contextlib.suppress(FileExistsError):
                     os.link(made.name, file)
         with open(trust.open_own(file, os.O_RDONLY, "the key"), "rb") as key:
@@ -106,11 +105,11 @@ def read_key(directory: pathlib.Path) -> bytes:
 def mask_values(
     values: collections.abc.Mapping[str, str], key: bytes
 ) -> dict[str, str]:
-    """Return what is recorded in place of values that may be secret.
+    """Return the texts that are recorded in place of secret values.
 
-    :param values: by the variables' names.
-    :param key: of the cache.
-    :returns: nothing for a variable whose value is recorded.
+    :param values: the values by the variables' names.
+    :param key: the secret key of the cache.
+    :returns: the texts by name; only for variables that may hold a secret.
     """
     found = {}
     for name, value in values.items():
@@ -124,9 +123,9 @@ def mask_values(
 
 
 class Filter:
-    """Takes what may be secret out of what programs print.
+    """Removes values that may be secret from the output of programs.
 
-    :param values: the values of variables that are not recorded, by name.
+    :param values: the values of variables that may be secret, by name.
     """
 
     def __init__(self, values: collections.abc.Mapping[str, str]) -> None:
@@ -138,12 +137,12 @@ class Filter:
             if len(text) >= _SHORTEST
         }
         self._texts = texts
-        # the longest first: one may be a part of another
+        # the longest value first, as one value may be a part of another
         words = map(re.escape, sorted(texts, key=len, reverse=True))
         self._pattern = re.compile("|".join(words)) if texts else None
 
     def __call__(self, text: str) -> str:
-        """Return a text without them, and without credentials in URLs."""
+        """Return a text without secret values and credentials in URLs."""
         if self._pattern is not None:
             text = self._pattern.sub(lambda each: self._texts[each[0]], text)
         return credentials.hide(text)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What builds download: kept for the next ones, and for others meanwhile.
+"""Keeps the downloads of builds for later and for concurrent builds.
 
-apt locks the directory of its archives for as long as it installs, and an
-apt that comes second does not wait: it fails.  So each run of
-diskimage-builder gets a directory of its own for them, with links to those
-that are there, and what it has fetched is kept in the end.  The rest of
-what is downloaded can be used by several at a time.
+apt locks its archive directory while it installs, and a second apt that uses
+the directory fails instead of waiting.  So each run of diskimage-builder gets
+a separate archive directory with hard links to the stored packages, and its
+new packages are stored at the end.  Concurrent builds can share all other
+downloads.
 
-apt takes a package that is there by its name and its size.  So the digest that
-a package had when apt had fetched it, and compared it with the signed index,
-is kept, and one that has another by now is removed: apt fetches it again.
+apt checks only the name and the size of a package that it finds there.  So
+the digest of each package is stored after apt has fetched the package and
+compared it with the signed index.  A package whose digest has changed is
+removed, and apt fetches it again.
 """
 
 import collections.abc
@@ -35,11 +36,11 @@ _DIGESTS = ".sha256.json"
 def own(
     shared: pathlib.Path, distribution: str
 ) -> collections.abc.Iterator[pathlib.Path]:
-    """Give a run of diskimage-builder its ``DIB_IMAGE_CACHE``.
+    """Create the ``DIB_IMAGE_CACHE`` of one run of diskimage-builder.
 
-    :param shared: where downloads are kept.
-    :param distribution: the guest's.
-    :returns: a directory that lasts as long as this context.
+    :param shared: the directory with the downloads of all builds.
+    :param distribution: the guest system's distribution.
+    :returns: a directory that is removed when this context ends.
     """
     archives = shared / _APT / distribution
     archives.mkdir(parents=True, exist_ok=True)
@@ -67,15 +68,15 @@ def own(
 
 
 def _note(archives: pathlib.Path, *, check: bool) -> None:
-    """Note the digests of new packages.
+    """Store the digests of new packages.
 
-    :param check: compare those that are known, and remove what has changed.
+    :param check: also remove known packages whose digest has changed.
     """
     known = _noted(archives)
     found = {}
     for archive in archives.glob("*.deb"):
         wanted = known.get(archive.name)
-        # another build may replace it at this moment
+        # another build may replace the package at this moment
         with contextlib.suppress(OSError):
             if check or wanted is None:
                 digest = digests.sha256(archive)
@@ -85,13 +86,13 @@ def _note(archives: pathlib.Path, *, check: bool) -> None:
                 wanted = digest
             found[archive.name] = wanted
     if found != known:
-        # without it, the next build notes them
+        # if this fails, the next build stores them
         with contextlib.suppress(OSError):
             files.write_file(archives / _DIGESTS, json.dumps(found))
 
 
 def _noted(archives: pathlib.Path) -> dict[str, str]:
-    """Return the digests that packages had when they were fetched, by name."""
+    """Return the stored digests of packages, by file name."""
     file = archives / _DIGESTS
     try:
         known = bounds.read_json(file) if trust.is_own(file) else {}
@@ -105,7 +106,7 @@ def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:
         for archive in archives.glob("*.deb"):
             os.link(archive, mine / archive.name)
     except PermissionError:
-        # apt runs as root, and other users may not link its files
+        # apt's files belong to root, and another user may not link them
         process.run(
             process.as_root(
                 ["find", archives, "-maxdepth", "1", "-name", "*.deb",
@@ -117,12 +118,12 @@ def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:
 def _keep(
     found: collections.abc.Iterable[pathlib.Path], place: pathlib.Path
 ) -> None:
-    """Move what is not there yet to where it stays."""
+    """Move files to a directory, unless it has a file of that name."""
     for entry in list(found):
         kept = place / entry.name
         if entry.is_symlink() or entry.name == _APT or kept.exists():
             continue
-        # without it, the next build fetches it again
+        # if this fails, the next build fetches the file again
         with contextlib.suppress(OSError):
             entry.rename(kept)
 
@@ -130,10 +131,10 @@ def _keep(
 def abandoned(
     shared: pathlib.Path, warn: cleanup.Warn
 ) -> list[pathlib.Path]:
-    """Remove what killed builds have left.
+    """Remove the download directories that killed builds have left.
 
-    :param shared: where downloads are kept.
-    :param warn: takes what cannot be removed.
-    :returns: what was removed.
+    :param shared: the directory with the downloads of all builds.
+    :param warn: called for each directory that cannot be removed.
+    :returns: the directories that were removed.
     """
     return cleanup.remove_dead(shared.glob(f"{_PREFIX}*"), warn)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gets files from where they are, over HTTP or on this host."""
+"""Reads files from a URL or from a path on this host."""
 
 import collections.abc
 import hashlib
@@ -18,7 +18,7 @@ _NOT_FOUND = 404
 
 
 class AbsentError(errors.BuildError):
-    """The server is there, and says that the file is not."""
+    """The file does not exist at its URL or path."""
 
 
 def read(
@@ -31,11 +31,11 @@ def read(
     """Return the content of a small file.
 
     :param location: a URL, or a path.
-    :param what: what it is, for the error.
-    :param packages: it lies in a package repository.
-    :param timeout: seconds that the server gets for each of its answers.
+    :param what: a name of the file, for the error.
+    :param packages: the file is in a package repository.
+    :param timeout: seconds to wait for each answer of the server.
     :raises AbsentError: there is no such file.
-    :raises BuildError: it cannot be had.
+    :raises BuildError: the file cannot be read.
     """
     return b"".join(_blocks(location, what, packages, timeout))
 
@@ -43,13 +43,15 @@ def read(
 def save(
     location: str, file: pathlib.Path, what: str, *, packages: bool = False
 ) -> str:
-    """Write the content of a file to another, complete or not at all.
+    """Copy a file from a URL or a path atomically.
 
     :param location: a URL, or a path.
-    :param packages: it lies in a package repository.
-    :returns: its sha256.
+    :param file: the copy.
+    :param what: a name of the file, for the error.
+    :param packages: the file is in a package repository.
+    :returns: the sha256 of the content.
     :raises AbsentError: there is no such file.
-    :raises BuildError: it cannot be had.
+    :raises BuildError: the file cannot be read.
     """
     total = hashlib.sha256()
     with files.replace_file(file) as stream:
