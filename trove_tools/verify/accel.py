@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses the accelerator of the guest:
+"""Chooses the accelerator of the guest: KVM if it works, otherwise TCG.
 
-KVM if it really works, otherwise TCG.
+It is not enough that ``/dev/kvm`` can be opened.  In many containers and
+micro-VMs, software that only emulates instructions provides the device: a
+guest shows its boot loader and then stalls.  So verify boots a guest of one
+sector (``data/kvm-probe.S``), which does what a kernel does first; an
+emulated processor cannot finish it in time.
 
-That ``/dev/kvm`` can be opened says little. In many containers and micro-VMs
-it is offered by something that only emulates instructions: a guest shows its
-boot loader and then stalls. So the question is put to a guest of one sector
-(``data/kvm-probe.S``), which does what a kernel does first, and which an
-emulated processor cannot finish in time.
-
-The probe takes a tenth of a second where KVM works. Where it takes long to
-fail, the answer is remembered until the host boots again.
+The probe takes a tenth of a second if KVM works.  A result that took more
+than a second is cached until the host boots again or QEMU changes.
 """
 
 import contextlib
@@ -37,7 +35,8 @@ SYSTEM = "qemu-system-x86_64"
 
 _PROBE = pathlib.Path(__file__).parent / "data" / "kvm-probe.bin"
 _BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
-# isa-debug-exit makes 2n + 1 of the byte n that the probe writes
+# QEMU's exit status is 2n + 1 if the probe writes the byte n to the device
+# isa-debug-exit
 _WORKS = 2 * 0x2A + 1
 _FLAGS_RIGHT = 8
 _PATIENCE = 8.0
@@ -46,10 +45,11 @@ _WORTH_REMEMBERING = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Accelerator:
-    """What runs a guest's processor.
+    """The accelerator with which QEMU runs a guest.
 
     :param name: ``kvm`` or ``tcg``.
-    :param reason: why this one, in words that follow a colon.
+    :param reason: why this accelerator was chosen; messages show it after a
+        colon.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Accelerator:
     cpu: str
 
     def arguments(self) -> list[str]:
-        """Return QEMU's options for it."""
+        """Return QEMU's options for this accelerator."""
         how = "kvm" if self.name == "kvm" else "tcg,thread=multi"
         return ["-accel", how, "-cpu", self.cpu]
 
 
 @dataclasses.dataclass(frozen=True)
 class Kvm:
-    """Whether KVM boots a guest here.
+    """The result of the probe: whether KVM boots a guest on this host.
 
-    :param reason: why not, or how it was found out.
+    :param reason: why KVM does not work, or what showed that it works.
     """
 
     usable: bool
@@ -74,11 +74,12 @@ class Kvm:
 
 
 def choose(wanted: str = "auto") -> Accelerator:
-    """Choose what runs the guest.
+    """Choose the accelerator for the guest.
 
-    :param wanted: ``kvm`` and ``tcg`` are taken at their word; ``auto`` is
-        KVM when a guest boots with it.
-    :raises MissingToolError: KVM is wanted, and there is none to open.
+    :param wanted: ``kvm`` and ``tcg`` select that accelerator; ``auto``
+        selects KVM if a guest boots with it.
+    :raises MissingToolError: ``kvm`` is wanted, but this host lacks KVM or
+        QEMU.
     """
     if wanted == "tcg":
         return _tcg("asked for")
@@ -99,12 +100,12 @@ def _kvm(reason: str) -> Accelerator:
 
 
 def _tcg(reason: str) -> Accelerator:
-    """Return TCG with all that it can emulate correctly.
+    """Return TCG with all processor features that it emulates correctly.
 
-    Before version 8, QEMU's cmpxchg16b leaves garbage in the flags.  When
-    an interrupt comes next, the guest's kernel dies of a double fault or
-    hangs; a busy guest meets that within minutes.  Debian and Ubuntu guests
-    do without the instruction.
+    Before version 8, QEMU's cmpxchg16b leaves wrong values in the flags.  If
+    an interrupt follows, the guest's kernel hangs or stops with a double
+    fault; in a busy guest this happens within minutes.  Debian and Ubuntu
+    guests do not need the instruction.
     """
     old = _major_version() < _FLAGS_RIGHT
     return Accelerator("tcg", reason, cpu="max,cx16=off" if old else "max")
@@ -117,9 +118,9 @@ def _major_version() -> int:
 
 
 def probe(refresh: bool = False) -> Kvm:
-    """Find out whether KVM boots a guest here.
+    """Return whether KVM boots a guest on this host.
 
-    :param refresh: ask again, whatever was found earlier.
+    :param refresh: boot the probe even if a result is cached.
     """
     absent = _absent()
     if absent:
@@ -150,7 +151,7 @@ def _absent() -> str | None:
 
 
 def _ask() -> Kvm:
-    """Boot the probe."""
+    """Boot the one-sector guest with KVM, and return the result."""
     argv: list[process.Argument] = [
         SYSTEM,
         *_kvm("").arguments(),
@@ -158,12 +159,12 @@ def _ask() -> Kvm:
         "-nodefaults",
         "-no-reboot",
         "-display", "none",
-        # relative: a comma in a path would mean something to QEMU
+        # a relative path, because a comma in a path would end QEMU's option
         "-drive", f"file={_PROBE.name},format=raw,if=floppy,read-only=on",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="trove-verify-") as directory:
-        # a QEMU that aborts may leave a core file where it ran
+        # a QEMU that aborts may leave a core file in its working directory
         shutil.copy(_PROBE, directory)
         patience = process.scale_timeout(_PATIENCE)
         try:
@@ -189,7 +190,7 @@ def _cache() -> pathlib.Path:
 
 
 def _key() -> dict[str, typing.Any]:
-    """Return what the answer depends on."""
+    """Return the facts on which the result depends: this boot and QEMU."""
     qemu = process.find(SYSTEM) or SYSTEM
     return {
         "boot": _BOOT_ID.read_text().strip(),
@@ -199,7 +200,7 @@ def _key() -> dict[str, typing.Any]:
 
 
 def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
-    # whatever is wrong with a cache, the remedy is to ask again
+    # if the cache cannot be used, the probe is repeated
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         known = bounds.read_json(cache) if trust.is_own(cache) else {}
         if known["key"] == key:
@@ -211,7 +212,7 @@ def _remember(
     cache: pathlib.Path, key: dict[str, typing.Any], found: Kvm
 ) -> None:
     text = json.dumps({"key": key, **dataclasses.asdict(found)})
-    # without a cache the next run asks again, which is no harm
+    # without a cache the next run repeats the probe, which does no harm
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
         files.write_file(cache, text)

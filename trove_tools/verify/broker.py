@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a separate RabbitMQ node for a verification.
 
-Nothing of it is shared with a broker that this host may run as a service:
-its ports, its name, its cookie, its data and the daemon that knows the
-names of nodes (epmd) are its own, and all of them listen on loopback only.
-It has one user with a random password and runs with the rights of whoever
-verifies: there is no data of anybody else that it could reach with them,
-and another user of this host cannot reach it without cookie or password.
+The node shares nothing with a broker that this host may run as a service: it
+has separate ports, a separate name, cookie and data directory, and a separate
+daemon for the names of nodes (epmd).  All of them listen on loopback only.
+The node has one user with a random password.  It runs with the rights of the
+user who runs verify, so it cannot access other users' data, and another user
+of this host cannot access the node without its cookie or password.
 """
 
 import collections.abc
@@ -24,26 +24,27 @@ from trove_tools.host import process
 from trove_tools.verify import limits
 from trove_tools.verify import processes
 
-#: The server's own script: the one on PATH switches to the system's user
-#: and the system's directories.
+#: The server's own script.  The script on PATH is not used, because it
+#: switches to the user and the directories of the system's service.
 SERVER = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 EPMD = "epmd"
 
-# seconds without a new line in its log, on a quiet host
+# seconds without a new line in the broker's log after which it is given up,
+# on a quiet host
 _PATIENCE = 120.0
 _PAUSE = 0.2
 _ADDRESS = "127.0.0.1"
 _LISTENING = "started TCP listener"
 _HELLO = b"AMQP\x00\x00\x09\x01"
-# how often other ports are tried when one was taken meanwhile
+# number of attempts, with other ports each, if a port was taken meanwhile
 _ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Broker:
-    """A broker that answers.
+    """A running message broker.
 
-    :param port: of loopback.
+    :param port: TCP port on loopback.
     """
 
     port: int
@@ -51,19 +52,19 @@ class Broker:
     password: str
 
     def url(self, address: str = _ADDRESS, port: int | None = None) -> str:
-        """Return the transport URL, as seen from somewhere."""
+        """Return the transport URL for a client that uses this address."""
         place = f"{address}:{port or self.port}"
         return f"rabbit://{self.user}:{self.password}@{place}/"
 
 
 class _PortTakenError(Exception):
-    """Another process has taken the port."""
+    """Another process uses the port."""
 
 
 def require() -> None:
-    """Make sure that RabbitMQ is installed.
+    """Check that RabbitMQ is installed.
 
-    :raises MissingToolError: it is not.
+    :raises MissingToolError: a program is missing.
     """
     process.require(EPMD, processes.PARENT)
     if not SERVER.exists():
@@ -74,12 +75,13 @@ def require() -> None:
 def start_broker(
     directory: pathlib.Path, port: int | None = None
 ) -> collections.abc.Iterator[Broker]:
-    """Run a broker.
+    """Run a message broker while the context is open.
 
-    :param directory: for its files; nobody else may read it.
-    :param port: to listen on; a free one when not given.
+    :param directory: directory for the broker's files; other users must not
+        be able to read it.
+    :param port: TCP port to listen on; by default a free one.
     :raises MissingToolError: RabbitMQ is not installed.
-    :raises VerifyError: it does not come up.
+    :raises VerifyError: the broker does not start.
     """
     require()
     with contextlib.ExitStack() as stack:
@@ -109,7 +111,7 @@ def _node(
     environment = _write_settings(place, node)
     names = [EPMD, "-address", _ADDRESS]
     with (
-        # in the foreground: a daemon would stay
+        # in the foreground, because a daemon would outlive verify
         processes.run_child(
             names, place / "epmd.log", env=environment, cwd=place
         ),
@@ -118,7 +120,7 @@ def _node(
             place / "broker.log",
             env=environment,
             cwd=place,
-            # nothing in it is needed once more
+            # its data is not used again, so it need not stop cleanly
             sign=signal.SIGKILL,
         ) as server,
     ):
@@ -127,7 +129,7 @@ def _node(
 
 
 def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
-    """Write what the broker reads, and return its environment."""
+    """Write the broker's configuration files, and return its environment."""
     settings = place / "rabbitmq.conf"
     settings.write_text(
         f"listeners.tcp.default = {_ADDRESS}:{node.port}\n"
@@ -136,7 +138,7 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
         "log.console = true\n"
         "log.console.level = info\n"
         "log.file = false\n"
-        # the guest's disk is not this one
+        # the limit is about this host's disk, not about the guest's
         "disk_free_limit.absolute = 1MB\n"
         "vm_memory_high_watermark.absolute = 512MB\n"
     )
@@ -149,7 +151,7 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
         "HOME": str(place),
         "ERL_EPMD_PORT": str(processes.find_free_port()),
         "ERL_EPMD_ADDRESS": _ADDRESS,
-        # have the script become the server, so that its id is the server's
+        # makes the script exec the server, so that both have one process id
         "RUNNING_UNDER_SYSTEMD": "true",
         "NOTIFY_SOCKET": "",
         "RABBITMQ_NODENAME": f"verify-{node.port}@localhost",
@@ -169,16 +171,16 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
 
 
 def _wait(node: Broker, server: process.Child, log: pathlib.Path) -> None:
-    """Wait until the broker speaks AMQP.
+    """Wait until the broker answers with AMQP.
 
-    :raises VerifyError: it ended, or is silent for too long.
+    :raises VerifyError: the broker ended, or logged nothing for too long.
     """
     activity = limits.Activity(log)
     lines, changed = 0, time.monotonic()
     while server.poll() is None:
         if activity.count() != lines:
             lines, changed = activity.count(), time.monotonic()
-        # it also has to be ours that speaks
+        # the log shows that this node listens, and not another server
         if _LISTENING in log.read_text(errors="replace"):
             if _speaks(node.port):
                 return
@@ -200,7 +202,8 @@ def _speaks(port: int) -> bool:
         with socket.create_connection((_ADDRESS, port), 2) as link:
             link.settimeout(2)
             link.sendall(_HELLO)
-            # a method frame of channel 0: connection.start
+            # the broker begins with connection.start: a method frame (type
+            # 1) of channel 0
             return link.recv(1) == b"\x01"
     except OSError:
         return False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control groups of a guest in systemd-nspawn.
+"""Makes and removes the control groups of a guest in systemd-nspawn.
 
-The kernel does not take them back when verify is killed.
+The kernel does not remove them when verify is killed.
 """
 
 import collections.abc
@@ -11,17 +11,17 @@ import pathlib
 import signal
 import time
 
-#: What their names begin with; the id of verify's process comes next.
+#: The prefix of their names; the id of verify's process follows it.
 PREFIX = "trove-verify-"
 
 _ROOT = pathlib.Path("/sys/fs/cgroup")
-# seconds until the kernel has ended what was killed
+# maximum seconds until the kernel has ended killed processes
 _END = 20.0
 _PAUSE = 0.1
 
 
 def make(name: str) -> list[pathlib.Path]:
-    """Make a control group in each hierarchy that systemd works with."""
+    """Make a control group in each hierarchy that systemd uses."""
     tops = [
         top
         for top in (_ROOT, _ROOT / "unified", _ROOT / "systemd")
@@ -33,7 +33,7 @@ def make(name: str) -> list[pathlib.Path]:
 
 
 def remove(groups: collections.abc.Iterable[pathlib.Path]) -> None:
-    """Remove control groups; a process of theirs may still be ending."""
+    """Remove control groups, and wait for processes in them to end."""
     deadline = time.monotonic() + _END
     for group in groups:
         while group.is_dir():
@@ -47,10 +47,10 @@ def remove(groups: collections.abc.Iterable[pathlib.Path]) -> None:
 
 
 def remove_left() -> list[pathlib.Path]:
-    """Remove the control groups of verifies that were killed.
+    """Remove the control groups of killed verify processes.
 
-    Processes in such a group are killed: the guest's own may outlive verify
-    for some seconds, and no other verify uses the group.
+    Processes in such a group are killed: the guest's processes may outlive
+    verify for some seconds, and no other verify uses the group.
 
     :returns: the control groups that were removed.
     """
@@ -70,7 +70,7 @@ def _kill(group: pathlib.Path) -> None:
     """Send SIGKILL to all processes in a control group and below it."""
     for file in group.rglob("cgroup.procs"):
         for pid in file.read_text().split():
-            # 0 stands for a process that this host's pid namespace lacks
+            # 0 stands for a process outside of this pid namespace
             if pid != "0":
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of checks: what verify looks at in a guest, in order.
+"""Defines the checks that verify runs in a guest, in order.
 
-Two checks come before there is a guest, see
-:mod:`trove_tools.verify.ladder`: ``image`` and ``control plane``.
+Two more checks, ``image`` and ``control plane``, run before a guest exists;
+see :mod:`trove_tools.verify.ladder`.
 """
 
 import collections.abc
@@ -24,28 +24,32 @@ QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
 
 _GIB = 1 << 30
 _HEALTHY = "healthy"
-# seconds, for a guest of usual speed: a database that comes up does so before
-# the first look; what an agent needs for an answer; what trying a file system
-# takes
+# all values are seconds, all but _LONGEST_PING for a guest of usual speed
+
+# between two searches for a hopeless defect; a database that works is ready
+# before the first search
 _LOOK_INTERVAL = 60.0
+# timeout of a ping, and its maximum in a slow guest
 _PING, _LONGEST_PING = 3.0, 30.0
+# timeout of the test of one file system
 _FILE_SYSTEM = 240.0
-# seconds, as above, that an interface gets its address later than the first
+# maximum delay between the addresses of the first and the last interface
 _ADDRESS = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One thing that verify looks at.
+    """A check that verify runs in a guest.
 
-    :param name: as in the record; a datastore's name comes before it where
-        the check is about that.
-    :param proves: what is known once it has passed, in one sentence.
-    :param machines: the kinds that can prove it.
-    :param run: does it, and returns what was found, in one line.
-        :class:`report.CheckError` says what is wrong.
-    :param ends: whether nothing after it makes sense when it fails.
-    :param once: whether one guest is enough, however many an image needs.
+    :param name: the name in the record; there the name of a datastore
+        precedes it in a check of a datastore.
+    :param proves: what the check proves when it passes, in one sentence.
+    :param machines: the kinds of machine that can run the check.
+    :param run: runs the check and returns the result in one line, or raises
+        :class:`outcome.CheckError` with the defect.
+    :param ends: whether later checks make no sense after a failure.
+    :param once: whether the check runs in one guest only, even if the image
+        needs several guests.
     """
 
     name: str
@@ -77,7 +81,7 @@ def _systemd(subject: _subject.Subject) -> str:
 def _network(subject: _subject.Subject) -> str:
     machine = subject.machine
     wanted = [nic.address for nic in (_machine.MANAGEMENT, _machine.TENANT)]
-    # systemd calls a boot complete when one of the interfaces is up
+    # systemd reports a complete boot as soon as one interface is up
     end = time.monotonic() + machine.limits.scaled(_ADDRESS)
     while True:
         output = machine.run("ip", "-o", "-4", "address", "show").output
@@ -128,7 +132,7 @@ def _file_systems(subject: _subject.Subject) -> str:
         wrong = diagnosis.ask_guest(
             subject.machine, "file-system", kind, seconds=_FILE_SYSTEM
         )
-        # a file system that the image leaves out breaks nothing
+        # an image may leave out the programs for a file system
         if wrong is not None:
             tried[kind] = str(wrong)
     broken = [f"{kind}: {why}" for kind, why in tried.items() if why]
@@ -160,7 +164,7 @@ def _ping(subject: _subject.Subject) -> str:
         if plane.call("ping", go_on, seconds=round(seconds))["alive"]:
             break
         if not looked:
-            # once: a guest that is asked all the time gets no work done
+            # only once, because each reading of the facts delays the guest
             looked = True
             known = defects.causes_by_facts(diagnosis.read_facts(machine))
             if known:
@@ -227,9 +231,9 @@ def _prepare(subject: _subject.Subject) -> str:
 
 
 def _stop_if_hopeless(subject: _subject.Subject) -> None:
-    """Do not wait for a database that is known not to come.
+    """Raise an error if the guest's logs show that the database cannot start.
 
-    :raises CheckError: the guest's logs show such a defect.
+    :raises CheckError: the logs show a hopeless defect.
     """
     found = defects.by_logs(diagnosis.read_logs(subject.machine))
     hopeless = [defect.cause for defect, _ in found if defect.hopeless]
@@ -252,10 +256,10 @@ def _sql(subject: _subject.Subject) -> str:
 
 
 def require_word(subject: _subject.Subject, fault: str) -> None:
-    """See that what ``SQL`` wrote is there.
+    """Check that the database contains the word that ``SQL`` wrote.
 
-    :param fault: what is wrong if the database does not answer.
-    :raises CheckError: it is not.
+    :param fault: the error message if the database does not answer.
+    :raises CheckError: the word is missing, or the database does not answer.
     """
     account = subject.account()
     found = sql.try_until_works(
@@ -289,7 +293,8 @@ def _note(subject: _subject.Subject, name: str, seconds: float) -> None:
     facts[name] = round(seconds, 1)
 
 
-#: What is looked at in each guest before its datastores, and after them.
+#: The checks of a guest that run before the checks of its datastores;
+#: :data:`POWER_OFF` runs after them.
 GUEST = (
     Check(
         "boot",
@@ -345,7 +350,7 @@ POWER_OFF = Check(
     (QEMU, CONTAINER),
     _power_off,
 )
-#: What is looked at for each datastore that the image starts by itself.
+#: The checks of each datastore that the image itself starts.
 NATIVE = (
     Check(
         "probe",
@@ -355,7 +360,7 @@ NATIVE = (
         ends=False,
     ),
 )
-#: What is looked at for each datastore that Trove's agent starts.
+#: The checks of each datastore that Trove's agent starts.
 AGENT = (
     Check(
         "agent answers",
@@ -393,9 +398,9 @@ AGENT = (
 
 
 def of_datastore(level: str) -> tuple[Check, ...]:
-    """Return the checks of each datastore at a level.
+    """Return the checks that run for each datastore at a level.
 
-    :param level: see :mod:`trove_tools.verify.levels`.
+    :param level: the name of a level; see :mod:`trove_tools.verify.levels`.
     """
     return {
         "boot": (), "datastore": NATIVE, "agent": AGENT, "life": AGENT,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the seed runs in an emulated guest: it runs commands for verify.
+"""Runs commands for verify in an emulated guest; the seed starts it.
 
-This file is copied into the seed as it is.  It runs as root in the guest,
-with whatever Python 3 that has and with nothing but the standard library.
-It reads requests from a serial port of its own, a line of JSON each, and
-answers them there.  First it says that it is there, with the nonce of this
-run's seed, so that nothing else can pass for it.
+This file is copied into the seed unchanged.  It runs as root in the guest,
+with the guest's Python 3 of any version and only the standard library.  It
+reads requests from a separate serial port, one line of JSON each, and writes
+the answers to the same port.  Its first line has the nonce of this run's
+seed, so that verify does not mistake another program for it.
 
 Usage: command_server.py NONCE
 """
@@ -22,10 +22,11 @@ _MOST = 1 << 20
 
 
 def answer(request: dict[str, typing.Any]) -> dict[str, typing.Any]:
-    """Run a command and return what became of it.
+    """Run a command, and return its exit status and its output.
 
-    :param request: ``argv``, ``input`` for it, and the ``seconds`` it gets.
-    :returns: its exit ``status``, none if it was ended, and its ``output``.
+    :param request: the command as ``argv``, its ``input``, and its timeout
+        in ``seconds``.
+    :returns: the exit ``status``, None after a timeout, and the ``output``.
     """
     try:
         done = subprocess.run(
@@ -50,7 +51,7 @@ def answer(request: dict[str, typing.Any]) -> dict[str, typing.Any]:
 
 
 def main(nonce: str) -> None:
-    """Answer requests for ever."""
+    """Send the nonce, then answer requests in an endless loop."""
     with open(PORT, "r+b", buffering=0) as port:
         port.write(json.dumps({"nonce": nonce}).encode() + b"\n")
         partial = b""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs Trove's own conductor with an SQLite database.
 
-A program of its own, as :mod:`trove_tools.verify.driver`, which uses the same
-database at the same time.
+This is a separate program, like :mod:`trove_tools.verify.driver`, and both
+use the same database at the same time.
 
 Usage: conductor.py --config-file TROVE.CONF
 """
@@ -11,25 +11,25 @@ import typing
 
 
 def commit_at_once() -> None:
-    """Have no transactions in any connection of this process.
+    """Switch off transactions in all database connections of this process.
 
-    In a transaction that has read, SQLite refuses to write ("database is
-    locked") once another process has written.  Trove leaves such
+    SQLite refuses a write ("database is locked") in a transaction that has
+    already read, if another process has written since.  Trove leaves such
     transactions open while it waits for a guest.
     """
     import sqlalchemy.event
     import sqlalchemy.pool
 
     def skip_begin(_: object, record: typing.Any, __: object) -> None:
-        # what oslo.db looks at before it begins one
+        # oslo.db begins no transaction if this is set
         record.info["in_transaction"] = True
 
     sqlalchemy.event.listen(sqlalchemy.pool.Pool, "checkout", skip_begin)
 
 
 def main() -> None:
-    """Serve the guests until the process is ended."""
-    # has to be the first import: it patches the standard library
+    """Run Trove's conductor until the process is ended."""
+    # this has to be the first import, because it patches the standard library
     from trove.cmd import conductor
 
     commit_at_once()

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine of systemd-nspawn: the image's userland, at the host's speed.
+"""Runs a guest in systemd-nspawn: the image's userland at the host's speed.
 
-The guest's own systemd starts everything that it starts in a cloud.  Kernel,
-boot loader and initramfs are not the image's, and the disks are not virtio:
-that is what a boot in QEMU is for.
+The guest's own systemd starts the same services as in a cloud.  Kernel, boot
+loader and initramfs are not the image's, and the disks are not virtio: a boot
+in QEMU checks these.
 
-All that it takes of this host goes away when this process and the guest have
-ended, however that happens: a copy of the disk that has no name, loop devices
-that detach themselves, mounts and networks in namespaces of their own.  Only
-empty control groups stay when both are killed.
+All resources of this host are released when this process and the guest have
+ended, for whatever reason: the copy of the disk is a file without a name,
+loop devices detach themselves, and mounts and networks are in separate
+namespaces.  Only empty control groups remain if both are killed.
 
-The image's programs run as root of this host, kept in by namespaces and a
-set of capabilities: only for images that one has built oneself.
+The image's programs run as root of this host, confined by namespaces and a
+set of capabilities: verify only images that you have built yourself.
 """
 
 import collections.abc
@@ -50,7 +50,8 @@ TOOLS = (
 )  # fmt: skip
 
 _ENVIRONMENT = {
-    # Docker's packages of today want this one, whatever the host has
+    # current Docker packages need the unified hierarchy, whatever the host
+    # uses
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
     "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
 }
@@ -61,9 +62,9 @@ _OPTIONS = (
     "--resolv-conf=off", "--timezone=off", "--link-journal=no",
     "--hostname=trove-verify",
 )  # fmt: skip
-# Processes see each other in a namespace of their own, since a guest would
-# outlive nspawn otherwise.  A file system that is mounted already must not
-# stand in fstab.
+# nspawn runs in a separate pid namespace, because the guest would outlive it
+# otherwise.  fstab is emptied, because it must not list a file system that is
+# mounted already.
 _START = """\
 set -eu
 for group in {groups}; do echo 0 >"$group/cgroup.procs"; done
@@ -73,7 +74,7 @@ mount {device} {place}/root
 chroot {place}/root /bin/sh -c ': >/etc/fstab'
 exec {command}
 """
-# there may be no journal yet
+# the loop waits until the guest has a journal
 _FOLLOW = (
     'until [ -n "$(journalctl --quiet --boot --lines=1 2>/dev/null)" ];'
     " do sleep 0.2; done;"
@@ -86,7 +87,7 @@ _NAMESPACES = (
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # systemd gives a unit 90 s to stop
 _SHUTDOWN = 120.0
-# seconds until the kernel has ended what was killed
+# maximum seconds until the kernel has ended killed processes
 _END = 20.0
 _PAUSE = 0.1
 
@@ -94,8 +95,8 @@ _PAUSE = 0.1
 def require(arch: str) -> None:
     """Check that this host can run containers of systemd-nspawn.
 
-    :param arch: of the image, as the catalog names it.
-    :raises MissingToolError: it has not.
+    :param arch: the image's architecture, as the catalog names it.
+    :raises MissingToolError: this host cannot, or lacks a program.
     """
     for cannot, why, remedy in (
         (os.geteuid() != 0, "it needs root", "run verify with sudo"),
@@ -116,7 +117,7 @@ def require(arch: str) -> None:
 
 
 class Container(machine.Machine):
-    """One guest in systemd-nspawn; close it with :meth:`close`."""
+    """A machine that runs one guest in systemd-nspawn until :meth:`close`."""
 
     kind = machine.CONTAINER
     usual_start = 1.5
@@ -136,7 +137,7 @@ class Container(machine.Machine):
         self._follower: process.Child | None = None
         self._pid = 0
         self._network: netns.Network | None = None
-        # others than the thread that runs the guest add services
+        # other threads than the one that runs the guest add services
         self._services_lock = threading.Lock()
         self._ports: dict[int, int] = {}
         self._services: list[machine.Service] = []
@@ -153,13 +154,13 @@ class Container(machine.Machine):
         self._disk = ""
 
     def close(self) -> None:
-        """End the guest, and give everything back."""
+        """End the guest, and release all resources."""
         super().close()
         self._disk_stack.close()
         self._stack.close()
 
     def start(self) -> None:
-        """Power on."""
+        """Start the guest, and wait until its first process runs."""
         if not self._disk:
             self.say("copying the disk")
             device, self._disk = disks.attach_copy(
@@ -243,7 +244,7 @@ class Container(machine.Machine):
         self._pid = pid
 
     def _await_end(self) -> None:
-        """Wait until the guest is gone, and with it its mounts."""
+        """Wait until the guest has ended, so that its mounts are gone."""
         deadline = time.monotonic() + _END
         while self._pid and pathlib.Path(f"/proc/{self._pid}").exists():
             if time.monotonic() > deadline:
@@ -252,23 +253,24 @@ class Container(machine.Machine):
         self._pid = 0
 
     def _init(self) -> int:
-        """Return the id that the guest's first process has here; or 0."""
+        """Return this host's id of the guest's first process; 0 if none."""
         assert self._child is not None
         with contextlib.suppress(OSError):
             for nspawn in _children(self._child.pid):
                 for pid in _children(nspawn):
                     name = pathlib.Path(f"/proc/{pid}/comm").read_text()
-                    # nspawn's own process becomes the guest's systemd
+                    # nspawn's child executes the guest's systemd later
                     if name.strip() in ("systemd", "init"):
                         return pid
         return 0
 
     def _status(self) -> int | None:
-        """Return how systemd-nspawn ended; nothing if it runs."""
+        """Return the exit status of systemd-nspawn; None while it runs."""
         assert self._child is not None
         if self._follower is not None:
-            # nsenter stops with the program that it runs, when the guest
-            # stops all of its own at its end, and then would not see it end
+            # a guest that shuts down stops all its processes (SIGSTOP), and
+            # nsenter stops with the program that it runs; a stopped nsenter
+            # would not notice that the program ends
             self._follower.send_signal(signal.SIGCONT)
         return self._child.poll()
 
@@ -282,13 +284,13 @@ class Container(machine.Machine):
         process.run(self._within(*argv))
 
     def has_started(self) -> bool:
-        """Tell whether the guest's systemd answers."""
+        """Return whether the guest's systemd answers."""
         return systemd.read_state(self) in systemd.STATES
 
     def stay_alive(self) -> None:
-        """Make sure that the guest still runs.
+        """Check that the guest still runs.
 
-        :raises CheckError: it does not.
+        :raises CheckError: the guest has ended.
         """
         status = self._status()
         if status is not None:
@@ -316,7 +318,7 @@ class Container(machine.Machine):
         return machine.Completed(done.status, done.stdout + done.stderr)
 
     def port(self, number: int) -> int:
-        """Return the port of loopback that leads to one of the guest."""
+        """Return the loopback port that is forwarded to a guest's port."""
         if number not in self._ports:
             server = socket.create_server(("127.0.0.1", 0))
             self._stack.callback(relay.stop, server)
@@ -331,7 +333,7 @@ class Container(machine.Machine):
         return self._network.connect(port)
 
     def serve(self, service: machine.Service) -> None:
-        """Let the guest reach something, from now on."""
+        """Make a service reachable for the guest."""
         with self._services_lock:
             self._services.append(service)
             if self._network is not None:
@@ -342,16 +344,16 @@ class Container(machine.Machine):
         disk: disks.Disk,
         instance: collections.abc.Mapping[str, typing.Any],
     ) -> None:
-        """Give the guest, which is off, another root disk and seed."""
+        """Replace the root disk and the seed of a powered-off guest."""
         self._disk_stack.close()
         self.guest = dataclasses.replace(
             self.guest, disk=disk, instance=instance
         )
 
     def power_off(self) -> None:
-        """Have the guest's systemd stop everything.
+        """Shut the guest down through its systemd.
 
-        :raises CheckError: it does not.
+        :raises CheckError: the guest does not power off, or with an error.
         """
         self.run("systemctl", "poweroff", "--no-block")
         self.say("waiting for the guest to power off")
