@@ -15,24 +15,24 @@ from trove_tools.inspection import docker
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
-#: A directory with less, bytes, is not worth telling.
+#: Smaller directories, in bytes, are not listed.
 LEAST_DIRECTORY = 512 * 1024
-#: What is below has names that mean nothing, others in each build.
+#: The names below this directory have no meaning and differ in each build.
 _NAMELESS = "/var/lib/docker/"
-# generated from files of packages, and changed whenever those change
+# generated from packages' files, so they differ whenever those differ
 _DERIVED = {"/etc/ssl/certs", "/etc/ld.so.cache"}
 _DIGITS = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What is in an image.
+    """The contents of an image.
 
-    :param system: id, version, name (in prose) and kernel.
-    :param packages: of the guest system.
-    :param python: in the guest agent's virtual environment.
-    :param directories: bytes in each large directory with all below it.
-    :param configuration: what each file in ``/etc`` is, in a word.
+    :param system: the guest system's id, version, name (in prose) and kernel.
+    :param packages: the packages of the guest system.
+    :param python: the packages in the guest agent's virtual environment.
+    :param directories: bytes in each large directory, including all below it.
+    :param configuration: the state of each file in ``/etc``, as one text.
     """
 
     system: dict[str, str]
@@ -43,18 +43,18 @@ class Contents:
     configuration: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it as plain data."""
+        """Return the contents as plain data."""
         return dataclasses.asdict(self)
 
     @property
     def agent(self) -> str:
-        """The guest agent's version; empty where there is none."""
+        """The guest agent's version; empty if there is no agent."""
         versions = {each.name: each.version for each in self.python}
         return versions.get("trove", "")
 
 
 def read_contents(root: pathlib.Path) -> Contents:
-    """Return what is in a root file system."""
+    """Return the contents of a root file system."""
     return Contents(
         system=_system(root),
         packages=package.read_dpkg(root),
@@ -66,7 +66,7 @@ def read_contents(root: pathlib.Path) -> Contents:
 
 
 def from_dict(data: dict[str, typing.Any]) -> Contents:
-    """Return what :meth:`Contents.as_dict` has made plain."""
+    """Restore contents from the data of :meth:`Contents.as_dict`."""
     return Contents(
         system=data["system"],
         packages=package.from_dicts(data["packages"]),
@@ -103,17 +103,17 @@ def _system(root: pathlib.Path) -> dict[str, str]:
 def measure_directories(
     root: pathlib.Path, least: int = LEAST_DIRECTORY
 ) -> dict[str, int]:
-    """Return the bytes in each directory, with all below it.
+    """Return the bytes in each directory, including all below it.
 
-    A file with several names counts once, where it is met first.
+    A file with several hard links counts once, in the first directory.
 
-    :param least: bytes; directories with less are left out.
-    :returns: by the path as the guest sees it; always with ``/``.
+    :param least: smaller directories, in bytes, are left out.
+    :returns: the bytes by the path in the guest; ``/`` is always included.
     """
     totals: dict[str, int] = {}
     met: set[tuple[int, int]] = set()
     top = os.fspath(root)
-    # the deepest first, so that each finds what is below it added up
+    # subdirectories come first, so that their totals are known
     for place, below, files in os.walk(top, topdown=False):
         total = 0
         for name in sorted(files):
@@ -138,9 +138,9 @@ def measure_directories(
 
 
 def read_configuration(root: pathlib.Path) -> dict[str, str]:
-    """Return what each file in ``/etc`` is, by its path.
+    """Return the state of each file in ``/etc``, by its path.
 
-    :returns: what :func:`trove_tools.inspection.rootfile.describe` returns,
+    :returns: the texts of :func:`trove_tools.inspection.rootfile.describe`,
         with the beginning of the digest.
     """
     found = {}

@@ -13,7 +13,7 @@ from trove_tools.inspection import package
 class Served(typing.NamedTuple):
     """A datastore that is in an image.
 
-    :param version: the catalog's; empty where it has no such version.
+    :param version: the version in the catalog; empty if there is none.
     :param installed: the full version of the server's package.
     """
 
@@ -26,9 +26,10 @@ class Served(typing.NamedTuple):
 def find_datastores(
     found: contents.Contents, catalog: model.Catalog
 ) -> list[Served]:
-    """Return the datastores in an image, by the packages of their servers.
+    """Return the datastores in an image.
 
-    A container is known by its name, as the guest agent knows it.
+    A native datastore is recognized by the packages of its server; a container
+    is recognized by its name, because the guest agent uses this name.
     """
     return [
         each

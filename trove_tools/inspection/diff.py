@@ -2,8 +2,8 @@
 """Compares the contents of two images.
 
 With the same packages and the same ``SOURCE_DATE_EPOCH``, two builds of one
-plan make the same files, byte for byte, but for those of :data:`EXPECTED`. A
-test builds twice and compares.
+plan create identical files, except those in :data:`EXPECTED`. A test builds an
+image twice and compares the files.
 """
 
 import collections.abc
@@ -14,23 +14,23 @@ from trove_tools.inspection import contents
 from trove_tools.inspection import package
 from trove_tools.inspection import rootfile
 
-# where things lie, and digests of the rest, which says more
+# paths, and digests of values that are compared themselves
 _MEANINGLESS = re.compile(r"(^|\.)(digest|elements_path|path)$")
-#: Directories whose size differs by less, bytes, are not told.
+#: Smaller differences of a directory's size, in bytes, are not reported.
 LEAST = 64 * 1024
 
 
 class Difference(typing.NamedTuple):
-    """One thing that two images do not have alike.
+    """A difference between two images.
 
     :param kind: package, container, directory, configuration, system, plan
         or file.
-    :param where: what has it: the system, the agent, or a container; of a
-        file, why two builds of one plan do not have it alike, if that is
-        known.
+    :param where: the system, the agent, or the name of a container; for a
+        file, the reason why it differs between two builds of one plan, if that
+        is known.
     :param change: added, removed or changed.
-    :param old: what the first image has; nothing where it was added.
-    :param new: the same of the second.
+    :param old: the value in the first image; None if it was added.
+    :param new: the value in the second image; None if it was removed.
     """
 
     kind: str
@@ -48,7 +48,7 @@ _Values = collections.abc.Mapping[str, typing.Any]
 def compare_contents(
     old: contents.Contents, new: contents.Contents
 ) -> list[Difference]:
-    """Return how the second differs from the first, kind by kind."""
+    """Return the differences between the contents of two images, by kind."""
     return [
         *_pairs("system", "system", old.system, new.system),
         *_packages("system", old.packages, new.packages),
@@ -61,7 +61,7 @@ def compare_contents(
 
 
 def compare_plans(old: _Values, new: _Values) -> list[Difference]:
-    """Return how two builds were told to do different things."""
+    """Return the differences between the plans of two builds."""
     left, right = (
         {
             name: value
@@ -77,7 +77,7 @@ def compare_files(
     old: collections.abc.Mapping[str, rootfile.FileState],
     new: collections.abc.Mapping[str, rootfile.FileState],
 ) -> list[Difference]:
-    """Return which files differ, and whether that is known to happen."""
+    """Return the differences between files, each with the known reason."""
     left, right = rootfile.compare_states(old, new)
     return [
         each._replace(
@@ -113,7 +113,7 @@ def _packages(
 def _versions(
     packages: collections.abc.Iterable[package.Package],
 ) -> dict[str, str]:
-    """Return versions by name; several of a name stand together."""
+    """Return the versions by package name, as a text with commas."""
     found: dict[str, set[str]] = {}
     for each in packages:
         found.setdefault(each.name, set()).add(each.version)
@@ -136,7 +136,7 @@ def _containers(
 
 
 def _by_name(found: contents.Contents) -> dict[str, typing.Any]:
-    # an image of several names is one image
+    # an image may have several names; the first one identifies it
     return {each.names[0]: each for each in found.containers}
 
 
@@ -166,10 +166,10 @@ def _flat(
 
 
 class Expected(typing.NamedTuple):
-    """Files that differ from build to build.
+    """Files that are expected to differ between two builds.
 
     :param pattern: a regular expression for their paths.
-    :param time_only: in nothing but the time of their last change.
+    :param time_only: only their modification times differ.
     """
 
     pattern: str
@@ -202,9 +202,9 @@ EXPECTED = (
 
 
 def explain_file(path: str, time_only: bool = False) -> str | None:
-    """Return why a file differs from build to build; nothing if not known.
+    """Return why a file differs between two builds; None if unknown.
 
-    :param time_only: it is the same but for its time.
+    :param time_only: only its modification time differs.
     """
     for each in EXPECTED:
         if re.fullmatch(each.pattern, path) and (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the containers' images in Docker's image store, without Docker.
 
-The store of the overlay2 driver: ``image/overlay2/repositories.json`` names
-images, ``imagedb`` has their configuration by digest, ``layerdb`` tells in
-which directory of ``overlay2`` each layer is.  Layers are found by their
+In the store of the overlay2 driver, ``image/overlay2/repositories.json`` names
+images, ``imagedb`` contains their configuration by digest, and ``layerdb``
+names each layer's directory in ``overlay2``. A layer is identified by its
 chain id: https://github.com/opencontainers/image-spec/blob/main/config.md
 """
 
@@ -29,12 +29,13 @@ _CACHE_ID = re.compile(r"[0-9a-z]+")
 class Container:
     """The image of a container.
 
-    :param names: with tags.
-    :param id: of its configuration, which docker calls the image's id.
-    :param size: of its layers, bytes.
-    :param packages: inside, as its dpkg knows them.
-    :param system: distribution and version of its os-release file, as
-        ``debian-13``; empty where it has none.
+    :param names: its names, with tags.
+    :param id: the digest of its configuration, which docker calls the image's
+        id.
+    :param size: bytes of its layers.
+    :param packages: its packages, as listed by its dpkg.
+    :param system: distribution and version from its os-release file, such as
+        ``debian-13``; empty without such a file.
     """
 
     names: tuple[str, ...]
@@ -45,15 +46,15 @@ class Container:
 
 
 def read_containers(root: pathlib.Path) -> tuple[Container, ...]:
-    """Return the images in a root's image store, by name.
+    """Return the images in a root's image store, sorted by name.
 
-    :returns: none where there is no store.
+    :returns: empty if there is no store.
     """
     named: dict[str, set[str]] = {}
     listed = _json(root, f"{_IMAGES}/repositories.json")
     for references in _mapping(listed.get("Repositories")).values():
         for reference, identity in _mapping(references).items():
-            # by digest as well, if it came from a registry
+            # an image from a registry is also listed by digest: skip that
             if "@" not in reference and _DIGEST.fullmatch(str(identity)):
                 named.setdefault(identity, set()).add(reference)
     return tuple(
@@ -81,7 +82,7 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
         directory = rootfile.read_text(root / place / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
-            # each layer that installs something has the whole list
+            # a layer that installs packages contains the complete list
             found = package.read_dpkg(layer) or found
             system = _system(layer) or system
     return Container(tuple(sorted(names)), identity, size, found, system)
@@ -91,7 +92,7 @@ def _system(layer: pathlib.Path) -> str:
     release = hosttools.parse_os_release(
         rootfile.read_text(layer / "usr/lib/os-release")
     )
-    # Debian's suites that are not released have no number
+    # unreleased suites of Debian have no number
     version = release.get("VERSION_ID") or release.get("VERSION_CODENAME", "")
     return f"{release['ID']}-{version}" if "ID" in release else ""
 

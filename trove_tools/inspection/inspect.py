@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inspects an image without trusting its manifest.
 
-Reading a foreign root takes root's rights, and a process of its own, which
-that root locks in: so this module runs itself, through sudo where needed.
+Reading a foreign root requires root privileges, and a separate process whose
+root directory is that root. So this module runs itself, with sudo if needed.
 """
 
 import collections.abc
@@ -25,10 +25,10 @@ from trove_tools.inspection import sandbox
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What is in an image.
+    """The contents of an image, and the findings in it.
 
-    :param findings: what must not be.
-    :param allowed: what must not be, but was asked for.
+    :param findings: content that must not be in an image.
+    :param allowed: such content that the user has allowed.
     """
 
     findings: tuple[_findings.Finding, ...]
@@ -38,7 +38,7 @@ class Inspection:
     def require_safe(self) -> None:
         """Check that an image contains nothing that must not be published.
 
-        :raises ImageError: lists all findings.
+        :raises ImageError: there are findings; the message lists them all.
         """
         if not self.findings:
             return
@@ -59,12 +59,12 @@ def inspect_image(
     dev: bool = False,
     allow: collections.abc.Collection[str] = (),
 ) -> Inspection:
-    """Return what is in an image.
+    """Return the contents of an image, and the findings in it.
 
     :param image: a qcow2 or raw disk, or a tar archive of the root.
-    :param dev: it was built for development, and may let in who has a key.
-    :param allow: findings that were asked for, as ``KIND:PATH``.
-    :raises ImageError: the file is no image.
+    :param dev: the image is for development, and may contain a login key.
+    :param allow: the allowed findings, as ``KIND:PATH``.
+    :raises ImageError: the file is not an image.
     """
     data = _as_root(image, "dev" if dev else "")
     everything = [_findings.Finding(*each) for each in data["findings"]]
@@ -79,16 +79,16 @@ def inspect_image(
 
 
 def read_files(image: pathlib.Path) -> dict[str, rootfile.FileState]:
-    """Return what each file in an image is, by its path.
+    """Return the state of each file in an image, by its path.
 
-    :raises ImageError: the file is no image.
+    :raises ImageError: the file is not an image.
     """
     data = _as_root(image, "files")
     return {path: rootfile.FileState(*each) for path, each in data.items()}
 
 
 def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
-    """Return what this module prints when root runs it."""
+    """Run this module as root, and return the data that it prints."""
     paths.require_file(image, "image", "give the path of an image file")
     argv = process.as_root(
         [sys.executable, "-m", __name__, os.fspath(image.resolve()), word]
@@ -103,7 +103,7 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
 
 
 def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
-    """Return what is in a root file system, as plain data."""
+    """Return contents and findings of a root file system as plain data."""
     return {
         "findings": _findings.find_all(root, dev),
         "contents": contents.read_contents(root).as_dict(),
@@ -111,7 +111,7 @@ def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
 
 
 def _main() -> int:
-    """Inspect as root: print the result, or an error, as JSON."""
+    """Inspect an image as root; print the result, or an error, as JSON."""
     image, word = pathlib.Path(sys.argv[1]), sys.argv[2]
     function = (
         rootfile.read_states

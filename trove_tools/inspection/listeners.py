@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds services of a guest that its network could reach.
 
-Judged by the units that are enabled in an image; nothing is started.  A
-socket unit says what it listens to.  A service does not: so each that stays
-and has the network has to be one that an image of this project is made with,
-or one that the image's own datastores are.  ``verify`` asks a running guest
-(``listeners`` of :mod:`trove_tools.verify.evidence`).
+The enabled units of an image are read; nothing is started. A socket unit names
+the addresses on which it listens. A service unit does not: so every service
+that keeps running and has network access must be a service of this project's
+images or of the image's datastores. ``verify`` also lists the listeners of a
+running guest (``listeners`` of :mod:`trove_tools.verify.evidence`).
 
 systemd.unit(5), systemd.socket(5), systemd-sysv-generator(8).
 """
@@ -16,12 +16,12 @@ import re
 
 from trove_tools.inspection import rootfile
 
-#: kind, path and what, as findings have them
+#: Kind, path and description of findings.
 Listeners = collections.abc.Iterator[tuple[str, str, str]]
 
 KIND = "listener"
 
-# the administrator's come first
+# the administrator's units take precedence
 _PLACES = (
     "etc/systemd/system", "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
@@ -31,8 +31,8 @@ _SOCKETS = ("ListenStream", "ListenDatagram", "ListenSequentialPacket")
 # paths, abstract names, netlink; machines of one host; loopback
 _LOCAL = re.compile(r"[/@%]|vsock:|127\.|\[::1\]|localhost:")
 _SSH = {"ssh", "sshd"}
-# services of the guest systems, of containers and of Trove; those of systemd
-# that serve a network have sockets
+# services of the guest systems, of containers and of Trove; the network
+# services of systemd have socket units
 _KNOWN = re.compile(
     r"(?:auditd|chronyd?|cloud-[\w-]+|containerd|crond?|dbus(?:-broker)?"
     r"|docker(?:-hostnic)?|(?:serial-)?getty@[\w-]*|console-getty|irqbalance"
@@ -43,9 +43,9 @@ _DATASTORES = "usr/share/trove/datastores"
 
 
 def find(root: pathlib.Path) -> Listeners:
-    """Find units that are enabled and may be reached from the network.
+    """Find enabled units that may be reachable from the network.
 
-    :param root: the image's root.
+    :param root: the image's root file system.
     """
     asked = {
         f"{name}.service"
@@ -78,7 +78,7 @@ def find(root: pathlib.Path) -> Listeners:
 def _enabled(
     root: pathlib.Path,
 ) -> collections.abc.Iterator[tuple[str, str]]:
-    """Yield where a socket or a service is enabled, and its name."""
+    """Yield the path that enables a socket or service, and its unit name."""
     seen = set()
     for place in _PLACES:
         for how in _ENABLED:
@@ -91,7 +91,7 @@ def _enabled(
                     yield f"/{link.relative_to(root)}", name
     for link in sorted((root / "etc").glob("rc[2-5].d/S[0-9][0-9]*")):
         name = f"{link.name[3:]}.service"
-        # a unit takes the place of a script, be it enabled or not
+        # a unit replaces the script of its name, even if it is not enabled
         if name not in seen and _fragment(root, name) is None:
             seen.add(name)
             yield f"/{link.relative_to(root)}", name
@@ -103,7 +103,7 @@ def _is_masked(root: pathlib.Path, name: str) -> bool:
 
 
 def _fragment(root: pathlib.Path, name: str) -> pathlib.Path | None:
-    """Return the file of a unit; that of its template for an instance."""
+    """Return the file of a unit, or of the template of an instance."""
     for each in (name, re.sub(r"@.*(?=\.)", "@", name)):
         for place in _PLACES:
             file = root / place / each
@@ -113,7 +113,7 @@ def _fragment(root: pathlib.Path, name: str) -> pathlib.Path | None:
 
 
 def _settings(root: pathlib.Path, name: str) -> dict[str, list[str]]:
-    """Return the settings of a unit, drop-ins included."""
+    """Return the settings of a unit, including those in drop-ins."""
     fragment = _fragment(root, name)
     files = [fragment] if fragment else []
     drops = {
@@ -128,7 +128,7 @@ def _settings(root: pathlib.Path, name: str) -> dict[str, list[str]]:
 def _read(
     files: collections.abc.Iterable[pathlib.Path],
 ) -> dict[str, list[str]]:
-    """Return what files of systemd's form set; an empty value forgets."""
+    """Return the settings in systemd's files; an empty value resets one."""
     settings: dict[str, list[str]] = {}
     for file in files:
         for line in rootfile.read_text(file).replace("\\\n", " ").splitlines():
@@ -143,7 +143,7 @@ def _read(
 
 
 def _is_apart(settings: dict[str, list[str]]) -> bool:
-    """Tell whether a service ends by itself, or does not have the network."""
+    """Return whether a service ends by itself, or has no network access."""
     last = {name: values[-1] for name, values in settings.items()}
     families = " ".join(settings.get("RestrictAddressFamilies", []))
     return (
@@ -158,9 +158,9 @@ def _is_apart(settings: dict[str, list[str]]) -> bool:
 
 
 def _answers_llmnr(root: pathlib.Path) -> bool:
-    """Tell whether systemd-resolved answers on the network.
+    """Return whether systemd-resolved answers LLMNR queries.
 
-    Unless its files say otherwise it does.
+    It does so by default.
     """
     if not any(
         name == "systemd-resolved.service" for _, name in _enabled(root)

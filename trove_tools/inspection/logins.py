@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds ways to log in to a guest or to become root in it.
 
-Logins are judged by what the guest's programs would make of their files, and
-against what an image of this project has: the guest's user, whom Nova's key
-lets in, and the guest agent with its list of commands.  Whoever else gets in
-is a finding.  Nothing of the image is run: what ``sshd -T`` and ``sudo -l``
-would say is worked out here.
+Configuration files are interpreted as the guest's programs do. An image of
+this project permits only two logins: the guest's user with Nova's key, and the
+guest agent with its list of commands. Every other login is a finding. No
+program of the image is run; this module determines the settings that
+``sshd -T`` and ``sudo -l`` would print.
 """
 
 import collections.abc
@@ -21,33 +21,33 @@ from trove_tools.inspection import rootfile
 
 PASSWORD, LOGIN = "password", "login"
 
-# libyaml limits how deep a text is nested, and takes a tenth of the time
+# libyaml limits the nesting of a text, and takes a tenth of the time
 _Loader: typing.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: kind, path and what, as findings have them
+#: Kind, path and description of findings.
 Logins = collections.abc.Iterator[tuple[str, str, str]]
 
-#: The account of the guest agent; its commands are listed one by one.
+#: The guest agent's account; sudoers lists its commands one by one.
 AGENT = "trove-agent"
 
-#: Fields of shadow(5) that no password can match.
+#: The beginning of fields in shadow(5) that no password matches.
 _LOCKED = re.compile(r"[*!]")
 _SSHD = "etc/ssh/sshd_config"
-# sudo asks them for a password, and no account has one
+# sudo requires a password of these users, and no account has a password
 _SUDO_ASKS = {"root", "%sudo", "%wheel", "%admin"}
 _SUDO_LISTS = re.compile(r"(?:Cmnd|Cmd|Host|User|Runas)_Alias\b|Defaults\b")
 _HOSTS = {"hosts.equiv", "shosts.equiv", ".rhosts", ".shosts"}
 
 
 class _Setting(typing.NamedTuple):
-    """A setting of sshd that lets in who should stay out."""
+    """A setting of sshd that can permit unwanted logins."""
 
     default: str
     is_safe: collections.abc.Callable[[str], bool]
     what: str
 
 
-#: By name in lower case; sshd_config(5).
+#: The settings of sshd_config(5), by name in lower case.
 _SETTINGS = {
     "passwordauthentication": _Setting(
         "yes", lambda value: value == "no", "lets in who has a password"
@@ -82,9 +82,9 @@ _SETTINGS = {
 
 
 def of_accounts(root: pathlib.Path) -> Logins:
-    """Find accounts that a password lets in, or nothing at all.
+    """Find accounts with a password, an empty password, or root's uid.
 
-    :param root: the image's root, or that of a container's layer.
+    :param root: the root file system of the image or of a container's layer.
     """
     for account, fields in _records(root, "passwd"):
         field, uid = [*fields, "", ""][:2]
@@ -99,7 +99,7 @@ def of_accounts(root: pathlib.Path) -> Logins:
             password = fields[0] if fields else ""
             if _LOCKED.match(password):
                 continue
-            # a group without a password is one that nobody else can join
+            # with an empty password, only members can use a group
             if password or not name.startswith("gshadow"):
                 yield _account(account, name, password)
 
@@ -121,10 +121,10 @@ def _records(
 
 
 def by_key(root: pathlib.Path, file: rootfile.File, dev: bool) -> Logins:
-    """Find a file that lists keys, or hosts, that are let in.
+    """Find a file that permits logins with a key or from a host.
 
-    :param dev: the image is for development: a key may let the guest's user
-        in, and nobody else.
+    :param dev: the image is for development: the guest's user, but no other
+        account, may have a key.
     """
     name = file.path.name
     if not file.status.st_size:
@@ -148,9 +148,9 @@ def _is_of_guest(root: pathlib.Path, file: rootfile.File) -> bool:
 
 
 def by_set_uid(file: rootfile.File) -> Logins:
-    """Find a program that anybody runs as its owner.
+    """Find a program that runs as its owner or group for every user.
 
-    :param file: one that no package brings.
+    :param file: a file that no package contains.
     """
     if (
         file.status.st_mode & (stat.S_ISUID | stat.S_ISGID)
@@ -164,7 +164,7 @@ def by_set_uid(file: rootfile.File) -> Logins:
 
 
 def by_sshd(root: pathlib.Path) -> Logins:
-    """Find settings of sshd that let in who should stay out."""
+    """Find settings of sshd that permit unwanted logins."""
     if not (root / "usr/sbin/sshd").exists():
         return
     found: dict[str, tuple[str, str]] = {}
@@ -190,11 +190,12 @@ def _read_sshd(
     in_match: list[tuple[str, str, str]],
     read: set[str],
 ) -> None:
-    """Read what sshd reads: the first value of each setting counts.
+    """Read settings of sshd; the first value of each setting is effective.
 
-    Whom a Match block is for is not worked out: each may count.
+    The condition of a Match block is not evaluated: any block may be in
+    effect.
 
-    :param read: the files that were read: a second time changes nothing.
+    :param read: the files that were read; they are not read again.
     """
     if name in read:
         return
@@ -226,12 +227,12 @@ def _sshd_words(line: str) -> tuple[str, str]:
 
 
 def _matching(root: pathlib.Path, pattern: str) -> list[str]:
-    """Return the files that a pattern names, in the order of glob(7)."""
+    """Return the files that match a pattern, in the order of glob(7)."""
     directory, _, name = pattern.strip("/").rpartition("/")
     try:
         names = sorted(path.name for path in (root / directory).iterdir())
     except (OSError, ValueError):
-        # such as a path with a null character
+        # such as a missing directory, or a path with a null character
         return []
     return [f"{directory}/{each}" for each in fnmatch.filter(names, name)]
 
@@ -247,20 +248,20 @@ def _keys_elsewhere(root: pathlib.Path, value: str) -> Logins:
 
 
 def by_cloud_init(root: pathlib.Path) -> Logins:
-    """Find out whether cloud-init makes sshd take passwords."""
+    """Find a setting of cloud-init that makes sshd accept passwords."""
     said = [
         (settings["ssh_pwauth"], path)
         for path, settings in _cloud_settings(root)
         if "ssh_pwauth" in settings
     ]
-    # the last file that says something counts
+    # the last file with this setting takes precedence
     for value, path in said[-1:]:
         if str(value).lower() in ("true", "yes", "on", "1"):
             yield LOGIN, f"/{path}", "cloud-init makes sshd take passwords"
 
 
 def guest_user(root: pathlib.Path) -> str:
-    """Return the account that a cloud gives a key: cloud-init's default."""
+    """Return cloud-init's default user, which gets the cloud's key."""
     name = ""
     for _, settings in _cloud_settings(root):
         for key in ("system_info", "default_user", "name"):
@@ -288,7 +289,7 @@ def _cloud_settings(
 
 
 def by_sudo(root: pathlib.Path) -> Logins:
-    """Find whom sudo lets become root without a password."""
+    """Find settings of sudo that let unexpected users run commands."""
     guest = guest_user(root)
     for name in _sudoers(root, "etc/sudoers", set()):
         text = rootfile.read_text(root / name).replace("\\\n", " ")
@@ -299,7 +300,7 @@ def by_sudo(root: pathlib.Path) -> Logins:
             if "=" not in line or _SUDO_LISTS.match(line):
                 continue
             who, _, what = line.partition("=")
-            # the host is the last word
+            # the last word is the host
             users = who.rsplit(maxsplit=1)[:1]
             for user in ",".join(users).split(","):
                 user = user.strip()
@@ -315,9 +316,9 @@ def by_sudo(root: pathlib.Path) -> Logins:
 def _sudoers(
     root: pathlib.Path, name: str, read: set[str]
 ) -> collections.abc.Iterator[str]:
-    """Yield the files that sudo reads, each once; sudoers(5).
+    """Yield the files that sudo reads, each file once; see sudoers(5).
 
-    :param read: those that were read before.
+    :param read: the files that were read before.
     """
     if name in read:
         return

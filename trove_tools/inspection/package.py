@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads which packages a root has, without running it.
+"""Reads the installed packages of a root, without running its programs.
 
-dpkg-query(1) and deb-control(5) describe the fields of dpkg's status file;
-the licences are in each package's copyright file, where programs can read it:
+dpkg-query(1) and deb-control(5) describe the fields of dpkg's status file; the
+licences are in each package's copyright file, if it is machine-readable:
 https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 In a Python virtual environment, each distribution has a directory with its
@@ -13,7 +13,7 @@ https://packaging.python.org/en/latest/specifications/recording-installed-packag
 import collections.abc
 import dataclasses
 
-# the parser loads it when it is used, which is too late in a confined process
+# the parser would load this on first use: too late in a confined process
 import email.message
 import email.parser
 import pathlib
@@ -25,24 +25,24 @@ from trove_tools.host import debian
 from trove_tools.inspection import rootfile
 
 _STATUS = "var/lib/dpkg/status"
-# that of a desktop with everything has 10 MB
+# bytes; the status file of a full desktop has 10 MB
 _LARGEST_STATUS = 64 * 1024 * 1024
 _MACHINE_READABLE = re.compile(r"\AFormat: *\S*copyright-format", re.I)
 _LICENCE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
 _BETWEEN_LICENCES = re.compile(r",? (?:and/or|and|or) |, ?")
-#: Where the guest agent has its virtual environment, in the root.
+#: The path of the guest agent's virtual environment in the root.
 AGENT_VENV = "opt/trove-guest-agent"
-# a long description is part of it
+# bytes; the metadata includes a long description
 _LARGEST_METADATA = 4 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Package:
-    """A package that is installed.
+    """An installed package.
 
-    :param source: what it was built from, where that has another name.
-    :param size: of what it installs, bytes; 0 where unknown.
-    :param licences: as the package names them.
+    :param source: the source package, if its name differs.
+    :param size: bytes of the installed files; 0 if unknown.
+    :param licences: the licences, as the package names them.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Package:
 def from_dicts(
     plain: collections.abc.Iterable[dict[str, typing.Any]],
 ) -> tuple[Package, ...]:
-    """Return packages that were made plain data."""
+    """Restore packages from plain data."""
     return tuple(
         Package(**{**each, "licences": tuple(each["licences"])})
         for each in plain
@@ -64,9 +64,9 @@ def from_dicts(
 
 
 def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
-    """Return the packages that dpkg has installed in a root, by name.
+    """Return the packages that dpkg has installed, sorted by name.
 
-    :returns: none where the root is not dpkg's.
+    :returns: empty if the root has no dpkg.
     """
     return tuple(
         sorted(
@@ -75,7 +75,7 @@ def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
                 version=fields["version"],
                 arch=fields.get("architecture", ""),
                 source=fields.get("source", "").partition(" ")[0],
-                # KiB, as dpkg-gencontrol has estimated it
+                # dpkg-gencontrol has estimated the size in KiB
                 size=1024
                 * bounds.parse_number(fields.get("installed-size", "")),
                 licences=_dpkg_licences(root, fields["package"]),
@@ -88,7 +88,7 @@ def read_dpkg(root: pathlib.Path) -> tuple[Package, ...]:
 
 
 def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
-    """Return the short names of the licences that a package names."""
+    """Return the short names of a package's licences."""
     if "/" in name or name.startswith("."):
         return ()
     text = rootfile.read_text(root / "usr/share/doc" / name / "copyright")
@@ -97,7 +97,7 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
     found = {
         word.strip()
         for stanza in re.split(r"\n\n+", text)
-        # others explain licences
+        # other stanzas explain licences
         if stanza.startswith("Files:")
         for line in _LICENCE.findall(stanza)
         for word in _BETWEEN_LICENCES.split(" ".join(line.split()))
@@ -106,9 +106,9 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
 
 
 def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
-    """Return the distributions in a virtual environment, by name.
+    """Return the distributions in a virtual environment, sorted by name.
 
-    :returns: none where there is no such environment.
+    :returns: empty if there is no such environment.
     """
     found = []
     for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
@@ -131,7 +131,7 @@ def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
 
 
 def _python_size(record: pathlib.Path) -> int:
-    """Add up the sizes that a distribution's record names."""
+    """Return the total size of the files in a distribution's record."""
     total = 0
     for line in rootfile.read_text(record, _LARGEST_METADATA).splitlines():
         total += bounds.parse_number(line.rpartition(",")[2])
@@ -150,5 +150,5 @@ def _python_licences(
     ]
     if named:
         return tuple(sorted(set(named)))
-    # some put the whole text there
+    # some distributions put the licence's whole text there
     return (text,) if text and "\n" not in text and len(text) < 60 else ()

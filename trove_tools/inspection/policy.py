@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searches a root file system for content that must never be published.
 
-Each function looks for one kind of thing and yields what it finds.  They
-only read, and report places and never content: a report may be pasted
-anywhere.
+Each function searches for one kind of content and yields findings. The
+functions only read files, and report paths but no content: a report may be
+pasted anywhere.
 """
 
 import collections.abc
@@ -23,11 +23,11 @@ from trove_tools.inspection import secrets
 
 
 class Finding(typing.NamedTuple):
-    """Something that must not be in an image.
+    """Content that must not be in an image.
 
-    :param kind: what kind of thing, in words a user may search for.
-    :param path: where, as the guest sees it.
-    :param what: what it is.
+    :param kind: the kind of content, in words that a user may search for.
+    :param path: the path in the guest.
+    :param what: a description.
     """
 
     kind: str
@@ -55,7 +55,7 @@ KINDS = (
     "writable file",
 )
 
-#: What must be different in every guest, as patterns of paths.
+#: Files that must differ between guests: their kinds, and patterns of paths.
 _IDENTITY = (
     ("host key", "etc/ssh/ssh_host_*"),
     ("random seed", "var/lib/systemd/random-seed"),
@@ -69,7 +69,7 @@ _IDENTITY = (
     ("machine id", "etc/nvme/hostid"),
     ("network card", "etc/udev/rules.d/*-persistent-net.rules"),
 )
-# where programs that fetch something read of a proxy, below /etc
+# files below /etc in which programs may find the address of a proxy
 _PROXY_FILES = (
     "apt/apt.conf", "apt/apt.conf.d/*", "environment", "profile",
     "profile.d/*", "wgetrc", "gitconfig", "pip.conf", "yum.conf",
@@ -81,11 +81,10 @@ _ON_LOOPBACK = re.compile(
 
 
 def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
-    """Return all that must not be in an image.
+    """Return all content that must not be in an image.
 
-    :param root: the directory where its root file system is.
-    :param dev: it was built for development: a key may let the guest's user
-        in.
+    :param root: the directory of the image's root file system.
+    :param dev: the image is for development: the guest's user may have a key.
     """
     layers = docker.list_layers(root)
     inside = [f"{each.relative_to(root)}/" for each in layers]
@@ -118,9 +117,9 @@ def _in_file(
     origin: provenance.Provenance,
     dev: bool,
 ) -> Findings:
-    """Find what is in one file that no package brings.
+    """Find unwanted permissions of a file, and secrets in its content.
 
-    :param layers: the roots of containers' layers, as files' names begin.
+    :param layers: the roots of containers' layers, as prefixes of file names.
     """
     path = f"/{file.name}"
     if file.status.st_mode & stat.S_IWOTH:
@@ -140,9 +139,9 @@ def _in_file(
 
 
 def identity(root: pathlib.Path) -> Findings:
-    """Find what must be different in every guest."""
+    """Find files that must differ between guests."""
     for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        # while systemd(1) has not set it, it may say so
+        # before systemd(1) sets the id, the file may contain this word
         if rootfile.read_text(root / name).strip() not in (
             "",
             "uninitialized",
@@ -158,7 +157,7 @@ def identity(root: pathlib.Path) -> Findings:
 
 
 def apt_sources(root: pathlib.Path) -> Findings:
-    """Find repositories that any key, or none at all, vouches for."""
+    """Find repositories that need no signature, or accept any trusted key."""
     apt = root / "etc/apt"
     for file in (apt / "sources.list", *apt.glob("sources.list.d/*.list")):
         for line in _lines(file):
@@ -193,10 +192,10 @@ def apt_sources(root: pathlib.Path) -> Findings:
 
 
 def build_network(root: pathlib.Path) -> Findings:
-    """Find the proxies and certificates that only the build host has.
+    """Find proxies and certificates that only the build host has.
 
-    A build hands its programs a proxy on loopback; whatever writes that into
-    the image leaves guests a proxy that is not there.
+    A build gives its programs a proxy on loopback. If a program writes the
+    address into the image, guests use a proxy that does not exist.
     """
     for pattern in _PROXY_FILES:
         for file in sorted((root / "etc").glob(pattern)):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells which files of a root are a package's own, unchanged.
+"""Determines which files of a root belong to a package and are unchanged.
 
-Such a file is what everybody gets from the distribution, so it can hold no
-secret of whoever built the image.  All other files are read whole.
+The distribution has published such a file, so it cannot contain a secret of
+the image's builder. All other files are read completely.
 
-dpkg keeps an MD5 sum of each file of a package, and of each configuration
-file as the package brings it (dpkg-query(1), deb-md5sums(5)).  A Python
-distribution keeps a record with digests, of which only the modules count
-here, compiled ones among them: a distribution may come from a checkout, with
-whatever lay in it:
+dpkg stores an MD5 sum of each file of a package, and of each configuration
+file as it is in the package (dpkg-query(1), deb-md5sums(5)). A Python
+distribution has a record with digests. Only the digests of modules, including
+compiled ones, are used here, because a distribution may come from a checkout
+with arbitrary other files:
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
@@ -22,19 +22,19 @@ import re
 
 from trove_tools.inspection import rootfile
 
-# the directories of Python packages: Debian's, and those of environments
+# directories of Python packages: Debian's, and those of virtual environments
 _LIBRARY = re.compile(r".*/(?:site|dist)-packages(?=/)", re.DOTALL)
 
 _DPKG = "var/lib/dpkg"
-# a record names each file of a distribution: a large one has 1 MB; the
-# status of a desktop's packages has 10 MB
+# bytes; a large distribution's record, which lists all files, has 1 MB, and
+# the status file of a desktop has 10 MB
 _LARGEST = 64 * 1024 * 1024
 _SUM = re.compile(r"^(?P<sum>[0-9a-f]{32})  (?P<path>\S.*)$", re.MULTILINE)
 _CONFIGURATION = re.compile(
     r"^ /(?P<path>\S+) (?P<sum>[0-9a-f]{32})", re.MULTILINE
 )
 
-# with the libraries that a wheel brings for its modules
+# including libraries that a wheel contains for its modules
 _MODULE = re.compile(r"\.(?:py|so[.\d]*)$")
 
 # PEP 552: magic number, flags, then either time and size, or a digest, of
@@ -45,17 +45,17 @@ _PYC_FLAGS = 0b11
 
 
 class Provenance:
-    """What the packages in a root say about their own files."""
+    """The digests that the packages in a root record of their files."""
 
     def __init__(self, roots: collections.abc.Iterable[pathlib.Path]) -> None:
-        """Read what dpkg says.
+        """Read the digests of dpkg.
 
-        :param roots: the root, and the layers of the containers in it: each
-            may have a dpkg of its own, which may list files of another.
+        :param roots: the root, and the layers of its containers: each may have
+            a dpkg database, which may list files of another layer.
         """
         self._sums: dict[str, set[str]] = collections.defaultdict(set)
         self._records: dict[pathlib.Path, dict[str, str]] = {}
-        # of modules: each is asked for again for what was compiled of it
+        # the results for modules, needed again for the compiled modules
         self._known: dict[pathlib.Path, bool] = {}
         for root in roots:
             for file in (root / _DPKG / "info").glob("*.md5sums"):
@@ -67,7 +67,7 @@ class Provenance:
             self._sums[_merged(match["path"])].add(match["sum"])
 
     def is_published(self, file: rootfile.File) -> bool:
-        """Tell whether a regular file is a package's own, unchanged."""
+        """Return whether a regular file is an unchanged file of a package."""
         if file.name.endswith(".pyc"):
             return self._is_compiled(file)
         if not file.name.endswith(".py"):
@@ -97,7 +97,7 @@ class Provenance:
         return recorded == f"sha256={digest.decode().rstrip('=')}"
 
     def _record(self, place: pathlib.Path) -> dict[str, str]:
-        """Return the digests of all files below a directory of packages."""
+        """Return the recorded digests of files below a package directory."""
         if place not in self._records:
             self._records[place] = {
                 row[0]: row[1]
@@ -110,7 +110,7 @@ class Provenance:
         return self._records[place]
 
     def _is_compiled(self, file: rootfile.File) -> bool:
-        """Tell whether a compiled module was made from a published source.
+        """Return whether a compiled module was made from a published source.
 
         Python itself checks the same header before it uses the module.
         """
@@ -134,11 +134,11 @@ class Provenance:
 
 
 def find_library(path: pathlib.Path) -> pathlib.Path | None:
-    """Return the directory of Python packages that a file lies in."""
+    """Return the directory of Python packages that contains a file."""
     match = _LIBRARY.match(str(path))
     return pathlib.Path(match[0]) if match else None
 
 
 def _merged(path: str) -> str:
-    """Return a path as it is where /bin and /lib are links into /usr."""
+    """Return a path without ``usr/``; /bin and /lib are links into /usr."""
     return path.removeprefix("usr/")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the files of a foreign root: regular ones only, in bounded memory.
+"""Reads the regular files of a foreign root, in bounded memory.
 
-No other file is opened: a device or a FIFO may block, or act.  That no link
-leads out of the root is the work of :mod:`trove_tools.inspection.sandbox`.
+Other files are not opened, because a device or a FIFO may block, or act.
+:mod:`trove_tools.inspection.sandbox` ensures that no link leads out of the
+root.
 """
 
 import collections.abc
@@ -13,11 +14,11 @@ import pathlib
 import stat
 import typing
 
-#: Bytes; hardly any file of configuration is larger.
+#: Bytes; hardly any configuration file is larger.
 SMALL = 256 * 1024
 
 _CHUNK = 4 * 1024 * 1024
-#: Bytes by which chunks overlap; no key that is looked for is longer.
+#: Bytes by which chunks overlap; no key to find is longer.
 OVERLAP = 16 * 1024
 
 
@@ -25,9 +26,9 @@ OVERLAP = 16 * 1024
 class File:
     """A file of a root.
 
-    :param path: where it is.
-    :param name: its path in its own root, without a leading slash: the file
-        of a container's layer belongs to the container's root.
+    :param path: its path.
+    :param name: its path relative to its root; the root of a file in a
+        container's layer is the container's root.
     """
 
     path: pathlib.Path
@@ -35,9 +36,9 @@ class File:
     status: os.stat_result
 
     def beside(self, path: pathlib.Path) -> "File | None":
-        """Return a regular file near this one; nothing if there is none.
+        """Return another regular file; None if there is none.
 
-        :param path: where it is: in the same root.
+        :param path: its path, in the same root.
         """
         root = pathlib.Path(str(self.path).removesuffix(self.name))
         try:
@@ -55,7 +56,7 @@ class File:
 
 
 def walk(root: pathlib.Path) -> collections.abc.Iterator[File]:
-    """Yield all files below a directory, links among them, in order."""
+    """Yield all files below a directory, including links, in order."""
     beginning = len(os.path.join(root, ""))
     for directory, below, names in os.walk(root):
         below.sort()
@@ -65,16 +66,16 @@ def walk(root: pathlib.Path) -> collections.abc.Iterator[File]:
                 status = os.lstat(path)
                 yield File(pathlib.Path(path), path[beginning:], status)
             except OSError:
-                # a damaged file system: what has no status has no content
+                # in a damaged file system, a file may have no status
                 continue
 
 
 def read_content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
-    """Return a regular file's content; nothing for anything else.
+    """Return a regular file's content; None for anything else.
 
-    A link is followed, as the guest follows it.
+    A link is followed, as in the guest.
 
-    :param largest: bytes; a larger file counts as anything else.
+    :param largest: the size limit in bytes; None is returned for larger files.
     """
     try:
         status = path.stat()
@@ -82,14 +83,14 @@ def read_content(path: pathlib.Path, largest: int = SMALL) -> bytes | None:
             return None
         return path.read_bytes()
     except (OSError, ValueError):
-        # no path has a null character
+        # there is no such file, or the path contains a null character
         return None
 
 
 def read_text(path: pathlib.Path, largest: int = SMALL) -> str:
-    """Return a regular file's text; None if there is no manifest.
+    """Return a regular file's text; an empty one for anything else.
 
-    :param largest: bytes; as with :func:`read_content`.
+    :param largest: the size limit in bytes; larger files count as empty.
     """
     return (read_content(path, largest) or b"").decode(errors="replace")
 
@@ -104,10 +105,10 @@ def compute_digest(path: pathlib.Path, algorithm: str) -> bytes:
 
 
 def read_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
-    """Yield a regular file's content piece by piece, without its holes.
+    """Yield a regular file's content in chunks, without its holes.
 
-    Each piece begins with the last :data:`OVERLAP` bytes of the one before,
-    so that what is looked for is whole in one of them.
+    Each chunk begins with the last :data:`OVERLAP` bytes of the previous one,
+    so that one of the chunks contains a whole key.
     """
     with open(path, "rb", buffering=0) as stream:
         end = 0
@@ -131,10 +132,10 @@ def read_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
 
 
 class FileState(typing.NamedTuple):
-    """What a file is.
+    """The state of a file.
 
-    :param what: mode, owner and content, in a word.
-    :param time: when it was changed, seconds since 1970.
+    :param what: mode, owner and content, as one text.
+    :param time: the modification time in seconds since 1970.
     """
 
     what: str
@@ -142,7 +143,7 @@ class FileState(typing.NamedTuple):
 
 
 def read_states(root: pathlib.Path) -> dict[str, FileState]:
-    """Return what each file and directory of a root is, by its path."""
+    """Return the state of each file and directory of a root, by its path."""
     found = {}
     for place, below, names in os.walk(root):
         for name in (*below, *names):
@@ -154,9 +155,9 @@ def read_states(root: pathlib.Path) -> dict[str, FileState]:
 
 
 def describe(file: pathlib.Path, digits: int = 64) -> str:
-    """Return in a word what a file is.
+    """Return the mode, owner and content of a file as one text.
 
-    :param digits: of the digest that are told.
+    :param digits: the number of digits of the digest.
     :returns: mode, owner and sha256, such as ``0644 0:0 sha256:01ab``;
         ``-> TARGET`` for a link.
     """
@@ -176,9 +177,9 @@ def compare_states(
     old: collections.abc.Mapping[str, FileState],
     new: collections.abc.Mapping[str, FileState],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what differs in each of two roots, by path.
+    """Return the states of the files that differ, in two roots, by path.
 
-    Of files that are the same but for their time, the time is told.
+    If only the modification times differ, the times are returned.
     """
     left: dict[str, str] = {}
     right: dict[str, str] = {}

@@ -4,9 +4,10 @@
 The root is mounted read-only, which needs root's rights. Nothing of the image
 is run, and neither its set-uid bits nor its devices have an effect.
 
-An image may hold links that lead anywhere.  In a process whose root directory
-is the image's, the kernel itself resolves each path inside the image, as the
-guest does.  Memory and time are limited: an image may be made to take both.
+An image may contain links that lead anywhere. In a process whose root
+directory is the image's, the kernel resolves each path inside the image, as in
+the guest. Memory and time are limited, because a hostile image may exhaust
+both.
 """
 
 import collections.abc
@@ -26,8 +27,8 @@ from trove_tools.artifact import imagefile
 from trove_tools.host import loopdevice
 from trove_tools.host import process
 
-#: Limits of the process: bytes of memory, seconds of a processor's time.
-#: The largest image of the catalog takes a tenth of either.
+#: Limits of the process: bytes of memory, and seconds of processor time. The
+#: largest image of the catalog needs a tenth of either.
 MEMORY = 4 * 1024**3
 SECONDS = 900
 
@@ -41,13 +42,13 @@ def call(
     root: pathlib.Path,
     function: collections.abc.Callable[[pathlib.Path], typing.Any],
 ) -> typing.Any:
-    """Return what a function returns that sees nothing but a root.
+    """Run a function in a process inside a root, and return its result.
 
-    Needs root's rights, and a process without threads.
+    This needs root privileges, and a process without threads.
 
-    :param root: the directory that becomes its root directory.
-    :param function: takes the path of the root; returns what JSON can tell.
-        All modules that it needs are loaded already.
+    :param root: the directory that becomes the process's root directory.
+    :param function: takes the path of the root; returns data for JSON. All
+        modules that it needs must be loaded already.
     :raises ImageError: it took too much memory or time, or failed.
     """
     out, into = os.pipe()
@@ -85,7 +86,7 @@ def _run(
     function: collections.abc.Callable[[pathlib.Path], typing.Any],
     into: int,
 ) -> typing.NoReturn:
-    """Run a function in this process, and end it."""
+    """Run a function inside a root, and end this process."""
     answer, status = b"", 0
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
@@ -93,7 +94,7 @@ def _run(
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chroot(root)
         os.chdir("/")
-        # no module of the image is ever loaded into this process
+        # never load a module of the image into this process
         sys.meta_path[:] = [
             importlib.machinery.BuiltinImporter,
             importlib.machinery.FrozenImporter,
@@ -113,8 +114,8 @@ def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
     """Open an image's root file system for reading.
 
     :param image: a qcow2 or raw disk, or a tar archive of the root.
-    :returns: the directory where it is, while the context lasts.
-    :raises ImageError: the file is no image, or has no root.
+    :returns: the directory of the root, while the context lasts.
+    :raises ImageError: the file is not an image, or has no root.
     """
     with tempfile.TemporaryDirectory(prefix="trove-inspect-") as name:
         place = pathlib.Path(name)
@@ -129,7 +130,7 @@ def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
         try:
             yield root
         finally:
-            # a process that looks around on this host may be in it
+            # another process of this host may be using the mount
             process.run(["umount", "--lazy", root])
 
 
@@ -137,7 +138,8 @@ def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
     """Return the image as a raw disk: itself, or a sparse copy."""
     if imagefile.inspect(image).format == "raw":
         return image
-    # its format is never guessed twice, and its path is no protocol's address
+    # qemu-img must not guess the format again, and must not take the path for
+    # the address of a protocol
     _read(
         image,
         ["qemu-img", "convert", "-f", "qcow2", "-O", "raw",
@@ -149,7 +151,7 @@ def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
 def _mount(raw: pathlib.Path, root: pathlib.Path) -> None:
     offset, size = loopdevice.find_largest_partition(raw)
     where = f"loop,offset={offset},sizelimit={size}"
-    # the file systems have two words for "as it is, replay no journal"
+    # the option that prevents replaying the journal depends on the file system
     for word in ("noload", "norecovery"):
         done = process.run(
             ["mount", "-o", f"{_OPTIONS},{where},{word}", raw, root],

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds keys, tokens and passwords in the content of files.
 
-A file is judged by its content first, and by its name only where its content
-looks like nothing in particular.  Each function says what it found, never
-what it read: a report may be pasted anywhere.
+Secrets are recognized by the content of a file, or by its name if the content
+has no particular form. Each function reports the kind of a secret, but not the
+secret itself: a report may be pasted anywhere.
 """
 
 import base64
@@ -25,15 +25,15 @@ KEY, CREDENTIALS = "private key", "credentials"
 
 Secrets = collections.abc.Iterator[tuple[str, str]]
 
-#: Bytes that are read of what a compressed file holds.
+#: The number of bytes to read from a compressed file.
 _UNPACKED = 128 * 1024 * 1024
 _LEVELS = 2
 
 
 class _Pattern(typing.NamedTuple):
-    """A secret that is known by its form.
+    """A secret that has a known form.
 
-    :param anchors: texts of which every such secret contains one: searching
+    :param anchors: texts, one of which every such secret contains; searching
         for these first is ten times as fast as the expression.
     """
 
@@ -43,8 +43,8 @@ class _Pattern(typing.NamedTuple):
     expression: re.Pattern[bytes]
 
 
-# the marker alone stands in every library that can read such a key; in JSON
-# and shell scripts a line ends with a backslash and a letter
+# every library that reads such keys contains the marker alone; in JSON and
+# shell scripts, a line ends with a backslash and a letter
 _PEM = _Pattern(
     KEY, "a private key",
     (b"PRIVATE KEY",),
@@ -54,7 +54,7 @@ _PEM = _Pattern(
     ),
 )  # fmt: skip
 
-#: What is found in any file, be it text or not.
+#: Secrets that are searched for in all files, not only in text.
 _ANYWHERE = (
     _PEM,
     _Pattern(
@@ -71,8 +71,8 @@ _ANYWHERE = (
         KEY, "a private JSON web key",
         (b'"kty"',),
         re.compile(
-            # from one name to the next of its kind, so that no part of a
-            # text is searched again for each name before it
+            # a match ends before the next such name, so that the same text
+            # is not searched again for each name
             rb'"kty"(?:(?!"kty")[^{}]){0,4000}"[dk]"\s*:\s*"[\w-]{16,}"'
             rb'|"[dk]"\s*:\s*"[\w-]{16,}"(?:(?!"[dk]"\s*:)[^{}]){0,4000}"kty"'
         ),
@@ -119,15 +119,15 @@ _ENCODED = tuple(
     base64.b64encode(b"-----BEGIN "[skip:])[:12] for skip in (0, 1, 2)
 )
 
-#: ``NAME = VALUE`` in its many forms, where NAME says that VALUE is secret;
-#: from the telling part of NAME on, because a long text is searched.
+#: ``NAME = VALUE`` in its many forms, if NAME says that VALUE is secret. The
+#: match begins with this part of NAME, which makes searching long texts fast.
 _ASSIGNED = re.compile(
     rb"(?i)(?<!no)(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key"
     rb"|access[_-]?key|psk|credentials?)(?P<more>[\w.-]{0,40})"
     rb"[\"']?[ \t]{0,40}(?:=|:[ \t]|:(?=[\"']))[ \t]{0,40}(?P<quote>[\"']?)"
     rb"(?P<value>[^\s\"',;#)\]}]{1,200})"
 )
-# a reference to a value elsewhere, a file's path, a word for "none" or "ask"
+# a reference to another value, a file's path, or a word such as "none"
 _NO_VALUE = re.compile(
     rb"(?i)[$%<{(/*!\[\\|&>@=]|(?:true|false|yes|no|none|null|required|optional"
     rb"|sufficient|files|auto|prompt|default|enabled?|disabled?|required:"
@@ -157,7 +157,7 @@ _IN_URLS = (
     (credentials.PASSWORD_IN_FILE, "a password in a URL"),
     (credentials.TOKEN_IN_FILE, "a token in a URL"),
 )
-#: What passwords look like in the text of a configuration.
+#: Patterns of passwords in the text of a configuration.
 _IN_TEXT = (
     *_IN_URLS,
     (_MACHINE, "a password for a host"),
@@ -172,7 +172,7 @@ _GRUB_PASSWORD = re.compile(
 )
 _CHPASSWD = re.compile(rb"(?m)^[ \t]*chpasswd[ \t]*:\s*+(?!null|\{\})")
 
-#: Files that hold nothing but secrets, whatever their content looks like.
+#: The names of files that contain only secrets, in any form.
 _NAMES = re.compile(
     r"[._]netrc.*|\.pgpass|\.git-credentials|\.?vault[_-]pass(?:word)?(\..*)?"
     r"|\.\w+_history|clouds\.ya?ml|secure\.ya?ml|guest_info\.conf"
@@ -185,15 +185,15 @@ _PLACES = (
         "what a cloud gave one guest",
     ),
 )
-#: Where only packages write: what they ship is no configuration, and what they
-#: make of it names settings, not their values; and Docker's list of the files
-#: of a layer.
+#: Files that only packages write: the shipped files are not configuration, and
+#: generated files name settings, but not their values; and Docker's lists of
+#: the files of a layer.
 _OF_PACKAGES = re.compile(
     r"usr/(?!local/)|boot/grub/[\w-]+/|var/lib/dpkg/"
     r"|var/lib/docker/image/overlay2/layerdb/"
     r"|var/cache/debconf/templates\.dat"
 )
-#: Accounts are judged as a whole, by :mod:`trove_tools.inspection.logins`.
+#: :mod:`trove_tools.inspection.logins` checks these files of accounts.
 _ACCOUNTS = re.compile(r"etc/(?:passwd|shadow|group|gshadow)-?")
 
 # ITU-T X.690 (DER); RFC 8017 A.1.2, RFC 5208 5 and 6, RFC 5915 3, RFC 7292 4
@@ -211,7 +211,7 @@ _BINARY = tuple(
     (re.compile(rb"\x30" + _LENGTH + form, re.DOTALL), what)
     for form, what in _DER
 )
-# Java's certificates of authorities are in such a store
+# Java stores the certificates of authorities in this format
 _JAVA = "etc/ssl/certs/java/cacerts"
 # core(5), mkswap(8)
 _CORE = re.compile(rb"\x7fELF[\x01\x02](?:\x01.{10}\x04\0|\x02.{10}\0\x04)",
@@ -222,8 +222,8 @@ _SWAP, _SWAP_OFFSET = b"SWAPSPACE2", 4086
 def find_secrets(file: rootfile.File) -> Secrets:
     """Find secrets in one regular file.
 
-    :param file: one that no package brings.
-    :returns: kind of secret, and what it is.
+    :param file: a file that no package contains.
+    :returns: the kind and a description of each secret.
     """
     if not file.status.st_size:
         return
@@ -249,7 +249,7 @@ def _by_name(file: rootfile.File) -> str:
 
 
 def _at_the_beginning(file: rootfile.File, chunk: bytes) -> Secrets:
-    """Find files whose format is the secret."""
+    """Recognize secret files, such as key stores, by their first bytes."""
     for form, what in _BINARY:
         if form.match(chunk) and file.name != _JAVA:
             yield KEY, what
@@ -262,13 +262,13 @@ def _at_the_beginning(file: rootfile.File, chunk: bytes) -> Secrets:
 def _in_content(
     file: rootfile.File, content: bytes, levels: int, is_first: bool
 ) -> Secrets:
-    """Find secrets in a piece of content, and in what it encodes."""
+    """Find secrets in a piece of content, also encoded or compressed ones."""
     for pattern in _ANYWHERE:
         if any(
             anchor in content for anchor in pattern.anchors
         ) and pattern.expression.search(content):
             yield pattern.kind, pattern.what
-    # UTF-16, as some editors write it
+    # some editors write UTF-16
     if b"P\0R\0I\0V\0A\0T\0E\0" in content:
         yield from _keys(content.replace(b"\0", b""))
     for anchor in _ENCODED:
@@ -290,7 +290,7 @@ def _keys(content: bytes) -> Secrets:
 def _decoded(
     content: bytes, anchor: bytes
 ) -> collections.abc.Iterator[bytes]:
-    """Yield what was encoded in base64, from the marker of a key on."""
+    """Yield base64-decoded texts that begin with the marker of a key."""
     begin = content.find(anchor)
     while begin != -1:
         text = re.sub(rb"\s|\\n", b"", content[begin : begin + 512])
@@ -313,12 +313,12 @@ _UNPACK: dict[bytes, collections.abc.Callable[[io.BytesIO], typing.Any]] = {
 def _unpack(
     content: bytes, file: rootfile.File
 ) -> collections.abc.Iterator[bytes]:
-    """Yield what a compressed file holds, up to a limit."""
+    """Yield the content of a compressed file, up to a limit."""
     opener = next(
         opener for magic, opener in _UNPACK.items()
         if content.startswith(magic)
     )  # fmt: skip
-    # what is inside another archive is in memory, what is not is on disk
+    # a nested archive is in memory, the outer archive is on disk
     try:
         with open(file.path, "rb") as whole:
             source = (
@@ -337,7 +337,7 @@ def _unpack(
                 yield kept + piece
                 kept = piece[-rootfile.OVERLAP :]
     except (OSError, EOFError, lzma.LZMAError, ValueError):
-        # damaged, or not what its beginning says
+        # damaged, or not the format that its first bytes indicate
         return
 
 
@@ -346,9 +346,9 @@ def _is_text(content: bytes) -> bool:
 
 
 def _in_text(file: rootfile.File, content: bytes) -> Secrets:
-    """Find passwords in a file that somebody, or a program, has written."""
+    """Find passwords in a text file that a user or a program wrote."""
     if provenance.find_library(file.path):
-        # documentation of libraries is full of examples
+        # the documentation of libraries contains many examples
         if file.path.name == "direct_url.json":
             yield from _matching(content, _IN_URLS)
         return
@@ -367,7 +367,7 @@ def _in_text(file: rootfile.File, content: bytes) -> Secrets:
 
 
 def _is_secret(content: bytes, match: re.Match[bytes]) -> bool:
-    """Tell whether what is assigned is a secret, and not where one is."""
+    """Return whether an assigned value is a secret, and not its location."""
     before = content[max(0, match.start() - 80) : match.start()]
     name = re.search(rb"[$%{]?[\w.-]*\Z", before)
     assert name is not None
@@ -380,7 +380,7 @@ def _is_secret(content: bytes, match: re.Match[bytes]) -> bool:
 
 
 def _is_code(match: re.Match[bytes]) -> bool:
-    """Tell whether a program computes or hands on what is assigned."""
+    """Return whether an assigned value is an expression of a program."""
     name = re.match(rb"\w+", match[0])
     assert name is not None
     return b"(" in match["value"] or match["value"] == name[0]
