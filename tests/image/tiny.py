@@ -90,7 +90,7 @@ def write(directory: pathlib.Path) -> None:
     _file(directory / "vm" / "element-deps", "block-device\n")
     for name in (
         "trove-guest", "trove-guest-clean", "trove-apt-sources",
-        "trove-datastore-native",
+        "trove-boot-bios", "trove-boot-efi", "trove-datastore-native",
     ):  # fmt: skip
         (directory / name).mkdir()
 
