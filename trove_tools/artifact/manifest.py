@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest, which describes an image:
+"""Reads and writes the manifest of an image: ``NAME.d/manifest.json``.
 
-``NAME.d/manifest.json``. It is stored beside ``NAME.qcow2`` and is the only
-data that a build passes on to verifying and loading. ``manifest.schema.json``
-is its schema, for this package and for other readers.
+The manifest is stored beside ``NAME.qcow2`` and is the only data that a build
+passes on to verifying and loading. ``manifest.schema.json`` is its schema, for
+this package and for other readers.
 """
 
 import collections.abc
@@ -32,10 +32,11 @@ class Container:
     """A container in the guest's image store.
 
     :param names: its names, with tags.
-    :param digest: of its manifest in a registry, else the image's id.
+    :param digest: the digest of its manifest in a registry, else the id of its
+        image.
     :param source: packages, registry, archive or oci.
     :param reference: its name in a registry.
-    :param size: of its archive, bytes; 0 where unknown.
+    :param size: bytes of its archive; 0 if unknown.
     :param backup: it takes backups of the datastore.
     """
 
@@ -51,8 +52,8 @@ class Container:
 class Datastore:
     """A datastore in an image.
 
-    :param min_ram: memory a guest needs, MiB.
-    :param min_disk: disk a guest needs, GiB.
+    :param min_ram: the memory that a guest needs, MiB.
+    :param min_disk: the disk that a guest needs, GiB.
     :param installed: the full version of the server's package.
     :param containers: its containers in the guest's image store.
     """
@@ -258,7 +259,7 @@ def write(
     """Write a manifest atomically.
 
     :param file: the file; its directory must exist.
-    :param key: what signs it.
+    :param key: the signing key; None leaves the file unsigned.
     :raises UsageError: the key cannot sign.
     """
     from trove_tools.artifact import signature

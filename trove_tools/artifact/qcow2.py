@@ -138,7 +138,7 @@ def _check_features(header: _Header, path: pathlib.Path) -> None:
 def _words(
     stream: typing.BinaryIO, offset: int, length: int
 ) -> collections.abc.Sequence[int]:
-    """Return a table of 64-bit numbers, as far as it is in the file."""
+    """Return the part of a table of 64-bit numbers that is in the file."""
     stream.seek(offset)
     raw = stream.read(length)
     words = array.array("Q", raw[: len(raw) // _WORD * _WORD])
@@ -168,7 +168,7 @@ def _clusters_end(stream: typing.BinaryIO, header: _Header, size: int) -> int:
     split = 62 - (header.cluster_bits - 8)
     sectors = (1 << (62 - split)) - 1
     words = _words(stream, header.l1_offset, header.l1_entries * _WORD)
-    # a hostile file may name one table a thousand times
+    # a hostile file may refer to one table a thousand times
     for table in sorted({word & _OFFSET for word in words} - {0}):
         end = max(end, table + header.cluster)
         if end > size:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bill of materials beside an image: ``NAME.d/sbom.cdx.json``.
+"""Writes and reads an image's bill of materials: ``NAME.d/sbom.cdx.json``.
 
-CycloneDX (https://cyclonedx.org/docs/1.6/json/): the guest system's packages,
-those of the guest agent's virtual environment, and the containers with what is
-inside. It describes the finished root file system, so the same root file
-system produces the same bill.
+The format is CycloneDX (https://cyclonedx.org/docs/1.6/json/). The bill lists
+the guest system's packages, the packages of the guest agent's virtual
+environment, and the containers with their packages. It describes the finished
+root file system, so the same root file system produces the same bill.
 """
 
 import collections.abc
@@ -64,7 +64,7 @@ def read(
     """Read the bill beside an image.
 
     :returns: the system's packages, the agent's, and the containers.
-    :raises ImageError: there is none, or it was not written by trove-tools.
+    :raises ImageError: there is no bill, or trove-tools did not write it.
     """
     file = path(image)
     try:
@@ -331,7 +331,7 @@ def read_contents(image: pathlib.Path) -> _contents.Contents | None:
     """Return the image's description from its manifest and bill of materials.
 
     :returns: None unless both files exist and their digests match this image.
-    :raises ImageError: one of them is broken.
+    :raises ImageError: one of them is damaged.
     """
     made = manifest.read(image)
     if made is None or not is_manifest_of(made, image):

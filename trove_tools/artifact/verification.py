@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verification record of an image:
+"""Reads and writes an image's verification record: ``NAME.d/verify.json``.
 
-``NAME.d/verify.json``. verify writes it, and loading reads it. A record is
-valid only for the image file with the digest in the record.
+verify writes it, and loading reads it. A record is valid only for the image
+file with the digest in the record.
 """
 
 import collections.abc
@@ -45,12 +45,12 @@ _REQUIRED = {"sha256", "name", "ok"}
 
 @dataclasses.dataclass
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
-    :param machine: that showed it; empty for what needs none.
-    :param proves: what is known once it has passed.
-    :param seconds: how long it took to find out.
-    :param detail: what was found, in one line.
+    :param machine: the machine that ran it; empty for a check without one.
+    :param proves: the statement that a passed check proves.
+    :param seconds: the duration of the check.
+    :param detail: the result, in one line.
     :param log: lines that explain a failure.
     """
 
@@ -66,14 +66,14 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The result of a verification, as its record has it.
+    """The result of a verification, as read from its record.
 
     :param level: ``boot``, ``datastore``, ``agent`` or ``life``.
     :param machines: the machines that ran its guests: ``qemu``, ``container``,
         or both.
     :param missing: the checks that were not run, each with the reason.
-    :param unsupported: the checks of what Trove cannot do, each with Trove's
-        own words.
+    :param unsupported: the checks of features that Trove lacks, each with
+        Trove's message.
     :param accelerator: QEMU's; empty without QEMU.
     :param seconds: the duration of the verification.
     """
@@ -216,7 +216,7 @@ def read(
 
 
 def _check(data: dict[str, typing.Any]) -> Check:
-    """Return a check of a record; a release may not have known all of it."""
+    """Return a check from a record; older records lack some of its values."""
     names = [field.name for field in dataclasses.fields(Check)]
     known = {name: data[name] for name in names if data.get(name) is not None}
     return Check(**known)
@@ -224,13 +224,14 @@ def _check(data: dict[str, typing.Any]) -> Check:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What is asked of an image.
+    """The parameters of a verification.
 
-    :param level: how far it is looked into.
-    :param machine: in what: ``auto``, ``qemu`` or ``container``.
-    :param questions: a dataclass for each datastore, by its name.
-    :param deployment: what the guest gets besides, by the option that names
-        it: the digest of a file, or a word.
+    :param level: the level of the checks.
+    :param machine: ``auto``, ``qemu`` or ``container``.
+    :param questions: the parameters of each datastore's checks, a dataclass by
+        the datastore's name.
+    :param deployment: other parameters of the guest, by option: the digest of
+        a file, or a word.
     """
 
     level: str
@@ -241,7 +242,7 @@ class Asked:
     )
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return the manifest as it is written to the file."""
+        """Return the parameters as plain data for the record."""
         plain: dict[str, typing.Any] = json.loads(
             json.dumps(dataclasses.asdict(self))
         )
@@ -254,13 +255,13 @@ def recall(
     asked: Asked,
     trusted: signature.TrustedKeys | None = None,
 ) -> dict[str, typing.Any] | None:
-    """Return what was found when this was verified before.
+    """Return the record of an earlier, identical verification.
 
     :param sha256: the digest of the current image file.
-    :param asked: what would be asked now.
+    :param asked: the parameters of the current verification.
     :param trusted: the keys that must have signed it; None accepts any file.
-    :returns: nothing, unless the same image answered the same questions
-        well.
+    :returns: None unless the same image passed a verification with the same
+        parameters.
     """
     try:
         found = _load(image, sha256, trusted)
@@ -282,13 +283,13 @@ def write(
     asked: Asked,
     key: signature.SigningKey | None = None,
 ) -> dict[str, typing.Any]:
-    """Write down what was found.
+    """Write the record of a verification.
 
-    An image without a sidecar, or one that this user may not write to, can
-    be verified all the same: then nothing is kept.
+    If the image has no sidecar, or this user may not write to it, the image
+    can still be verified, but the record is not written.
 
-    :param key: what signs it; see :func:`require_place`.
-    :returns: what is written.
+    :param key: the key that signs the record; see :func:`require_writable`.
+    :returns: the record.
     :raises UsageError: the key cannot sign.
     """
     data: dict[str, typing.Any] = credentials.hide_all(
@@ -305,9 +306,9 @@ def write(
 
 
 def require_writable(image: pathlib.Path) -> None:
-    """Make sure that a record, which is to be signed, can be kept.
+    """Check that a record that is to be signed can be written.
 
-    :raises UsageError: it cannot.
+    :raises UsageError: it cannot be written.
     """
     if not _is_writable(image):
         raise errors.UsageError(

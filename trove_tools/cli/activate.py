@@ -40,7 +40,7 @@ _LISTED = (
 
 
 def activate_version(call: common.Call) -> int:
-    """Activate a version, return to its previous image, or list versions.
+    """Activate a version, roll it back, or list versions.
 
     :returns: an exit status.
     """

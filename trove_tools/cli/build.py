@@ -53,7 +53,7 @@ def build_images(call: common.Call) -> int:
 
 @contextlib.contextmanager
 def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
-    """Have the number of this process in a file as long as this lasts."""
+    """Keep this process's id in a file while the context lasts."""
     if path is None:
         yield
         return
@@ -79,8 +79,8 @@ def build(
 ) -> int:
     """Build images, and verify them if the settings say so.
 
-    Several are built at a time if the host has the memory.  A failed build
-    does not stop the others.
+    Several images are built at a time if the host has enough memory. A failed
+    build does not stop the others.
 
     :returns: the exit status.
     :raises TroveToolsError: the only image could not be built.
@@ -212,8 +212,8 @@ def _build_in_parallel(
 ) -> dict[str, jobs.Outcome]:
     """Build the images that are not current, several at a time.
 
-    :returns: by the image's name, what its child process reported; nothing
-        where only one image can be built at a time.
+    :returns: the report of each child process, by the image's name; empty if
+        only one image can be built at a time.
     """
     if settings.jobs is not None and settings.jobs < 1:
         raise errors.UsageError(
@@ -236,7 +236,7 @@ def _build_in_parallel(
     def data(plan: _plan.Plan) -> dict[str, typing.Any]:
         age = settings.max_age
         if settings.fresh:
-            # a layer that another job has built meanwhile is fresh
+            # a layer that another job of this build has built is fresh
             age = (time.time() - begin) / _DAY
         return build_job.to_data(
             plan,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build one of several images, in a process of its own.
+"""Builds one of several images, in a separate process.
 
-``trove-image-builder build`` starts this with :func:`argv` where it builds
-several images at a time.  What is to be built is read from standard input:
-every setting as the parent has resolved it, so that no option can be lost
-or resolved differently, and no secret is in a command line.
+``trove-image-builder build`` starts this module with :func:`argv` when it
+builds several images at a time. The module reads the plan and all settings, as
+the parent has resolved them, from standard input: so no option can be lost or
+resolved differently, and no command line contains a secret.
 """
 
 import json
@@ -25,7 +25,7 @@ from trove_tools.plan import request
 def argv(name: str) -> list[str]:
     """Return the command line of a job.
 
-    :param name: the image's name, which tells people what the process does.
+    :param name: the image's name, which identifies the process in lists.
     """
     return [sys.executable, "-m", "trove_tools.cli.build_job", name]
 
@@ -33,7 +33,7 @@ def argv(name: str) -> list[str]:
 def to_data(
     plan: _plan.Plan, settings: options.Settings
 ) -> dict[str, typing.Any]:
-    """Return what a job reads, as plain data.
+    """Return the input of a job as plain data.
 
     :param plan: the plan of the image.
     :param settings: the settings that the plan was made with.
@@ -50,7 +50,7 @@ def to_data(
 def from_data(
     data: dict[str, typing.Any],
 ) -> tuple[_plan.Plan, options.Settings]:
-    """Return the plan and the settings that :func:`to_data` described.
+    """Restore the plan and the settings from the data of :func:`to_data`.
 
     :raises TroveToolsError: the plan cannot be made.
     """

@@ -8,7 +8,7 @@ import sys
 
 from trove_tools.cli import common
 
-#: Of this command and of every program that it starts.
+#: The umask of this command and of every program that it starts.
 UMASK = 0o022
 
 _BUILD = (

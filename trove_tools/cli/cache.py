@@ -25,7 +25,7 @@ def open_cache(
     """Return the cache that the options select.
 
     :param fresh: ignore all entries that are older than this moment.
-    :raises UsageError: it cannot be used.
+    :raises UsageError: the cache cannot be used.
     """
     now = time.time()
     return _cache.Cache(

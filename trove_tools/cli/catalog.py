@@ -16,11 +16,11 @@ from trove_tools.cli import common
 def list_datastores(call: common.Call) -> int:
     """Print the datastores of the catalog.
 
-    A table has a row a datastore; with ``--long``, as JSON and in the
-    shell's format, there is one for each version and runtime.
+    A table has one row per datastore; with ``--long``, as JSON and in the
+    shell's format, there is one entry per version and runtime.
 
     :returns: the exit status.
-    :raises UsageError: there is no datastore of a name.
+    :raises UsageError: there is no datastore with a given name.
     """
     settings, catalog = call.settings, call.catalog
     datastores = [

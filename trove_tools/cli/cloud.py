@@ -20,7 +20,7 @@ GROUPS = ("common", "change", "cloud")
 
 @dataclasses.dataclass
 class Session:
-    """A cloud that a command works with, or only seems to.
+    """The cloud of a command, and the planned changes of a dry run.
 
     :param cloud: the cloud.
     :param planned: in a dry run, the calls that would change something.
@@ -37,9 +37,9 @@ class Session:
         columns: tuple[str, ...],
         screen: console.Console,
     ) -> int:
-        """Print what a command did or, after a dry run, would have called.
+        """Print the result of a command or, after a dry run, its calls.
 
-        :param columns: what a table shows.
+        :param columns: the columns of a table.
         :returns: the exit status.
         """
         if self.planned is not None:
@@ -59,7 +59,7 @@ def connect(settings: options.Settings, screen: console.Console) -> Session:
     :raises UsageError: no cloud or no credentials were specified.
     :raises CloudError: the cloud cannot be reached or refuses.
     """
-    # --help must not wait for openstacksdk
+    # imported here because --help must not wait for openstacksdk
     from trove_tools.cloud import connection
 
     planned: list[connection.Change] | None = None

@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         self.examples = tuple(examples)
         self.notes = notes
         self.statuses = dict(statuses or {})
-        # an abbreviated flag changes its meaning when a new one is added
+        # an abbreviation could change its meaning when a flag is added
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
@@ -108,7 +108,7 @@ class Parser(argparse.ArgumentParser):
         return known, rest
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
-        """Raise an error for a word that is no choice of an argument."""
+        """Raise an error for a word that is not a choice of an argument."""
         if action.choices is None or value in action.choices:
             return
         what = "command" if action.dest == "command" else action.dest
@@ -163,8 +163,8 @@ class Call:
     """One call of a command.
 
     :param settings: the values of its options.
-    :param flags: the rest of its command line.
-    :param screen: where messages go.
+    :param flags: its parsed command line.
+    :param screen: the console for messages.
     """
 
     settings: options.Settings
@@ -173,8 +173,8 @@ class Call:
 
     @functools.cached_property
     def catalog(self) -> "model.Catalog":
-        """The catalog, loaded when a command first asks for it."""
-        # --help must not wait for a YAML parser
+        """The catalog, which is loaded on first use."""
+        # imported here because --help must not wait for a YAML parser
         from trove_tools.catalog import loader
 
         return loader.load(self.settings.catalog)
@@ -194,14 +194,14 @@ def argument(
 class Command:
     """One command of a program.
 
-    :param name: empty where the program has no other.
-    :param summary: what it does.
-    :param run: does it and returns an exit status; or where that function
-        is, as ``module:function`` of this package.
-    :param groups: the groups of options that it takes.
+    :param name: its name; empty if it is the program's only command.
+    :param summary: a short description.
+    :param run: the function that returns an exit status; or its name, as
+        ``module:function`` of this package.
+    :param groups: the groups of options that it accepts.
     :param further: single options of other groups.
-    :param own: options that no other program knows.
-    :param arguments: each adds something that is no option of the table.
+    :param own: options of this program that are not in the table.
+    :param arguments: functions that add other arguments to a parser.
     :param examples: command lines to begin with, without the program's name.
     """
 
@@ -227,17 +227,17 @@ class Command:
         ]
 
     def function(self) -> Run:
-        """Return what runs it."""
+        """Return the function that runs the command."""
         if not isinstance(self.run, str):
             return self.run
-        # imported when it runs, as --help must not wait for it
+        # imported here because --help must not wait for it
         module, _, function = self.run.partition(":")
         imported = importlib.import_module(f"{__package__}.{module}")
         run: Run = getattr(imported, function)
         return run
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options and arguments to its parser."""
+        """Add the command's options and arguments to its parser."""
         for add in self.arguments:
             add(parser)
         options.add(parser, self.declared())

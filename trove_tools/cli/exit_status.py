@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a program ends: its exit status, signals, broken standard streams.
+"""Handles the end of a program: exit status, signals, broken streams.
 
 A caller may close the standard streams (``COMMAND >&-``), or redirect them to
 a file on a full disk.
@@ -119,9 +119,9 @@ def _traceback() -> None:
 
 @dataclasses.dataclass
 class Ending:
-    """How a program ends, and reports what went wrong.
+    """Reports errors, and holds the exit status of a program.
 
-    :param screen: where errors are reported.
+    :param screen: the console for errors.
     :param debug: whether tracebacks are shown.
     :param status: the exit status.
     """
@@ -132,10 +132,10 @@ class Ending:
 
     @contextlib.contextmanager
     def reported(self) -> collections.abc.Iterator[None]:
-        """Turn whatever happens into an exit status.
+        """Convert exceptions and signals to an exit status.
 
-        Enter it in the main thread, as the first thing that a program does:
-        it installs the handlers of signals.
+        A program must enter this context first, in the main thread, because it
+        installs signal handlers.
         """
         open_missing_streams()
         _unwind_on_signals()

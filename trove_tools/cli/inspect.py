@@ -142,7 +142,7 @@ def _tables(image: contents.Contents) -> None:
 
 
 def _largest(directories: dict[str, int]) -> list[tuple[str, int]]:
-    """Return directories by size, without those that only hold another."""
+    """Return directories by size, except those that one subdirectory fills."""
     return sorted(
         (
             (path, size)

@@ -67,11 +67,11 @@ def make_plans(call: common.Call) -> list[_plan.Plan]:
             hint="build the images one by one, or leave --name out; or"
             " --together makes one image of all",
         )
-    # all are checked before the first is built
+    # plan all images before the first one is built
     plans = [
         _plan.make(request.make(words, settings, catalog)) for words in images
     ]
-    # one that only some of the images read is not in vain
+    # a variable that at least one image reads causes no warning
     for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
         call.screen.warn(
             f"{name} is set, but nothing in this build reads it: neither an"
@@ -197,7 +197,7 @@ def _sources(plan: _plan.Plan) -> collections.abc.Iterator[str]:
 
 
 def _packages(plan: _plan.Plan, container: sources.Container) -> str:
-    """Return the packages of a container, and whose they are."""
+    """Return a container's packages, and their suite if it differs."""
     names = ", ".join(container.packages)
     if container.suite == plan.guest["release"]:
         return names

@@ -32,7 +32,7 @@ Questions = collections.abc.Mapping[str, typing.Any]
 
 
 def verify(call: common.Call) -> int:
-    """Look at an image, unless that has been done already.
+    """Verify an image, unless a valid record of it exists.
 
     :returns: the exit status.
     """
@@ -61,20 +61,19 @@ def examine(
     key: signature.SigningKey | None = None,
     trusted: signature.TrustedKeys | None = None,
 ) -> tuple[dict[str, typing.Any], outcome.Report | None]:
-    """Look at an image, unless that has been done already.
+    """Verify an image, unless a valid record of it exists.
 
-    :param datastore: only this one; where there is no manifest, what the
-        image is for.
-    :param key: what signs the record.
-    :param trusted: who must have signed the manifest and, where there is no
-        key, a record that is believed; anybody if not given.
-    :returns: what is found, now or when it was looked at before; and the
-        report of now.
-    :raises UsageError: nothing tells what to ask it, or there is no place
-        for a record that is to be signed.
-    :raises ImageError: the file is no image, or its manifest is not signed by
-        a trusted key, or is another image's.
-    :raises MissingToolError: this host cannot boot it.
+    :param datastore: verify only this datastore; without a manifest, the
+        datastore in the image.
+    :param key: the key that signs the record.
+    :param trusted: the keys that must have signed the manifest and, without
+        ``key``, an existing record; None accepts any file.
+    :returns: the new or existing record; and the result of a new verification.
+    :raises UsageError: the datastore to check is unknown, or a record that is
+        to be signed cannot be written.
+    :raises ImageError: the file is not an image, or its manifest is not signed
+        by a trusted key, or belongs to another image.
+    :raises MissingToolError: this host cannot boot the image.
     """
     known = manifest.read(image, trusted)
     disks.require_file(image, known)
@@ -82,7 +81,7 @@ def examine(
         verification.require_writable(image)
     level = levels.choose_level(known, settings.level)
     if known is None and datastore is None and level != levels.BOOT:
-        # before asking what it is for: is it an image?
+        # an error about the file precedes one about a missing datastore
         disks.inspect_image(image)
     questions: Questions = {}
     if level in levels.WITH_TROVE:
@@ -100,7 +99,7 @@ def examine(
         manifest.require_digests(known, image, {"sha256": sha256})
     record = None
     if not settings.force:
-        # a record that is believed is one that this command would write
+        # accept only a record with the signature that a new one would have
         believed = key.trusted if key else trusted
         record = verification.recall(image, sha256, asked, believed)
     if record is not None:
@@ -116,10 +115,10 @@ def examine(
 
 
 def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
-    """Return the options that say what a cloud gives its guests.
+    """Return the options that describe what a cloud gives its guests.
 
-    :raises UsageError: the level does not know one, or a file cannot be
-        read.
+    :raises UsageError: the level does not support an option, or a file cannot
+        be read.
     """
     deployment: dict[str, str] = {}
     for name in ("guest_config", "user_data"):
@@ -144,8 +143,8 @@ def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
 def _life(settings: options.Settings, level: str) -> dict[str, str]:
     """Return the options of the level life.
 
-    :raises UsageError: another level was chosen, or there is no such check
-        or image.
+    :raises UsageError: another level was chosen, or a check or the image does
+        not exist.
     """
     former: pathlib.Path | None = getattr(settings, "from")
     known = [check.name for check in life_checks.CHECKS]
@@ -172,9 +171,9 @@ def _life(settings: options.Settings, level: str) -> dict[str, str]:
 
 
 def _former(settings: options.Settings) -> life_checks.Former | None:
-    """Return the image that instances were made of, if there is one.
+    """Return the former image of instances, as ``--from`` names it.
 
-    :raises UsageError: nothing tells what is in it.
+    :raises UsageError: the former image has no manifest.
     """
     image: pathlib.Path | None = getattr(settings, "from")
     if image is None:
@@ -195,7 +194,7 @@ def _former(settings: options.Settings) -> life_checks.Former | None:
 def _injected(
     settings: options.Settings, screen: console.Console
 ) -> guest_configuration.Deployment:
-    """Read what a cloud gives its guests, and say what verify replaces."""
+    """Read what a cloud gives its guests, and print what verify replaces."""
     configuration = None
     if settings.guest_config is not None:
         configuration = guest_configuration.read(settings.guest_config)
@@ -214,9 +213,9 @@ def _injected(
 
 
 def _user_data(file: pathlib.Path) -> str:
-    """Read user data, as Trove can merge it with its own.
+    """Read user data that Trove can merge with its own user data.
 
-    :raises UsageError: Trove would leave it out.
+    :raises UsageError: Trove would leave out this user data.
     """
     import yaml
 
@@ -267,7 +266,7 @@ def _look(
             only=tuple(settings.only or ()),
             former=_former(settings),
         )
-    # what is missing is said before anything slow is done
+    # report missing requirements before slow work begins
     ladder.require(request)
     workspace.remove_abandoned(screen.warn)
     if request.venv is not None:
