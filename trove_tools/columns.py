@@ -10,7 +10,7 @@ import itertools
 import textwrap
 import unicodedata
 
-#: Blanks before the first column, and between two.
+#: The number of blanks before the first column, and between two columns.
 _MARGIN, _GAP = 1, 3
 
 Cells = collections.abc.Sequence[str]
@@ -23,7 +23,7 @@ def rows(
 
     :param heads: the headings of the columns.
     :param cells: the cells by row; a line feed in a cell starts a new line.
-    :param width: of the terminal, columns.
+    :param width: the width of the terminal, in columns.
     """
     widths = _widths([heads, *cells], _room(width, len(heads)))
     if widths is not None:
@@ -44,7 +44,7 @@ def pairs(
 
     The terminal folds words that are longer than a line.
 
-    :param width: of the terminal, columns.
+    :param width: the width of the terminal, in columns.
     """
     every = [heads, *named] if heads else named
     names = max(_width(name) for name, _ in every)

@@ -10,10 +10,11 @@ import typing
 
 from trove_tools import columns
 
-#: Seconds after which a state that has not changed is printed again, from
-#: one look at that to the next, and from one drawing of bars to the next.
+#: Seconds after which an unchanged state is printed again.
 _SILENCE = 60.0
+#: Seconds between two checks for such a state.
 _BEAT = 1.0
+#: Seconds between two drawings of the bars.
 _FRAME = 0.2
 _BAR = 20
 
@@ -22,10 +23,10 @@ Clean = collections.abc.Callable[[str], str]
 
 
 class Progress:
-    """The progress of one piece of work; this one shows nothing."""
+    """The progress of one piece of work; this class shows nothing."""
 
     def state(self, text: str) -> None:
-        """Say what is going on now."""
+        """Set the current state of the work."""
 
     def advance(self, amount: int = 1) -> None:
         """Count finished work."""
@@ -35,8 +36,8 @@ class _Shown(Progress):
     """Progress that is shown.
 
     :param say: prints a line.
-    :param title: what is being done.
-    :param total: how much there is; unknown when not given.
+    :param title: a description of the work.
+    :param total: the total amount; None if unknown.
     """
 
     def __init__(self, say: Say, title: str, total: int | None) -> None:
@@ -48,7 +49,7 @@ class _Shown(Progress):
         self._begin = self._since = time.monotonic()
 
     def _pace(self) -> str:
-        """Say how fast it goes, and for how long; not when it is done."""
+        """Return the speed and the remaining time of unfinished work."""
         seconds = time.monotonic() - self._begin
         if not (self._total and self._done and seconds):
             return ""
@@ -59,7 +60,7 @@ class _Shown(Progress):
         return f", {pace / 2**20:.0f} MiB/s, {left:.0f} s left"
 
     def _line(self, text: str, title: str) -> str:
-        """Return the line of a state that began when it was last changed."""
+        """Return the line of a state, with the time of the last change."""
         seconds = self._since - self._begin
         return f"{title}{': ' * bool(title)}[{seconds:4.0f} s] {text}"
 
@@ -89,13 +90,13 @@ class Lines(_Shown):
         self._say(self._line(text, self._title))
 
     def repeat(self) -> None:
-        """Print a state again that lasts for long."""
+        """Print the state again if it has not changed for a long time."""
         if self._state and time.monotonic() - self._since > _SILENCE:
             self._print(self._state)
 
     @contextlib.contextmanager
     def repeated(self) -> collections.abc.Iterator[None]:
-        """Show now and then, as long as this lasts, that the work runs."""
+        """Call :meth:`repeat` regularly while the context lasts."""
         with _every(_BEAT, self.repeat):
             yield
 
@@ -124,21 +125,21 @@ class Bar(_Shown):
         self._done += amount
 
     def end(self) -> None:
-        """Print the line of the state, which is over."""
+        """Print the line of the finished state."""
         if self._state:
             title = self._title if self._named else ""
             self._say(self._line(self._state, title))
         self._state = ""
 
     def draw(self, width: int, clean: Clean, mark: str) -> str:
-        """Return the bar's line, which fits a terminal.
+        """Return the bar's line, cut to the width of the terminal.
 
-        The elapsed time and the state come first; the title, the least new,
-        gets the room that is left.
+        The elapsed time and the state come first; the title, which never
+        changes, gets the remaining width.
 
-        :param width: of the terminal, columns.
-        :param clean: makes a text fit to be printed in a line.
-        :param mark: what a bar is made of.
+        :param width: the width of the terminal, in columns.
+        :param clean: makes a text printable in one line.
+        :param mark: the character that a bar consists of.
         """
         seconds = time.monotonic() - self._begin
         size = min(_BAR, width // 5)
@@ -146,7 +147,7 @@ class Bar(_Shown):
         if self._total:
             end = min(size, size * self._done // self._total)
         else:
-            # how much there is to do is unknown: something moves
+            # the total is unknown: show a moving section
             begin = int(seconds * 5) % size
             end = min(size, begin + size // 4)
         bar = " " * begin + mark * (end - begin) + " " * (size - end)
@@ -161,10 +162,10 @@ class Bar(_Shown):
 
 
 class Bars:
-    """Bars at the bottom of a terminal, below what is printed.
+    """Bars at the bottom of a terminal, below the printed lines.
 
     :param stream: the terminal.
-    :param clean: makes a text fit to be printed in a line.
+    :param clean: makes a text printable in one line.
     """
 
     def __init__(self, stream: typing.TextIO, clean: Clean) -> None:
@@ -177,7 +178,7 @@ class Bars:
         self._lock = threading.RLock()
 
     def add(self, bar: Bar) -> Bar:
-        """Draw one more bar, below the others."""
+        """Add a bar below the other bars."""
         with self._lock:
             self._bars.append(bar)
         return bar
@@ -191,7 +192,7 @@ class Bars:
 
     @contextlib.contextmanager
     def drawn(self) -> collections.abc.Iterator[None]:
-        """Draw the bars as long as this lasts."""
+        """Draw the bars regularly while the context lasts."""
         with _every(_FRAME, self._draw):
             try:
                 yield
@@ -203,7 +204,7 @@ class Bars:
                     self._draw()
 
     def _erased(self) -> str:
-        """Return what moves up to the first bar, and erases all of them."""
+        """Return the control characters that erase all bars."""
         return "\r" + "\033[A" * (self._drawn - 1) + "\033[J"
 
     def _draw(self) -> None:
@@ -222,7 +223,7 @@ class Bars:
         except BrokenPipeError:
             raise
         except OSError:
-            # the terminal has gone; the work goes on
+            # the terminal was closed; the work continues
             pass
 
 
@@ -230,7 +231,7 @@ class Bars:
 def _every(
     seconds: float, what: collections.abc.Callable[[], None]
 ) -> collections.abc.Iterator[None]:
-    """Call something again and again as long as this lasts."""
+    """Call a function at an interval while the context lasts."""
     ended = threading.Event()
 
     def run() -> None:
@@ -247,7 +248,7 @@ def _every(
 
 
 def _columns(stream: typing.TextIO) -> int:
-    """Return the width of a terminal, which may change at any time."""
+    """Return the current width of a terminal, which can change."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given):
         return int(given)

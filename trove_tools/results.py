@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The variables that the results of commands become in a shell.
+"""Defines the shell variables that represent the results of commands.
 
-``--format shell`` prints them as ``NAME='value'`` lines for ``eval``.  A name
+``--format shell`` prints them as ``NAME='value'`` lines for ``eval``. A name
 begins with a prefix of its command, so that it never replaces a variable of
-bash, of the environment or of another command's result.  The same names are
-printed whatever the result is; what does not apply is empty.
+bash, of the environment or of another command's result. All names are always
+printed; a value that does not apply is empty.
 """
 
 import collections.abc
@@ -18,11 +18,11 @@ Row = collections.abc.Mapping[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command prints.
+    """The result of a command.
 
-    :param prefix: what the names of its variables begin with.
-    :param fields: the keys of one thing, as JSON has them.
-    :param many: there may be several things: ``PREFIX_COUNT`` is their
+    :param prefix: the prefix of its variables' names.
+    :param fields: the keys of one entry, as in JSON.
+    :param many: there may be several entries: ``PREFIX_COUNT`` is their
         number, and ``PREFIX_0_FIELD`` is a field of the first.
     """
 
@@ -31,7 +31,7 @@ class Result:
     many: bool = False
 
     def names(self) -> list[str]:
-        """Return the names of the variables; N for the number of a thing."""
+        """Return the variables' names, with N for the number of an entry."""
         if not self.many:
             return [self._name(field) for field in self.fields]
         names = [self._name(field, "N_") for field in self.fields]
@@ -42,7 +42,7 @@ class Result:
     ) -> collections.abc.Iterator[tuple[str, str]]:
         """Yield the names and the values of the variables.
 
-        :param data: one thing or, of a result with ``many``, a list of them.
+        :param data: one entry, or a list of entries if ``many`` is set.
         """
         rows = [data] if isinstance(data, collections.abc.Mapping) else data
         if self.many:
@@ -129,7 +129,7 @@ CHECK = Result("CHECKED", _FINDING, many=True)
 SERVICES = Result("SERVICE", ("name", "state", "url", "pid", "log"), many=True)
 JOBS = Result("JOB", ("job", "voting", "because"), many=True)
 
-#: The results of each command line, for its documentation.
+#: The result of each command, for its documentation.
 OF_COMMANDS: dict[str, Result] = {
     "trove-image-builder build": BUILD,
     "trove-image-builder verify": VERIFY,
@@ -156,10 +156,10 @@ OF_COMMANDS: dict[str, Result] = {
 
 
 def _text(value: typing.Any) -> str:
-    """Return a value as a shell has it.
+    """Return a value as the text of a shell variable.
 
-    A list of words is as a shell reads them, a list of things and a mapping
-    are JSON, and nothing is empty.
+    A list of words is quoted for a shell, a list of mappings and a mapping are
+    JSON, and None is empty.
     """
     if value is None:
         return ""
@@ -172,5 +172,5 @@ def _text(value: typing.Any) -> str:
         if plain:
             return shlex.join(map(str, value))
         return json.dumps(value, default=str)
-    # a shell's variable cannot hold the character that ends it
+    # a shell variable cannot contain a null character
     return str(value).replace("\0", "")

@@ -34,8 +34,8 @@ NODE_TIMEOUT = 5.0
 #: How long to retry ``partx --delete`` while a partition is in use, in
 #: seconds: udev probes a new partition for a moment.
 DELETE_TIMEOUT = 10.0
-#: After this fraction of that time, copies in other mount namespaces are
-#: removed.
+#: How long to retry before copies of mounts in other mount namespaces are
+#: removed, in seconds.
 COPIES_TIMEOUT = 1.0
 POLL_INTERVAL = 0.2
 
@@ -51,8 +51,8 @@ class PartxPartitioning(partitioning.Partitioning):
         Every partition in diskimage-builder's graph calls this; only the first
         call does the work.
 
-        :raises BlockDeviceSetupException: when a command fails or the kernel
-            does not show a partition that was asked for.
+        :raises BlockDeviceSetupException: a command fails, or the kernel does
+            not show a requested partition.
         """
         self.number_of_partitions += 1
         if self.number_of_partitions > 1:
@@ -90,8 +90,8 @@ class PartxPartitioning(partitioning.Partitioning):
         image is complete; the kernel removes the partitions and the device
         when that process ends.
 
-        :raises BlockDeviceSetupException: when the file system of a partition
-            in use cannot be made read-only.
+        :raises BlockDeviceSetupException: the file system of a partition in
+            use cannot be made read-only.
         """
         self.number_of_partitions -= 1
         if self.number_of_partitions > 0:
@@ -107,7 +107,7 @@ class PartxPartitioning(partitioning.Partitioning):
             self._remove_made_nodes()
 
     def _rename_device(self, node: Any) -> str:
-        """Replace a node's device-mapper name by the kernel's own.
+        """Replace a node's device-mapper name by the kernel's name.
 
         The partition number is kept, because logical MBR partitions are not
         numbered by their position in the list.
@@ -117,7 +117,7 @@ class PartxPartitioning(partitioning.Partitioning):
         return str(entry["device"])
 
     def _ensure_node(self, device: str) -> None:
-        """Wait for a partition's device node, and create it at last.
+        """Wait for a partition's device node; create it if it does not appear.
 
         The node must also have the right number: if /dev is a plain directory,
         an old node of that name may refer to another device.
@@ -166,12 +166,12 @@ class PartxPartitioning(partitioning.Partitioning):
         self._remove_made_nodes()
 
     def _remove_copies(self) -> None:
-        """Unmount the copies that other mount namespaces have of the mounts.
+        """Unmount the image's mounts in other mount namespaces.
 
         A process that was started in a new mount namespace while the image was
         mounted, such as a container engine, has a copy of the mount and would
-        keep it until it ends. When a directory is removed, Linux unmounts what
-        is mounted on it in other namespaces; see mount_namespaces(7),
+        keep it until it ends. When a directory is removed, Linux removes the
+        mounts on it in other namespaces; see mount_namespaces(7),
         restrictions.
         """
         root = self.state.get("mount", {}).get("/")
@@ -196,7 +196,7 @@ class PartxPartitioning(partitioning.Partitioning):
         """
         try:
             for device in self._mounted_devices():
-                # Mounts register no rollback of their own.
+                # diskimage-builder registers no rollback for mounts.
                 utils.exec_sudo(["umount", "--all-targets", device])
             self._delete_partitions()
         except Exception as exc:
@@ -216,7 +216,7 @@ class PartxPartitioning(partitioning.Partitioning):
 
 
 def _number_in_sysfs(device: str) -> str | None:
-    """Return "major:minor" of a device that the kernel has, else None."""
+    """Return "major:minor" of a device in the kernel; None if it is absent."""
     try:
         number = loopdevice.SYS_BLOCK / os.path.basename(device) / "dev"
         return number.read_text().strip()
@@ -225,7 +225,7 @@ def _number_in_sysfs(device: str) -> str | None:
 
 
 def _number_of_node(device: str) -> str | None:
-    """Return "major:minor" of a node in /dev, None when there is none."""
+    """Return "major:minor" of a node in /dev; None if it is absent."""
     try:
         number = os.stat(device).st_rdev
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _number_of_node(device: str) -> str | None:
 
 
 def _devtmpfs() -> bool:
-    """Tell whether the kernel itself makes the nodes in /dev."""
+    """Return whether the kernel itself creates the nodes in /dev."""
     return any(
         line.split()[1:3] == ["/dev", "devtmpfs"]
         for line in MOUNTS.read_text().splitlines()

@@ -23,7 +23,7 @@ from trove_tools.config import kinds
 
 PREFIX = "TROVE_TOOLS_"
 
-# marks a path in plain data
+# the key that marks a path in plain data
 _PATH = "path"
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of all options of all commands. :data:`OPTIONS` is the table;
-:mod:`trove_tools.config.options` defines its entries.
+"""Lists all options of all commands in :data:`OPTIONS`.
 
-A topic precedes the options that ``--help`` lists under it; an option's group
-decides which commands accept it. Variables of diskimage-builder and of Trove's
+:mod:`trove_tools.config.options` defines the entries of this table. A topic
+precedes the options that ``--help`` lists under it; an option's group decides
+which commands accept it. Variables of diskimage-builder and of Trove's
 older scripts are accepted, too, so that environments for these keep working.
 """
 
@@ -311,8 +311,8 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("tempest_conf", "tempest",
            "write a whole configuration of tempest's into this file, instead"
            " of printing Trove's part", kinds.path, metavar="FILE"),
-    # cloud/region.py honours the further OS_* variables that the openstack
-    # command honours
+    # cloud/cloud_config.py reads the other OS_* variables that the openstack
+    # command reads
     Topic("cloud", "which cloud, and as whom"),
     Option("os_cloud", "cloud", "name of a cloud in clouds.yaml",
            variables=("OS_CLOUD",), metavar="NAME"),
@@ -394,7 +394,7 @@ def settings(
     if named is None:
         files = list(filter(os.path.exists, map(_expanded, FILES)))
         if os.geteuid() == 0:
-            # its content decides what root runs
+            # the content of these files decides what root runs
             for file in files:
                 trust.require_own(file.resolve(), "the configuration file")
     else:

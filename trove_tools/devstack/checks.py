@@ -49,7 +49,7 @@ def check(
             findings.append(_version(choice, offered))
     if user.has("compute"):
         known = flavors.list_flavors(user.service("Nova", "compute"))
-        # without volumes the data is on the ephemeral disk
+        # without volumes, the data is on the ephemeral disk
         ephemeral = 0 if user.has("block-storage") else 1
         findings += [
             _flavor(each, known, ephemeral)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The datastores that a localrc names, and what follows for Trove.
+"""Reads the datastores that a localrc names, and makes Trove's settings.
 
-``TROVE_GUEST_DATASTORES`` holds words ``NAME[:VERSION]``.  Nothing here talks
-to a cloud: the catalog and the manifests of images tell all.
+``TROVE_GUEST_DATASTORES`` contains words ``NAME[:VERSION]``. This module does
+not connect to a cloud: it reads only the catalog and the manifests of images.
 """
 
 import collections.abc
@@ -20,7 +20,7 @@ Results = (
     | collections.abc.Sequence[collections.abc.Mapping[str, typing.Any]]
 )
 
-#: A variable that names a file, section, option and value.
+#: The variable that names a file, and a section, an option and a value.
 Setting = tuple[str, str, str, str]
 
 
@@ -42,7 +42,7 @@ def parse(
 
     :param words: each ``NAME[:VERSION]``, or several of them separated by
         commas or blanks.
-    :raises UsageError: one of them is not in the catalog, or there is none.
+    :raises UsageError: a word is not in the catalog, or there are no words.
     """
     choices = []
     for word in " ".join(words).replace(",", " ").split():
@@ -59,7 +59,7 @@ def parse(
 
 
 def firsts(choices: collections.abc.Iterable[Choice]) -> list[Choice]:
-    """Return the first version named of each datastore."""
+    """Return the first version of each datastore."""
     chosen: dict[str, Choice] = {}
     for choice in choices:
         chosen.setdefault(choice.datastore.name, choice)
@@ -104,14 +104,14 @@ def settings(
 
 
 def list_steps(results: Results) -> list[tuple[str, ...]]:
-    """Return what is to be done with images that were built.
+    """Return the steps to load the images of a build.
 
-    The steps are words, for a shell to read: STEP VERSIONS FILE, where
-    VERSIONS is NAME:VERSION, several with commas between.  ``activate`` loads
-    the image, and makes its versions the defaults of their datastores: the
-    first version of each datastore.  ``load`` loads the image, and registers
-    its versions.  ``keep`` leaves the image where it is: this series of Trove
-    has no manager for what is in it.
+    A step consists of words for a shell: STEP VERSIONS FILE, where VERSIONS is
+    NAME:VERSION, several separated by commas. ``activate`` loads the image,
+    and makes its versions the defaults of their datastores; it is used for the
+    first version of each datastore. ``load`` loads the image, and registers
+    its versions. ``keep`` does not load the image: this series of Trove has no
+    manager for its datastores.
 
     :param results: the result of a build: one image, or several.
     :raises ImageError: an image has no manifest.

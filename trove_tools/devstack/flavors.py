@@ -16,7 +16,7 @@ from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 
-#: The number of parallel requests: Nova needs about 0.1 s per request.
+#: The number of parallel requests, because Nova needs 0.1 s per request.
 _AT_ONCE = 4
 
 _CONFLICT = 409
@@ -126,7 +126,7 @@ class Outcome:
     """The result of creating flavors.
 
     :param different: the names of existing flavors with other sizes; a flavor
-        cannot be changed, and must not be removed here.
+        cannot be changed, and this module must not remove it.
     """
 
     created: int

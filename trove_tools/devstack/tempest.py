@@ -6,8 +6,8 @@ the cloud, so that the tests use the datastores and flavors that actually
 exist.
 
 devstack writes the rest of tempest's configuration itself. For tests against
-any other cloud it comes from here: how to log in as an administrator (tempest
-then makes users of its own), and what the cloud has.
+any other cloud, this module also creates the rest: the login of an
+administrator, with which tempest creates users, and the services of the cloud.
 """
 
 import collections.abc
@@ -156,7 +156,7 @@ def _flavors(
 
     Nova cannot resize to a smaller root disk or to another ephemeral disk.
     """
-    # without volumes the data lie on the ephemeral disk
+    # without volumes, the data is on the ephemeral disk
     ephemeral = 0 if cloud.volume_type is not None else 1
     enough = flavors.find_large_enough(cloud.flavors, ram, disk, ephemeral)
     for small in enough:
@@ -179,10 +179,10 @@ def _flavors(
 def list_general_settings(
     login: connection.Login, work: pathlib.Path
 ) -> list[Setting]:
-    """Return the settings that no plugin of tempest's has.
+    """Return the settings of tempest itself, without those of plugins.
 
-    :param login: an administrator's.
-    :param work: a directory that exists.
+    :param login: the login of an administrator.
+    :param work: an existing directory, for the log and lock files.
     :raises UsageError: the login has no password, which tempest needs.
     :raises CloudError: the cloud refused.
     """
@@ -227,13 +227,13 @@ def list_general_settings(
 def write_conf(
     path: pathlib.Path, rows: collections.abc.Iterable[Setting]
 ) -> None:
-    """Write settings as a file that only its owner can read.
+    """Write settings to a file that only its owner can read.
 
     :raises OSError: it cannot be written.
     """
     sections: dict[str, list[str]] = {}
     for section, option, value in rows:
-        # a dollar sign would begin the name of an option
+        # a single dollar sign would begin a reference to an option
         line = f"{option} = {value.replace('$', '$$')}"
         sections.setdefault(section, []).append(line)
     text = "\n".join(
