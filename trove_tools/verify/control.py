@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the part of Trove's control plane that a guest depends on.
 
-A broker, a conductor with its database, and a driver that does what the
-task manager does.  Nova, Keystone, Neutron and Cinder are not needed: what
-they would bring to a guest comes from verify.
+This part is a broker, a conductor with its database, and a driver that does
+the work of the task manager.  Nova, Keystone, Neutron and Cinder are not
+needed: verify provides what a guest would get from them.
 """
 
 import collections.abc
@@ -29,16 +29,18 @@ from trove_tools.verify import processes
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 _CONDUCTOR = DRIVER.with_name("conductor.py")
 
-# seconds that Trove's own code gets on a quiet host for what no guest has a
-# part in; the longest is the first import of all of it
+# timeout in seconds, on a quiet host, of a request to Trove's own code that
+# involves no guest; the slowest part is the first import of that code
 _START = 180.0
 _PAUSE = 0.5
 
-# Trove's default is three seconds, of which a start of a database takes five
+# seconds between two polls of the agent; Trove's default is three, and the
+# start of a database takes five polls
 _GUEST_POLL = 1
 Sections = guest_configuration.Sections
 Deployment = guest_configuration.Deployment
-#: Does what a cloud would: gets a name and arguments, returns the answer.
+#: Does what a cloud would do for a request: takes the request's name and
+#: arguments, and returns the answer.
 Cloud = collections.abc.Callable[
     [str, dict[str, typing.Any]], dict[str, typing.Any]
 ]
@@ -46,12 +48,13 @@ Cloud = collections.abc.Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the guest finds what it needs of the control plane.
+    """The settings with which a guest's agent uses the control plane.
 
-    :param address: of the broker, as the guest sees it.
-    :param patience: seconds that the agent gives a database to start;
-        longer than verify waits, which knows how fast the guest is.
-    :param journal: whether the guest has one, for the agent's log.
+    :param address: the broker's address, as seen from the guest.
+    :param patience: seconds that the agent waits for a database to start;
+        longer than verify waits, because only verify measures the speed of
+        the guest.
+    :param journal: whether the guest has a journal for the agent's log.
     """
 
     address: str
@@ -61,11 +64,11 @@ class Place:
 
 
 class Control:
-    """A control plane that runs; see :func:`start_control_plane`.
+    """A running control plane; :func:`start_control_plane` starts it.
 
     :param broker: its message broker.
-    :param parallel: the same, for another thread; only where there are two
-        links to the driver.
+    :param parallel: the same control plane for another thread; None unless
+        there are two links to the driver.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Control:
     def greet(self) -> None:
         """Wait until the driver has loaded Trove.
 
-        :raises VerifyError: it cannot.
+        :raises VerifyError: the driver cannot load Trove.
         """
         self._hear("start")
 
@@ -99,12 +102,13 @@ class Control:
     ) -> dict[str, typing.Any]:
         """Send a request to the driver and return the answer.
 
-        :param cloud: does what Trove's code asks Nova or Cinder for
-            meanwhile.
-        :param between: called now and then where the guest has a part in
-            it; raises to give up, after which this is not to be used again.
-            Without it the driver gets as long as it needs on this host.
-        :raises VerifyError: it failed, or is lost.
+        :param cloud: handles the requests of Trove's code to Nova, Cinder
+            and Neutron in the meantime.
+        :param between: called regularly if the request involves the guest.
+            It may raise an exception to give up; then this object must not
+            be used again.  Without it, a timeout applies that depends on the
+            load of this host.
+        :raises VerifyError: the request failed, or the driver has ended.
         """
         request = json.dumps({"do": name, **arguments}) + "\n"
         try:
@@ -163,7 +167,7 @@ class Control:
         )
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection to the driver."""
         self._link.close()
 
 
@@ -184,24 +188,25 @@ def start_control_plane(
     further: Sections | None = None,
     links: int = 1,
 ) -> collections.abc.Iterator[Control]:
-    """Run a control plane.
+    """Run a control plane while the context is open.
 
-    :param directory: for its files; nobody else may read it.
-    :param venv: the environment that has Trove.
-    :param managers: the guests' configuration of each datastore's manager,
-        where the operator's says nothing else.
+    :param directory: directory for its files; other users must not be able
+        to read it.
+    :param venv: the environment in which Trove is installed.
+    :param managers: the options for each datastore manager in the guests'
+        configuration; the operator's options override them.
     :param deployment: what an operator's control plane would inject.
-    :param port: of the broker; a free one when not given.
+    :param port: the broker's port; by default a free one.
     :param driver: the program that runs Trove's code.
-    :param further: what its configuration has besides.
-    :param links: to the driver: one, or two.
+    :param further: further options of the control plane, by section.
+    :param links: number of connections to the driver, 1 or 2.
     :raises MissingToolError: RabbitMQ is not installed.
-    :raises VerifyError: something of it does not start.
+    :raises VerifyError: a part of the control plane does not start.
     """
     settings = directory / "trove.conf"
     with contextlib.ExitStack() as stack:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            # the tables do not need the broker, and it is slow
+            # the tables do not need the broker, which starts slowly
             _write(settings, _plane(directory, place))
             tables = pool.submit(_make_tables, venv, settings, directory)
             node = stack.enter_context(broker.start_broker(directory, port))
@@ -261,7 +266,8 @@ def _driver(
                 pass_fds=numbers,
             )
         )  # fmt: skip
-        # else nobody would notice that the driver has gone
+        # while this process has these ends open, it cannot notice that the
+        # driver has ended
         for link in theirs:
             link.close()
         planes = [Control(node, link, child, directory) for link in ours]
@@ -295,7 +301,7 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
         "DEFAULT": {
             "control_exchange": "trove",
             "trove_conductor_workers": 1,
-            # nothing of this host's own Trove
+            # no files of a Trove that is installed on this host
             "guest_config": directory / "guest.conf",
             "cloudinit_location": directory / "cloudinit",
             "template_path": directory / "templates",
@@ -317,9 +323,10 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
 def _guest(
     url: str, place: Place, managers: Sections, deployment: Deployment
 ) -> Sections:
-    """Return the guests' configuration file.
+    """Return the content of the guests' configuration file.
 
-    The operator's, or the least that works, with what verify needs in it.
+    It is the operator's content, or else the minimum that works, with the
+    options that verify needs.
     """
     sections: Sections = {
         "DEFAULT": {
@@ -337,10 +344,10 @@ def _guest(
         )
     common = sections["DEFAULT"]
     for name in ("state_change_wait_time", "command_process_timeout"):
-        # an operator's guests have a processor of their own
+        # an operator's timeouts are meant for guests with their own processor
         given = str(common.get(name, ""))
         common[name] = max(place.patience, bounds.parse_number(given))
-    # the journal leaves the guest even if nothing else does
+    # verify receives the journal even if the guest answers nothing
     common["use_stderr"] = place.journal
     device = {"device_path": deployment.device} if deployment.device else {}
     for name, values in managers.items():
@@ -353,7 +360,7 @@ def _write_user_data(
     managers: collections.abc.Iterable[str],
     deployment: Deployment,
 ) -> None:
-    """Put the operator's user data where Trove looks for each manager's."""
+    """Write the operator's user data to the file of each manager."""
     if not deployment.user_data:
         return
     place = directory / "cloudinit"
@@ -378,10 +385,10 @@ def wait_healthy(
     between: collections.abc.Callable[[str], None],
     interval: float = 1.0,
 ) -> str:
-    """Wait until the conductor hears how the database came up.
+    """Wait until the conductor has a final status of the database.
 
-    :param between: told the status as long as it is not final; raises to
-        give up.
+    :param between: called with each status that is not final; may raise an
+        exception to give up.
     :returns: the final status.
     """
     while True:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Known defects of guest images, by what gives them away.
+"""Lists known defects of guest images, and recognizes them by their symptoms.
 
-Each is a fact of the guest or a line of one of its logs, with the cause
-and the remedy in words.  A guest that fails for one of these needs nobody
-who reads its logs.
+A symptom is a fact about the guest or a line in one of its logs.  Each defect
+states its cause and its remedy, so nobody has to read the logs of a guest
+that fails because of it.
 """
 
 import collections.abc
@@ -17,15 +17,17 @@ Logs = collections.abc.Mapping[str, collections.abc.Sequence[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Defect:
-    """Something that is known to go wrong.
+    """A known defect of guest images.
 
-    :param pattern: a regular expression that a line of a log matches.
-    :param fact: tells it from the guest's facts, before it does harm.
-    :param hopeless: no database will come up: there is no use in waiting.
-    :param detail: the cause in words that name what the guest's facts name.
-    :param hides: defects whose signs it explains as well.
-    :param exposes: it helps an attacker, and explains no failure.
-    :param kernel: only the image's own kernel shows it.
+    :param pattern: a regular expression for log lines that show the defect.
+    :param fact: returns whether the guest's facts show the defect; they show
+        it before it does harm.
+    :param hopeless: whether no database can start, so that verify need not
+        wait for one.
+    :param detail: returns the cause, with details from the guest's facts.
+    :param hides: the names of defects whose symptoms this defect causes, too.
+    :param exposes: whether it helps an attacker, but explains no failure.
+    :param kernel: whether only the image's own kernel shows the defect.
     """
 
     name: str
@@ -48,7 +50,7 @@ _LISTENERS = frozenset({"tcp/22", "udp/68", "udp/546"})
 
 
 def _seconds(text: str) -> float:
-    """Read a time span as far as units of services need it."""
+    """Return the seconds of a systemd time span with one unit, else 0.1."""
     found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|)", text)
     if not found:
         return 0.1
@@ -61,7 +63,7 @@ def _unordered(facts: Facts) -> bool:
     waits = "docker.service" in after and any(
         name.startswith("cloud-") for name in after
     )
-    # systemd's default: no more than five starts in ten seconds
+    # systemd's default limit is five starts in ten seconds
     limited = facts["start_limit"] not in ("0", "infinity")
     hasty = _seconds(facts["restart_sec"] or "100ms") < 2.0
     return not waits or (limited and hasty)
@@ -88,9 +90,9 @@ def _what_is_missing(facts: Facts) -> str:
 
 
 def unexpected_listeners(facts: Facts) -> list[str]:
-    """Return what a guest listens to without a reason.
+    """Return the sockets on which a guest listens without need.
 
-    :param facts: with ``ports``, those of its datastores.
+    :param facts: the guest's facts, with its datastores' ports as ``ports``.
     """
     allowed = _LISTENERS | {f"tcp/{port}" for port in facts.get("ports", ())}
     return [
@@ -100,7 +102,7 @@ def unexpected_listeners(facts: Facts) -> list[str]:
     ]
 
 
-#: The more specific ones first.
+#: More specific defects precede more general ones.
 DEFECTS = (
     Defect(
         "uid",
@@ -122,7 +124,7 @@ DEFECTS = (
         r"|mkfs.*(: not found|No such file)",
         lambda facts: bool(facts["volume_programs_missing"]),
         detail=_what_is_missing,
-        # which asks for a password where it does not find the program
+        # sudo asks for a password if it does not find the program
         hides=("sudo", "volume"),
     ),
     Defect(
@@ -246,8 +248,8 @@ DEFECTS = (
         " and a registry is not reached",
         "build the image with the container under the name that the"
         " cloud's docker_image has, tagged with the datastore's version",
-        # at level=info the engine names every registry that does not answer,
-        # even where another one, such as the guest itself, does
+        # at level=info the engine logs every registry that does not answer,
+        # even if another one, such as the guest itself, answers
         r"^(?!.*level=info ).*(pull access denied"
         r"|manifest (for .* )?(unknown|not found)"
         r"|No such image|registry-1\.docker\.io"
@@ -275,7 +277,7 @@ DEFECTS = (
         " a minute for an answer, five seconds for a health check",
         "the guest has too little of a processor: verify on a host that is"
         " less busy, or with more --cpus; in a cloud, take a larger flavor",
-        # the second is Docker's, daemon/health.go
+        # the second message is Docker's, from daemon/health.go
         r"UnixHTTPConnectionPool.*Read timed out"
         r"|[Hh]ealth check exceeded timeout",
     ),
@@ -324,7 +326,7 @@ DEFECTS = (
 
 
 def by_facts(facts: Facts | None) -> list[Defect]:
-    """Return the defects that a guest's facts give away."""
+    """Return the defects that a guest's facts show."""
     if facts is None:
         return []
     return [
@@ -337,7 +339,7 @@ def by_facts(facts: Facts | None) -> list[Defect]:
 
 
 def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
-    """Return the defects that logs give away, each with its line."""
+    """Return the defects that logs show, each with its last log line."""
     found = []
     for each in DEFECTS:
         if not each.pattern:
@@ -352,12 +354,12 @@ def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
 
 
 def causes_by_facts(facts: Facts | None) -> list[Defect]:
-    """Return the defects by a guest's facts that explain a failure."""
+    """Return the defects in a guest's facts that can explain a failure."""
     return [each for each in by_facts(facts) if not each.exposes]
 
 
 def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
-    """Return the causes, and the lines of the logs that show them."""
+    """Return the causes of a failure, and the log lines that show them."""
     found = {each.name: each for each in causes_by_facts(facts)}
     lines = []
     for each, line in by_logs(logs):

@@ -12,7 +12,7 @@ from trove_tools.verify import outcome
 
 _LOG_LINES = 12
 _TAIL = "40"
-# what may explain that a database does not come up
+# commands whose output may explain why a database does not start
 _COMMANDS = {
     "database container": ("docker", "logs", "--tail", _TAIL, "database"),
     "health of the database": (
@@ -21,7 +21,7 @@ _COMMANDS = {
         " {{json .State.Health}}",
         "database",
     ),
-    # what Trove tells of its failure is the last line of a stack
+    # Trove itself reports only the last line of this container's traceback
     "backup container": ("docker", "logs", "--tail", _TAIL, "db_backup"),
     "containers": ("docker", "ps", "--all"),
     "container images": ("docker", "images"),
@@ -35,8 +35,8 @@ def ask_guest(
 ) -> typing.Any:
     """Run :mod:`trove_tools.verify.evidence` in the guest.
 
-    :param words: the arguments of the program.
-    :returns: its answer; None if the guest does not answer.
+    :param words: the program's arguments before its timeout.
+    :returns: its decoded output; None if the guest does not answer.
     """
     script = pathlib.Path(evidence.__file__).read_text()
     each = str(round(machine.limits.scaled(_machine.PATIENCE)))
@@ -50,19 +50,19 @@ def ask_guest(
 
 
 def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
-    """Return the facts of the guest, if it answers."""
+    """Return the facts about the guest; None if it does not answer."""
     found = ask_guest(machine, "facts")
     return found if isinstance(found, dict) else None
 
 
 def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
-    """Return the ends of the logs that may explain a failure, by name."""
+    """Return the last lines of logs that may explain a failure, by log."""
     found = machine.logs()
     for name, argv in _COMMANDS.items():
         try:
             lines = machine.run(*argv).output.splitlines()
         except outcome.CheckError:
-            # a guest that does not answer once will not do so again
+            # the guest would not answer the next command either
             break
         found[name] = lines[-int(_TAIL) :]
     return found
@@ -71,9 +71,9 @@ def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
 def explain_failure(
     machine: _machine.Machine, failure: outcome.CheckError, secret: str
 ) -> outcome.CheckError:
-    """Return a failure with the lines and the causes that explain it.
+    """Return a failure with the log lines and causes that explain it.
 
-    :param secret: is not shown.
+    :param secret: a text that is masked in the log lines.
     """
     machine.say("asking the guest for its logs")
     known = read_facts(machine)

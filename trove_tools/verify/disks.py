@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Creates the disks of a guest, and checks the image file.
 
-The image itself is only ever read: the guest writes to an overlay on top of
-it.  QEMU's locks allow any number of readers at a time, and refuse an image
-that somebody is still writing to.
+The image itself is only read: the guest writes to an overlay on top of it, or
+to a copy in a container.  QEMU's locks allow any number of readers at a time,
+and QEMU refuses an image that another program is still writing.
 """
 
 import dataclasses
@@ -22,21 +22,21 @@ from trove_tools.verify import outcome
 TOOL = "qemu-img"
 
 _MEMORY = pathlib.Path("/dev/shm")  # noqa: S108 (a file without a name)
-# bytes that this host needs for everything else
+# bytes of memory that are left to all other programs on this host
 _RESERVE = 2 << 30
 _GIB = 1 << 30
 
-# what `check` ends with when an image merely has space to reclaim
+# exit status of `qemu-img check` if an image only has space to reclaim
 _LEAKS = 3
 _AGAIN = "build the image again, or copy it again"
 
 
 @dataclasses.dataclass(frozen=True)
 class Disk:
-    """An image that can be booted from.
+    """A bootable image.
 
     :param format: ``qcow2`` or ``raw``.
-    :param size: bytes that the guest sees.
+    :param size: size of the disk that the guest sees, bytes.
     """
 
     path: pathlib.Path
@@ -52,11 +52,11 @@ def check_image(
 ) -> Disk:
     """Check that the file is a complete image that matches its manifest.
 
-    :param found: takes the check.
-    :param known: its manifest, when there is one.
-    :param sha256: the file's, where that is known already.
-    :raises CheckError: it is not the one of its manifest.
-    :raises ImageError: it is no image, or not a whole one.
+    :param found: the report that records the check.
+    :param known: the image's manifest, if it has one.
+    :param sha256: the file's SHA-256, if it is known already.
+    :raises CheckError: it is not the image that the manifest describes.
+    :raises ImageError: the file is not a complete image.
     """
     with found.check("image") as check:
         disk = inspect_image(image, known)
@@ -78,10 +78,10 @@ def check_image(
 def inspect_image(
     image: pathlib.Path, known: manifest.Manifest | None = None
 ) -> Disk:
-    """Check that a file is a complete image.
+    """Check that a file is a complete image, and return its properties.
 
-    :param known: its manifest, when there is one.
-    :raises ImageError: it is not, saying in which way.
+    :param known: the image's manifest, if it has one.
+    :raises ImageError: the file is not a complete image; the error says why.
     """
     require_file(image, known)
     file = imagefile.inspect(image)
@@ -92,10 +92,10 @@ def inspect_image(
 
 
 def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:
-    """Make sure that there is a file of the size its manifest says.
+    """Check that a file exists and has the size that its manifest states.
 
     :raises UsageError: the file does not exist or cannot be read.
-    :raises ImageError: it is empty, or of another size.
+    :raises ImageError: the file is empty, or has another size.
     """
     paths.require_file(image, "image", "give the path of an image file")
     size = image.stat().st_size
@@ -110,9 +110,9 @@ def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:
 
 
 def _check(image: pathlib.Path) -> None:
-    """Let QEMU compare an image with its own tables.
+    """Check the internal tables of a qcow2 image with ``qemu-img check``.
 
-    :raises ImageError: it finds errors, or the image is in use.
+    :raises ImageError: the image has errors, or a program is writing it.
     """
     done = process.run(
         [TOOL, "check", "-f", "qcow2", "--output=json", image], check=False
@@ -132,7 +132,7 @@ def _check(image: pathlib.Path) -> None:
 
 
 def make_overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
-    """Make a disk that reads from an image and keeps what is written."""
+    """Make an overlay, which stores the changes to an image in a file."""
     process.run(
         [
             TOOL, "create", "-q", "-f", "qcow2", "-b", disk.path,
@@ -143,7 +143,7 @@ def make_overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
 
 
 def make_volume(file: pathlib.Path, gib: int) -> pathlib.Path:
-    """Make an empty raw disk, which takes no space yet."""
+    """Make an empty, sparse raw disk of the given size in GiB."""
     with open(file, "wb") as stream:
         stream.truncate(gib << 30)
     return file
@@ -152,13 +152,13 @@ def make_volume(file: pathlib.Path, gib: int) -> pathlib.Path:
 def attach_copy(
     disk: Disk, place: pathlib.Path, spare: int
 ) -> tuple[int, str]:
-    """Attach a private copy of an image's root to a loop device.
+    """Attach a private copy of an image's root partition to a loop device.
 
-    The copy has no name: it goes away with the device.
+    The copy has no file name: it disappears with the device.
 
-    :param place: a directory for the copy if it does not fit into memory.
-    :param spare: bytes of memory that the guest's other disk may take.
-    :returns: the descriptor that keeps the device, and its path.
+    :param place: directory for the copy if it does not fit into memory.
+    :param spare: bytes of memory to leave for the guest's other disk.
+    :returns: the descriptor that keeps the device attached, and its path.
     """
     if _free_memory() > disk.size + spare:
         place = _MEMORY
@@ -176,7 +176,7 @@ def attach_copy(
 
 
 def _free_memory() -> int:
-    """Return the bytes that may be used, and of which none is needed."""
+    """Return the bytes of memory that no other program needs."""
     for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 - _RESERVE

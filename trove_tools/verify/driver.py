@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does what Trove's task manager does, with Trove's own classes.
+"""Does the work of Trove's task manager, with Trove's own classes.
 
-This file is a program of its own: it runs with the Python of the environment
-that has the services, and imports nothing of this package. It reads requests,
-one line of JSON each, and writes an answer line for each of them. So every
-byte that a guest gets is made by the product's code, and nothing of the
-product enters the process that verifies.
+This file is a separate program: it runs with the Python of the environment in
+which the services are installed, and imports nothing from this package.  It
+reads requests, one line of JSON each, and writes one line of JSON as the
+answer to each.  So Trove's code makes every byte that a guest gets, and
+verify's own process loads no code of Trove.
 
 Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """
@@ -44,11 +44,11 @@ _TENANT = "0" * 32
 
 
 def make_context() -> context.TroveContext:
-    """Return the context of a request that makes an instance."""
+    """Return the context of a request to create an instance."""
     made = context.TroveContext(
         user_id="verify", project_id=_TENANT, is_admin=True
     )
-    # the guest tells the end of prepare to whom this names
+    # the guest sends the end of prepare to the server_type that this names
     made.notification = notification.DBaaSInstanceCreate(
         made,
         request_id=made.request_id,
@@ -61,7 +61,7 @@ def make_context() -> context.TroveContext:
 
 
 class Driver:
-    """One instance, from its rows in the database to its end."""
+    """Handles the requests for one instance, from its creation to its end."""
 
     def __init__(self) -> None:
         self._id = ""
@@ -70,7 +70,7 @@ class Driver:
         self._flavor: dict[str, typing.Any] = {}
 
     def _tasks(self) -> taskmanager.FreshInstanceTasks:
-        # as its load() does, which would also ask Neutron for addresses
+        # the same as its load(), which would also query Neutron's addresses
         return taskmanager.FreshInstanceTasks(
             make_context(),
             instances.DBInstance.find_by(id=self._id),
@@ -86,9 +86,10 @@ class Driver:
         memory: int,
         volume: int,
     ) -> Answer:
-        """Make the rows of an instance.
+        """Create the database rows of an instance.
 
-        :returns: its id, what would be its user data, and its files.
+        :returns: the instance's id, its user data, the files that Trove
+            injects with their owner and group, and the volume's device.
         """
         datastores.update_datastore(datastore, None)
         datastores.update_datastore_version(
@@ -130,23 +131,23 @@ class Driver:
         }
 
     def networks(self, instance: str) -> list[dict[str, str]]:
-        """Return an instance's ports: one, which is for management."""
+        """Return no ports: the instance only has the management port."""
         return []
 
     def ping(self, seconds: int) -> Answer:
-        """Ask the agent whether it is there.
+        """Ping the agent, and return whether it answers.
 
-        :param seconds: what it gets to answer.
+        :param seconds: timeout of the answer.
         """
         CONF.set_override("agent_call_low_timeout", seconds)
         try:
-            # with another key there is an answer, too, but none of sense
+            # an agent with another key answers as well, but not with True
             return {"alive": self._tasks().guest.rpc_ping() is True}
         except exception.GuestTimeout:
             return {"alive": False}
 
     def prepare(self, database: str, user: str, password: str) -> Answer:
-        """Have the agent make the instance, as its owner asked for it."""
+        """Make the agent prepare the instance with a database and a user."""
         named = [{"name": database}]
         making = self._tasks()
         config = making._render_config(self._flavor)
@@ -168,7 +169,7 @@ class Driver:
         return {}
 
     def status(self) -> Answer:
-        """Return what the conductor last heard of the instance."""
+        """Return the last status that the conductor got from the instance."""
         found = instances.InstanceServiceStatus.find_by(instance_id=self._id)
         try:
             fault = instances.DBInstanceFault.find_by(instance_id=self._id)
@@ -182,7 +183,7 @@ class Driver:
         }
 
     def restart(self) -> Answer:
-        """Have the agent restart the database, and wait for it."""
+        """Restart the database through the agent, and wait for the end."""
         self._tasks().guest.restart()
         return {}
 
@@ -190,14 +191,15 @@ class Driver:
         """Run a request and return its answer.
 
         :param request: the name of a method, as ``do``, and its arguments.
-        :param link: to verify, for a method that asks it for something.
+        :param link: the stream to verify, for methods that send requests to
+            it.
         """
         name = request.pop("do")
         try:
             answer: Answer = getattr(self, name)(**request)
             return answer
         except Exception as exc:
-            # into the driver's log
+            # this goes to the driver's log
             traceback.print_exc()
             kind = type(exc).__name__
             return {"error": f"{kind}: {' '.join(str(exc).split())}"}
@@ -206,11 +208,12 @@ class Driver:
 def main(
     descriptors: str, config: str, kind: typing.Callable[[], Driver] = Driver
 ) -> None:
-    """Serve requests until there are no more.
+    """Serve requests until verify closes the first socket.
 
-    :param descriptors: of the sockets, with commas between them; what comes
-        by one waits for none of another.
-    :param kind: what answers them.
+    :param descriptors: the descriptors of the sockets, separated by commas; a
+        request on one socket does not wait for requests on another one.
+    :param config: the path of the configuration file.
+    :param kind: the class that handles the requests of one socket.
     """
     logging.register_options(CONF)
     cfg.parse_args(["driver", "--config-file", config])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects facts and logs inside a guest, so that verify can explain failures.
+"""Collects facts and tries file systems inside a guest, for verify.
 
-The guest gets this file as the standard input of its Python 3, which has
-nothing but the standard library.  It runs as root, and prints JSON.
+The guest's Python 3, which has only the standard library, reads this file
+from its standard input.  The program runs as root, and prints JSON.
 
 Usage: evidence.py facts SECONDS
        evidence.py file-system KIND SECONDS
@@ -21,21 +21,22 @@ import typing
 
 UNIT = "trove-guestagent.service"
 
-#: What the agent calls for each file system that Trove allows.
+#: The programs that the agent calls, by the file systems that Trove allows.
 VOLUME_PROGRAMS = {
     "ext3": ("mkfs.ext3", "e2fsck", "resize2fs"),
     "ext4": ("mkfs.ext4", "e2fsck", "resize2fs"),
     "xfs": ("mkfs.xfs", "xfs_admin", "xfs_growfs", "xfs_repair"),
 }
 
-#: Where sudo looks for programs.
+#: The path on which sudo looks for programs.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SMALL, _LARGE = 320 << 20, 400 << 20
 _LINES = 40
-#: Seconds that a program gets; whoever asks knows how slow the guest is.
+#: Timeout of a program in seconds; verify passes one that fits a slow guest.
 PATIENCE = 20.0
-# of the agent's configuration, and where a file with them may come to be
+# the agent's secret options, and the directories that may contain a file with
+# their values
 _SECRETS = ("transport_url", "instance_rpc_encr_key")
 _SECRET_PLACES = ("/etc", "/opt/trove-guestagent", "/run", "/var/lib/cloud",
                   "/var/lib/trove", "/var/log")  # fmt: skip
@@ -49,7 +50,7 @@ _UNIT_PLACES = (
 
 
 def output(*argv: str, said: str = "") -> list[str]:
-    """Return the last lines that a program prints; ``said`` is its input."""
+    """Run a program with ``said`` as its input, and return its last lines."""
     try:
         done = subprocess.run(
             argv,
@@ -75,7 +76,7 @@ def read(path: str) -> str:
 def unit_settings(root: str = "") -> dict[str, list[str]]:
     """Return the settings of the agent's unit, drop-ins included.
 
-    :param root: where the guest's root is.
+    :param root: the directory of the guest's root; empty for ``/``.
     """
     texts = []
     for place in _UNIT_PLACES:
@@ -96,22 +97,22 @@ def unit_settings(root: str = "") -> dict[str, list[str]]:
         if value.strip():
             settings.setdefault(name.strip(), []).append(value.strip())
         else:
-            # an empty value forgets those before it
+            # in a unit, an empty value removes the values before it
             settings.pop(name.strip(), None)
     return settings
 
 
 def name_of(database: str, number: str) -> str:
-    """Return the name that has an id in the guest's own databases."""
+    """Return the name for an id, from a database of the guest's getent."""
     lines = output("getent", database, number)
     return lines[0].split(":")[0] if lines else ""
 
 
 def has_apparmor() -> bool:
-    """Tell whether the guest's kernel has AppArmor.
+    """Return whether the guest's kernel has AppArmor.
 
-    In a container the kernel is not the guest's: then its configuration
-    tells.
+    In a container the running kernel is not the guest's; then the
+    configuration file of the guest's kernel decides.
     """
     if not os.path.exists("/run/systemd/container"):
         enabled = read("/sys/module/apparmor/parameters/enabled")
@@ -123,9 +124,9 @@ def has_apparmor() -> bool:
 
 
 def configured(root: str = "") -> dict[str, dict[str, str]]:
-    """Return what the agent's configuration files say, by section.
+    """Return the options in the agent's configuration files, by section.
 
-    :param root: where the guest's root is.
+    :param root: the directory of the guest's root; empty for ``/``.
     """
     sections: dict[str, dict[str, str]] = {}
     section = sections.setdefault("DEFAULT", {})
@@ -140,9 +141,10 @@ def configured(root: str = "") -> dict[str, dict[str, str]]:
 
 
 def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
-    """Return the user that the agent makes when it starts, and its uid.
+    """Return the user that the agent makes, its uid, and the uid's owner.
 
-    As trove/cmd/guest.py of Trove 26 finds them.
+    The agent makes the user when it starts.  The rules are the same as in
+    trove/cmd/guest.py of Trove 26.
 
     :param settings: what :func:`configured` returns.
     """
@@ -159,7 +161,7 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
-    """Return how the agent formats its volume, and missing programs.
+    """Return the volume's file system, and the missing programs for it.
 
     :param settings: what :func:`configured` returns.
     """
@@ -179,11 +181,11 @@ def try_file_system(kind: str) -> str | None:
     """Make, mount and grow a file system in a file, as the agent would.
 
     :param kind: a key of :data:`VOLUME_PROGRAMS`.
-    :returns: what does not work; empty where all does, and none where the
-        image leaves this one out.
+    :returns: what failed; empty if everything works; None if the image lacks
+        a program for this file system.
     """
     environment = {"PATH": PATH, "LANG": "C.UTF-8"}
-    # as Trove calls it, with its default for format_options
+    # Trove's command; its default for format_options follows below
     make = ["mkfs", "--type", kind] if kind != "xfs" else ["mkfs.xfs"]
 
     def run(*argv: str) -> str:
@@ -211,7 +213,7 @@ def try_file_system(kind: str) -> str | None:
         try:
             os.mkdir(f"{place}/mounted")
             with open(file, "wb") as stream:
-                # mkfs.xfs wants 300 MiB; nothing is written to most of it
+                # mkfs.xfs needs 300 MiB; most of this file stays unwritten
                 stream.truncate(_SMALL)
             device = run("losetup", "--find", "--show", file)
             run(*make, "-m", "5", device)
@@ -272,7 +274,7 @@ def exposed(settings: dict[str, dict[str, str]]) -> list[str]:
 
 
 def core_pattern() -> str:
-    """Return the core pattern, if the kernel is the guest's own."""
+    """Return the core pattern; empty if the kernel is not the guest's."""
     booted = os.path.isdir("/run/systemd/system")
     if not booted or os.path.exists("/run/systemd/container"):
         return ""
@@ -280,7 +282,7 @@ def core_pattern() -> str:
 
 
 def facts() -> dict[str, typing.Any]:
-    """Return the facts that are relevant to the agent."""
+    """Return the facts about the guest that matter to the agent."""
     unit = unit_settings()
     settings = configured()
     return {
@@ -306,7 +308,7 @@ def facts() -> dict[str, typing.Any]:
 
 
 def main() -> None:
-    """Print the requested facts."""
+    """Print the facts, or the result for a file system, as JSON."""
     global PATIENCE
     what, *words, seconds = sys.argv[1:]
     PATIENCE = float(seconds)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An operator's own trove-guestagent.conf, as verify gives it to a guest.
+"""Adapts an operator's trove-guestagent.conf for a guest of verify.
 
 Trove copies the file ``guest_config`` of the control plane into each guest.
-verify takes an operator's file, so that an image is verified with what it
-will get, and replaces what names the operator's control plane: the guest of
-verify reaches verify's own broker and nothing else.
+verify uses an operator's file, so that it tests an image with the image's
+later configuration.  It replaces the options that name the operator's control
+plane, because a guest of verify reaches only verify's own broker.
 """
 
 import collections.abc
@@ -15,16 +15,16 @@ import typing
 from trove_tools import errors
 from trove_tools.host import bounds
 
-#: By section: values, of which an option that is given several times has a
-#: list.
+#: Values by section and option; an option that is given several times has a
+#: list of values.
 Sections = dict[str, dict[str, typing.Any]]
 
-#: Bytes; what a deployment tool writes has some thousand.
+#: Maximum size in bytes; deployment tools write some thousand bytes.
 _LARGEST = 1024 * 1024
 _RABBIT = "oslo_messaging_rabbit"
 _NOTIFICATIONS = "oslo_messaging_notifications"
 
-# a guest of verify reaches no registry that it could log in at
+# options that are removed, because a guest of verify reaches no registry
 _DROPPED = {
     "guest_agent": (
         "container_registry",
@@ -32,8 +32,8 @@ _DROPPED = {
         "container_registry_password",
     )
 }
-# what decides how queues and exchanges are declared: different declarations
-# of one exchange are refused by the broker
+# options that decide how queues and exchanges are declared; the broker
+# refuses different declarations of one exchange
 _QUEUES = (
     "amqp_durable_queues",
     "amqp_auto_delete",
@@ -47,7 +47,7 @@ _QUEUES = (
     "rabbit_stream_fanout",
     "rabbit_qos_prefetch_count",
 )
-# options that trove.conf and the guests' file have in common, and those of
+# options that trove.conf and the guests' file share, and options of
 # trove.conf that decide which other files a guest gets
 _COMMON = (
     "control_exchange",
@@ -64,10 +64,11 @@ _VOLUME = ("device_path", "mount_point")
 class Deployment:
     """What an operator's control plane would inject into guests.
 
-    :param configuration: the agent's; nothing for the least that works.
-    :param user_data: cloud-init's user data, which Trove adds its own to.
-    :param device: the volume's device, where the agent's configuration does
-        not name it; nothing for Trove's default.
+    :param configuration: the agent's options; None for the minimum that
+        works.
+    :param user_data: cloud-init user data, to which Trove adds its own.
+    :param device: the volume's device, if the agent's configuration does not
+        name it; empty for Trove's default.
     """
 
     configuration: Sections | None = None
@@ -78,7 +79,7 @@ class Deployment:
 def read(file: pathlib.Path) -> Sections:
     """Read a configuration file as oslo.config does.
 
-    :raises UsageError: it cannot be read, or is no such file.
+    :raises UsageError: the file cannot be read, or is no configuration file.
     """
     from oslo_config import cfg
     from oslo_config import iniparser
@@ -100,7 +101,8 @@ def read(file: pathlib.Path) -> Sections:
         )
     found: dict[str, dict[str, list[str]]] = {}
     try:
-        # of what was read: its own method reads a file of any size
+        # parse the text, because the parser's own method would read a file
+        # of any size
         parser = cfg.ConfigParser(str(file), found)
         iniparser.BaseParser.parse(parser, text.splitlines(keepends=True))
     except (cfg.ConfigFileParseError, cfg.ParseError) as exc:
@@ -118,9 +120,9 @@ def read(file: pathlib.Path) -> Sections:
 
 
 def configure_control_plane(operator: Sections) -> Sections:
-    """Return what verify's control plane has to have as the guest has it.
+    """Return the options that verify's control plane shares with the guest.
 
-    :param operator: what :func:`read` returns.
+    :param operator: the operator's options, as :func:`read` returns them.
     """
     chosen: Sections = {
         "DEFAULT": _some(operator.get("DEFAULT", {}), _COMMON),
@@ -136,9 +138,9 @@ def configure_control_plane(operator: Sections) -> Sections:
 
 
 def configure_guest(operator: Sections, broker: str) -> Sections:
-    """Return the operator's file with verify's broker in it.
+    """Return the operator's options, with verify's broker in them.
 
-    :param operator: what :func:`read` returns.
+    :param operator: the operator's options, as :func:`read` returns them.
     :param broker: the transport URL of verify's broker.
     """
     made: Sections = {
@@ -159,9 +161,9 @@ def configure_guest(operator: Sections, broker: str) -> Sections:
 
 
 def replaced(operator: Sections) -> list[str]:
-    """Return the options whose values verify does not give to the guest.
+    """Return the operator's options that verify removes or replaces.
 
-    :returns: as ``[section] option``.
+    :returns: the options, each as ``[section] option``.
     """
     made = configure_guest(operator, "")
     return [
