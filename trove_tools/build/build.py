@@ -41,9 +41,9 @@ from trove_tools.sources.network import session
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """An existing image.
+    """The result of a build.
 
-    :param built: whether it was built now; false if it was up to date.
+    :param built: whether the image was built now; false if it was up to date.
     :param seconds: the duration of the build.
     """
 
@@ -63,7 +63,7 @@ class Result:
         }
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return the data to print."""
+        """Return the result as plain data, to print as JSON."""
         return {
             "image": str(self.image),
             "size": self.manifest.image["size"],
@@ -91,7 +91,7 @@ def current(
     try:
         found = manifest.read(image, key.trusted if key else None)
     except (errors.ImageError, OSError):
-        # such as a path that is too long, which is reported later
+        # other steps report errors such as a path that is too long
         return None
     if found is None or found.plan_digest != plan.digest():
         return None
@@ -99,7 +99,7 @@ def current(
     record = manifest.path(image)
     if not all(map(trust.is_own, (image, record.parent, record))):
         return None
-    # the file of this name may have changed since
+    # the image file may have changed since its manifest was written
     return found if sbom.is_manifest_of(found, image) else None
 
 
@@ -121,7 +121,7 @@ def build(
     :param cache: the cache of layers.
     :param force: build even if the image is up to date.
     :param key: the key that signs the manifest.
-    :raises MissingToolError: the host lacks something.
+    :raises MissingToolError: the host lacks a program or a privilege.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: the build failed; only the log is left.
     """
@@ -187,12 +187,12 @@ def require(
     work: pathlib.Path | None,
     cache: _cache.Cache,
 ) -> list[layers.Layer]:
-    """Check everything that a build needs and that is known in advance.
+    """Check all requirements of a build that are known in advance.
 
     :returns: the layers that are not in the cache.
-    :raises MissingToolError: the host lacks something.
+    :raises MissingToolError: the host lacks a program or a privilege.
     :raises UsageError: a directory cannot be written to.
-    :raises BuildError: the network does not have what the plan asks for.
+    :raises BuildError: a source in the plan is not available.
     """
     paths.require_writable(output, "--output-dir")
     if work is not None:
@@ -229,7 +229,7 @@ def _make(
     for layer in missing:
         steps += lower_layers.STEPS + len(layer.containers)
     ramdisk.mount(space.work)
-    # files that are kept there are passed to diskimage-builder
+    # diskimage-builder, which reads files in the cache, needs a plain path
     cache = _cache.Cache(space.plain(cache.directory), cache.not_before)
     downloads = cache.downloads
     if plan.downloads:
@@ -286,8 +286,8 @@ def _found_out(space: workspace.Workspace) -> None:
     made = space.stem.with_name(f"{space.stem.name}.d")
     for each in made.iterdir():
         process.run(["mv", each, space.sidecar])
-    # this includes the values of all variables; the manifest only contains
-    # those that may be recorded
+    # this file contains the values of all variables, including secrets; the
+    # manifest has only those that may be recorded
     told = space.sidecar / "dib-manifests" / "dib_environment"
     told.unlink(missing_ok=True)
 
@@ -305,7 +305,7 @@ def _finish(
     run.progress.state("scan for secrets and identities")
     convert = plan.output["format"] == "qcow2"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        # both only read the disk
+        # the conversion and the inspection only read the disk
         if convert:
             converted = pool.submit(
                 disk.to_qcow2, raw, space.image, plan.output["compression"]

@@ -36,14 +36,14 @@ PARTIAL = ".partial-"
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The record of a layer that was built.
+    """The record of a layer in the cache.
 
     :param inputs: the layer, as in the plan.
-    :param size: of the archive, bytes.
-    :param sha256: of the archive.
-    :param created: when it was built, UTC, in ISO 8601.
-    :param since: when the lowest layer of its chain was built, which limits
-        the age of its packages.
+    :param size: the size of the archive, in bytes.
+    :param sha256: the digest of the archive.
+    :param created: the time of the layer's build, UTC, in ISO 8601.
+    :param since: the time of the lowest layer's build, UTC, in ISO 8601; its
+        packages are not newer.
     :param facts: facts from the build for the image's manifest.
     :param timeline: the timeline of its build, as a span of kind layer.
     """
@@ -60,7 +60,7 @@ class Record:
     version: int = _VERSION
 
     def is_valid(self) -> bool:
-        """Return whether every value has its type; JSON may hold others."""
+        """Return whether all values read from JSON have the right types."""
         try:
             for moment in (self.created, self.since):
                 datetime.datetime.fromisoformat(moment).timestamp()
@@ -83,7 +83,7 @@ class Record:
 class Entry(typing.NamedTuple):
     """A layer in the cache.
 
-    :param used: when it was last used, seconds since 1970.
+    :param used: the time of the last use, in seconds since 1970.
     """
 
     directory: pathlib.Path
@@ -100,8 +100,8 @@ class Cache:
     """The cache in a directory.
 
     :param directory: the directory; created if it does not exist.
-    :param not_before: entries that were begun earlier are too old to be used,
-        seconds since 1970.
+    :param not_before: seconds since 1970; entries whose lowest layer was built
+        earlier are too old to be used.
     :raises UsageError: the directory is not writable, or is writable by other
         users.
     """
@@ -118,8 +118,8 @@ class Cache:
         self._locks = self.directory / "locks"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            # a link in the path that the user named is followed, but none
-            # below it
+            # symbolic links in the user's path are followed, but not those
+            # in the cache itself
             for place in (
                 self.directory.resolve(), self.layers, self.downloads,
                 self._locks, self.workspaces,
@@ -160,7 +160,7 @@ class Cache:
             os.close(descriptor)
 
     def remove_lock(self, digest: str) -> None:
-        """Remove a file that is in the place of a lock but is not a lock."""
+        """Remove an entry's lock file, which another user may have written."""
         (self._locks / digest).unlink(missing_ok=True)
 
     def find(self, digest: str) -> Entry | None:
@@ -223,12 +223,12 @@ class Cache:
             os.close(lock)
 
     def put(self, place: pathlib.Path, **values: typing.Any) -> Entry:
-        """Make, or replace, an entry from the directory of :meth:`partial`.
+        """Create or replace an entry from the directory of :meth:`partial`.
 
-        The caller must hold its lock.
+        The caller must hold the entry's lock.
 
-        :param values: the values of the record, except those of the archive
-            and the time.
+        :param values: the values of the record, except size, sha256 and
+            created.
         """
         archive = place / ARCHIVE
         created = datetime.datetime.now(datetime.UTC).isoformat()

@@ -17,7 +17,7 @@ from trove_tools.sources.network import session
 
 
 def entries(cache: _cache.Cache) -> list[_cache.Entry]:
-    """Return all layers in the cache, the one used last first."""
+    """Return all layers in the cache, the most recently used one first."""
     found = []
     for directory in cache.layers.iterdir():
         if not directory.name.startswith("."):
@@ -53,7 +53,7 @@ def damaged(
             continue
         with _locked(cache, directory.name) as free:
             if not free:
-                # its user has also checked it
+                # the process that uses the entry has checked it
                 continue
             entry = cache.read(directory.name)
             if entry is not None and _cache.is_whole(entry):
@@ -67,9 +67,9 @@ def damaged(
 def _locked(
     cache: _cache.Cache, digest: str
 ) -> collections.abc.Iterator[bool]:
-    """Hold an entry's lock if it is free and can be trusted.
+    """Hold an entry's lock if it is free; remove a lock that is untrusted.
 
-    A lock that cannot be used does not stop the work on other entries.
+    Yields whether the entry is free: no other process holds its lock.
     """
     with contextlib.ExitStack() as stack:
         free = True
@@ -89,11 +89,11 @@ def prune(
 ) -> collections.abc.Iterator[_cache.Entry]:
     """Remove the least recently used entries until the layers fit a limit.
 
-    :param limit: bytes.
+    :param limit: the total size of the layers, in bytes.
     :param warn: called with leftovers of a killed build that cannot be
         removed.
     :param stale: also remove entries that are too old to be used.
-    :returns: the digests of the removed entries.
+    :returns: the removed entries.
     """
     abandoned(cache, warn)
     found = entries(cache)
@@ -112,10 +112,10 @@ def prune(
 def abandoned(
     cache: _cache.Cache, warn: cleanup.Warn
 ) -> list[pathlib.Path]:
-    """Remove the incomplete entries of killed builds.
+    """Remove what killed builds left: entries, downloads, network files.
 
-    :param warn: called with entries that cannot be removed.
-    :returns: the removed entries.
+    :param warn: called with each leftover that cannot be removed.
+    :returns: the removed directories.
     """
     return [
         *cleanup.remove_dead(cache.layers.glob(f"{_cache.PARTIAL}*"), warn),

@@ -29,8 +29,9 @@ def beside(
 ]:
     """Make archives of containers in parallel while this context lasts.
 
-    The element waits while ``.busy`` exists. If the context ends early, it
-    does not wait: the programs end with the workspace.
+    The element waits while the file ``.busy`` exists.  If the context ends
+    early, it does not wait for the work: cleaning up the workspace ends the
+    programs.
 
     :param make: a call of :func:`prepare` for a run.
     :param progress: the progress of the build.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs diskimage-builder and parses its output.
 
-diskimage-builder runs hooks, phase by phase, and prints the name of a hook
-before it runs it (``lib/dib-run-parts``).
+diskimage-builder runs hooks, phase by phase, and prints the name of each hook
+before the hook runs (``lib/dib-run-parts``).
 
 This module uses these lines for the progress, the timings, and the error
 message if a hook fails.
@@ -33,7 +33,7 @@ from trove_tools.plan import layers
 from trove_tools.sources import downloads as _downloads
 from trove_tools.sources.network import session
 
-#: diskimage-builder's phases in their order, with descriptions for users.
+#: diskimage-builder's phases in order, with descriptions for users.
 PHASES = {
     "root": "make the root file system",
     "extra-data": "copy data into the build",
@@ -48,10 +48,10 @@ PHASES = {
     "cleanup": "clean up",
 }
 
-# the phases that read files of this host; later phases only see the image
+# the phases that read files of this host; later phases only read the image
 _READING = ("root", "extra-data")
 
-# hooks that take long and get their own description
+# descriptions for users of hooks that take long
 _HOOKS = {
     "85-trove-datastore-containers": "put the containers into the image",
 }
@@ -84,8 +84,8 @@ class Log:
     """Parses diskimage-builder's output line by line.
 
     :param layer: the layer's name.
-    :param progress: told of each new phase.
-    :param timeline: told of each phase and hook.
+    :param progress: shows each new phase.
+    :param timeline: records each phase and hook.
     """
 
     def __init__(
@@ -167,20 +167,20 @@ class Log:
 class Run:
     """The settings of a run of diskimage-builder, except those of the layer.
 
-    :param arch: the guest's architecture.
-    :param distribution: the guest's.
+    :param arch: the guest system's architecture.
+    :param distribution: the guest system's distribution.
     :param elements_path: directories with elements, in addition to
         diskimage-builder's own.
     :param work: an empty directory, with no blank in its path.
     :param log: the log file for diskimage-builder's output.
-    :param progress: shows the phases; there are ``len(PHASES)``.
-    :param timeline: told of each phase and hook.
+    :param progress: shows the phases; each run has ``len(PHASES)`` steps.
+    :param timeline: records each phase and hook.
     :param downloads: the directory for downloads.
     :param containers: the directory with the containers' archives.
     :param natives: the directory with files for the native datastores'
         elements.
-    :param python: what diskimage-builder starts its Python scripts with, see
-        :mod:`.dib_python`.
+    :param python: the program with which diskimage-builder starts its Python
+        scripts, see :mod:`.dib_python`.
     :param clean: removes secrets from a text for the log.
     """
 
@@ -207,8 +207,8 @@ class Run:
     ) -> list[str]:
         """Return the command line that builds a layer.
 
-        :param stem: the result's path without an ending.
-        :param kind: tar or raw.
+        :param stem: the path of the result without its file extension.
+        :param kind: the format of the result, tar or raw.
         """
         return [
             # the program of this environment, not the first one on PATH
@@ -227,10 +227,11 @@ class Run:
         parent: pathlib.Path | None,
         downloads: pathlib.Path | None = None,
     ) -> dict[str, str]:
-        """Return the variables that diskimage-builder is given.
+        """Return the environment of diskimage-builder.
 
         :param parent: the root of the layer below.
-        :param downloads: the run's own directory for downloads, if any.
+        :param downloads: the directory for this run's downloads; by default
+            the shared one.
         """
         binaries = os.path.join(sys.prefix, "bin")
         path = process.make_environment()["PATH"]
@@ -249,8 +250,8 @@ class Run:
             "TMP_DIR": os.fspath(self.work),
             # the work directory is already in memory, if possible
             ramdisk.SWITCH: "1",
-            # diskimage-builder gives files back to $USER, which not every
-            # environment has
+            # diskimage-builder changes the owner of files to $USER, which not
+            # every environment sets
             "USER": getpass.getuser(),
         }
 
@@ -273,8 +274,9 @@ class Run:
         place = self.work / f"layer-{layer.name}"
         place.mkdir(0o700)
         kept = place / "kept"
-        # compressed while it is packed, without a temporary file; light
-        # compression costs no time, because less is written
+        # zstd reads the archive from a FIFO while it is packed, so there is
+        # no temporary file; light compression costs no time, because less
+        # data is written
         os.mkfifo(place / "root.tar")
         said = place / "said"
         packer = process.start(
@@ -289,7 +291,7 @@ class Run:
             )  # fmt: skip
             packer.wait()
         except errors.BuildError:
-            # diskimage-builder fails without a reader
+            # diskimage-builder also fails when zstd, the reader, has failed
             if not packer.poll():
                 raise
         finally:
@@ -312,10 +314,10 @@ class Run:
     ) -> None:
         """Run diskimage-builder over a layer's elements.
 
-        :param stem: the result's path without an ending.
-        :param kind: tar or raw.
+        :param stem: the path of the result without its file extension.
+        :param kind: the format of the result, tar or raw.
         :param parent: the root of the layer below, an archive or a directory;
-            a directory is consumed.
+            a directory is moved into the build.
         :param variables: further variables for its hooks.
         :raises BuildError: the build failed.
         """

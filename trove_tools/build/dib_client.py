@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets the server run a script; ends with the script's exit status.
+"""Runs a script in the server, and exits with the script's exit status.
 
-Started by diskimage-builder through the program of :mod:`.dib_python`, as
-``dib_client.py SOCKET SCRIPT ARGUMENT...``.  Few imports: it starts often.
+diskimage-builder starts it through the program of :mod:`.dib_python`, as
+``dib_client.py SOCKET SCRIPT ARGUMENT...``.  It has few imports, because it is
+started often.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 
 
 def main(address: str, *arguments: str) -> int:
-    """Hand a call to the server; return the exit status."""
+    """Send a script's call to the server; return the exit status."""
     umask = os.umask(0o077)
     caller = {
         "arguments": arguments,
@@ -23,7 +24,7 @@ def main(address: str, *arguments: str) -> int:
     directory, name = os.path.split(address)
     with socket.socket(socket.AF_UNIX) as server:
         try:
-            # a socket's own path must be short, see unix(7)
+            # the path of a socket must be short, see unix(7)
             place = os.open(directory, os.O_PATH)
             server.connect(f"/proc/self/fd/{place}/{name}")
             socket.send_fds(server, [b"\0"], [0, 1, 2])
@@ -36,7 +37,7 @@ def main(address: str, *arguments: str) -> int:
                 file=sys.stderr,
             )
             return 1
-    # as a shell tells of a signal
+    # a shell also reports a signal as 128 plus its number
     return status if status >= 0 else 128 - status
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that runs scripts of diskimage-builder, a fork for each call.
+"""Server that runs diskimage-builder's scripts, in a fork for each call.
 
-Started by :mod:`.dib_python`, as ``dib_server.py DESCRIPTOR``: the number of
-a socket on which it listens.  Uses nothing of this package.
+:mod:`.dib_python` starts it as ``dib_server.py DESCRIPTOR``; the descriptor is
+a listening socket.  It imports no other module of this package.
 """
 
 import contextlib
@@ -13,15 +13,18 @@ import runpy
 import socket
 import sys
 
-# what takes longer to import than to use
+# importing these modules takes longer than using them
 from diskimage_builder import element_dependencies  # noqa: F401
 from diskimage_builder.block_device import cmd  # noqa: F401
 
 
 def main(descriptor: str) -> None:
-    """Run scripts, one after the other."""
+    """Run the scripts of all callers, one after the other.
+
+    :param descriptor: the number of the listening socket.
+    """
     listener = socket.socket(fileno=int(descriptor))
-    # a child that looks for garbage would copy all that is imported
+    # garbage collection in a child would copy the memory of all modules
     gc.freeze()
     while True:
         connection, _ = listener.accept()
@@ -29,19 +32,20 @@ def main(descriptor: str) -> None:
             child = os.fork()
             if child == 0:
                 listener.close()
-                # the interpreter ends as it does after any script
+                # the child returns, so that the interpreter exits as usual
                 runpy.run_path(_become(connection), run_name="__main__")
                 return
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            # a caller that was killed does not want to know
+            # a caller that was killed does not read the status
             with contextlib.suppress(BrokenPipeError):
                 connection.sendall(b"%d" % status)
 
 
 def _become(connection: socket.socket) -> str:
-    """Take over what makes a caller; return the script that it calls.
+    """Apply a caller's streams, directory and variables to this process.
 
-    :param connection: the caller is at its other end, see ``dib_client.py``.
+    :param connection: the connection to the caller, ``dib_client.py``.
+    :returns: the path of the script to run.
     """
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as stream:

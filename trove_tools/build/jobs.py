@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build several images at a time, each in a process of its own.
+"""Builds several images at a time, each in a separate child process.
 
-The parent writes a :class:`Job`'s data to the child's standard input as
-JSON.  The child answers on its standard output with events: one JSON object
-a line (see :class:`EventConsole`).  Every other line is text of a library,
-or a traceback.
+The parent writes a :class:`Job`'s data to the child's standard input as JSON.
+The child writes events to its standard output, one JSON object per line (see
+:class:`EventConsole`).  All other lines are output of a library, or a
+traceback.
 
-Layers that images share are built once: the second process waits for the
-cache.  A child is interrupted, fails and cleans up like any other build; it
-also ends when the parent ends in any way.
+A layer that images share is built once: the second process waits for the
+layer's lock in the cache.  A child handles interrupts, failures and clean-up
+like any other build; it also ends when the parent ends for any reason.
 """
 
 import collections
@@ -28,12 +28,12 @@ from trove_tools.build import ramdisk
 from trove_tools.host import liveness
 from trove_tools.host import process
 
-#: Memory that a build needs at its peak, GiB: root and disk are in a tmpfs.
+#: Peak memory of a build, in GiB: the root and the disk are in a tmpfs.
 MEMORY = 3
 
 _EVENT = "event"
 _SHOWN_LINES = 40
-# a build cleans up after itself
+# seconds for a child to clean up before it is killed
 _GRACE = 120.0
 
 
@@ -42,7 +42,7 @@ class Job:
     """One image that a child process builds.
 
     :param name: the image's name.
-    :param data: returns what the child is to do, as plain data; called when
+    :param data: returns the child's instructions as plain data; called when
         the child is started.
     :param argv: the child's command line.
     """
@@ -54,12 +54,12 @@ class Job:
 
 @dataclasses.dataclass
 class Outcome:
-    """What a child process reported.
+    """The outcome of a child process.
 
-    :param result: what it built, as plain data; None if it failed.
-    :param error: why it failed; None if it succeeded.
-    :param warnings: the warnings it gave.
-    :param text: the last lines of its output that were not events.
+    :param result: the result of the build as plain data; None if it failed.
+    :param error: the error of the build; None if it succeeded.
+    :param warnings: the warnings of the build.
+    :param text: the last lines of the output that are not events.
     """
 
     result: dict[str, typing.Any] | None = None
@@ -71,11 +71,11 @@ class Outcome:
 class EventConsole(console.Console):
     """A console that writes events for the parent process.
 
-    Each is a line with a JSON object; its ``event`` is ``say``, ``warning``,
-    ``state`` (all with ``text``), ``error`` (``message`` and ``hint``) or
-    ``result`` (``data``).
+    An event is a line with a JSON object; its ``event`` is ``say``,
+    ``warning``, ``state`` (all with ``text``), ``error`` (``message`` and
+    ``hint``) or ``result`` (``data``).
 
-    :param stream: where the events go; stdout when not given.
+    :param stream: the stream for the events; stdout if not given.
     """
 
     def __init__(self, stream: typing.TextIO | None = None) -> None:
@@ -91,7 +91,7 @@ class EventConsole(console.Console):
         self._send("error", message=error.message, hint=error.hint)
 
     def result(self, data: dict[str, typing.Any]) -> None:
-        """Report what was built."""
+        """Report the result of the build."""
         self._send("result", data=data)
 
     @contextlib.contextmanager
@@ -119,7 +119,7 @@ def default() -> int:
 
 
 class _Children:
-    """The running child processes; none starts once the end is requested."""
+    """The running child processes; after ``end``, no child is started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -158,8 +158,8 @@ def run(
 ) -> dict[str, Outcome]:
     """Build all images.
 
-    :param limit: how many at a time.
-    :returns: the outcomes by name.
+    :param limit: the number of builds that run at a time.
+    :returns: the outcomes by the image's name.
     """
     children = _Children()
     with screen.several() as begin:
@@ -214,7 +214,7 @@ def _run(
 
 
 def _read_event(line: str) -> dict[str, typing.Any]:
-    """Return the event in a line; an empty one if it is other text."""
+    """Return the event in a line; empty if the line is other text."""
     try:
         event = json.loads(line)
     except ValueError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Provides the layers below an image: from the cache, or built and cached."""
+"""Provides an image's lower layers: from the cache, or by building them."""
 
 import collections.abc
 import contextlib
@@ -23,9 +23,10 @@ STEPS = len(dib.PHASES)
 class Report:
     """How a layer of an image was provided.
 
-    :param cached: whether it came from the cache.
-    :param created: when it was built; empty if unknown.
-    :param size: of its archive, bytes; the last layer has none.
+    :param cached: whether the layer came from the cache.
+    :param created: the time of its build; empty if unknown.
+    :param size: the size of its archive in bytes; the last layer has no
+        archive.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Report:
 class Stack:
     """The layers of an image, except the last.
 
-    :param chain: all its layers.
+    :param chain: all layers of the image.
     :param cache: the cache of layers.
     :param run: the settings of diskimage-builder.
     :param progress: the progress of the build.
@@ -85,7 +86,7 @@ class Stack:
     def top(self) -> collections.abc.Iterator[_cache.Entry]:
         """Yield the layer below the last; build it if it is not cached.
 
-        :raises BuildError: it cannot be built.
+        :raises BuildError: the layer cannot be built.
         """
         with self._held(len(self.chain) - 2) as entry:
             yield entry
@@ -94,7 +95,7 @@ class Stack:
     def _held(
         self, number: int
     ) -> collections.abc.Iterator[_cache.Entry]:
-        """Yield a layer that is locked against removal."""
+        """Yield a layer, built if necessary, and locked against removal."""
         layer = self.chain[number]
         timeline = self._run.timeline
         built = False
@@ -121,8 +122,8 @@ class Stack:
     def _build(self, number: int) -> None:
         layer = self.chain[number]
         timeline = self._run.timeline
-        # sources that are not available or not trusted end the build before it
-        # starts
+        # if a source is not available or not trusted, the build fails before
+        # it runs diskimage-builder
         facts: dict[str, typing.Any] = {}
         if layer.natives:
             with timeline.within("step", "packages"):
@@ -167,16 +168,16 @@ class Stack:
     def root(self, entry: _cache.Entry) -> pathlib.Path:
         """Return a layer's root file system for the next layer.
 
-        :returns: the directory of its own build if it was just built and not
-            used yet; otherwise its archive.
+        :returns: the directory of the layer's build if this process has just
+            built it and not used it yet; otherwise the layer's archive.
         """
         return self._roots.pop(entry.record.digest, entry.archive)
 
     def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
         return {
-            # without an explicit time there is none: the packages' versions
-            # say more
+            # without an explicit time, files have no time stamp: the versions
+            # of the packages are more useful
             "epoch": int(known.get(layers.EPOCH, 0)),
             "is_snapshot": layers.SNAPSHOT in known,
         }
@@ -194,7 +195,7 @@ def missing(
 ) -> list[layers.Layer]:
     """Return the layers below the last that are not cached.
 
-    The result is only a snapshot: another build may change it at any time.
+    Another build may add or remove cached layers at any time.
     """
     found: list[layers.Layer] = []
     for layer in reversed(chain[:-1]):

@@ -15,11 +15,11 @@ def prepare(
     run: dib.Run,
     mirror: str,
 ) -> dict[str, str]:
-    """Check native datastores' sources, and prepare their elements' files.
+    """Check the sources of native datastores, and prepare files for elements.
 
-    :param mirror: the distribution's archive.
-    :returns: the server's package by datastore; followed by a version if an
-        installer leaves no package.
+    :param mirror: the URL of the distribution's archive.
+    :returns: the server's package by datastore, followed by a blank and the
+        version if a vendor's installer leaves no package.
     :raises BuildError: a repository or a package is not as expected.
     """
     cache = run.downloads / "apt" / run.distribution
@@ -43,9 +43,9 @@ def installed(
     """Return the version of the server that is installed in the image.
 
     :param entry: the datastore, as in the plan.
-    :param known: what :func:`prepare` returned for it.
-    :param found: the versions of the packages in the image.
-    :param mirror: where they came from, for the error.
+    :param known: the value that :func:`prepare` returned for the datastore.
+    :param found: the versions of the packages in the image, by package.
+    :param mirror: the source of the packages, for the error.
     :raises BuildError: another version is installed.
     """
     server, _, version = known.partition(" ")

@@ -39,7 +39,9 @@ def of_version(
     The mirror decides which version is installed; without this check, only the
     users of a cloud would notice that an image called 11.8 contains 11.4.
 
-    :param version: as the catalog names it, such as ``11.8``.
+    :param packages: the versions of installed packages, by package.
+    :param package: the package of the server.
+    :param version: the version in the catalog, such as ``11.8``.
     :param mirror: the source of the package, for the error.
     :raises BuildError: another version is installed, or none.
     """

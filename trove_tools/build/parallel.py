@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows the progress of a build with parallel work.
 
-Containers are made in parallel with the image's layers. The build waits for
-them in the end, so the progress line shows both: the build's own state and the
-containers that are still being made.
+Containers are made in parallel with the image's layers.  The build waits for
+the containers at the end, so the progress line shows both the state of the
+build and the containers that are still being made.
 """
 
 import threading
@@ -12,14 +12,14 @@ from trove_tools import console
 
 
 class Lanes(console.Progress):
-    """Shows several states as one.
+    """Combines several states into one progress line.
 
-    :param shown: shows it to the user.
+    :param shown: the progress line.
     """
 
     def __init__(self, shown: console.Progress) -> None:
         self._shown = shown
-        # states change in several threads
+        # several threads change states
         self._lock = threading.Lock()
         self._state = ""
         self._beside: list[Lane] = []
@@ -36,11 +36,11 @@ class Lanes(console.Progress):
             self._shown.advance(amount)
 
     def beside(self) -> "Lane":
-        """Begin parallel work; end it with its ``end``."""
+        """Return a lane for parallel work; :meth:`Lane.end` ends it."""
         return Lane(self)
 
     def set(self, lane: "Lane", text: str) -> None:
-        """Set the state of another lane; an empty state ends it."""
+        """Set the state of a lane; an empty state ends the lane."""
         with self._lock:
             lane.text = text
             others = [each for each in self._beside if each is not lane]

@@ -122,7 +122,7 @@ def _run(wanted: collections.abc.Sequence[_Check]) -> None:
 def _check_host() -> None:
     """Check that the host can build the last layer.
 
-    :raises MissingToolError: it cannot.
+    :raises MissingToolError: the host cannot.
     """
     shipped = pathlib.Path(elements.shipped_path())
     if not workspace.is_plain(shipped):
@@ -142,11 +142,11 @@ def _check_host() -> None:
 def _check_mirror(mirror: str, suite: str, option: str) -> None:
     """Check that a package mirror answers and has a suite.
 
-    :param option: the option that names another mirror.
-    :raises BuildError: it does not.
+    :param option: the option that names another mirror, for the error.
+    :raises BuildError: the mirror does not answer, or lacks the suite.
     """
     if not paths.is_url(mirror):
-        # debootstrap has more methods than these
+        # debootstrap supports more than HTTP, such as file: URLs
         return
     hint = f"check the network, and {option} or this host's apt sources"
     # https://wiki.debian.org/DebianRepository/Format
@@ -171,7 +171,7 @@ def _check_agent(
 ) -> None:
     """Check that the guest agent's source is available.
 
-    :raises BuildError: it is not.
+    :raises BuildError: the source is not available.
     """
     if paths.is_url(constraints):
         try:
@@ -190,9 +190,11 @@ def _check_agent(
 
 
 def _check_git(url: str, ref: str) -> None:
-    """Check that a repository has a branch, a tag or possibly a commit.
+    """Check that a git repository has a branch or a tag.
 
-    :raises BuildError: it does not.
+    A name that may be a commit is accepted.
+
+    :raises BuildError: the repository cannot be read, or lacks the name.
     """
     process.require("git")
     try:
@@ -229,7 +231,7 @@ def _check_requirement(requirement: str, constraints: str) -> None:
     environment. It ignores the dependencies, because the guest has another
     Python.
 
-    :raises BuildError: it does not.
+    :raises BuildError: the index does not have it.
     """
     if importlib.util.find_spec("pip") is None:
         return

@@ -11,8 +11,8 @@ import dataclasses
 import time
 import typing
 
-#: The nesting of the kinds: a new part ends all parts of its own rank and
-#: below.
+#: The nesting of the kinds: a new part ends all open parts of the same or a
+#: higher rank.
 RANKS = {"layer": 0, "step": 1, "phase": 1, "hook": 2}
 
 
@@ -22,9 +22,9 @@ class Span:
 
     :param kind: layer, step, phase or hook.
     :param begin: seconds since the build began.
-    :param seconds: how long it took.
-    :param cached: the part was taken from the cache.
-    :param spans: its parts, in their order.
+    :param seconds: the duration.
+    :param cached: whether the part was taken from the cache.
+    :param spans: the parts of this part, in order.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Span:
 class Timeline:
     """Records the beginnings and ends of the parts of a build.
 
-    :param clock: returns seconds.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(

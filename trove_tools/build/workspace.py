@@ -49,7 +49,8 @@ class Workspace:
     :param directory: ``OUTPUT/.NAME.partial``.
     :param file: the image's final file name.
     :param plain: a path to the same directory with plain characters only.
-    :param work: the work directory of diskimage-builder, as such a path.
+    :param work: the work directory of diskimage-builder, a path with plain
+        characters only.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Workspace:
     def plain(self, directory: pathlib.Path) -> pathlib.Path:
         """Return a path to a directory that has plain characters only.
 
-        :param directory: must not be a mount point.
+        :param directory: a directory that is not a mount point.
         """
         if is_plain(directory):
             return directory
@@ -151,10 +152,10 @@ def take_down_dead(
 def _registered(link: pathlib.Path) -> pathlib.Path | None:
     """Return the workspace that an entry of the register refers to.
 
-    Root removes it, so the entry must have the form that :func:`enter`
-    creates.
+    Root removes the workspace, so the entry must have the form that
+    :func:`enter` creates.
 
-    :returns: None if it has another form.
+    :returns: None if the entry has another form.
     """
     try:
         directory = pathlib.Path(os.readlink(link))
@@ -174,7 +175,7 @@ def _entry_name(directory: pathlib.Path) -> str:
 
 
 def enter(register: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
-    """Register a workspace; it can be removed if its build is killed."""
+    """Register a workspace, so that it is removed if its build is killed."""
     register.mkdir(parents=True, exist_ok=True)
     link = register / _entry_name(directory)
     link.unlink(missing_ok=True)
@@ -225,8 +226,8 @@ def open_workspace(
             ) from None
         if _same(lock, directory) and not any(directory.iterdir()):
             break
-        # it belongs to a killed build, or was removed while we acquired the
-        # lock
+        # the directory belongs to a killed build, or another process removed
+        # it before it was locked
         for text in _take_down(directory):
             warn(f"the build of {name} that was killed: {text}")
         os.close(lock)
@@ -236,7 +237,8 @@ def open_workspace(
         if work_dir is None:
             work.mkdir()
         else:
-            # with the link, the next build can find it if this one is killed
+            # the link lets the next build find the directory if this build is
+            # killed
             place = tempfile.mkdtemp(
                 prefix=_PREFIX,
                 dir=paths.make_directory(work_dir, "--work-dir"),
@@ -260,7 +262,7 @@ def open_workspace(
                 warn(text)
             link.unlink(missing_ok=True)
         except (errors.TroveToolsError, OSError) as exc:
-            # with the link, the next build can find it
+            # the link is kept, so that the next build can find the directory
             why = getattr(exc, "message", None) or exc
             warn(f"this build's own files in {directory} stay there: {why}")
         os.close(lock)
@@ -285,10 +287,10 @@ def _take_down(directory: pathlib.Path) -> list[str]:
 def _linked(directory: pathlib.Path) -> list[pathlib.Path]:
     """Return the targets of a workspace's links.
 
-    They are read through the descriptor of the directory that was checked,
-    even if the directory is replaced.
+    The links are read through the descriptor of the directory that was
+    checked, in case the directory is replaced.
 
-    :raises UsageError: another user may have created it.
+    :raises UsageError: another user may have created the directory.
     """
     found = []
     descriptor = trust.open_own(
@@ -308,8 +310,8 @@ def _named_plainly(
 ) -> pathlib.Path:
     """Return a path to a directory that all tools support.
 
-    :param link: a link to the new path, created so that it can be removed if
-        this build is killed.
+    :param link: created as a link to the new path, which the next build
+        removes if this build is killed.
     """
     if is_plain(directory):
         return directory

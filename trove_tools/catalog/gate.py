@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Selects the datastores that the gate builds and boots.
 
-For most changes the gate builds only one image of each kind; the kind is the
-source of the datastore. The other images of a kind differ only in data, and
-are built with ``--all``.
+For most changes, the gate builds only one image of each kind; the kind is the
+source of the datastore.  The other images of a kind differ only in data; the
+gate builds them with ``--all``.
 """
 
 import collections.abc
@@ -11,12 +11,12 @@ import collections.abc
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 
-#: Where datastores come from, in the order in which they are chosen.
+#: The sources of native datastores, in the order in which they are chosen.
 KINDS = (native.DISTRIBUTION, native.REPOSITORY, native.FILE)
 
 
 def list_containers(catalog: model.Catalog) -> list[str]:
-    """Return the datastores whose containers packages make by default."""
+    """Return datastores with packages for the default version's container."""
     return [
         entry.name
         for entry in catalog.datastores.values()
@@ -65,7 +65,7 @@ def list_booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
 def find_system(catalog: model.Catalog) -> str:
     """Return the guest system that has a datastore of every kind.
 
-    :raises LookupError: none has.
+    :raises LookupError: there is no such guest system.
     """
     for name in catalog.guests:
         if len(list_natives(catalog, name)) == len(KINDS):

@@ -48,7 +48,8 @@ class Series:
     def previous(self) -> tuple[str, ...]:
         """The series that can be upgraded to this one, the latest first.
 
-        Each year's first can also be reached from the year before's first:
+        The first series of a year can also be upgraded to the first series of
+        the next year:
         https://governance.openstack.org/tc/resolutions/20220210-release-cadence-adjustment.html
         """
         year, number = map(int, self.name.split("."))
@@ -88,9 +89,9 @@ class Health:
     """A query that only a working server answers correctly.
 
     :param protocol: mysql, postgresql, tcp or http.
-    :param port: TCP port in the guest.
+    :param port: the TCP port in the guest.
+    :param expect: a regular expression that the answer must match.
     :param query: SQL, the text to send, or the path of a URL.
-    :param expect: a regular expression for the answer.
     :param setup: commands that root runs in the guest before the query;
         ``{user}`` and ``{password}`` in them are replaced.
     """
@@ -112,7 +113,7 @@ class Container:
     :param packages: by version and guest system, the packages that the
         container can be made from; the first one has the version.
     :param suites: by version, the distribution's suite with these packages, if
-        it is not the guest system's own.
+        it differs from the guest system's suite.
     :param recipe: the recipe for making the container.
     :param command: the command that it runs, if there is no recipe.
     :param data: the directory with its data, if there is no recipe.
@@ -138,9 +139,10 @@ class Container:
     def packages_for(
         self, version: str, guest: Guest | None
     ) -> tuple[str, ...]:
-        """Return the packages that it is made from, if any.
+        """Return the packages that the container is made from.
 
-        :param guest: the guest system; any that has some when not given.
+        :param guest: the guest system; None for any guest system.
+        :returns: empty if the container cannot be made from packages.
         """
         known = self.packages.get(version, {})
         if guest is None:
@@ -172,10 +174,10 @@ class Version:
     """A version of a datastore.
 
     :param guests: the guest systems by runtime.
-    :param native: how it is installed, by guest system.
-    :param unsupported: the guest systems on which the vendor does not support
-        it although it can be installed, with the reasons.
-    :param refused: the reasons for guest systems on which it is not available.
+    :param native: how it is installed natively, by guest system.
+    :param unsupported: the reasons, by guest system, why the vendor does not
+        support this version although it can be installed.
+    :param refused: the reasons, by guest system, why it is not available.
     """
 
     version: str
@@ -204,9 +206,9 @@ class Datastore:
 
     :param tier: supported, or image-only.
     :param manager: the guest agent's manager, if this series has one.
-    :param runtimes: the default first.
-    :param min_ram: MiB.
-    :param min_disk: GiB.
+    :param runtimes: the runtimes by name; the first is the default.
+    :param min_ram: the minimum memory of a guest, in MiB.
+    :param min_disk: the minimum disk of a guest, in GiB.
     :param scenarios: the tests of trove-tempest-plugin that it passes.
     :param licence: the vendor's licence terms, if relevant to operators.
     """

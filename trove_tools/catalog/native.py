@@ -23,7 +23,7 @@ class Repository:
     :param packages: wildcards for the packages that may come from there.
     :param base: the part of the URL that a mirror replaces.
     :param paths: the paths of the repositories below it.
-    :param suite: for apt; empty for yum.
+    :param suite: the suite for apt; empty for yum.
     """
 
     key: str
@@ -55,8 +55,9 @@ class PackageFile:
     """A package that the user supplies.
 
     :param names: the accepted package names.
-    :param source: where users can get it.
-    :param archive: set if it is not a package of the guest system.
+    :param source: where users can get the file, for messages.
+    :param archive: how to install the file if it is no package of the guest
+        system; otherwise None.
     """
 
     names: tuple[str, ...]
@@ -100,7 +101,7 @@ class Native:
 
     @property
     def source(self) -> str:
-        """Where the server comes from."""
+        """The source of the server: distribution, repository or file."""
         if self.file is not None:
             return FILE
         return DISTRIBUTION if self.repository is None else REPOSITORY
@@ -121,10 +122,10 @@ def resolve(
     """Return how a version is installed in a guest system.
 
     :param runtime: the catalog's entry of the runtime.
-    :param version: that of the version.
-    :param guest: that of the guest system.
-    :raises KeyError: a property is missing in the catalog; the argument names
-        it.
+    :param version: the catalog's entry of the version.
+    :param guest: the catalog's entry of the guest system.
+    :raises KeyError: the catalog lacks a property; the argument of the error
+        is the property's name.
     """
     said = {key: runtime[key] for key in _FIELDS if key in runtime}
     differing = runtime.get("guests", {})

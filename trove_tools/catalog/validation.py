@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds what is wrong in files, and where: by schema and by consistency.
+"""Finds problems in catalog files: violations of schemas, contradictions.
 
-Checking against a schema takes longer than all the rest of ``list``.  A file
-that was valid stays so as long as neither it nor the schemas change, so the
-digest of both is kept in the user's cache.  If that cache cannot be written,
-or is lost, the files are checked again.
+Checking a file against a schema takes longer than all other work of ``list``.
+A valid file stays valid while neither the file nor the schemas change, so the
+digest of both is stored in the user's cache.  If the cache is lost or cannot
+be written, the files are checked again.
 """
 
 import collections.abc
@@ -26,10 +26,10 @@ Entry = dict[str, typing.Any]
 
 
 class Problem(typing.NamedTuple):
-    """One thing that is wrong.
+    """One problem in a file.
 
-    :param place: keys and list numbers that lead to it.
-    :param text: what is wrong and what is allowed.
+    :param place: the keys and list indexes on the path to the problem.
+    :param text: a description of the problem and of the allowed values.
     """
 
     place: tuple[str | int, ...]
@@ -37,7 +37,7 @@ class Problem(typing.NamedTuple):
 
 
 class Problems:
-    """Collects what is wrong in several files, to report it at once."""
+    """Collects the problems of several files, to report them together."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -48,7 +48,7 @@ class Problems:
     def add(
         self, file: pathlib.Path, wrong: collections.abc.Iterable[Problem]
     ) -> None:
-        """Add what is wrong in a file, by line."""
+        """Add the problems of a file, sorted by line."""
         found = [(find_line(file, each.place), each) for each in wrong]
         for line, each in sorted(found):
             place = "".join(
@@ -59,7 +59,7 @@ class Problems:
             self._lines.append(f"{where}: {each.text}")
 
     def add_yaml(self, file: pathlib.Path, error: yaml.YAMLError) -> None:
-        """Add that a file is no YAML."""
+        """Add the problem that a file is not valid YAML."""
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
             line = error.problem_mark.line + 1
             self._lines.append(f"{file}:{line}: not YAML: {error.problem}")
@@ -67,9 +67,9 @@ class Problems:
             self._lines.append(f"{file}: not YAML: {error}")
 
     def raise_any(self) -> None:
-        """Report, if there is anything to report.
+        """Raise an error with all problems, if there are any.
 
-        :raises CatalogError: something was added.
+        :raises CatalogError: there is a problem.
         """
         if self._lines:
             raise errors.CatalogError(self._lines)
@@ -78,7 +78,7 @@ class Problems:
 def find_violations(
     data: typing.Any, schema: dict[str, typing.Any]
 ) -> list[Problem]:
-    """Return how data departs from a JSON schema, all of it."""
+    """Return all violations of a JSON schema in some data."""
     jsonschema = _jsonschema()
     checker = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.FormatChecker(["regex"])
@@ -90,10 +90,10 @@ def find_violations(
 
 
 def _jsonschema() -> typing.Any:
-    """Import jsonschema, without a parser that it would make for nothing.
+    """Import jsonschema without its optional import of rfc3987_syntax.
 
-    rfc3987_syntax makes one of a grammar when it is imported, in more than
-    a second, and no schema of ours has a format that needs it.
+    rfc3987_syntax generates a parser when it is imported, which takes more
+    than a second, and no schema of the catalog has a format that needs it.
     """
     name = "rfc3987_syntax"
     hidden = not {name, "jsonschema"} & sys.modules.keys()
@@ -108,7 +108,7 @@ def _jsonschema() -> typing.Any:
 
 
 def _words(error: typing.Any) -> str:
-    """Say what jsonschema found in the words of somebody who writes YAML."""
+    """Return an error of jsonschema as a message for an author of YAML."""
     allowed = ""
     if error.validator == "additionalProperties":
         allowed = f"; allowed: {', '.join(sorted(error.schema['properties']))}"
@@ -124,9 +124,11 @@ def _words(error: typing.Any) -> str:
 def find_line(
     file: pathlib.Path, place: collections.abc.Sequence[str | int]
 ) -> int:
-    """Return the line in a YAML file where ``place`` stands, from 1.
+    """Return the line number, from 1, of a place in a YAML file.
 
-    Where a key is absent, the line of what should have held it.
+    If a key is absent, the line of the mapping that should contain it.
+
+    :param place: the keys and list indexes on the path.
     """
     try:
         node = yaml.compose(bounds.read_bytes(file), yaml.SafeLoader)
@@ -184,9 +186,10 @@ def find_contradictions(
     entry: Entry,
     guests: collections.abc.Sequence[Entry],
 ) -> list[Problem]:
-    """Return the contradictions in an entry, or between it and the guests.
+    """Return contradictions within an entry, or with the guest systems.
 
     :param file: the file of the entry.
+    :param entry: the entry of a datastore.
     :param guests: the entries of the guest systems.
     """
     return [
@@ -264,7 +267,7 @@ def _systems(
 
 
 def _container(entry: Entry) -> collections.abc.Iterator[Problem]:
-    """Yield what a container of packages leaves out, or says twice."""
+    """Yield the problems of a container that is made from packages."""
     place = ("runtimes", "container", "container")
     container = entry["runtimes"].get("container", {}).get("container", {})
     if "packages" in container and (
