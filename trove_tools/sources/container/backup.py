@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds Trove's program that takes backups to the root of a container.
+"""Adds Trove's backup program to the root of a container.
 
-The program is part of Trove's source distribution (not of the wheel, which
-has the package ``trove`` alone).  With its requirements from the package
-index and the database's own tool from the guest system's packages it becomes
-a container, without a daemon and without a registry.
+The program is part of Trove's source distribution, but not of the wheel, which
+only has the package ``trove``.  The backup container consists of the program,
+its requirements from the package index, and the database's backup tool from
+the guest system's packages; no daemon and no registry is needed.
 """
 
 import base64
@@ -24,7 +24,7 @@ from trove_tools.host import process
 from trove_tools.sources.container import recipes
 from trove_tools.sources.container import sources
 
-# what the index has ready-made for amd64, the newest first
+# the platforms of the index's binary packages, the newest first
 _PLATFORMS = {
     "amd64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64",
               "manylinux2014_x86_64"),
@@ -33,7 +33,7 @@ _PLATFORMS = {
 }  # fmt: skip
 _TIMEOUT = 900.0
 _PYTHON = re.compile(r"\./usr/bin/python(3\.\d+)$")
-# lines of a package's list of its files that name those in bin
+# lines of a package's RECORD with files in bin
 _SCRIPTS = re.compile(rb"^\.\./\.\./bin/.*\n", re.MULTILINE)
 
 
@@ -44,13 +44,14 @@ def add_program(
     directory: pathlib.Path,
     epoch: int,
 ) -> str:
-    """Add the program and what it requires to a container's root.
+    """Add the program and its requirements to a container's root.
 
-    :param root: an archive; it grows.
-    :param directory: where to work.
-    :param epoch: the time of the files, seconds since 1970.
-    :returns: the release of Trove that the program is of.
-    :raises BuildError: program or requirements cannot be had.
+    :param root: the tar archive of the root; files are appended to it.
+    :param arch: the guest system's architecture.
+    :param directory: the directory for temporary files.
+    :param epoch: the time of the files, in seconds since 1970.
+    :returns: the version of Trove that has the program.
+    :raises BuildError: the program or its requirements cannot be downloaded.
     """
     source, trove = _source(container.requirement, directory)
     libraries = _requirements(
@@ -65,9 +66,9 @@ def add_program(
 def _install(
     source: pathlib.Path, libraries: pathlib.Path, trove: str
 ) -> None:
-    """Put the program beside what it requires, with a record as pip's.
+    """Copy the program to its requirements, and write a record like pip's.
 
-    By that record ``inspect`` tells published files from others:
+    ``inspect`` distinguishes published files from others by that record:
     https://packaging.python.org/en/latest/specifications/recording-installed-packages/
     """
     shutil.copytree(source, libraries / "backup")
@@ -89,7 +90,10 @@ def _install(
 def _source(
     requirement: str, directory: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
-    """Get Trove's program from its source distribution."""
+    """Download Trove's source distribution and unpack the backup program.
+
+    :returns: the directory of the program, and the version of Trove.
+    """
     place = directory / "source"
     _pip(
         "download", "--no-deps", "--no-binary", "trove", "--dest", place,
@@ -121,7 +125,10 @@ def _requirements(
     python: str,
     directory: pathlib.Path,
 ) -> pathlib.Path:
-    """Install what the program requires, for the container's Python."""
+    """Install the program's requirements for the container's Python.
+
+    :returns: the directory with the installed packages.
+    """
     place = directory / "lib"
     file = container.constraints
     if container.constraints_digest:
@@ -164,7 +171,7 @@ def _pip(*argv: process.Argument, **variables: str) -> None:
 
 
 def _python(root: pathlib.Path) -> str:
-    """Return the version of a root's Python, such as 3.13."""
+    """Return the version of Python in a root's archive, such as 3.13."""
     with tarfile.open(root) as archived:
         for name in archived.getnames():
             found = _PYTHON.match(name)
@@ -176,7 +183,11 @@ def _python(root: pathlib.Path) -> str:
 def _add(
     layer: tarfile.TarFile, tree: pathlib.Path, where: str, epoch: int
 ) -> None:
-    """Add files to a layer, the same bytes each time."""
+    """Add a tree of files to a layer reproducibly.
+
+    :param where: the directory for the files in the container.
+    :param epoch: the time of the files, in seconds since 1970.
+    """
     files = [
         pathlib.Path(place, name)
         for place, _, names in os.walk(tree)
@@ -184,7 +195,8 @@ def _add(
     ]
     for file in sorted(files):
         inside = file.relative_to(tree)
-        # scripts name the build host's Python; tests bring keys of their own
+        # scripts contain the path of the build host's Python; tests contain
+        # private keys
         if (
             inside.parts[0] == "bin"
             or file.suffix == ".pyc"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lock file: which digest each reference had when it was written."""
+"""The lock file: the digests of container images by reference."""
 
 import collections.abc
 import json
@@ -16,7 +16,7 @@ VERSION = 1
 def read(file: pathlib.Path) -> dict[str, str]:
     """Return the digests of a lock file, by reference.
 
-    :raises UsageError: it cannot be read, or is none.
+    :raises UsageError: the file cannot be read, or is no lock file.
     """
     paths.require_file(file, "--locked", "write one with --lock")
     try:
@@ -37,9 +37,10 @@ def read(file: pathlib.Path) -> dict[str, str]:
 def write(
     file: pathlib.Path, found: collections.abc.Mapping[str, str]
 ) -> None:
-    """Add digests to a lock file, or begin one.
+    """Add digests to a lock file; create it if it does not exist.
 
-    :raises UsageError: it cannot be written.
+    :param found: the digests by reference.
+    :raises UsageError: the file cannot be written.
     """
     known = read(file) if file.exists() else {}
     data = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares a container for an image: an archive that ``docker load`` reads."""
+"""Prepares a container for an image: an archive for ``docker load``."""
 
 import collections.abc
 import dataclasses
@@ -21,12 +21,12 @@ from trove_tools.sources.container import sources
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A container that is ready.
+    """A container whose archive was written.
 
-    :param digest: of the manifest in a registry, else the image's id.
-    :param size: of the archive, bytes.
-    :param installed: the server's full version, or that of Trove, whose
-        program takes backups; empty where unknown.
+    :param digest: the digest of the manifest in a registry, or the image's id.
+    :param size: the size of the archive, in bytes.
+    :param installed: the full version of the server, or of Trove for a backup
+        container; empty if unknown.
     """
 
     container: sources.Container
@@ -35,7 +35,7 @@ class Prepared:
     installed: str
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it for a manifest."""
+        """Return the container as plain data for a manifest."""
         return {
             "names": list(self.container.names),
             "digest": self.digest,
@@ -59,23 +59,24 @@ def prepare(
 ) -> Prepared:
     """Write the archive of a container.
 
-    :param directory: gets it, and beside it what is needed for a time.
+    :param directory: the directory for the archive and temporary files.
     :param guest: distribution, release and arch of the guest system.
-    :param mirror: where the distribution's packages are.
-    :param security: where its security updates are.
-    :param log: takes what the programs that do it said.
-    :param epoch: the time of all that is made here, seconds since 1970; by
-        itself it has none, as the packages' versions say more.
-    :param is_snapshot: the mirrors are as they were on an earlier day.
-    :raises BuildError: it cannot be had, or is not what was asked for.
+    :param mirror: the URL of the distribution's archive.
+    :param security: the URL of the distribution's security updates.
+    :param log: called with the output of programs.
+    :param epoch: the time of the image and its files, in seconds since 1970;
+        0 by default, as the versions of the packages are more useful.
+    :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :raises BuildError: the container is not available, or is not the wanted
+        one.
     """
     file = directory / container.file
     if container.source != "packages":
         image = skopeo.find(container, guest["arch"])
         log(f"{image.transport} is {image.digest}\n")
         skopeo.copy(container, image, file, guest["arch"])
-        # afterwards: it is the same as when the plan was made, so it was
-        # all the time in between
+        # checked after copying: a file that is still as in the plan was not
+        # replaced while it was copied
         sources.require_unchanged(container)
         version = skopeo.version_in(image.config, container.variable)
         return Prepared(container, image.digest, file.stat().st_size, version)
@@ -135,16 +136,16 @@ def write_archive(
     config: collections.abc.Mapping[str, typing.Any],
     epoch: int,
 ) -> str:
-    """Write a container's image as ``docker load`` reads it, without Docker.
+    """Write a container's image for ``docker load``, without Docker.
 
-    The archive has one layer. Nothing in it depends on when or where it was
-    written: the same root gives the same image id.
+    The archive has one layer.  Its content does not depend on the time and
+    the place of writing: the same root gives the same image id.
 
     :param root: a tar archive of the root, which becomes the layer.
     :param file: the archive to write.
-    :param names: with tags; the image gets all of them.
-    :param config: entrypoint, environment and so on.
-    :param epoch: when it was made, as far as anybody is told.
+    :param names: all names of the image, with tags.
+    :param config: the image's ``config``: entrypoint, environment and so on.
+    :param epoch: the recorded time of creation, in seconds since 1970.
     :returns: the image's id.
     """
     layer = digests.compute(root, ("sha256",))["sha256"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes: what turns a guest system's packages into a container.
+"""Recipes for making containers from a guest system's packages.
 
-``recipes/NAME`` holds ``recipe.yaml`` and ``rootfs``, the files of our own
-that lie over the packages': the entrypoint and the health check.
+``recipes/NAME`` contains ``recipe.yaml`` and ``rootfs``, a directory with
+files that are added to the packages': the entrypoint and the health check.
 """
 
 import collections.abc
@@ -18,35 +18,39 @@ from trove_tools import errors
 
 DIRECTORY = pathlib.Path(__file__).parent / "recipes"
 
-#: Where the program that takes backups lies, and what it requires; inspect
-#: knows Python's packages by the directory's name.
+#: The directory of the backup program and its requirements in a container;
+#: inspect recognizes Python packages by the directory's name.
 LIBRARIES = "opt/trove/site-packages"
-#: Where the guest agent runs ``python3 main.py``.
+#: The directory in which the guest agent runs ``python3 main.py``.
 PROGRAM = f"{LIBRARIES}/backup"
 
-# What Trove's program runs with.  The package index's ready-made modules count
-# on C++'s library (manylinux), which Python does not bring: greenlet, which
-# oslo.service imports, is linked with it.
+# The packages that Trove's backup program needs.  Binary modules of the
+# package index (manylinux) expect the C++ library, which the package python3
+# does not install: greenlet, which oslo.service imports, is linked with it.
 _PROGRAM_PACKAGES = ("python3", "libstdc++6", "dumb-init")
 
-#: Runs outside the container's root when all packages are in it.
+#: A script that runs outside the container's root after all packages are
+#: installed in it.
 FINISH = DIRECTORY / "finish"
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a container differs from its packages.
+    """The differences between a container and its packages.
 
-    :param command: what the entrypoint is given by default.
-    :param environment: ``{version}`` in it is the datastore's.
-    :param exclude: files of packages that are not even unpacked, as
-        dpkg's patterns.
-    :param remove: packages that are not needed, as dpkg-query's patterns.
-    :param delete: files that are not needed, as the shell's patterns.
+    :param directory: the recipe's directory; None if it has no files.
+    :param command: the default arguments of the entrypoint.
+    :param environment: the container's variables; the datastore's version
+        replaces ``{version}`` in their values.
+    :param exclude: patterns of dpkg for files that are not unpacked.
+    :param remove: patterns of dpkg-query for packages that are not needed.
+    :param delete: patterns of the shell for files that are not needed.
     :param data: directories that the server writes to.
-    :param packages: what it is made of, where the catalog does not say it.
-    :param program: where Trove's program lies that the container is for; such
-        a container is entered as the program's user calls it.
+    :param packages: the packages of the container, if they are not in the
+        catalog.
+    :param program: the directory of Trove's backup program in a backup
+        container; empty otherwise.  The caller of such a container gives the
+        command.
     """
 
     directory: pathlib.Path | None
@@ -62,7 +66,7 @@ class Recipe:
     program: str = ""
 
     def files(self) -> collections.abc.Iterator[tuple[str, pathlib.Path]]:
-        """Yield our own files: their place in the container and here."""
+        """Yield the recipe's files: the path in the container, the file."""
         if self.directory is None:
             return
         root = self.directory / "rootfs"
@@ -83,8 +87,9 @@ class Recipe:
                 "WorkingDir": f"/{self.program}",
             }
         return {
-            # arguments of `docker run` follow a command, and replace what an
-            # entrypoint is given by default
+            # arguments of `docker run` replace the default arguments of an
+            # entrypoint; without an entrypoint script, they must follow the
+            # command
             **(
                 {
                     "Entrypoint": ["docker-entrypoint.sh"],
@@ -100,22 +105,22 @@ class Recipe:
         }
 
     def write_overlay(self, file: pathlib.Path) -> None:
-        """Write a tar archive of our own files, the same each time."""
+        """Write a reproducible tar archive of the recipe's files."""
         with tarfile.open(file, "w") as archive:
             for name, source in self.files():
                 content = source.read_bytes()
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
-                # not as the umask made it that a checkout was cloned with
+                # the mode in a checkout depends on the user's umask
                 runs = source.stat().st_mode & 0o100
                 member.mode = 0o755 if runs else 0o644
                 archive.addfile(member, io.BytesIO(content))
 
 
 def read(name: str) -> Recipe:
-    """Return a recipe.
+    """Return the recipe with a name.
 
-    :raises UsageError: there is none of that name.
+    :raises UsageError: there is no recipe of that name.
     """
     directory = DIRECTORY / name
     if not directory.is_dir():
@@ -136,6 +141,7 @@ def plain(command: tuple[str, ...], data: str, port: int) -> Recipe:
     """Return the recipe of a container that runs one command.
 
     :param data: the directory that the command writes to; empty for none.
+    :param port: the TCP port that the command listens on.
     """
     return Recipe(
         directory=None,
@@ -154,11 +160,11 @@ def plain(command: tuple[str, ...], data: str, port: int) -> Recipe:
 
 
 def read_backup(name: str, version: str) -> Recipe | None:
-    """Return the recipe of the container that takes backups of a datastore.
+    """Return the recipe of a datastore's backup container.
 
-    :param name: of the datastore's own recipe.
-    :param version: the datastore's.
-    :returns: nothing where Trove's program has no tool that packages bring.
+    :param name: the name of the datastore's recipe.
+    :param version: the datastore's version.
+    :returns: None if no package has the tool for Trove's backup program.
     """
     file = DIRECTORY / name / "backup.yaml"
     if not name or not file.is_file():

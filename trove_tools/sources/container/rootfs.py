@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a container's root from a distribution's signed packages.
 
-mmdebstrap does it without a daemon, sorts what it writes, and takes all
-times from ``SOURCE_DATE_EPOCH``: the same packages give the same bytes.
+mmdebstrap needs no daemon, sorts the files that it writes, and takes all times
+from ``SOURCE_DATE_EPOCH``: the same packages give the same bytes.
 """
 
 import collections.abc
@@ -19,12 +19,12 @@ from trove_tools.sources.network import session
 _KEYRINGS = pathlib.Path("/usr/share/keyrings")
 _COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
 
-# the system's programs alone: mmdebstrap starts Python for each package, and
-# one that a user has installed may be slow to start, or not be root's to run
+# only the system's programs: mmdebstrap starts Python for each package, and a
+# user's Python may start slowly, or root should not run it
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _DPKG = (
-    # a root that a crash leaves half-made is made anew
+    # no fsync: after a crash, the root is made again
     "force-unsafe-io",
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -34,11 +34,11 @@ _DPKG = (
 )
 
 
-# for mirrors whose index is older than it is meant to get
+# for mirrors whose index has passed its Valid-Until date
 _OLD_INDEX = ('--aptopt=Acquire::Check-Valid-Until "no"',)
 
-# what changes until it becomes a release has neither updates nor security
-# updates beside it: https://www.debian.org/releases/sid/
+# suites that are not released have neither updates nor security updates:
+# https://www.debian.org/releases/sid/
 _ROLLING = ("sid", "unstable")
 
 
@@ -56,15 +56,16 @@ def make(
 ) -> tuple[pathlib.Path, str]:
     """Make the root of a container.
 
-    :param suite: the distribution's suite that the packages come from.
+    :param suite: the distribution's suite that has the packages.
     :param guest: distribution and arch of the packages.
-    :param mirror: the archive; the distribution's own when not given.
-    :param security: the same for security updates.
-    :param directory: where to work and to leave the result.
-    :param epoch: the time of everything in it, seconds since 1970.
-    :param is_snapshot: the mirrors are as they were on an earlier day.
-    :returns: the root as a tar archive, and what mmdebstrap said.
-    :raises BuildError: the packages cannot be had.
+    :param packages: the packages to install.
+    :param mirror: the URL of the archive; by default the distribution's.
+    :param security: the URL of the mirror for security updates.
+    :param directory: the directory for the result and temporary files.
+    :param epoch: the time of all files, in seconds since 1970.
+    :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :returns: the root as a tar archive, and the output of mmdebstrap.
+    :raises BuildError: the packages cannot be installed.
     """
     overlay = directory / "overlay.tar"
     recipe.write_overlay(overlay)
@@ -73,15 +74,15 @@ def make(
     finish.chmod(0o755)
     root = directory / "root.tar"
     argv: list[process.Argument] = [
-        # sudo passes no environment on
+        # sudo does not pass on the environment
         "env", f"PATH={_PATH}", f"SOURCE_DATE_EPOCH={epoch}",
         f"TMPDIR={directory}",
         f"TROVE_REMOVE={' '.join(recipe.remove)}",
         f"TROVE_DELETE={' '.join(recipe.delete)}",
         f"TROVE_DATA={' '.join(path.lstrip('/') for path in recipe.data)}",
-        # what it starts ends with it.  Not so what it mounts, below the
-        # directory: a mount namespace would hold on to the disks of other
-        # builds on this host
+        # a pid namespace, so that the child processes end with mmdebstrap; no
+        # mount namespace, since it would keep the disks of other builds on
+        # this host in use.  Its mounts are below the directory.
         "unshare", "--pid", "--fork", "--kill-child",
         "mmdebstrap", "--mode=root", "--variant=essential",
         f"--architectures={guest['arch']}",
@@ -91,11 +92,11 @@ def make(
         *(f"--dpkgopt={option}" for option in _DPKG),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
         *session.bootstrap_options(),
-        # before the server's packages, whose scripts may ask it
+        # before the server's packages, whose scripts may use these files
         f"--essential-hook=tar-in {overlay} /",
         f"--customize-hook={finish}",
-        # the hook did that; without what it took away, apt would clean the
-        # lists and the cache of this host
+        # the hook has cleaned up already; without the files that it removed,
+        # apt would clean the lists and the cache of this host
         "--skip=cleanup/apt",
         suite, root,
         *_sources(guest["distribution"], suite, mirror, security),
@@ -125,10 +126,10 @@ def _reasons(output: str) -> str:
 
 
 def _takes_old_index() -> bool:
-    """Tell whether the apt of this host takes an index past its date.
+    """Return whether this host's apt accepts an index past its date.
 
-    A mirror that is brought up to date less often than its suite, as behind
-    an air gap, is set up so: apt.conf(5), Acquire::Check-Valid-Until.
+    Hosts have this setting for a mirror that is updated less often than its
+    suite, as behind an air gap: apt.conf(5), Acquire::Check-Valid-Until.
     """
     if process.find("apt-config") is None:
         return False
@@ -145,7 +146,7 @@ def _sources(
     mirror: str | None,
     security: str | None,
 ) -> list[str]:
-    """Return apt's lines; none leaves it to mmdebstrap, which knows them."""
+    """Return lines for sources.list(5); empty for mmdebstrap's defaults."""
     if mirror is None:
         return []
     keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
@@ -171,7 +172,7 @@ def _sources(
 
 
 def installed(root: pathlib.Path) -> dict[str, str]:
-    """Return the packages in a root and their versions."""
+    """Return the versions of the packages in a root, by package."""
     with tarfile.open(root) as archive:
         stream = archive.extractfile("./var/lib/dpkg/status")
         assert stream is not None

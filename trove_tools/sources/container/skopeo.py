@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gets containers from registries, archives and OCI layouts.
+"""Copies containers from registries, archives and OCI layouts.
 
-skopeo does it without a daemon.  Credentials are those that ``skopeo
-login``, ``podman login`` or ``docker login`` have left.
+This module runs skopeo, which needs no daemon.  skopeo uses the credentials
+that ``skopeo login``, ``podman login`` or ``docker login`` have stored.
 """
 
 import collections.abc
@@ -24,16 +24,16 @@ from trove_tools.host import process
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
 
-# a name without a registry's host means this one
+# the host that serves the API of a registry, if it differs from its name
 _HUB = {"docker.io": "registry-1.docker.io"}
-#: Seconds that a registry gets for its answer.
+#: Seconds to wait for a registry's answer.
 _TIMEOUT = 5.0
 _POLICY = pathlib.Path("/etc/containers/policy.json")
 
-# what walking through JSON of an unexpected shape ends in
+# the errors that JSON of an unexpected structure causes
 _ODD = (AttributeError, LookupError, TypeError, ValueError)
 
-# what skopeo says, what it means, and what to do
+# patterns of skopeo's messages, their meanings, and the remedies
 _MEANINGS = (
     (
         r"HTTP response to HTTPS client",
@@ -79,10 +79,10 @@ _MEANINGS = (
 
 
 class Image(typing.NamedTuple):
-    """An image that skopeo can get.
+    """An image that skopeo can copy.
 
-    :param transport: what skopeo calls it.
-    :param digest: of the manifest in a registry, else the image's id.
+    :param transport: skopeo's name of the image, such as ``docker://...``.
+    :param digest: the digest of the manifest in a registry, or the image's id.
     :param config: the image's configuration.
     """
 
@@ -92,9 +92,9 @@ class Image(typing.NamedTuple):
 
 
 def find(container: sources.Container, arch: str) -> Image:
-    """Find an image, and make sure that it is the right one.
+    """Find a container's image, and check its digest, version and arch.
 
-    :raises BuildError: it is not there, or another than was asked for.
+    :raises BuildError: there is no such image, or it is not the wanted one.
     """
     transport = _transport(container)
     raw = _inspect(container, transport, arch, "--raw")
@@ -108,7 +108,7 @@ def find(container: sources.Container, arch: str) -> Image:
             " lock file anew with --lock",
             said="the lock file",
         )
-        # what was looked at is what is copied, even if the tag moves now
+        # copy the image that was checked, even if the tag changes meanwhile
         transport = f"{transport.rpartition(':')[0]}@{digest}"
     text = _inspect(container, transport, arch, "--config", "--raw")
     if container.source != "registry":
@@ -125,10 +125,10 @@ def find(container: sources.Container, arch: str) -> Image:
 
 
 def unreachable(image: str, mirror: str | None) -> str:
-    """Return why a registry does not answer; empty where it does.
+    """Return why a registry does not answer; empty if it answers.
 
-    :param image: the repository in it, after its host.
-    :param mirror: the registry to ask instead.
+    :param image: the image's name, which begins with the registry's host.
+    :param mirror: the registry to use instead, or None.
     """
     host = image.partition("/")[0]
     parts = urllib.parse.urlsplit(_url(mirror or _HUB.get(host, host)))
@@ -142,7 +142,7 @@ def unreachable(image: str, mirror: str | None) -> str:
         reason = f"{exc.code} {exc.reason}"
     except OSError as exc:
         cause = getattr(exc, "reason", exc)
-        # skopeo has authorities of its own
+        # skopeo may trust other certificate authorities
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ""
         reason = getattr(cause, "strerror", None) or str(cause)
@@ -156,7 +156,8 @@ def copy(
 ) -> None:
     """Write an image as an archive for ``docker load``.
 
-    :raises BuildError: it cannot be had.
+    :param file: the archive to write.
+    :raises BuildError: the image cannot be copied.
     """
     first, *more = container.names
     _run(
@@ -189,9 +190,9 @@ def _url(mirror: str) -> str:
 
 
 def _archive(container: sources.Container) -> str:
-    """Return what skopeo calls an archive's image.
+    """Return skopeo's name of the container's image in an archive.
 
-    :raises BuildError: the archive holds none, or others.
+    :raises BuildError: the archive does not contain the image.
     """
     try:
         with tarfile.open(container.path) as archive:
@@ -214,7 +215,7 @@ def _archive(container: sources.Container) -> str:
 def _docker(container: sources.Container, listed: typing.Any) -> str:
     names = [name for each in listed for name in each.get("RepoTags") or ()]
     name = _of_version(container, names, len(listed))
-    # archives of skopeo's own leave out what docker takes for granted
+    # an archive that skopeo has written may have no names
     return f"docker-archive:{container.path}" + (f":{name}" if name else "")
 
 
@@ -232,16 +233,17 @@ def _oci(kind: str, container: sources.Container, index: typing.Any) -> str:
 def _of_version(
     container: sources.Container, names: list[str], images: int
 ) -> str:
-    """Return the name of the image of the version wanted.
+    """Return the name of the image with the wanted version.
 
-    :param images: how many there are; one alone needs no name.
+    :param names: the names of all images in the archive, with tags.
+    :param images: the number of images; a single image needs no name.
     """
     wanted = [
         name
         for name in names
         if name.rpartition(":")[2] == container.version
     ]
-    # an archive of several datastores, as for --together
+    # for --together, an archive may have images of several datastores
     last = {name.rpartition("/")[2] for name in container.names}
     fitting = [n for n in wanted if n.rpartition("/")[2] in last] or wanted
     if fitting:
@@ -277,7 +279,7 @@ def _check(
 def version_in(
     config: collections.abc.Mapping[str, typing.Any], variable: str
 ) -> str:
-    """Return the version that an image's environment tells, or nothing."""
+    """Return the version in an image's environment; empty if unknown."""
     for entry in config.get("config", {}).get("Env") or ():
         name, _, value = entry.partition("=")
         if name == variable:
@@ -295,7 +297,7 @@ def _inspect(
 
 
 def _tls(container: sources.Container, prefix: str = "--") -> list[str]:
-    """Tell skopeo where plain HTTP was asked for."""
+    """Return skopeo's option for plain HTTP, if the mirror's URL has it."""
     if container.source == "registry" and container.mirror.startswith("http:"):
         return [f"{prefix}tls-verify=false"]
     return []
@@ -303,7 +305,7 @@ def _tls(container: sources.Container, prefix: str = "--") -> list[str]:
 
 def _run(container: sources.Container, arch: str, *argv: str) -> str:
     process.require("skopeo")
-    # what a host has no policy for it accepts; digests do the rest
+    # skopeo fails without a policy file; digests protect the images
     policy = [] if _POLICY.exists() else ["--insecure-policy"]
     try:
         return process.run(

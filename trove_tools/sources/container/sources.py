@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a datastore's container comes from, as a user says it.
+"""Chooses the source of a datastore's container from the user's options.
 
-``--container-source`` takes ``packages``, ``registry``, ``archive:PATH`` and
-``oci:PATH``.  For one of several datastores: ``NAME=SOURCE``.
+``--container-source`` accepts ``packages``, ``registry``, ``archive:PATH`` and
+``oci:PATH``; for one of several datastores: ``NAME=SOURCE``.
 """
 
 import collections.abc
@@ -18,7 +18,7 @@ from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.sources.container import recipes
 
-#: What a guest calls the container that takes backups of a datastore.
+#: The name of a datastore's backup container in a guest.
 BACKUP_NAME = "db-backup-{}"
 
 _KINDS = ("packages", "registry", "archive", "oci")
@@ -26,26 +26,29 @@ _KINDS = ("packages", "registry", "archive", "oci")
 
 @dataclasses.dataclass(frozen=True)
 class Container:
-    """One container that an image gets, and where from.
+    """One container of an image, and its source.
 
+    :param variable: the environment variable that contains the version.
     :param source: packages, registry, archive or oci.
-    :param names: with tags; those it has in the guest.
+    :param names: all names in the guest, with tags.
     :param packages: the packages that it is made from; the first one has the
         version.
-    :param suite: the distribution's that they come from.
-    :param recipe: how.
-    :param command: what it runs, where there is no recipe.
-    :param data: the directory that this writes to.
-    :param port: that it listens on.
-    :param reference: what a registry is asked for.
-    :param mirror: the registry to ask instead.
-    :param path: of an archive or an OCI layout.
-    :param digest: of what it is made from, as far as that is known before.
-    :param backup: it takes backups of the datastore.
-    :param requirement: of Trove, whose program it runs then.
-    :param constraints: a file or URL of upper constraints for what that
-        program requires.
-    :param constraints_digest: of the file.
+    :param suite: the distribution's suite that has the packages.
+    :param recipe: the name of the recipe for the packages.
+    :param command: the command that it runs, if there is no recipe.
+    :param data: the directory that the command writes to.
+    :param port: the TCP port that the command listens on.
+    :param reference: the name of the image in a registry, with a tag.
+    :param mirror: the registry to use instead of the reference's.
+    :param path: the path of an archive or an OCI layout.
+    :param digest: the digest of the recipe, the image or the file, as far as
+        it is known before the build.
+    :param backup: whether it is a backup container.
+    :param requirement: for pip, the requirement on Trove, which has the
+        backup program.
+    :param constraints: a file or URL of upper constraints for the backup
+        program's requirements.
+    :param constraints_digest: the sha256 of the file of constraints.
     """
 
     datastore: str
@@ -70,13 +73,13 @@ class Container:
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """A phrase for the user, such as "container of mariadb"."""
         kind = "backup container" if self.backup else "container"
         return f"{kind} of {self.datastore}"
 
     @property
     def file(self) -> str:
-        """The name of its archive."""
+        """The file name of the container's archive."""
         return f"{self.datastore}{'-backup' if self.backup else ''}.tar"
 
 
@@ -85,12 +88,13 @@ def choose(
     datastores: collections.abc.Collection[str],
     known: collections.abc.Collection[str],
 ) -> dict[str, str | None]:
-    """Return the source that a user named for each datastore of an image.
+    """Return the user's container source for each datastore of an image.
 
     :param words: ``SOURCE`` and ``NAME=SOURCE``; NAME may be a datastore of
         another image that the same command builds.
-    :param datastores: those of the image that run in containers.
-    :param known: all in the catalog that can run in containers.
+    :param datastores: the image's datastores that run in containers.
+    :param known: all datastores in the catalog that can run in containers.
+    :returns: the source, or None, by datastore.
     :raises UsageError: NAME is not known, or no datastore of the image runs
         in a container.
     """
@@ -98,7 +102,7 @@ def choose(
     named: dict[str, str] = {}
     for word in words:
         name, separator, rest = word.partition("=")
-        # a path may have any character
+        # a path may contain a "=", but a colon precedes it
         if separator and ":" not in name:
             named[name] = rest
         else:
@@ -124,12 +128,12 @@ def make(
 ) -> Container:
     """Return the container of a datastore.
 
-    :param guest: the guest system; packages of its distribution may make
-        the container.
-    :param source: what the user said; the packages where they will do,
-        else the registry, when nothing.
-    :param mirror: a registry to ask instead of the catalog's.
-    :param locked: digests by reference that a registry must have.
+    :param guest: the guest system, which determines the packages.
+    :param source: the user's source; if None, packages if there are any,
+        otherwise the registry.
+    :param mirror: a registry to use instead of the catalog's.
+    :param locked: the digests that images in a registry must have, by
+        reference.
     :raises UsageError: there is no such source, or not for this datastore.
     """
     packages = container.packages_for(version, guest)
@@ -169,7 +173,7 @@ def make(
         )
     if kind == "registry":
         credentials.refuse(
-            # it may have no scheme
+            # the mirror may have no scheme
             mirror and f"https://{mirror.rpartition('://')[2]}",
             "--registry-mirror",
             "leave them out, and log in with `skopeo login`",
@@ -209,12 +213,12 @@ def make(
 
 
 def require_unchanged(container: Container) -> None:
-    """Make sure that an archive or an OCI layout is that of the plan.
+    """Raise an error if an archive or OCI layout differs from the plan's.
 
-    In a layout the digest of each file stands in index.json or below it, and
-    skopeo compares it.
+    For a layout, only index.json is compared: it refers to the other files by
+    their digests, which skopeo checks.
 
-    :raises BuildError: it was replaced.
+    :raises BuildError: the archive or the layout was replaced.
     """
     if container.source not in ("archive", "oci"):
         return
@@ -229,7 +233,7 @@ def require_unchanged(container: Container) -> None:
 
 
 def _content(place: pathlib.Path, kind: str) -> pathlib.Path:
-    """Return the file whose digest tells all that is in a place."""
+    """Return the file whose digest covers an archive or an OCI layout."""
     return place / "index.json" if kind == "oci" else place
 
 
@@ -242,13 +246,13 @@ def make_backup(
     requirement: str,
     constraints: str | None,
 ) -> Container:
-    """Return the container that takes backups of a datastore.
+    """Return the backup container of a datastore.
 
-    :param container: the one that the datastore runs in.
-    :param guest: the guest system whose packages make it.
-    :param requirement: of Trove, whose program it runs.
+    :param container: the container that the datastore runs in.
+    :param guest: the guest system whose packages are used.
+    :param requirement: for pip, the requirement on Trove.
     :param constraints: a file or URL of upper constraints.
-    :raises UsageError: no packages make it.
+    :raises UsageError: it cannot be made from packages.
     """
     name = container.recipe if container else ""
     recipe = recipes.read_backup(name, version)
@@ -299,16 +303,16 @@ def configured(
     system: str | None = None,
     words: collections.abc.Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return how Trove's configuration names the containers of an image.
+    """Return Trove's configuration options for the containers of an image.
 
-    These names have no registry's host: the guest answers its own engine
-    about them.  The guest agent adds the version.
+    The names in the options have no registry's host, because the guest serves
+    the manifests of these containers to its engine.  The guest agent adds the
+    version.
 
-    :param system: the guest system; the first that has the version when not
-        given.
-    :param words: what ``--container-source`` was given.
-    :returns: values of ``docker_image``, and of ``backup_docker_image`` where
-        the image has what takes backups.
+    :param system: the guest system; by default the first that has the version.
+    :param words: the values of ``--container-source``.
+    :returns: the values of ``docker_image``, and of ``backup_docker_image`` if
+        the image has a backup container.
     """
     runtime = datastore.runtimes.get("container")
     container = runtime.container if runtime else None
@@ -331,7 +335,7 @@ def configured(
 
 
 def _others(datastore: model.Datastore, container: model.Container) -> str:
-    """Name what there are packages of."""
+    """Return the part of a hint that lists versions with packages."""
     found = [
         f"{datastore.name}:{version} on {guest}"
         for version, guests in container.packages.items()
@@ -341,9 +345,9 @@ def _others(datastore: model.Datastore, container: model.Container) -> str:
 
 
 def _recipe_digest(name: str) -> str:
-    """Return a digest of all files that turn packages into a container.
+    """Return a digest of all files of a recipe.
 
-    :param name: of the recipe; empty for none.
+    :param name: the name of the recipe; empty for none.
     """
     total = hashlib.sha256(recipes.FINISH.read_bytes())
     if not name:

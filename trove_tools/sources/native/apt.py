@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads an apt repository as apt does, before a build starts.
 
-Nothing is believed that the repository's key has not signed: the Release
-file holds the digests of the indices, and these hold those of the packages.
-See https://wiki.debian.org/DebianRepository/Format.
+Only data that the repository's key has signed is used: the signed Release file
+has the digests of the indices, and the indices have the digests of the
+packages.  See https://wiki.debian.org/DebianRepository/Format.
 """
 
 import collections.abc
@@ -28,8 +28,8 @@ _COMPRESSED = (".xz", ".gz", "")
 class Package:
     """A package in a repository.
 
-    :param url: where it lies.
-    :param file: its name in apt's cache.
+    :param url: the URL of the package.
+    :param file: the file name of the package in apt's cache.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
-    """A repository whose signature holds.
+    """A repository whose signature is valid.
 
-    :param origin: what it calls itself; empty when it does not.
-    :param label: likewise.
-    :param packages: those that were asked for.
+    :param origin: the field Origin of its Release file; may be empty.
+    :param label: the field Label of its Release file; may be empty.
+    :param packages: the requested packages that it has.
     """
 
     url: str
@@ -63,11 +63,13 @@ def read(
     names: collections.abc.Container[str],
     ring: keyring.Keyring,
 ) -> Repository:
-    """Read a repository and look for packages in it.
+    """Read a repository and find packages in it.
 
-    :param names: the packages that are of interest.
-    :raises BuildError: it is not there, not signed as it must be, has been
-        tampered with, or has expired.
+    :param url: the URL of the repository.
+    :param names: the names of the requested packages.
+    :param ring: the keys that may sign the repository.
+    :raises BuildError: there is no repository, it is not signed by one of the
+        keys, a file in it was changed, or it has expired.
     """
     place = f"{url}/dists/{suite}"
     release = _Release(_signed(place, ring), place)
@@ -90,13 +92,13 @@ def read(
 def newest(
     packages: collections.abc.Iterable[Package],
 ) -> Package | None:
-    """Return the one with the highest version, if there is any."""
+    """Return the package with the highest version; None if there is none."""
     key = functools.cmp_to_key(compare)
     return max(packages, key=lambda each: key(each.version), default=None)
 
 
 def _signed(place: str, ring: keyring.Keyring) -> str:
-    """Return the text of the Release file, once its signature holds."""
+    """Return the text of the Release file after checking its signature."""
     what = "package repository"
     try:
         content = fetch.read(f"{place}/InRelease", what, packages=True)
@@ -120,14 +122,14 @@ def _signed(place: str, ring: keyring.Keyring) -> str:
 
 
 class _Release:
-    """What a Release file says."""
+    """A Release file."""
 
     def __init__(self, text: str, place: str) -> None:
         (self.fields, *_) = (*debian.parse_paragraphs(text), {})
         self._place = place
 
     def require_current(self) -> None:
-        """Refuse what its maker calls out of date: perhaps a replay."""
+        """Raise an error if Valid-Until has passed: it may be a replay."""
         until = self.fields.get("valid-until")
         if until is None:
             return
@@ -144,7 +146,7 @@ class _Release:
     def index(
         self, component: str, arch: str
     ) -> collections.abc.Iterator[dict[str, str]]:
-        """Yield the packages of a component."""
+        """Yield the fields of each package of a component."""
         digests = {
             name: digest
             for digest, _, name in (
@@ -201,9 +203,9 @@ def _package(stanza: dict[str, str], url: str) -> Package:
 
 
 def compare(one: str, other: str) -> int:
-    """Compare two versions as deb-version(7) says.
+    """Compare two versions by the rules of deb-version(7).
 
-    :returns: less than, equal to or greater than 0.
+    :returns: a number less than, equal to or greater than 0.
     """
     for first, second in zip(_parts(one), _parts(other), strict=True):
         if result := _compare_part(first, second):
@@ -226,7 +228,7 @@ def _order(character: str) -> int:
 
 
 def _magnitude(digits: str) -> tuple[int, str]:
-    """Return what natural numbers of any length are compared by."""
+    """Return the sort key of a natural number of any length."""
     digits = digits.lstrip("0")
     return len(digits), digits
 

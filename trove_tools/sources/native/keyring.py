@@ -2,8 +2,8 @@
 """Manages the keys of package repositories: only pinned keys that have not
 expired.
 
-gpg works in a home of its own, where there is nothing but those keys, so
-that it neither sees nor changes what the user trusts.
+gpg runs with a temporary home directory that has only those keys, so that it
+neither reads nor changes the user's keyring.
 """
 
 import collections.abc
@@ -24,16 +24,17 @@ _OPTIONS = (
 
 
 class _Key(typing.NamedTuple):
-    """A key in a keyring; ``expired`` is empty unless it has."""
+    """A key in a keyring; ``expired`` is empty if the key is still valid."""
 
     fingerprint: str
     expired: str
 
 
 class Keyring:
-    """The keys of one repository that may sign it.
+    """The keys that may sign one repository.
 
-    :param who: whose repository, for errors.
+    :param home: the home directory of gpg.
+    :param who: the owner of the repository, for errors.
     """
 
     def __init__(self, home: pathlib.Path, who: str) -> None:
@@ -42,7 +43,7 @@ class Keyring:
         self.fingerprints: tuple[str, ...] = ()
 
     def export(self, file: pathlib.Path, *, armor: bool = False) -> None:
-        """Write the keys to a file, as apt (or, in armor, rpm) reads it."""
+        """Write the keys to a file for apt, or, in ASCII armor, for rpm."""
         file.unlink(missing_ok=True)
         self._gpg(
             *(("--armor",) if armor else ()), "--output", file, "--export",
@@ -50,10 +51,11 @@ class Keyring:
         )  # fmt: skip
 
     def signed_text(self, content: bytes, name: str) -> str:
-        """Return what stands inside a clear signature that holds.
+        """Return the text of a clear-signed file after checking it.
 
-        :param name: the file's address, for errors.
-        :raises BuildError: it does not hold.
+        :param content: the signed file.
+        :param name: the file's URL, for errors.
+        :raises BuildError: the signature is not valid.
         """
         signed = self._home / "signed"
         text = self._home / "text"
@@ -69,10 +71,10 @@ class Keyring:
     def require_signature(
         self, content: bytes, signature: bytes, name: str
     ) -> None:
-        """Make sure that a detached signature holds.
+        """Raise an error unless a detached signature is valid.
 
-        :param name: the signed file's address, for errors.
-        :raises BuildError: it does not.
+        :param name: the signed file's URL, for errors.
+        :raises BuildError: the signature is not valid.
         """
         (self._home / "content").write_bytes(content)
         (self._home / "signature").write_bytes(signature)
@@ -89,7 +91,7 @@ class Keyring:
             _, _, words = line.partition("[GNUPG:] ")
             keyword, _, rest = words.partition(" ")
             said[keyword] = rest
-            # its last word is the primary key's fingerprint
+            # the last word of VALIDSIG is the primary key's fingerprint
             if keyword == "VALIDSIG":
                 valid = valid or rest.split()[-1] in self.fingerprints
         if valid and "GOODSIG" in said and "BADSIG" not in said:
@@ -150,13 +152,13 @@ def open_keyring(
     who: str,
     location: str,
 ) -> collections.abc.Iterator[Keyring]:
-    """Take those keys of a keyring that are pinned.
+    """Import the pinned keys of a keyring while this context lasts.
 
     :param content: the keyring, armored or not.
-    :param pinned: fingerprints.
-    :param who: whose repository, for errors.
-    :param location: where the keyring is from, for errors.
-    :raises BuildError: it has none of them, or all have expired.
+    :param pinned: the fingerprints of the accepted keys.
+    :param who: the owner of the repository, for errors.
+    :param location: the URL or path of the keyring, for errors.
+    :raises BuildError: the keyring has no pinned key, or all have expired.
     """
     home = pathlib.Path(tempfile.mkdtemp(prefix="trove-keys-"))
     try:

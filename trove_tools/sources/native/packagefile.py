@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into a package that the user brings, without installing it.
+"""Identifies a package that the user supplies, without installing it.
 
-Of a Debian package its control file is read (deb(5): an ar archive with a
-tar archive in it), of an RPM package its lead (name, version and
-architecture in one string), of a tar archive the names in it.
+For a Debian package, the control file is read (deb(5): an ar archive that
+contains a tar archive); for an RPM package, its lead (name, version and
+architecture); for a tar archive, the names of its files.
 """
 
 import io
@@ -24,7 +24,7 @@ _AR_MAGIC = b"!<arch>\n"
 
 
 class Package(typing.NamedTuple):
-    """What a package says of itself."""
+    """The name, version and architecture of a package."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Package(typing.NamedTuple):
 
 
 class UnreadableError(Exception):
-    """It is no package of the kind that it should be."""
+    """The file is not a valid package of the expected format."""
 
 
 def require(
@@ -45,13 +45,15 @@ def require(
     family: str,
     shown: str,
 ) -> Package:
-    """Make sure that a file is the package that is wanted.
+    """Raise an error unless a file is the wanted package.
 
-    :param arch: the image's.
+    :param wanted: the catalog's description of the package.
+    :param version: the version of the datastore.
+    :param arch: the architecture of the image.
     :param family: the family of the guest system: debian or redhat.
-    :param shown: what the user called it.
-    :returns: what it is.
-    :raises UsageError: it is something else.
+    :param shown: the user's name of the file, for errors.
+    :returns: the package's name, version and architecture.
+    :raises UsageError: the file is not a package, or another package.
     """
     kind = "deb" if family == "debian" else "rpm"
     try:
@@ -93,7 +95,11 @@ def require(
 def _archive(
     file: pathlib.Path, wanted: native.PackageFile, arch: str, shown: str
 ) -> Package:
-    """Tell what a tar archive is by the names in it."""
+    """Return the version and architecture of a tar archive.
+
+    The version comes from the archive's name; the architecture is known from
+    a directory in the archive.
+    """
     assert wanted.archive is not None
     named = re.search(wanted.archive.version, pathlib.Path(shown).name)
     if named is None:
@@ -118,7 +124,7 @@ def _archive(
             for each, place in places.items():
                 if place in found:
                     architecture = each
-            # the rest is large, and compressed
+            # the rest of the archive is large, and decompressing it is slow
             if wanted.archive.installer in found and architecture == arch:
                 break
     if wanted.archive.installer not in found:
@@ -154,7 +160,7 @@ def _control(file: pathlib.Path) -> str:
 
 def _member(content: bytes, name: str) -> str:
     if name.endswith(".zst"):
-        # not in Python's library
+        # Python's standard library does not support zstd
         content = _unzstd(content)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         for member in archive:
@@ -176,14 +182,14 @@ def _unzstd(content: bytes) -> bytes:
 
 
 def _rpm(file: pathlib.Path, arch: str) -> Package:
-    """Read the lead: name-version-release, and whether it is binary."""
+    """Read the lead of an RPM package: name-version-release, architecture."""
     with open(file, "rb") as stream:
         lead = stream.read(96)
     if len(lead) < 96 or not lead.startswith(_RPM_MAGIC):
         raise UnreadableError("it is no RPM package")
     text = lead[10:76].split(b"\0")[0].decode("ascii", "replace")
     name, version, _ = text.rsplit("-", 2)
-    # the lead's number for the architecture: 1 stands for x86_64 as well
+    # the lead's number for the architecture: 1 is x86, including x86_64
     number = int.from_bytes(lead[8:10], "big")
     machines = {1: "amd64", 19: "arm64"}
     return Package(name, version, machines.get(number, str(number)))

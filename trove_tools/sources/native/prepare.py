@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks where native datastores come from, and tells the elements.
+"""Checks the sources of native datastores, and writes files for the elements.
 
-For each datastore there is a directory with small files that the elements
-read, one item a line: see the README of ``trove-datastore-native``.
+Each datastore has a directory with small files that the elements read, one
+item per line: see the README of ``trove-datastore-native``.
 """
 
 import collections.abc
@@ -32,15 +32,16 @@ def prepare(
     mirror: str,
     log: Write,
 ) -> None:
-    """Lay out what the elements need, once all of it was checked.
+    """Check a native datastore's source, and write the elements' files.
 
-    :param directory: gets a directory of the datastore's name.
-    :param cache: where diskimage-builder keeps the guest system's packages.
-    :param mirror: the distribution's, which the vendor's repository must be
-        told from.
-    :param log: takes what was found.
-    :raises BuildError: a repository is not as it must be.
-    :raises UsageError: a package is not.
+    :param directory: a directory with the datastore's name is created in it.
+    :param cache: the directory of diskimage-builder's cached packages.
+    :param mirror: the URL of the distribution's mirror; apt must be able to
+        distinguish the vendor's repository from it.
+    :param log: called with the versions and URLs of the packages.
+    :raises BuildError: a repository is not available, not signed, or lacks
+        the version.
+    :raises UsageError: the user's package is not the wanted one.
     """
     place = directory / native.datastore
     place.mkdir(parents=True)
@@ -101,9 +102,9 @@ def _apt(
     mirror: str,
     log: Write,
 ) -> str:
-    """Check the repositories, and get the server's packages from them.
+    """Check the apt repositories, and download the server's packages.
 
-    :returns: what apt may take from there.
+    :returns: apt_preferences(5) that limit the packages of the repositories.
     """
     repository = native.repository
     assert repository is not None
@@ -131,7 +132,11 @@ def _apt(
 def _choose(
     native: sources.Native, packages: list[apt.Package]
 ) -> list[apt.Package]:
-    """Return what will be installed of what the repositories have."""
+    """Return the packages in the repositories that will be installed.
+
+    :param packages: all packages of the repositories.
+    :raises BuildError: there is no server of the wanted version.
+    """
     assert native.repository is not None
     server, *others = native.settings.packages
     right = [
@@ -155,7 +160,7 @@ def _choose(
         named = [each for each in packages if each.name == name]
         same = [each for each in named if each.version == chosen.version]
         other = apt.newest(same or named)
-        # what the vendor does not have, the distribution has
+        # a package that the vendor lacks comes from the distribution
         if other is not None:
             found.append(other)
     return found
@@ -169,9 +174,9 @@ def _is(found: str, wanted: str) -> bool:
 
 
 def _download(package: apt.Package, cache: pathlib.Path) -> None:
-    """Put a package where apt looks before it asks the network.
+    """Download a package to apt's cache, unless it is there.
 
-    :raises BuildError: it is not what the signed index says.
+    :raises BuildError: its digest differs from the signed index.
     """
     file = cache / package.file
     cache.mkdir(parents=True, exist_ok=True)
@@ -196,9 +201,9 @@ def _download(package: apt.Package, cache: pathlib.Path) -> None:
 
 
 def _where(read: apt.Repository, mirror: str) -> str:
-    """Return what apt_preferences(5) tells a repository's packages by.
+    """Return a pin of apt_preferences(5) for a repository's packages.
 
-    :raises BuildError: they cannot be told from the distribution's.
+    :raises BuildError: no pin distinguishes them from the distribution's.
     """
     if read.origin not in ("", ".", "Debian", "Ubuntu"):
         label = f",l={read.label}" if read.label else ""
@@ -219,7 +224,13 @@ def _pins(
     chosen: collections.abc.Iterable[apt.Package],
     where: str,
 ) -> str:
-    """Return preferences: these versions, their like, and nothing else."""
+    """Return apt_preferences(5) for a vendor's repository.
+
+    The chosen versions come first, then other versions of the repository's
+    listed packages; its other packages are never installed.
+
+    :param where: the pin for the repository.
+    """
     exact = [
         f"Package: {each.name}\nPin: version {each.version}\n"
         "Pin-Priority: 995\n"
@@ -237,7 +248,7 @@ def _pins(
 
 
 def _deb822(native: sources.Native, place: pathlib.Path, pins: str) -> None:
-    """Write the source for the build, and the one that guests keep."""
+    """Write apt's sources for the build and for guests, and the pins."""
     repository = native.repository
     assert repository is not None
     keys = f"/usr/share/keyrings/trove-{native.datastore}.gpg"
@@ -254,7 +265,7 @@ def _deb822(native: sources.Native, place: pathlib.Path, pins: str) -> None:
 
     (place / "build.sources").write_text(stanza(repository.base))
     (place / "pin").write_text(pins)
-    # a mirror that the build host reaches is seldom the guest's
+    # guests seldom reach the mirror of the build host, so they get no source
     if repository.base == repository.vendor:
         (place / "guest.sources").write_text(stanza(repository.vendor))
 
@@ -265,7 +276,10 @@ def _yum(
     place: pathlib.Path,
     log: Write,
 ) -> None:
-    """Write yum's source; what its index says, yum itself checks."""
+    """Check the signature of yum's repositories, and write yum's sources.
+
+    yum checks the packages itself.
+    """
     repository = native.repository
     assert repository is not None
     machine = architecture.KERNEL_NAMES[native.arch]
@@ -280,7 +294,7 @@ def _yum(
                 f"{index}.asc", "its signature", packages=True
             )
         except fetch.AbsentError:
-            # its packages are signed all the same (gpgcheck)
+            # the packages are signed even if the index is not (gpgcheck)
             signed = False
             continue
         ring.require_signature(content, signature, index)
@@ -311,11 +325,11 @@ def _file(
     place: pathlib.Path,
     log: Write,
 ) -> None:
-    """Get the package, and look into it once more."""
+    """Download or copy the user's package, and check it again."""
     wanted = native.settings.file
     assert wanted is not None
     name = pathlib.Path(urllib.parse.urlsplit(file.location).path).name
-    # the elements' tools cannot work with every name
+    # some tools of the elements fail with special characters in names
     here = place / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
     here.parent.mkdir()
     found = fetch.save(file.location, here, f"{native.datastore}'s package")
@@ -333,6 +347,6 @@ def _file(
     server = package.name
     if file.archive:
         (place / "installer").write_text(f"{package.name}/{file.archive}\n")
-        # it will not be among the guest's packages, which tell the version
+        # the guest's list of packages, which has versions, will lack it
         server = f"{package.name} {package.version}"
     (place / "server").write_text(f"{server}\n")

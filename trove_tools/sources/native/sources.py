@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a native datastore of an image comes from: a part of the plan."""
+"""Chooses the source of a native datastore from the user's options."""
 
 import collections.abc
 import dataclasses
@@ -17,7 +17,7 @@ from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.sources.native import packagefile
 
-#: The elements that install them, and what each is for.
+#: The elements that install native datastores, by purpose.
 REPOSITORY, FILE, HUGEPAGES, NATIVE = (
     "trove-package-repository", "trove-package-file", "trove-hugepages-off",
     "trove-datastore-native",
@@ -30,11 +30,11 @@ _ASSIGNED = re.compile(r"([a-z][a-z0-9-]*)=(.+)", re.DOTALL)
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
-    """The vendor's repository, or what stands in its place.
+    """The vendor's package repository, or a mirror of it.
 
-    :param vendor: the address that guests keep.
-    :param base: the address that the build uses.
-    :param key: a URL, or a path on this host.
+    :param vendor: the URL of the vendor's repository, which guests use.
+    :param base: the URL that the build uses.
+    :param key: the key's URL, or its path on this host.
     """
 
     vendor: str
@@ -49,11 +49,12 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """The package that the user brought.
+    """The package file that the user supplies.
 
     :param location: a URL, or a path on this host.
-    :param name: the package's own name; empty until a URL was fetched.
-    :param archive: the program in it that installs it; empty for a package.
+    :param name: the name in the package; empty for a URL.
+    :param archive: the path of the installer in a tar archive; empty for a
+        package.
     """
 
     location: str
@@ -65,10 +66,10 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Native:
-    """One datastore in the guest's own system.
+    """One datastore that is installed in the guest system.
 
-    :param family: the guest system's: debian or redhat.
-    :param settings: what the elements do, as the catalog has it.
+    :param family: the family of the guest system: debian or redhat.
+    :param settings: the catalog's settings for the elements.
     """
 
     datastore: str
@@ -81,7 +82,7 @@ class Native:
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """The elements that all native datastores share, and it needs."""
+        """The shared elements that this datastore needs."""
         return elements(
             self.settings,
             repository=self.repository is not None,
@@ -92,10 +93,10 @@ class Native:
 def elements(
     settings: native.Native, *, repository: bool, package: bool
 ) -> tuple[str, ...]:
-    """Return the elements that install something so.
+    """Return the elements that install a native datastore.
 
-    :param repository: whether from a repository of its vendor's.
-    :param package: whether from a package that the user brings.
+    :param repository: whether it comes from a vendor's repository.
+    :param package: whether it comes from a package that the user supplies.
     """
     wanted = {
         REPOSITORY: repository,
@@ -109,10 +110,10 @@ def elements(
 def without_places(
     data: collections.abc.Mapping[str, typing.Any],
 ) -> dict[str, typing.Any]:
-    """Return plain data without where things lie.
+    """Return a :class:`Native`, as plain data, without paths and URLs.
 
-    What they are is told by digests and fingerprints. Whether a mirror is used
-    is kept, because guests then have no repository.
+    Digests and fingerprints identify the content.  The result records whether
+    a mirror is used, because guests have no repository then.
     """
     plain = dict(data)
     if plain["repository"] is not None:
@@ -134,10 +135,10 @@ def without_places(
 
 @dataclasses.dataclass(frozen=True)
 class Wishes:
-    """What the user said of native datastores, by datastore.
+    """The user's options for native datastores, by datastore.
 
-    :param packages: a file or a URL; with an empty key, of the only one
-        that needs one.
+    :param packages: paths or URLs; the key is empty for the only datastore
+        that needs a package.
     """
 
     repositories: dict[str, str]
@@ -150,10 +151,10 @@ class Wishes:
 def wishes(
     settings: options.Settings, known: collections.abc.Collection[str]
 ) -> Wishes:
-    """Read what the options say.
+    """Parse the options for native datastores.
 
-    :param known: the datastores that there are.
-    :raises UsageError: one is not of its form.
+    :param known: the names of all datastores in the catalog.
+    :raises UsageError: a value is invalid.
     """
     found = Wishes(
         read_assignments("--repository", settings.repository, known),
@@ -209,12 +210,14 @@ def make(
     arch: str,
     said: Wishes,
 ) -> Native:
-    """Return how a datastore gets into the guest's own system.
+    """Return how a datastore is installed in the guest system.
 
-    A package that lies on this host is looked into here, so that a wrong
-    one is refused before anything is built.
+    A package on this host is checked here, so that a wrong package is
+    reported before the build starts.
 
-    :raises UsageError: what the user said does not do.
+    :param said: the user's options.
+    :raises UsageError: an option does not apply to the datastore, or a
+        package is missing or wrong.
     """
     settings = version.native[guest.name]
     name = datastore.name
@@ -329,10 +332,12 @@ def _file(
 
 
 def require_digest(location: str, found: str, wanted: str) -> None:
-    """Make sure that a package is the one that was meant.
+    """Raise an error if a package has another digest than the expected one.
 
-    :param wanted: its sha256; anything will do when empty.
-    :raises UsageError: it is another one.
+    :param location: the URL or path of the package, for the error.
+    :param found: the package's sha256.
+    :param wanted: the expected sha256; any is accepted if empty.
+    :raises UsageError: the digests differ.
     """
     digests.require(
         location,
@@ -352,10 +357,10 @@ def read_assignments(
     *,
     alone: bool = False,
 ) -> dict[str, str]:
-    """Return the values by datastore.
+    """Parse ``DATASTORE=VALUE`` and return the values by datastore.
 
     :param flag: the option, for errors.
-    :param known: the datastores that there are.
+    :param known: the names of all datastores in the catalog.
     :param alone: a value without a datastore is allowed; its key is empty.
     :raises UsageError: a value has no datastore, or an unknown one.
     """

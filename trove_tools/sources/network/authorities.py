@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates of authorities, in files as everybody has them (PEM)."""
+"""Reads certificates of authorities from files in PEM format."""
 
 import collections.abc
 import datetime
@@ -14,12 +14,12 @@ import typing
 from trove_tools import errors
 from trove_tools.host import process
 
-#: What programs of this host go by where their own settings say nothing.
+#: The variables with certificate files for programs without own settings.
 VARIABLES = (
     "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAINFO",
     "PIP_CERT",
 )  # fmt: skip
-#: Where Debian's family and Fedora's keep all that the system trusts.
+#: The files with the system's trusted certificates, of Debian and Fedora.
 SYSTEM = (
     pathlib.Path("/etc/ssl/certs/ca-certificates.crt"),
     pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt"),
@@ -34,12 +34,12 @@ _LARGEST = 4 * 1024 * 1024
 
 
 class Authority(typing.NamedTuple):
-    """One authority that vouches for servers.
+    """One certificate authority.
 
-    :param subject: its name, as ``openssl x509`` prints it.
+    :param subject: its name, in the format of ``openssl x509``.
     :param sha256: the fingerprint of its certificate.
-    :param expires: when, as ISO 8601 has it.
-    :param pem: the certificate.
+    :param expires: the date of expiry, in ISO 8601.
+    :param pem: the certificate, in PEM.
     """
 
     subject: str
@@ -51,9 +51,9 @@ class Authority(typing.NamedTuple):
 def read(file: pathlib.Path, flag: str) -> tuple[Authority, ...]:
     """Return the authorities whose certificates are in a file.
 
-    :param flag: the option that named it, for errors.
-    :raises UsageError: there are none in it, one has expired, or it holds
-        what must be kept secret.
+    :param flag: the option that names the file, for errors.
+    :raises UsageError: the file has no certificate of an authority, a
+        certificate has expired, or the file has a private key.
     """
     try:
         with open(file, "rb") as stream:
@@ -132,7 +132,10 @@ _SHORT = {
 def bundle(
     files: collections.abc.Iterable[str | os.PathLike[str]],
 ) -> str:
-    """Return all certificates in files, each once; absent files are none."""
+    """Return all certificates in files, without duplicates, in PEM.
+
+    Files that cannot be read are ignored.
+    """
     found: dict[str, None] = {}
     for file in files:
         try:
@@ -144,23 +147,23 @@ def bundle(
 
 
 def of_system() -> list[str]:
-    """Return the files with what this host's programs trust."""
+    """Return the files with the certificates that this host trusts."""
     named = (os.environ.get(name, "") for name in VARIABLES)
     return [*map(str, SYSTEM), *filter(None, named)]
 
 
 def of_apt(apt: collections.abc.Mapping[str, str]) -> list[str]:
-    """Return the files with what this host's apt trusts of its own.
+    """Return the certificate files in the settings of this host's apt.
 
-    :param apt: its options; for all servers, or for one.
+    :param apt: apt's options, for all servers or for one, by name.
     """
     return [value for name, value in apt.items() if name.endswith("::cainfo")]
 
 
 def of_programs() -> list[str]:
-    """Return the files that git's and pip's own settings name.
+    """Return the certificate files in the settings of git and pip.
 
-    Their variables, with which others are named, are stronger than these.
+    The variables of git and pip in :data:`VARIABLES` override these settings.
     """
     return [
         *_said("git", "config", "--get", "http.sslCAInfo"),
@@ -169,7 +172,7 @@ def of_programs() -> list[str]:
 
 
 def _said(*argv: str) -> list[str]:
-    """Return the one line that a program prints, if it prints one."""
+    """Return a path that a program prints, as a list; empty if it fails."""
     if process.find(argv[0]) is None:
         return []
     done = process.run(argv, check=False)

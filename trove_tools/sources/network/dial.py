@@ -17,16 +17,19 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
 class RefusedError(OSError):
-    """A proxy does not do what it is asked."""
+    """A proxy cannot be reached, or refuses a connection."""
 
 
 def connect(
     proxy: str, host: str, port: int, *, tunnel: bool = False
 ) -> socket.socket:
-    """Return a connection to a server, or to the proxy that is asked for it.
+    """Return a connection to a server, or to an HTTP proxy.
 
-    :param tunnel: through it, to the server itself.
-    :raises OSError: it cannot be had.
+    :param proxy: the URL of the proxy; empty to connect directly.
+    :param port: the server's TCP port.
+    :param tunnel: connect through the HTTP proxy to the server; with a SOCKS
+        proxy, this is always so.
+    :raises OSError: the connection failed.
     """
     if not proxy:
         return socket.create_connection((host, port), _TIMEOUT)
@@ -53,7 +56,7 @@ def connect(
 
 
 def login(proxy: str) -> str:
-    """Return what tells an http proxy who asks; empty for nobody."""
+    """Return the value of Proxy-Authorization; empty without a user."""
     user, password = _account(proxy)
     if not user:
         return ""
@@ -79,13 +82,13 @@ def refusal(proxy: str, status: int, reason: str = "") -> RefusedError:
 
 
 def _tunnel(near: socket.socket, proxy: str, host: str, port: int) -> None:
-    """Ask an http proxy for a tunnel."""
+    """Open a tunnel to a server through an HTTP proxy."""
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if login(proxy):
         lines.append(f"Proxy-Authorization: {login(proxy)}")
     near.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
-    # unbuffered: what follows is the server's
+    # unbuffered, since the data after the answer comes from the server
     with near.makefile("rb", buffering=0) as stream:
         first = _line(stream).split(None, 2)
         status = bounds.parse_number(first[1]) if len(first) > 1 else 0
@@ -105,7 +108,7 @@ def _line(stream: typing.Any) -> str:
 
 
 def _socks(near: socket.socket, proxy: str, host: str, port: int) -> None:
-    """Ask a SOCKS proxy for a connection: RFC 1928, RFC 1929."""
+    """Open a connection through a SOCKS proxy: RFC 1928, RFC 1929."""
     user, password = (word.encode() for word in _account(proxy))
     near.sendall(b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
     _, method = _exactly(near, 2)

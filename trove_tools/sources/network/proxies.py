@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which proxy this host uses for an address.
+"""Finds the proxy that this host uses for a URL.
 
-Packages go the way that apt goes: by ``Acquire::http::Proxy`` and its like
-in apt's configuration (apt-transport-http(1), apt-transport-https(1)), else
-by the environment's variables.  All else goes by the environment alone: a
-cache of packages is no way to a Python index.
+For packages, it is apt's proxy: the options ``Acquire::http::Proxy`` and
+similar ones in apt's configuration (apt-transport-http(1),
+apt-transport-https(1)), otherwise the environment's variables.  For all other
+URLs, only the variables apply: apt's proxy may be a cache of packages, which
+does not serve a Python index.
 """
 
 import collections.abc
@@ -22,7 +23,7 @@ from trove_tools.host import hosttools
 from trove_tools.host import process
 from trove_tools.host import requirements
 
-#: Addresses that no proxy is asked for: they mean this host, or the proxy's.
+#: Hosts without a proxy: for a proxy, these names would mean its own host.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _LINE = re.compile(r'^(?P<name>\S+) "(?P<value>.*)";$')
@@ -32,12 +33,12 @@ _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 @dataclasses.dataclass(frozen=True)
 class Proxies:
-    """The proxies that this host is set up with.
+    """The proxy settings of this host.
 
-    :param apt: apt's options that name proxies and certificates, by their
-        names in lower case.
-    :param environment: http_proxy, https_proxy, all_proxy and no_proxy, as
-        far as they are set.
+    :param apt: apt's options for proxies and certificates, by their names in
+        lower case.
+    :param environment: the values of http_proxy, https_proxy, all_proxy and
+        no_proxy, as far as they are set.
     """
 
     apt: collections.abc.Mapping[str, str] = dataclasses.field(
@@ -51,7 +52,7 @@ class Proxies:
     )
 
     def __bool__(self) -> bool:
-        """Tell whether there is any proxy."""
+        """Return whether a proxy is configured."""
         return any(
             name.startswith(("acquire::http::proxy", "acquire::https::proxy"))
             for name in self.apt
@@ -60,12 +61,12 @@ class Proxies:
     def for_packages(self, url: str) -> str:
         """Return the proxy for a package repository; empty for none.
 
-        :raises BuildError: it is no address of a proxy.
+        :raises BuildError: a setting is not the URL of a proxy.
         """
         parts = split(url)
         if self._is_excepted(parts):
             return ""
-        # https has the options of http where it has none itself
+        # the options for http apply to https if there are none for https
         schemes = ("https", "http") if parts.scheme == "https" else ("http",)
         host = (parts.hostname or "").lower()
         found = self._of_apt(schemes, f"::{host}")
@@ -78,9 +79,9 @@ class Proxies:
         return _checked(found)
 
     def for_others(self, url: str) -> str:
-        """Return the proxy for anything but packages; empty for none.
+        """Return the proxy for other URLs than packages; empty for none.
 
-        :raises BuildError: it is no address of a proxy.
+        :raises BuildError: a setting is not the URL of a proxy.
         """
         parts = split(url)
         if self._is_excepted(parts):
@@ -101,10 +102,10 @@ class Proxies:
         return ""
 
     def _detect(self, scheme: str, host: str, url: str) -> str:
-        """Return what the command of Proxy-Auto-Detect prints for a host.
+        """Return the output of apt's Proxy-Auto-Detect command for a host.
 
-        apt runs it once for each host, and goes on without a proxy where it
-        fails (AutoDetectProxy in apt-pkg/contrib/proxy.cc).
+        apt runs the command once for each host, and uses no proxy if the
+        command fails (AutoDetectProxy in apt-pkg/contrib/proxy.cc).
         """
         option = f"acquire::{scheme}::proxy"
         command = self.apt.get(f"{option}-auto-detect") or self.apt.get(
@@ -127,7 +128,7 @@ class Proxies:
         return self._detected[host]
 
     def _is_excepted(self, parts: urllib.parse.SplitResult) -> bool:
-        """Tell whether a server is asked without a proxy."""
+        """Return whether a server is reached without a proxy."""
         host = (parts.hostname or "").lower().rstrip(".")
         if host in LOOPBACK:
             return True
@@ -139,10 +140,10 @@ class Proxies:
 
 
 def of_host() -> Proxies:
-    """Return the proxies of this host's apt and of our environment."""
+    """Return the proxies of this host's apt and of the environment."""
     environment = {}
     for name in _NAMES:
-        # the lower case is the older form, and the stronger one
+        # the name in lower case is the older one and has precedence
         value = os.environ.get(name) or os.environ.get(name.upper())
         if value:
             environment[name] = value.strip()
@@ -150,11 +151,11 @@ def of_host() -> Proxies:
 
 
 def read_apt() -> dict[str, str]:
-    """Return apt's options that name proxies and certificates.
+    """Return apt's options for proxies and certificates, by name.
 
-    apt-config reads them as apt does.  A file in which somebody keeps a
-    password may be closed to ordinary users, so root is asked where they
-    get nothing.
+    apt-config reads the configuration as apt does.  It runs as root if it
+    fails for this user: ordinary users may not be able to read a
+    configuration file that contains a password.
     """
     if process.find("apt-config") is None:
         return {}
@@ -166,7 +167,7 @@ def read_apt() -> dict[str, str]:
 
 
 def parse_apt(dump: str) -> dict[str, str]:
-    """Return the options that matter of what ``apt-config dump`` prints."""
+    """Return proxy and certificate options in ``apt-config dump`` output."""
     options = {}
     for line in dump.splitlines():
         match = _LINE.match(line.strip())
@@ -178,7 +179,10 @@ def parse_apt(dump: str) -> dict[str, str]:
 
 
 def findings() -> list[requirements.Finding]:
-    """Tell which proxies a build uses; to have none is no fault."""
+    """Return the proxies that a build uses, as checks of the host.
+
+    A check passes if no proxy is configured.
+    """
     known = of_host()
     distribution = hosttools.os_release().get("ID", "")
     mirror = debian.read_mirrors(distribution).archive or "http://deb.debian.org"
@@ -201,14 +205,14 @@ def findings() -> list[requirements.Finding]:
 
 
 def split(url: str) -> urllib.parse.SplitResult:
-    """Return the parts of an address, whose port can be asked for.
+    """Return the parts of a URL with a valid port.
 
-    :param url: anything.
-    :raises BuildError: it is not a valid URL.
+    :param url: any text.
+    :raises BuildError: the text is not a valid URL.
     """
     try:
         parts = urllib.parse.urlsplit(url)
-        # ValueError for what is no port
+        # raises ValueError for an invalid port
         _ = parts.port
     except ValueError as exc:
         raise errors.BuildError(
@@ -247,10 +251,13 @@ def _address(
 
 
 def _matches(word: str, host: str, port: int | None) -> bool:
-    """Tell whether an entry of no_proxy means a server.
+    """Return whether an entry of no_proxy matches a server.
 
-    An entry is ``*``, a domain with all below it, an address, or a network;
-    a port may follow a domain or an address.
+    An entry is ``*``, a domain, which includes its subdomains, an address, or
+    a network; a port may follow a domain or an address.
+
+    :param word: the entry.
+    :param host: the server's name or address.
     """
     if word == "*":
         return True

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy on loopback that all programs of a build are given.
+"""A proxy on loopback that all programs of a build use.
 
-Programs differ in which settings of a proxy they understand, and some put
-what they are given on command lines, into logs or into the image.  So none
-is given the host's proxies: each gets the address of this relay, which needs
-no password, knows the proxy for every address, and is gone with the build.
-Users of this host other than the building one, root and the system's are
-refused, as a password may stand behind it.
+Programs support different settings of a proxy, and some write the proxy's URL
+to command lines, logs or the image.  So programs do not get the host's
+proxies, but the address of this relay, which needs no password, chooses the
+proxy for each URL, and ends with the build.  Since the host's proxy may need a
+password, the relay only serves the building user, root and system users.
 """
 
 import collections.abc
@@ -30,14 +29,14 @@ from trove_tools.sources.network import proxies
 Choose = collections.abc.Callable[[str], str]
 
 _IDLE = 300.0
-# seconds that closing it may take
+# seconds between checks whether the relay is to be closed
 _POLL = 0.05
 _BLOCK = 1 << 16
 _LAST_PORT = 65535
 _CONNECTIONS = pathlib.Path("/proc/net/tcp")
-# below it are root and the accounts of services, such as apt's _apt
+# lower user ids are those of root and of services, such as apt's _apt
 _FIRST_USER = 1000
-# RFC 9110, section 7.6.1, and what a proxy is told for itself
+# RFC 9110, section 7.6.1, and further headers that only concern the proxy
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authorization", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
@@ -45,9 +44,9 @@ _HOP_BY_HOP = {
 
 
 class Relay:
-    """Serves on loopback until it is closed.
+    """A proxy server on loopback, which runs until it is closed.
 
-    :param choose: returns the proxy for an address; empty for none.
+    :param choose: returns the proxy for a URL; empty for none.
     """
 
     def __init__(self, choose: Choose) -> None:
@@ -83,14 +82,17 @@ class _Server(http.server.ThreadingHTTPServer):
     def handle_error(
         self, request: typing.Any, client_address: typing.Any
     ) -> None:
-        # a client that went away; nobody is interested
+        # the client has closed the connection, which needs no message
         pass
 
 
 def _owner(port: int, to: int) -> int | None:
-    """Return whose connection on loopback this is, if the kernel tells.
+    """Return the user id of a connection on loopback; None if unknown.
 
     See proc_pid_net(5): local address, remote address, ..., uid.
+
+    :param port: the TCP port of the client.
+    :param to: the TCP port of the relay.
     """
     wanted = f"0100007F:{port:04X}", f"0100007F:{to:04X}"
     with contextlib.suppress(OSError), open(_CONNECTIONS) as lines:
@@ -109,7 +111,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     _origin: tuple[str, str] = ("", "")
 
     def log_message(self, *words: object) -> None:
-        """Print nothing: addresses may hold what is nobody's business."""
+        """Print nothing, because URLs may contain secrets."""
 
     def do_CONNECT(self) -> None:
         """Open a tunnel."""
@@ -132,7 +134,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             _pump(self.connection, far)
 
     def do_GET(self) -> None:
-        """Pass a request on, and the answer back."""
+        """Send a request to the server or its proxy, and return the answer."""
         try:
             parts = proxies.split(self.path)
         except errors.BuildError as exc:
@@ -161,22 +163,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._fail(parts.netloc.rpartition("@")[2], exc)
             return
         if answer.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            # the client cannot log in there, and must not ask anybody to
+            # the client has no password for the proxy, and must not prompt
+            # the user for it
             answer.close()
             self._fail(parts.netloc, dial.refusal(proxy, answer.status))
             return
         self._answer(answer)
 
     def do_HEAD(self) -> None:
-        """As for GET."""
+        """Handle a HEAD request like a GET request."""
         self.do_GET()
 
     def do_POST(self) -> None:
-        """As for GET."""
+        """Handle a POST request like a GET request."""
         self.do_GET()
 
     def finish(self) -> None:
-        """Close what is open to the server, too."""
+        """Close the connections to the client and to the server."""
         with contextlib.suppress(OSError):
             super().finish()
         if self._upstream is not None:
@@ -199,7 +202,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _ask(
         self, proxy: str, parts: urllib.parse.SplitResult, body: bytes
     ) -> http.client.HTTPResponse:
-        """Send the request, over the last one's connection where it fits."""
+        """Send the request; reuse the last connection if it fits."""
         assert parts.hostname is not None
         origin = (proxy, parts.netloc)
         reused = self._upstream is not None and self._origin == origin
@@ -213,7 +216,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             if not reused:
                 raise
-            # the server had closed it meanwhile
+            # the server has closed the connection meanwhile
             self._drop()
             return self._ask(proxy, parts, body)
 
@@ -227,7 +230,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         target = self.path
         is_http = proxy.startswith("http")
         if not is_http:
-            # not put together again: the path may begin with two slashes
+            # cut from the URL, since the path may begin with two slashes
             target = "/" + "".join(self.path.split("/", 3)[3:])
         upstream.putrequest(
             self.command, target, skip_host=True, skip_accept_encoding=True
@@ -255,7 +258,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if left is not None:
                 left -= len(block)
         if left:
-            # what is missing must not be taken from the next answer
+            # the client must not read the missing bytes from the next answer
             self.close_connection = True
         if answer.will_close:
             self._drop()
@@ -264,19 +267,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _http(
     proxy: str, parts: urllib.parse.SplitResult
 ) -> http.client.HTTPConnection:
-    """Return a connection over which http is spoken."""
+    """Return an HTTP connection to a server or its proxy."""
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname)
     connection.sock = dial.connect(proxy, parts.hostname, parts.port or 80)
-    # it knows nothing of the proxy
+    # http.client would reconnect without the proxy
     connection.auto_open = 0
     return connection
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes between two connections until one is closed."""
+    """Copy bytes between two connections until one is closed."""
     ends = {one: other, other: one}
-    # select sees nothing of what TLS has decrypted already
+    # select() does not report data that TLS has already decrypted
     while ready := _readable(list(ends)):
         for end in ready:
             try:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a build reaches servers, set up once for all its programs.
+"""Sets up proxies and certificates once for all programs of a build.
 
-The environment of this process says it, which every program that it starts
-inherits: the address of a relay in place of the host's proxies, and one file
-with all certificates that are trusted.  apt, which runs as root and in a
-root of its own, gets the same from a file of its configuration.
+All programs inherit the variables of this process: the address of a relay that
+replaces the host's proxies, and a file with all trusted certificates.  apt,
+which runs as root in the root that is built, gets the same settings from a
+file of its configuration.
 
-``TROVE_BUILD_NETWORK`` names the directory with both files.  Elements lay it
-under the same path into the root that is built, for as long as that lasts,
-so that paths in it are right everywhere.
+``TROVE_BUILD_NETWORK`` names the directory with both files.  During the build,
+elements put them under the same path into the root that is built, so that the
+paths are valid on the host and in the root.
 """
 
 import collections.abc
@@ -28,10 +28,10 @@ DIRECTORY = "TROVE_BUILD_NETWORK"
 #: The relay's address for package repositories.
 PACKAGES = "TROVE_BUILD_NETWORK_PACKAGES"
 
-#: What apt's configuration of a build is called in a root.
+#: The path of apt's configuration file in the root that is built.
 APT_CONF = "/etc/apt/apt.conf.d/99trove-build-network"
 
-# a file that says that the host's own apt would not do without the rest
+# a file that exists if apt needs these settings to reach its mirrors
 _SPECIAL = "special"
 # the path is the same in the root of the image, which has a /tmp
 _PARENT = pathlib.Path("/tmp")  # noqa: S108
@@ -47,11 +47,11 @@ def open_session(
 ) -> collections.abc.Iterator[None]:
     """Set up how this process and its children reach servers.
 
-    A child that calls this, too, has what its parent has.
+    In a child process that also calls this, the settings of the parent apply.
 
-    :param certificate: a file with authorities that are trusted besides the
-        host's.
-    :raises UsageError: the file is not usable.
+    :param certificate: a file with certificate authorities that are trusted
+        besides the host's.
+    :raises UsageError: the file has no valid certificate of an authority.
     """
     if os.path.isdir(os.environ.get(DIRECTORY, "")):
         yield
@@ -63,7 +63,7 @@ def open_session(
         place, lock = cleanup.new_directory(_PARENT, _PREFIX)
         stack.callback(os.close, lock)
         stack.callback(shutil.rmtree, place)
-        # apt reads it as a user of its own
+        # apt reads the directory as the user _apt
         place.chmod(0o755)
         values: dict[str, str | None] = {DIRECTORY: str(place)}
         lines = []
@@ -108,7 +108,7 @@ def open_session(
 def _environment(
     values: collections.abc.Mapping[str, str | None],
 ) -> collections.abc.Iterator[None]:
-    """Give variables other values, or none, as long as this lasts."""
+    """Set or unset environment variables while this context lasts."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
@@ -126,10 +126,10 @@ def _set(values: collections.abc.Mapping[str, str | None]) -> None:
 
 
 def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
-    """Remove what killed builds of this user have left.
+    """Remove the network directories of this user's killed builds.
 
-    :param warn: as for :func:`leftovers.remove_dead`.
-    :returns: what was removed.
+    :param warn: as for :func:`trove_tools.host.cleanup.remove_dead`.
+    :returns: the directories that were removed.
     """
     found = [
         directory
@@ -141,7 +141,7 @@ def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
 
 
 def bootstrap_options() -> list[str]:
-    """Return what mmdebstrap is told, so that apt reaches its mirrors."""
+    """Return the options for mmdebstrap with which apt reaches its mirrors."""
     place = os.environ.get(DIRECTORY)
     if not place or not os.path.exists(f"{place}/{_SPECIAL}"):
         return []
@@ -149,10 +149,10 @@ def bootstrap_options() -> list[str]:
 
 
 def needs_mmdebstrap() -> bool:
-    """Tell whether only mmdebstrap can make the root of a base system.
+    """Return whether only mmdebstrap can make the root of a base system.
 
-    debootstrap knows the proxy of http alone, and no certificates besides
-    the host's.
+    debootstrap supports only a proxy for HTTP, and only the host's
+    certificates.
     """
     return bool(bootstrap_options())
 
@@ -162,9 +162,9 @@ def open_url(
 ) -> typing.Any:
     """Send a GET request and return the answer.
 
-    :param timeout: seconds without an answer.
+    :param timeout: seconds to wait for data from the server.
     :param packages: the server is a package repository.
-    :raises OSError: there is none, or one that tells of an error.
+    :raises OSError: the server does not answer, or reports an error.
     """
     handlers: list[urllib.request.BaseHandler] = []
     if packages and PACKAGES in os.environ:
