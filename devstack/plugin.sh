@@ -2,20 +2,20 @@
 #
 # Guest images for the Trove of this devstack.
 #
-# devstack sources this file in each phase: plugin.sh MODE [PHASE].  What it
-# needs of devstack are functions; what it needs to know is in ``settings``.
-# Here is decided when; the commands of trove-tools do the work.
+# devstack sources this file in each phase: plugin.sh MODE [PHASE].  The file
+# uses devstack's functions and the variables in ``settings``.  It decides when
+# a step runs; the commands of trove-tools do the work.
 
 _XTRACE_TROVE_TOOLS=$(set +o | grep xtrace)
 set +o xtrace
 
-# The clouds of devstack's clouds.yaml that act here: the administrator,
-# Trove itself (whose project has the images and the instances), and a user.
+# The clouds in devstack's clouds.yaml that this plugin uses: the administrator,
+# Trove itself (its project has the images and the instances), and a user.
 _TROVE_TOOLS_ADMIN=devstack-admin
 _TROVE_TOOLS_SERVICE=trove
 _TROVE_TOOLS_USER=devstack
 
-# The variables whose values are handed on in one line, and the numbers.
+# The variables whose values must be one line, and those that must be numbers.
 _TROVE_TOOLS_LINES=(
     TROVE_GUEST_IMAGE_URL TROVE_GUEST_IMAGE_SHA256 TROVE_GUEST_IMAGE_DIR
     TROVE_GUEST_SYSTEM TROVE_GUEST_RUNTIME TROVE_GUEST_AGENT
@@ -28,29 +28,29 @@ _TROVE_TOOLS_NUMBERS=(
     TROVE_MAX_VOLUMES_PER_TENANT
 )
 
-# _trove_tools COMMAND ARGUMENT...: run a command of ours from devstack's
-# environment.
+# _trove_tools COMMAND ARGUMENT...: run a command of trove-tools in devstack's
+# Python environment.
 function _trove_tools {
     local command=$1
     shift
     "$(get_python_exec_prefix)/$command" "$@"
 }
 
-# _trove_tools_state: print the directory for what a run leaves to the next.
+# _trove_tools_state: print the directory of files that later runs read.
 function _trove_tools_state {
     printf '%s\n' "${DATA_DIR:?}/trove-tools"
 }
 
-# _trove_tools_split ARRAY TEXT: put the words of a text into an array.  They
-# are never taken for patterns of file names.
+# _trove_tools_split ARRAY TEXT: put the words of a text into an array, without
+# expanding patterns of file names.
 function _trove_tools_split {
     local -n _trove_tools_words=$1
     local IFS=$' \t\n'
-    # it reads to the end of the text, and says so
+    # read returns 1 at the end of the text
     read -r -d '' -a _trove_tools_words <<<"$2" || true
 }
 
-# _trove_tools_list ARRAY TEXT: the same, of words that may have commas between.
+# _trove_tools_list ARRAY TEXT: the same, with blanks or commas between words.
 function _trove_tools_list {
     _trove_tools_split "$1" "${2//,/ }"
 }
@@ -63,7 +63,8 @@ function _trove_tools_loads {
     [[ -n $TROVE_GUEST_IMAGE_URL ]] || _trove_tools_builds
 }
 
-# check_trove_tools: stop before anything is installed when it cannot work.
+# check_trove_tools: stop before any installation if the configuration cannot
+# work.
 function check_trove_tools {
     local plugin=trove-tools after_trove=False plugins datastores name
     _trove_tools_list plugins "${DEVSTACK_PLUGINS:-}"
@@ -114,13 +115,13 @@ function check_trove_tools {
     fi
 }
 
-# install_trove_tools: the commands, into devstack's environment.
+# install_trove_tools: install the commands into devstack's environment.
 function install_trove_tools {
     setup_develop -bindep "$TROVE_TOOLS_DIR"
 }
 
-# check_trove_tools_variables: stop before any service is installed when a
-# value in localrc cannot work.
+# check_trove_tools_variables: stop before any service is installed if a value
+# in localrc cannot work.
 function check_trove_tools_variables {
     local options=() load quota quotas datastores state
     state=$(_trove_tools_state)
@@ -149,8 +150,8 @@ function check_trove_tools_variables {
     fi
 }
 
-# _trove_tools_settings: print what Trove's configuration says of the
-# datastores: file, section, option and value.
+# _trove_tools_settings: print Trove's settings for the datastores: file,
+# section, option and value.
 function _trove_tools_settings {
     local options=(--volumes) datastores sources source
     if ! is_service_enabled cinder; then
@@ -169,14 +170,14 @@ function _trove_tools_settings {
 }
 
 # write_trove_guest_build_options: write the options of the build into a file,
-# one a line.  tools/renew-guest-agent reads it, too: with other options no
-# layer is found again.
+# one per line.  tools/renew-guest-agent reads this file, too, because it can
+# reuse layers only with the same options.
 function write_trove_guest_build_options {
     local state constraints=$TROVE_GUEST_CONSTRAINTS
     state=$(_trove_tools_state)
     mkdir -p -- "$TROVE_GUEST_IMAGE_DIR"
     if [[ -z $constraints && -d ${REQUIREMENTS_DIR:-/none}/.git ]]; then
-        # as committed: devstack edits the file, at any time
+        # use the committed file, because devstack edits the file at any time
         constraints=$state/upper-constraints.txt
         git -C "$REQUIREMENTS_DIR" show HEAD:upper-constraints.txt \
             >"$constraints"
@@ -205,11 +206,12 @@ function write_trove_guest_build_options {
     printf '%s\n' "${options[@]}" "${words[@]}" >"$state/build-options"
 }
 
-# write_trove_guest_load_options: the same for the options of load-trove-image.
+# write_trove_guest_load_options: write the options of load-trove-image into a
+# file, one per line.
 function write_trove_guest_load_options {
     local options=() words
-    # of the Trove that runs here: a checkout between two releases has the
-    # number of the last one, so that its rules are not found by it
+    # name the source of the running Trove: its checkout may be between two
+    # releases and have the earlier number, by which its rules are not found
     if [[ -d ${TROVE_DIR:-/none}/trove/templates ]]; then
         options+=(--parameters "$TROVE_DIR")
     fi
@@ -221,9 +223,9 @@ function write_trove_guest_load_options {
     fi
 }
 
-# build_trove_guest_images: build all images.  async_run calls it, so it runs
-# while devstack goes on, and no failure in it stops it but by its status.
-# What the build prints is in build.log, and its exit status in build.status.
+# build_trove_guest_images: build all images.  async_run calls this function in
+# parallel to devstack; a failure only sets the function's exit status.  The
+# output of the build is in build.log, and its exit status in build.status.
 function build_trove_guest_images {
     local xtrace
     xtrace=$(set +o | grep xtrace)
@@ -233,7 +235,7 @@ function build_trove_guest_images {
     state=$(_trove_tools_state)
     mapfile -t options <"$state/build-options"
     _trove_tools_list datastores "$TROVE_GUEST_DATASTORES"
-    # `unstack` ends the build that this file names
+    # `unstack` ends the build whose process id is in this file
     "$(get_python_exec_prefix)/trove-image-builder" build --format json \
         --pid-file "$state/build.pid" "${options[@]}" "${datastores[@]}" \
         >"$state/built.json" 2>"$state/build.log" || status=$?
@@ -244,17 +246,17 @@ function build_trove_guest_images {
     return $status
 }
 
-# start_trove_guest_build: have the images built in the background.
+# start_trove_guest_build: start the build of the images in the background.
 function start_trove_guest_build {
     local state
     state=$(_trove_tools_state)
-    # what an interrupted run has left would work on the same files
+    # a build of an interrupted run would write to the same files
     stop_trove_guest_build
     rm -f "$state/build.log" "$state/build.status"
     async_runfunc build_trove_guest_images || _trove_tools_build_failed
 }
 
-# check_trove_guest_build: stop if the build has failed meanwhile.
+# check_trove_guest_build: stop if the build has already failed.
 function check_trove_guest_build {
     local status
     status=$(_trove_tools_state)/build.status
@@ -268,12 +270,12 @@ function wait_trove_guest_build {
     async_wait build_trove_guest_images || _trove_tools_build_failed
 }
 
-# _trove_tools_build_failed: stop.  async_wait has printed the whole log and
-# the state of all of devstack's jobs: repeat the reason after that.
+# _trove_tools_build_failed: stop, and print the reason again, because
+# async_wait has printed the whole log and the state of all devstack jobs.
 function _trove_tools_build_failed {
     local log reason
     log=$(_trove_tools_state)/build.log
-    # from the last error on
+    # the part of the log that begins with the last error
     reason=$(sed -n '/^error: /h; //!H; $ {g; p;}' "$log" | tail -n 40) ||
         reason=
     die $LINENO "trove-tools: no guest image of $TROVE_GUEST_DATASTORES;" \
@@ -281,7 +283,7 @@ function _trove_tools_build_failed {
         $'\n'"$reason"
 }
 
-# stop_trove_guest_build: end a build that still runs, and wait for its end.
+# stop_trove_guest_build: end a running build, and wait for its end.
 function stop_trove_guest_build {
     local file pid
     file=$(_trove_tools_state)/build.pid
@@ -289,7 +291,7 @@ function stop_trove_guest_build {
         return 0
     fi
     pid=$(<"$file")
-    # by now the number may be another process's
+    # the process id may belong to another process by now
     if [[ ! $pid =~ ^[1-9][0-9]*$ || ! -O /proc/$pid ]]; then
         pid=none
     fi
@@ -301,7 +303,7 @@ function stop_trove_guest_build {
     rm -f "$file"
 }
 
-# configure_trove_tools: what Trove has to know of the datastores.
+# configure_trove_tools: write Trove's settings for the datastores.
 function configure_trove_tools {
     local settings file section option value
     settings=$(_trove_tools_settings)
@@ -330,7 +332,8 @@ function configure_trove_tools {
         "$TROVE_GUEST_NETWORK_ISOLATION"
 }
 
-# prepare_trove_tools: flavors, quotas, and whether the services answer.
+# prepare_trove_tools: create flavors, raise quotas, and check that the services
+# answer.
 function prepare_trove_tools {
     local options=() quota quotas
     if ! is_service_enabled n-api; then
@@ -350,9 +353,9 @@ function prepare_trove_tools {
         die $LINENO "trove-tools: the cloud is not ready for Trove's tests"
 }
 
-# load_trove_guest_images: load what is there, and make the first version of
-# each datastore its default.  The array _TROVE_TOOLS_ACTIVE then has these
-# versions: test-config needs at least one.
+# load_trove_guest_images: load the images, and make the first version of each
+# datastore its default.  The array _TROVE_TOOLS_ACTIVE then contains these
+# versions; test-config needs at least one.
 function load_trove_guest_images {
     local step what image steps options versions
     local images=() defaults=()
@@ -399,7 +402,7 @@ function load_trove_guest_images {
     fi
 }
 
-# configure_tempest_trove_tools: what trove-tempest-plugin has to know.
+# configure_tempest_trove_tools: write the settings of trove-tempest-plugin.
 function configure_tempest_trove_tools {
     local settings section option value
     settings=$(_trove_tools trove-devstack tempest \
@@ -411,9 +414,9 @@ function configure_tempest_trove_tools {
     done <<<"$settings"
 }
 
-# cleanup_trove_tools: remove what was made here.  Images and the cache are
-# kept for the next time unless TROVE_GUEST_CLEAN says otherwise; nothing but
-# images that have a manifest of ours is removed.
+# cleanup_trove_tools: remove the files of this plugin.  If TROVE_GUEST_CLEAN is
+# True, also remove the cache and the images that have a manifest; otherwise
+# they are kept for the next run.
 function cleanup_trove_tools {
     local beside
     rm -rf "$(_trove_tools_state)"
@@ -466,7 +469,7 @@ if is_service_enabled trove; then
             fi
             ;;
         "stack test-config")
-            # an image that this Trove has no manager for brings no datastore
+            # an image without a manager in this Trove provides no datastore
             if is_service_enabled tempest &&
                 [[ -n ${_TROVE_TOOLS_ACTIVE[0]:-} ]]; then
                 echo_summary "Configuring Tempest for the datastores"

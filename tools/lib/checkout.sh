@@ -1,22 +1,22 @@
-# How a command runs from a checkout.  To be sourced by tools/<command>.
+# Runs a command from a checkout.  tools/<command> sources this file.
 # shellcheck shell=bash
 
-# Debian gives an ordinary user a PATH without the directories that losetup,
-# debootstrap and the like are in.
+# In Debian, the PATH of an ordinary user lacks the directories of losetup,
+# debootstrap and similar programs.
 case :$PATH: in
     *:/usr/sbin:*) ;;
     *) export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin ;;
 esac
 
-# find_command NAME: print the path of one of our commands.  Looks into the
-# checkout's .venv, then along PATH (the environment that is active), then
-# into devstack's environment; status 1 if it is in none of them.
+# find_command NAME: print the path of a command of trove-tools.  The order is
+# the checkout's .venv, PATH (the active environment), and devstack's
+# environment; status 1 if the command is in none of them.
 find_command() {
     local tools directory directories
     tools=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
     IFS=: read -r -a directories <<<"$tools/../.venv/bin:$PATH:$(_devstacks)/bin"
     for directory in "${directories[@]}"; do
-        # tools/NAME calls this function
+        # skip tools/NAME, which calls this function
         if [ -x "$directory/$1" ] && [ ! "$directory" -ef "$tools" ]; then
             printf '%s\n' "$directory/$1"
             return
@@ -30,7 +30,7 @@ _devstacks() {
     printf '%s\n' "${DATA_DIR:-/opt/stack/data}/venv"
 }
 
-# run_from_checkout COMMAND ARGUMENT...: become the command.
+# run_from_checkout COMMAND ARGUMENT...: replace this process by the command.
 run_from_checkout() {
     local command root
     if ! command=$(find_command "$1"); then

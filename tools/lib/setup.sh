@@ -1,10 +1,10 @@
-# Set-up of a checkout, for the scripts in tools/.  To be sourced.
+# Functions that set up a checkout.  The scripts in tools/ source this file.
 #
-# What the host lacks is installed with its own package manager and pip, as
-# they are configured on this host: no mirror or index is named here.  Each
-# step looks first at what is there already, so that a second run only looks.
+# Missing packages are installed with the host's package manager and pip, with
+# their configuration on this host: no mirror or index is named here.  Each step
+# checks first whether it is done, so that a second run changes nothing.
 #
-# The caller has "set -eu -o pipefail" and ROOT, the top of the checkout.
+# The caller sets "set -eu -o pipefail" and ROOT, the top of the checkout.
 # shellcheck shell=bash
 
 # shellcheck source=tools/lib/checkout.sh
@@ -23,7 +23,7 @@ say() {
     printf '==> %s\n' "$*" >&2
 }
 
-# die STATUS MESSAGE [HINT]: the one way out of these scripts on an error.
+# die STATUS MESSAGE [HINT]: print an error, and end the script.
 die() {
     printf 'error: %s\n' "$2" >&2
     if [ -n "${3:-}" ]; then
@@ -32,14 +32,14 @@ die() {
     exit "$1"
 }
 
-# on_one_line FILE: its words, for a message.
+# on_one_line FILE: print the words of a file on one line.
 on_one_line() {
     tr '\n' ' ' <"$1" | sed 's/ *$//'
 }
 
-# moving LOG WHAT COMMAND...: run a command, and show for how long it runs once
-# that is over 2 s: on a terminal in a line that moves, elsewhere in a line now
-# and then.  What the command prints is added to LOG, if that is not empty.
+# moving LOG WHAT COMMAND...: run a command, and show its duration: on a
+# terminal in a line that is updated after 2 s, elsewhere in a new line at
+# intervals.  The command's output is appended to LOG, if LOG is not empty.
 moving() {
     local log=$1 what=$2 status=0 shell=$BASHPID ticker
     shift 2
@@ -58,18 +58,18 @@ moving() {
     return "$status"
 }
 
-# seconds from one line to the next where nothing moves
+# seconds between two lines if the output is not a terminal
 TICK=${TICK:-30}
 
-# _tick WHAT PARENT: say each second, or now and then, that WHAT goes on, as
-# long as the shell lives that waits for it.
+# _tick WHAT PARENT: print the duration of WHAT at intervals, as long as the
+# shell PARENT, which waits for WHAT, exists.
 _tick() {
     local begin=$SECONDS idle took parent=$2 next=$TICK
-    # nothing ever comes out of it; a sleep would outlive this process
+    # reading from this pipe times out; a sleep would outlive this process
     exec {idle}<> <(:)
     while [ "$parent" = "$2" ]; do
         read -rt 1 -u "$idle" || true
-        # another one's, if that shell has been killed
+        # if that shell was killed, this process has another parent
         read -r _ _ _ parent _ </proc/self/stat
         took=$((SECONDS - begin))
         if [ -t 2 ]; then
@@ -81,7 +81,7 @@ _tick() {
     done
 }
 
-# as_root COMMAND...: never asks for a password.
+# as_root COMMAND...: run a command as root, without asking for a password.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -94,7 +94,7 @@ have_root() {
     [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
 }
 
-# setup_packages NAME...: install Debian packages, none of which is there.
+# setup_packages NAME...: install missing Debian packages.
 setup_packages() {
     local log
     if ! command -v apt-get >/dev/null; then
@@ -107,7 +107,7 @@ setup_packages() {
     fi
     say "installing packages: $*"
     log=$(mktemp)
-    # a fresh machine has no lists, and old lists name files that are gone
+    # a new machine has no lists, and old lists name files that were removed
     if ! _apt_lists_exist || ! _apt_install "$log" "$@"; then
         if ! moving "$log" "updating the lists of packages" _apt update \
             || ! _apt_install "$log" "$@"; then
@@ -125,7 +125,7 @@ _apt_lists_exist() {
 }
 
 _apt() {
-    # another apt may be at work on a machine that has just started
+    # on a machine that has just started, another apt may be running
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
@@ -138,8 +138,8 @@ _apt_install() {
 
 # find_python: print a Python that can make a virtual environment.
 #
-# The system's own comes first: its packages are what bindep.txt is about.
-# Debian's has no ensurepip until python3-venv is there.
+# The system's Python comes first, because bindep.txt lists its packages.
+# Debian's Python has no ensurepip until python3-venv is installed.
 find_python() {
     local python
     for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do
@@ -154,10 +154,10 @@ sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     return 1
 }
 
-# make_venv DIRECTORY: a virtual environment with a working pip.
+# make_venv DIRECTORY: create a virtual environment with a working pip.
 make_venv() {
     local python
-    # looking for pip takes a tenth of the time of asking it for its version
+    # finding the module takes a tenth of the time of running pip --version
     if "$1/bin/python" -c '
 import importlib.util, sys
 sys.exit(importlib.util.find_spec("pip") is None)' 2>/dev/null; then
@@ -178,8 +178,8 @@ pip_install() {
     local venv=$1 log
     shift
     log=$(mktemp)
-    # A checkout that belongs to somebody else (a bind mount, a container)
-    # is no reason for pbr's git to refuse to tell the version.
+    # The checkout may belong to another user (a bind mount, a container); git
+    # must still tell pbr the version.
     if ! moving "$log" "installing Python packages" \
         env GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory \
         GIT_CONFIG_VALUE_0="$ROOT" PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -193,8 +193,8 @@ pip_install() {
     rm -f "$log"
 }
 
-# up_to_date VENV NAME FILE...: is what NAME stands for installed from just
-# these files?  Otherwise mark_up_to_date remembers it after the install.
+# up_to_date VENV NAME FILE...: return whether NAME was installed from exactly
+# these files.  mark_up_to_date records them after an installation.
 up_to_date() {
     [ "$(cat "$1/.installed-$2" 2>/dev/null)" = "$(_digest "${@:3}")" ]
 }
@@ -207,7 +207,7 @@ _digest() {
     { printf '%s\n' "$ROOT"; cat -- "$@"; } | sha256sum
 }
 
-# setup_host PROFILE...: the packages of bindep.txt.
+# setup_host PROFILE...: install the packages of bindep.txt.
 setup_host() {
     local missing
     make_venv "$VENV"
@@ -215,7 +215,7 @@ setup_host() {
         pip_install "$VENV" bindep
     fi
     missing=$(mktemp)
-    # exit status 1: some are missing, and they stand in the file
+    # exit status 1: packages are missing, and the file lists them
     if ! moving "$missing" "looking for packages that are missing" \
         "$VENV/bin/bindep" -b -f "$ROOT/bindep.txt" "$@"
     then
@@ -223,7 +223,7 @@ setup_host() {
             # shellcheck disable=SC2046
             setup_packages $(on_one_line "$missing")
         else
-            # bindep's own words: a host that it does not know
+            # bindep's message: it does not support this host
             cat "$missing" >&2
             rm -f "$missing"
             die $EXIT_MISSING "bindep cannot tell what this host lacks" \
@@ -233,7 +233,7 @@ setup_host() {
     rm -f "$missing"
 }
 
-# setup_project: this project in the checkout's virtual environment.
+# setup_project: install this project into the checkout's virtual environment.
 setup_project() {
     local files=("$ROOT/setup.cfg" "$ROOT/setup.py" "$ROOT/pyproject.toml"
         "$ROOT/requirements.txt")
@@ -242,14 +242,14 @@ setup_project() {
     fi
     say "installing trove-tools into .venv"
     if [ ! -e "$ROOT/.git" ] && [ ! -e "$ROOT/PKG-INFO" ]; then
-        # neither a clone nor an sdist: nothing here knows the version
+        # in neither a clone nor an sdist, pbr cannot determine the version
         export PBR_VERSION=${PBR_VERSION:-0.0.0}
     fi
     pip_install "$VENV" -e "$ROOT"
     mark_up_to_date "$VENV" project "${files[@]}"
 }
 
-# setup_client: the openstack command, with Trove's part, for who uses a cloud.
+# setup_client: install the openstack command with Trove's plugin.
 setup_client() {
     local file=$ROOT/test-requirements.txt
     if up_to_date "$VENV" client "$file"; then
@@ -260,7 +260,7 @@ setup_client() {
     mark_up_to_date "$VENV" client "$file"
 }
 
-# setup_tests: what the tests need besides.
+# setup_tests: install the other requirements of the tests.
 setup_tests() {
     local files=("$ROOT/test-requirements.txt"
         "$ROOT/unlisted-requirements.txt")
@@ -272,7 +272,7 @@ setup_tests() {
     mark_up_to_date "$VENV" tests "${files[@]}"
 }
 
-# setup_lint: the linters, which cannot live beside the project.
+# setup_lint: install the linters, which need a separate environment.
 setup_lint() {
     local files=("$ROOT/lint-requirements.txt" "$ROOT/doc/requirements.txt")
     make_venv "$LINT_VENV"
@@ -284,7 +284,7 @@ setup_lint() {
     mark_up_to_date "$LINT_VENV" lint "${files[@]}"
 }
 
-# setup_zuul: the part of Zuul that loads zuul.d, without the rest.
+# setup_zuul: install only the part of Zuul that loads zuul.d.
 setup_zuul() {
     local file=$ROOT/zuul-requirements.txt
     make_venv "$ZUUL_VENV"
@@ -296,8 +296,8 @@ setup_zuul() {
     mark_up_to_date "$ZUUL_VENV" zuul "$file"
 }
 
-# with_setup_lock FUNCTION...: run them while no other set-up of this
-# checkout is under way.  What they start does not inherit the lock.
+# with_setup_lock FUNCTION...: run functions while no other set-up of this
+# checkout runs.  Processes that start later do not inherit the lock.
 with_setup_lock() {
     local step
     exec 9>"$ROOT/.venv.lock"
