@@ -42,8 +42,8 @@ class Record:
     :param size: the size of the archive, in bytes.
     :param sha256: the digest of the archive.
     :param created: the time of the layer's build, UTC, in ISO 8601.
-    :param since: the time of the lowest layer's build, UTC, in ISO 8601; its
-        packages are not newer.
+    :param since: the time of the lowest layer's build, UTC, in ISO 8601; the
+        packages were downloaded no earlier.
     :param facts: facts from the build for the image's manifest.
     :param timeline: the timeline of its build, as a span of kind layer.
     """

@@ -176,8 +176,8 @@ class Stack:
     def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment
         return {
-            # without an explicit time, files have no time stamp: the versions
-            # of the packages are more useful
+            # without an explicit time, the time stamp is 0: the versions of
+            # the packages are more useful
             "epoch": int(known.get(layers.EPOCH, 0)),
             "is_snapshot": layers.SNAPSHOT in known,
         }

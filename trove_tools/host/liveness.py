@@ -97,7 +97,7 @@ def name() -> str:
 
 
 def known_dead(named: str) -> bool | None:
-    """Return whether the process with a name of :func:`name` has ended.
+    """Return whether the process that :func:`name` named has ended.
 
     :returns: None if this process cannot see it, because it runs on another
         host or in another pid namespace.

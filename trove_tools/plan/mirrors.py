@@ -38,7 +38,7 @@ _FORMS = ("%Y-%m-%d", "%Y%m%d", "%Y%m%dT%H%M%SZ")
 _FIELD = re.compile(r"^Snapshots:\s*(\S+)\s*$", re.MULTILINE)
 _DATE = re.compile(r"^Date:\s*(.+?)\s*$", re.MULTILINE)
 _TIMEOUT = 20.0
-# bytes; the fields come first, and the list of files after them is megabytes
+# bytes; the fields come before the list of files, which has megabytes
 _HEAD = 64 * 1024
 
 

@@ -87,9 +87,9 @@ class Recipe:
                 "WorkingDir": f"/{self.program}",
             }
         return {
-            # arguments of `docker run` replace the default arguments of an
-            # entrypoint; without an entrypoint script, they must follow the
-            # command
+            # arguments of `docker run` replace Cmd, the default arguments of
+            # an entrypoint; without an entrypoint script, the command is the
+            # entrypoint, so that the arguments follow it
             **(
                 {
                     "Entrypoint": ["docker-entrypoint.sh"],

@@ -82,7 +82,7 @@ def make(
         f"TROVE_DATA={' '.join(path.lstrip('/') for path in recipe.data)}",
         # a pid namespace, so that the child processes end with mmdebstrap; no
         # mount namespace, since it would keep the disks of other builds on
-        # this host in use.  Its mounts are below the directory.
+        # this host in use.  mmdebstrap's mounts are below the directory.
         "unshare", "--pid", "--fork", "--kill-child",
         "mmdebstrap", "--mode=root", "--variant=essential",
         f"--architectures={guest['arch']}",
