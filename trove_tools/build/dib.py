@@ -141,7 +141,7 @@ class Log:
             self._progress.state(f"{self._layer}: {what}")
 
     def failure(self, status: int) -> errors.BuildError:
-        """Return the error for a build that failed at this point."""
+        """Return the error for a failure after the last processed line."""
         lines = [line for line in self._tail if not _NOISE.match(line)]
         last = lines[-_SHOWN_LINES:]
         cause = causes.find_cause("\n".join(lines))

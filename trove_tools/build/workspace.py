@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
 
 
 def is_plain(path: pathlib.Path) -> bool:
-    """Return whether all tools support an absolute path."""
+    """Return whether an absolute path has plain characters only."""
     return _PLAIN.fullmatch(os.fspath(path)) is not None
 
 

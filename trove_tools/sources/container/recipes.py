@@ -118,7 +118,7 @@ class Recipe:
 
 
 def read(name: str) -> Recipe:
-    """Return the recipe with a name.
+    """Read the recipe in the directory with a name.
 
     :raises UsageError: there is no recipe of that name.
     """

@@ -202,7 +202,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _ask(
         self, proxy: str, parts: urllib.parse.SplitResult, body: bytes
     ) -> http.client.HTTPResponse:
-        """Send the request; reuse the last connection if it fits."""
+        """Send the request; reuse the connection to the same server."""
         assert parts.hostname is not None
         origin = (proxy, parts.netloc)
         reused = self._upstream is not None and self._origin == origin
