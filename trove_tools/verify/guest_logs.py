@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a guest's console and journal: how far it came, and why it failed.
+"""Reads from a guest's console and journal how far it came and why it failed.
 
-The machine writes the journal to a file from early in the boot, so it can be
-read whatever happens to the guest.
+The machine writes the journal to a file from early in the boot, so verify can
+read it whatever happens to the guest.
 """
 
 import collections.abc
@@ -21,11 +21,11 @@ _ESCAPES = re.compile(
     r"|[()]."  # character sets
     r"|[@-Z=>c])"
 )
-# the next text stands at the left of the screen
+# moves the cursor to the left of the screen, where the next text begins
 _MOVE = re.compile(r"\x1b\[(?:\d*;)?0*[1-6]?H")
 _WIDTH = 200
 _LOGIN = re.compile(r"^\S* ?login: ?$", re.MULTILINE)
-# what no guest recovers from, as the console says it
+# console messages of failures from which no guest recovers
 _FATAL = (
     (r"No bootable device", "the firmware found nothing to boot from"),
     (r"grub rescue>", "the boot loader (GRUB) does not find its own files"),
@@ -34,9 +34,9 @@ _FATAL = (
     (r"\(initramfs\) ", "the initramfs does not find the root file system"),
     (r"[Ee]mergency mode", "systemd gave up and went into emergency mode"),
 )
-# what the console shows, what that says, and what comes next.  Each of them
-# may be missing: a quiet kernel says nothing, and systemd's log may go
-# elsewhere
+# for each stage: the text on the console, the name of the stage, and the next
+# stage.  The text of any stage may be missing: a quiet kernel prints nothing,
+# and systemd's log may go elsewhere
 _STAGES = (
     (r"GRUB|Loading Linux", "the boot loader", "the kernel"),
     (r"Linux version|^\[ *\d+\.\d+\] ", "the kernel", "its initramfs"),
@@ -54,11 +54,11 @@ _STAGES = (
     (r"cloud-init\[\d+\]: ", "cloud-init", "the network and the seed"),
 )
 _BEGINNING = "waiting for firmware and boot loader"
-# characters at the end in which a sign of death is looked for
+# number of characters at the end in which fatal messages are searched
 _RECENT = 4096
 AGENT_JOURNAL = "journal of the guest agent"
 
-# what oslo.log writes for each line of a traceback but the last one
+# oslo.log's output for each line of a traceback except the last one
 _FRAME = re.compile(
     r"\S+ \S+ \d+ [A-Z]+ [\w.]+ (?: |Traceback|During handling"
     r"|The above exception|$)"
@@ -70,7 +70,7 @@ _LAST = 40
 
 
 def strip_escapes(text: str) -> str:
-    """Return console output as lines, without escape sequences."""
+    """Return console output as plain lines, without escape sequences."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
 
@@ -78,9 +78,9 @@ def strip_escapes(text: str) -> str:
 class Console:
     """The console of one guest.
 
-    :param file: that takes what the guest prints; may not be there yet.
+    :param file: the file with the guest's output; it may not exist yet.
     :param stage: what the boot waits for, in words for the user; empty when
-        it is over.
+        the boot is over.
     """
 
     def __init__(self, file: pathlib.Path) -> None:
@@ -97,23 +97,23 @@ class Console:
             self.stage = _stage(strip_escapes(self._text))
 
     def restart(self) -> None:
-        """Forget what a guest printed that is being started again."""
+        """Discard the output so far, because the guest is started again."""
         self.read()
         self._text, self._follows, self.stage = "", True, _BEGINNING
 
     def finish(self, stage: str) -> None:
-        """Take the stage from elsewhere from now on.
+        """Set the stage, and do not derive it from the output any more.
 
-        :param stage: the new one.
+        :param stage: the new stage, in words for the user.
         """
         self._follows, self.stage = False, stage
 
     def asks_for_login(self) -> bool:
-        """Tell whether the guest is up, as far as its console shows."""
+        """Return whether the console shows a login prompt."""
         return bool(_LOGIN.search(self._recent()))
 
     def cause_of_death(self) -> str:
-        """Return why the guest cannot recover; empty where it may."""
+        """Return why the guest cannot recover; empty if it may recover."""
         recent = self._recent()
         for sign, meaning in _FATAL:
             if re.search(sign, recent):
@@ -124,10 +124,10 @@ class Console:
         return strip_escapes(self._text[-_RECENT:])
 
     def tail(self) -> list[str]:
-        """Return the last lines that say something."""
+        """Return the last lines of the console that contain text."""
         self.read()
         lines: list[str] = []
-        # a boot loader's menu is drawn with lines that say nothing, twice
+        # a boot loader draws its menu twice, and with lines without text
         for text in strip_escapes(_MOVE.sub("\n", self._text)).splitlines():
             line = " ".join(text.split())[:_WIDTH]
             if re.search(r"\w", line) and line not in lines[-1:]:
@@ -136,9 +136,9 @@ class Console:
 
 
 def _stage(text: str) -> str:
-    """Return the last stage of a boot that a console shows.
+    """Return the stage of the boot, according to the console.
 
-    :param text: all that it has shown, without escape sequences.
+    :param text: all output of the console, without escape sequences.
     """
     if _LOGIN.search(text):
         return "the guest asks for a login; waiting for its cloud-init"
@@ -150,7 +150,8 @@ def _stage(text: str) -> str:
 
 def _of_agent(who: str, text: str) -> bool:
     if who == "trove-guestagent":
-        # one failure is logged several times, each with a hundred frames
+        # leave out the frames of a traceback: the agent logs one failure
+        # several times, each time with a hundred frames
         return _FRAME.match(text) is None
     return who == "systemd" and evidence.UNIT in text
 
@@ -178,10 +179,10 @@ _KINDS: dict[str, collections.abc.Callable[[str, str], bool]] = {
 
 
 def read_journal(file: pathlib.Path) -> dict[str, list[str]]:
-    """Return the ends of what may explain a failure, by kind.
+    """Return the last journal lines that may explain a failure, by kind.
 
-    :param file: what the guest has written so far; may be absent.
-    :returns: only kinds of which there is something.
+    :param file: the file with the guest's journal; it may not exist.
+    :returns: the kinds that have lines.
     """
     try:
         lines = file.read_text(errors="replace").splitlines()

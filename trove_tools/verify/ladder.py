@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the checks of an image, in one machine or in two at a time.
 
-With KVM, QEMU runs everything.  Without it, emulation is slow: then a
-container looks at the datastores while QEMU boots the image once, which is
-what proves its kernel and its boot loader.
+With KVM, QEMU runs all checks below the level ``life``.  Without KVM,
+emulation is slow: then a container checks the datastores, while QEMU boots
+the image once to check its kernel and its boot loader.
 """
 
 import collections.abc
@@ -40,17 +40,17 @@ from trove_tools.verify.life import swift as _swift
 class Request:
     """The request to verify an image.
 
-    :param level: see :mod:`trove_tools.verify.levels`.
-    :param datastores: that Trove's agent is to make instances of.
-    :param healths: the probe of each datastore that the image starts.
+    :param level: the name of a level of :mod:`trove_tools.verify.levels`.
+    :param datastores: the datastores of which Trove's agent makes instances.
+    :param healths: the probe of each datastore that the image itself starts.
     :param machine: ``auto``, ``qemu`` or ``container``.
-    :param venv: the environment with Trove; for the level ``agent``.
-    :param broker_port: of the broker; a free one when not given.
+    :param venv: the environment with Trove; for the levels ``agent`` and
+        ``life``.
+    :param broker_port: the broker's TCP port; by default a free one.
     :param deployment: what an operator's control plane would inject.
-    :param only: the checks of the level ``life`` to make; all where none is
-        named.
-    :param former: the image that instances were made of before, as the level
-        ``life`` upgrades them.
+    :param only: the checks of the level ``life`` to run; empty for all.
+    :param former: the earlier image, from which the level ``life`` upgrades
+        instances.
     """
 
     level: str
@@ -77,14 +77,14 @@ def verify(
 ) -> outcome.Report:
     """Verify an image without changing it.
 
-    A failed check is part of the report, not an exception: see
-    :meth:`report.Report.raise_for_failure`.
+    A failed check is recorded in the report and raises no exception; see
+    :meth:`outcome.Report.raise_for_failure`.
 
-    :param known: the image's manifest, when it has one.
-    :param sha256: the file's, where that is known already.
-    :raises ImageError: the file is no image, or not a whole one.
-    :raises MissingToolError: this host has no machine for it.
-    :raises UsageError: this user or this release cannot do it.
+    :param known: the image's manifest, if it has one.
+    :param sha256: the file's SHA-256, if it is known already.
+    :raises ImageError: the file is not a complete image.
+    :raises MissingToolError: this host has no machine for the image.
+    :raises UsageError: this user or this release cannot verify the image.
     """
     begin = time.monotonic()
     found = outcome.Report(
@@ -110,10 +110,10 @@ def verify(
 
 
 def require(request: Request) -> None:
-    """Make sure that this host has what it takes, before anything slow.
+    """Check that this host can run a request, before anything slow begins.
 
-    :raises MissingToolError: it lacks something.
-    :raises UsageError: this user or this release cannot do it.
+    :raises MissingToolError: this host lacks a program or a machine.
+    :raises UsageError: this user or this release cannot verify the image.
     """
     if request.level in levels.WITH_TROVE:
         broker.require()
@@ -123,7 +123,7 @@ def require(request: Request) -> None:
 
 
 class _Ladder:
-    """The checks of one image."""
+    """Runs the checks of one image."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class _Ladder:
         found.missing |= life_checks.left_out(request.only)
 
     def climb(self) -> None:
-        """Run all checks that are possible."""
+        """Run all checks that the chosen machines support."""
         if len(self._machines.kinds) == 1:
             self._datastores(self._machines.kinds[0])
             return
@@ -168,7 +168,7 @@ class _Ladder:
             try:
                 self._datastores(_machine.CONTAINER)
             except outcome.CheckError:
-                # the other one is not less worth knowing
+                # the boot in the other machine is still worth checking
                 pass
             except BaseException:
                 self._line.end()
@@ -189,7 +189,7 @@ class _Ladder:
             self._guest(kind, subjects, ports=tuple(sorted(ports)))
 
     def _agent(self, kind: str) -> None:
-        """Have Trove make an instance of each datastore, each in a guest."""
+        """Check an instance of each datastore, each in a separate guest."""
         settings = self._request.settings
         with self._plane(kind) as plane:
             for datastore in self._request.datastores:
@@ -223,7 +223,7 @@ class _Ladder:
         request = self._request
         assert request.venv is not None
         managers: control.Sections = {
-            # without an image's name: Trove's own default
+            # Trove's own default applies if the image's name is empty
             each.manager: {
                 name: image
                 for name, image in (
@@ -259,7 +259,7 @@ class _Ladder:
             yield plane
 
     def _further(self) -> dict[str, typing.Any]:
-        """Return what the control plane gets for the level."""
+        """Return the arguments of the control plane that the level needs."""
         request = self._request
         if request.level != levels.LIFE:
             return {"deployment": request.deployment}
@@ -286,7 +286,7 @@ class _Ladder:
         ) as machine:
             yield machine
         for file in where.iterdir():
-            # logs stay until it is known whether they are needed
+            # logs are kept: they are needed if the verification fails
             if file.is_dir():
                 shutil.rmtree(file)
             elif file.suffix != ".log":
@@ -298,11 +298,12 @@ class _Ladder:
         subjects: collections.abc.Sequence[dict[str, typing.Any]],
         **guest: typing.Any,
     ) -> None:
-        """Look at one guest and at what is in it.
+        """Check one guest and the datastores in it.
 
-        :param subjects: what is in it, as :class:`_subject.Subject` has it.
-        :param guest: as :class:`machine.Guest` has it.
-        :raises CheckError: something is wrong that ends the climb.
+        :param subjects: the fields of :class:`_subject.Subject` for each
+            datastore in the guest.
+        :param guest: further fields of :class:`machine.Guest`.
+        :raises CheckError: a check failed, and later checks make no sense.
         """
         volume = self._place / f"volume-{kind}.raw"
         volume.unlink(missing_ok=True)
@@ -339,7 +340,7 @@ class _Ladder:
     def _check(self, check: checks.Check, subject: _subject.Subject) -> None:
         """Run a check if this machine supports it.
 
-        :raises CheckError: it failed, and nothing after it makes sense.
+        :raises CheckError: the check failed, and later ones make no sense.
         """
         machine = subject.machine
         name = f"{subject.name}: {check.name}" if subject.name else check.name

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defines the levels of verification and their checks.
+"""Defines the levels of verification, and selects what each level checks.
 
-``boot``: it boots, and systemd has started all.  ``datastore``: a
-datastore that the image starts by itself answers.  ``agent``: Trove's own
-guest agent makes an instance of it.  ``life``: Trove does with that what
-happens to instances later.
+``boot``: the image boots, and systemd starts all services.  ``datastore``: a
+datastore that the image itself starts answers.  ``agent``: Trove's own guest
+agent makes an instance of a datastore.  ``life``: Trove runs the later
+operations of an instance.
 """
 
 
@@ -14,22 +14,22 @@ from trove_tools.catalog import model
 from trove_tools.verify import subject as _subject
 
 BOOT, DATASTORE, AGENT, LIFE = "boot", "datastore", "agent", "life"
-#: Those at which Trove makes instances.
+#: The levels at which Trove makes instances.
 WITH_TROVE = (AGENT, LIFE)
 
-#: What to do about an image that the agent cannot prove.
+#: The hint for an image that the agent cannot verify.
 _WITHOUT_AGENT = "ask it as a client: --level datastore"
 
-#: The runtime whose datastores Trove's agent starts.
+#: The runtime of the datastores that Trove's agent starts.
 _RUNTIME = "container"
 
 
 def choose_level(known: manifest.Manifest | None, asked: str | None) -> str:
     """Return the level to verify at.
 
-    :param known: the image's manifest, when it has one.
-    :param asked: the level that the user named.
-    :raises UsageError: the image does not have the level.
+    :param known: the image's manifest, if it has one.
+    :param asked: the level that the user named, if any.
+    :raises UsageError: the image cannot be verified at this level.
     """
     native = known is not None and any(
         each.runtime != _RUNTIME for each in known.datastores
@@ -53,13 +53,13 @@ def list_instances(
     known: manifest.Manifest | None,
     datastore: str | None,
 ) -> list[_subject.Datastore]:
-    """Return what Trove's agent is to make instances of.
+    """Return the datastores of which Trove's agent makes instances.
 
-    :param datastore: only this one; where there is no manifest, what the
-        image is for.
-    :raises UsageError: nothing tells, or Trove has no manager for it, or
-        the image does not have it.
-    :raises ImageError: the image is for another series of Trove.
+    :param datastore: the only datastore to return; without a manifest, the
+        datastore that the image contains.
+    :raises UsageError: no manifest or user names a datastore, Trove has no
+        manager for it, or the image does not contain it.
+    :raises ImageError: the image was built for another series of Trove.
     """
     if known is not None:
         _check_series(catalog, known)
@@ -90,11 +90,11 @@ def list_probes(
     known: manifest.Manifest | None,
     datastore: str | None,
 ) -> dict[str, model.Health]:
-    """Return what to ask an image.
+    """Return the probe of each datastore in an image, by datastore.
 
-    :param known: its manifest, which tells what it serves.
-    :param datastore: what to ask it as, where there is no manifest.
-    :raises UsageError: neither tells.
+    :param known: the image's manifest, which lists its datastores.
+    :param datastore: the image's datastore, if there is no manifest.
+    :raises UsageError: there is no manifest, and no datastore is named.
     """
     if known is not None:
         return {
@@ -112,7 +112,7 @@ def _find_datastore(
 ) -> model.Datastore:
     """Return the datastore of an image without a manifest.
 
-    :raises UsageError: none was named, or it is unknown.
+    :raises UsageError: no datastore was named, or it is unknown.
     """
     if name is None:
         raise errors.UsageError(
@@ -136,16 +136,18 @@ def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
 def find_backup_container(entry: manifest.Datastore) -> str:
     """Return the name of the container that takes backups of a datastore.
 
-    :returns: nothing where the image carries none.
+    :returns: the name; empty if the image contains no such container.
     """
     return _container(entry, backup=True)
 
 
 def _container(entry: manifest.Datastore, backup: bool = False) -> str:
-    """Return a container's name, as a cloud may configure it.
+    """Return a container's name without its tag, as a cloud configures it.
 
-    :param backup: of the one that takes backups of the other.
-    :returns: nothing where the manifest names none: Trove has a default.
+    :param backup: whether to return the container that takes backups, and
+        not the datastore's.
+    :returns: the name; empty if the manifest names none, because Trove has a
+        default.
     """
     for container in entry.containers:
         if container.backup != backup:

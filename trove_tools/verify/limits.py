@@ -2,11 +2,12 @@
 """Decides how long verify waits: as long as the guest makes progress.
 
 A fixed number of seconds is too short on a busy host and too long on a quiet
-one.  So every wait of verify follows three things.  A guest that shows
-something new is never given up before the user's own limit (``--timeout``).
-One that shows nothing new is given up after :data:`QUIET` seconds, which are
-multiplied by how slow it is: by the load of this host, and by how long the
-guest took to an early stage of its boot.
+one.  So every wait depends on the progress of the guest and on its speed.  A
+guest that shows something new is never given up before the user's limit
+(``--timeout``).  A guest that shows nothing new is given up after
+:data:`QUIET` seconds, multiplied by the larger of two factors: the load of
+this host, and the time that the guest took to an early stage of its boot,
+divided by the usual time.
 """
 
 import collections.abc
@@ -18,25 +19,26 @@ import time
 from trove_tools.host import process
 from trove_tools.verify import outcome
 
-#: Seconds without anything new after which a guest of usual speed is lost.
-#: The longest silence of a guest that works was 70 s: a database that makes
-#: its first files, emulated on two quiet processors.
+#: Seconds without anything new after which a guest of usual speed is given up.
+#: The longest silence of a working guest was 70 s: a database made its first
+#: files, emulated on two idle processors.
 QUIET = 300.0
-#: Seconds that one wait lasts at most, if the user says nothing else.
+#: Maximum seconds of one wait, unless the user sets another limit.
 MOST = 7200
 
 _MORE = "give it more time with --timeout"
-# a guest is called slow, in words for the user, from here on
+# messages call a guest slow from this factor on
 _SLOW = 2.0
 _LONGEST_LINE = 500
-# numbers, ids, addresses, times and a moving star make no line a new one
+# a line is not new if it differs from an earlier line only in numbers, ids,
+# addresses, times or a moving star
 _CHANGING = re.compile(r"(\w*\d\w*|\W|_)+")
 
 
 class Tail:
-    """A growing file, read once.
+    """Reads a growing file from its beginning, each byte once.
 
-    :param file: it may not be there yet.
+    :param file: the file; it may not exist yet.
     """
 
     def __init__(self, file: pathlib.Path) -> None:
@@ -44,7 +46,7 @@ class Tail:
         self._offset = 0
 
     def more(self) -> bytes:
-        """Return what has come since the last time."""
+        """Return the bytes that were added since the last call."""
         try:
             with open(self._file, "rb") as stream:
                 stream.seek(self._offset)
@@ -56,13 +58,13 @@ class Tail:
 
 
 class Activity:
-    """Counts the lines of growing logs that tell something new.
+    """Counts the different lines of growing logs.
 
-    A line is new if no line before it was the same but for its numbers.  A
-    service that fails again and again, or a start job whose seconds are
-    counted, tells nothing new.
+    Lines that differ only in their numbers count once.  So a service that
+    fails again and again, or a start job with a counter of seconds, adds
+    nothing.
 
-    :param files: the logs; each may not be there yet.
+    :param files: the logs; any of them may not exist yet.
     """
 
     def __init__(self, *files: pathlib.Path) -> None:
@@ -71,7 +73,7 @@ class Activity:
         self._known: set[int] = set()
 
     def count(self) -> int:
-        """Return how many different lines there have been so far."""
+        """Return the number of different lines so far."""
         for number, tail in enumerate(self._tails):
             data = self._partial[number] + tail.more()
             *lines, self._partial[number] = data.split(b"\n")
@@ -82,9 +84,9 @@ class Activity:
 
 
 class Limits:
-    """The limits of one verify.
+    """Computes the time limits of the waits for one guest.
 
-    :param most: seconds that any wait lasts at most.
+    :param most: maximum seconds of any wait.
     """
 
     def __init__(self, most: float = MOST) -> None:
@@ -92,10 +94,10 @@ class Limits:
         self._measured = 1.0
 
     def measure(self, took: float, usual: float) -> None:
-        """Take note of how fast the guest is.
+        """Record the speed of the guest.
 
-        :param took: seconds that it took to a known stage.
-        :param usual: those that it takes on a quiet host.
+        :param took: seconds that the guest took to a known stage.
+        :param usual: seconds that a guest takes to it on a quiet host.
         """
         self._measured = max(self._measured, took / usual)
 
@@ -104,9 +106,9 @@ class Limits:
         return max(self._measured, process.measure_load(), 1.0)
 
     def scaled(self, seconds: float) -> float:
-        """Return how long this guest gets for something.
+        """Return a timeout in seconds that fits the speed of this guest.
 
-        :param seconds: what a guest of usual speed gets.
+        :param seconds: the timeout for a guest of usual speed.
         """
         return min(seconds * self.slowness(), self.most)
 
@@ -119,7 +121,7 @@ class Limits:
         return Wait(self, quiet)
 
     def speed(self) -> str | None:
-        """Return what a user should know about a slow guest, if it is one."""
+        """Return a hint for the user if the guest is slow, else None."""
         slowness = self.slowness()
         if slowness < _SLOW:
             return None
@@ -131,9 +133,9 @@ class Limits:
 
 
 class Wait:
-    """One wait for something that a guest is to do.
+    """A wait for an event in a guest.
 
-    :param quiet: as for :meth:`Limits.wait`.
+    :param quiet: the same as for :meth:`Limits.wait`.
     """
 
     def __init__(self, limits: Limits, quiet: float) -> None:
@@ -148,12 +150,13 @@ class Wait:
         *signs: object,
         log: collections.abc.Callable[[], list[str]] = list,
     ) -> None:
-        """Go on with the wait, unless it has become useless.
+        """Raise an error if it is useless to wait any longer.
 
-        :param what: what has not happened, for the message.
-        :param signs: all that would be different if the guest had got on.
-        :param log: returns the lines that show how far it got.
-        :raises CheckError: it has.
+        :param what: a description of the failure, for the message.
+        :param signs: all values that change when the guest makes progress.
+        :param log: returns the lines that show how far the guest got.
+        :raises CheckError: the maximum is over, or the guest makes no
+            progress.
         """
         now = time.monotonic()
         if signs != self._signs:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check knows of the machine that its guest runs in.
+"""Defines the interface between a check and the machine that runs its guest.
 
 A machine runs one guest.  There are two kinds: ``qemu`` emulates a computer,
 with or without KVM; ``container`` is systemd-nspawn, in which the image's own
 systemd, cloud-init, Docker engine and agent run at the speed of the host, on
-the kernel of the host.  A check works with either, through what is here.
+the kernel of the host.  A check uses both kinds through this interface.
 """
 
 import abc
@@ -24,16 +24,15 @@ from trove_tools.verify import processes
 
 #: The kinds of machine.
 QEMU, CONTAINER = "qemu", "container"
-#: The buses that QEMU's disks may be on, and what a guest calls the second
-#: disk there.
+#: The buses for QEMU's disks, and the second disk's device in a guest, by bus.
 VIRTIO, SCSI = "virtio", "scsi"
 DEVICES = {VIRTIO: "/dev/vdb", SCSI: "/dev/sdb"}
 #: The address and the port at which a guest reaches its control plane's
-#: broker, and nothing else.
+#: broker.  It reaches nothing else unless :meth:`Machine.serve` adds it.
 BROKER = ("10.0.2.100", 5672)
 #: The timeout in seconds for a command in a guest of normal speed.
 PATIENCE = 20.0
-#: What a guest prints, and its journal; both in the machine's directory.
+#: The files in the machine's directory with the guest's console and journal.
 CONSOLE, JOURNAL = "console.log", "journal.log"
 
 _INTERVAL = 0.2
@@ -46,8 +45,8 @@ Say = collections.abc.Callable[[str], None]
 class Nic:
     """A network interface of a guest.
 
-    :param address: of the guest, with the length of its network's prefix.
-    :param gateway: an address of its network that is not the guest's.
+    :param address: the guest's address with its network's prefix length.
+    :param gateway: another address in the network, which the guest lacks.
     """
 
     name: str
@@ -56,18 +55,18 @@ class Nic:
     gateway: str
 
 
-#: As a cloud with network isolation gives them: the agent reaches its broker
-#: through the first, and clients reach the database through the second.
+#: The interfaces in a cloud with network isolation: the agent reaches its
+#: broker through the first, and clients reach the database through the second.
 MANAGEMENT = Nic("management", "52:54:00:12:34:56", "10.0.2.15/24", "10.0.2.2")
 TENANT = Nic("tenant", "52:54:00:12:34:57", "10.0.3.15/24", "10.0.3.2")
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """Something that a guest reaches by its network.
+    """A service that a guest reaches through its network.
 
-    :param address: where the guest finds it.
-    :param connect: returns a connection to it, from here.
+    :param address: the address at which the guest reaches the service.
+    :param connect: returns a connection from this host to the service.
     """
 
     address: str
@@ -77,15 +76,15 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a guest is run, whatever runs it.
+    """The settings with which a machine of either kind runs a guest.
 
-    :param accelerator: of QEMU: ``auto``, ``kvm`` or ``tcg``.
-    :param timeout: seconds that one wait lasts at most, however much the
-        guest gets on; see :mod:`trove_tools.verify.limits`.
-    :param memory: MiB; of QEMU.
-    :param cpus: of QEMU.
+    :param accelerator: QEMU's accelerator: ``auto``, ``kvm`` or ``tcg``.
+    :param timeout: maximum seconds of one wait, even if the guest makes
+        progress; see :mod:`trove_tools.verify.limits`.
+    :param memory: size of QEMU's memory, MiB.
+    :param cpus: number of QEMU's processors.
     :param volume: size of the empty second disk, GiB.
-    :param disk_bus: of QEMU's disks, as Nova's ``hw_disk_bus``.
+    :param disk_bus: the bus of QEMU's disks, as in Nova's ``hw_disk_bus``.
     """
 
     accelerator: str = "auto"
@@ -99,17 +98,17 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
-    """What a machine is to run.
+    """The guest that a machine runs.
 
-    :param disk: the image; never written to.
-    :param volume: a raw file, the guest's second disk.  It stays when the
-        machine has ended, and may be another guest's volume then.
-    :param instance: what Trove's own code says of the instance (the answer
-        to ``create``, see :mod:`trove_tools.verify.driver`); nothing for a
-        guest that Trove does not know.
+    :param disk: the image, which the guest never changes.
+    :param volume: a raw file, the guest's second disk.  It remains when the
+        machine has ended, and another guest may use it then.
+    :param instance: the data of Trove's instance (the driver's answer to
+        ``create``, see :mod:`trove_tools.verify.driver`); None if Trove has
+        no instance in this guest.
     :param broker: port on loopback of the control plane's broker.
-    :param ports: TCP ports of the guest that are reached from here.
-    :param nics: its interfaces.
+    :param ports: TCP ports of the guest that this host reaches.
+    :param nics: the guest's network interfaces.
     """
 
     disk: disks.Disk
@@ -121,9 +120,9 @@ class Guest:
 
 
 class Completed(typing.NamedTuple):
-    """A command that has ended in a guest.
+    """The result of a command in a guest.
 
-    :param output: what it printed, errors included.
+    :param output: its standard output and standard error.
     """
 
     status: int
@@ -134,18 +133,19 @@ class Machine(abc.ABC):
     """A machine that runs one guest.
 
     :param kind: :data:`QEMU` or :data:`CONTAINER`.
-    :param guest: what it runs.
-    :param directory: where the guest's logs are; nobody else may read it.
-    :param limits: how long the guest is waited for.
-    :param say: takes what the user is told of the wait.
-    :param is_on: whether commands can be run in the guest.
-    :param begun: when it was powered on, by :func:`time.monotonic`.
+    :param guest: the guest that the machine runs.
+    :param directory: directory of the guest's logs; other users must not be
+        able to read it.
+    :param limits: the time limits of the waits for the guest.
+    :param say: shows the user a text about the current wait.
+    :param is_on: whether the guest accepts commands.
+    :param begun: time of the power on, by :func:`time.monotonic`.
     """
 
     kind: str
-    #: Seconds from power on until commands run in it, on a quiet host.
+    #: Seconds from power on until the guest accepts commands, on a quiet host.
     usual_start: float
-    #: Seconds between two looks at what costs a guest something.
+    #: Seconds between two commands that poll, because each slows the guest.
     pause: float
 
     def __init__(
@@ -160,7 +160,7 @@ class Machine(abc.ABC):
         self.limits = _limits.Limits(settings.timeout)
         self.console = guest_logs.Console(directory / CONSOLE)
         self.is_on = False
-        # what ends with the guest
+        # the resources to release when the guest ends
         self._running = contextlib.ExitStack()
         self.begun = time.monotonic()
         self._settings = settings
@@ -172,21 +172,21 @@ class Machine(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Power on, and do not wait; see :meth:`power_on`.
+        """Power the guest on without a wait; see :meth:`power_on`.
 
-        Also again, after :meth:`power_off` or :meth:`cut_power`: disk and
-        volume are as they were then.
+        It can be called again after :meth:`power_off` or :meth:`cut_power`:
+        disk and volume have kept their content.
 
-        :raises VerifyError: this host cannot run it.
+        :raises VerifyError: this host cannot run the guest.
         """
 
     @abc.abstractmethod
     def has_started(self) -> bool:
-        """Tell whether commands can be run in the guest."""
+        """Return whether the guest accepts commands."""
 
     @abc.abstractmethod
     def stay_alive(self) -> None:
-        """Make sure that there is still something to wait for.
+        """Check that the guest still runs and can recover.
 
         :raises CheckError: the guest has ended, or cannot recover.
         """
@@ -197,30 +197,30 @@ class Machine(abc.ABC):
     ) -> Completed:
         """Run a command in the guest, as root.
 
-        :param input: for its standard input.
-        :param seconds: what it gets in a guest of usual speed.
+        :param input: the text on the command's standard input.
+        :param seconds: the timeout in a guest of usual speed.
         :raises CheckError: the guest does not answer, or the command did
             not end in time.
         """
 
     @abc.abstractmethod
     def port(self, number: int) -> int:
-        """Return the port of loopback that leads to one of the guest.
+        """Return the loopback port that is forwarded to a guest's port.
 
-        :param number: one of :attr:`Guest.ports`.
+        :param number: the guest's port, one of :attr:`Guest.ports`.
         """
 
     def serve(self, service: Service) -> None:
-        """Let the guest reach something, from now on.
+        """Make a service reachable for the guest.
 
-        :raises CheckError: this machine cannot.
+        :raises CheckError: this kind of machine does not support it.
         """
         raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
 
     def connect(self, port: int) -> socket.socket:
         """Connect to a port of the guest, as its clients do.
 
-        :raises OSError: nobody listens there.
+        :raises OSError: no program listens on the port.
         """
         return socket.create_connection(("127.0.0.1", self.port(port)))
 
@@ -229,45 +229,45 @@ class Machine(abc.ABC):
         disk: disks.Disk,
         instance: collections.abc.Mapping[str, typing.Any],
     ) -> None:
-        """Give the guest, which is off, another root disk and seed.
+        """Replace the root disk and the seed of a powered-off guest.
 
-        :param instance: as for :class:`Guest`.
-        :raises CheckError: this machine cannot.
+        :param instance: the same as for :class:`Guest`.
+        :raises CheckError: this kind of machine does not support it.
         """
         raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
 
     @abc.abstractmethod
     def power_off(self) -> None:
-        """Have the guest shut down, as a cloud does.
+        """Shut the guest down as a cloud does.
 
-        :raises CheckError: it does not obey.
+        :raises CheckError: the guest does not shut down.
         """
 
     def cut_power(self) -> None:
         """End the guest at once, as a power cut does.
 
-        In a container the kernel, which is this host's, keeps what the
-        guest's processes had written.
+        In a container, this host's kernel keeps the data that the guest's
+        processes had written.
         """
         self.is_on = False
         self._running.close()
 
     def close(self) -> None:
-        """End the guest, if it has not ended, and give everything back."""
+        """End the guest if it still runs, and release all resources."""
         self._running.close()
 
     @abc.abstractmethod
     def grow_volume(self, gib: int) -> None:
         """Enlarge the second disk of the running guest.
 
-        :param gib: its new size, GiB.
+        :param gib: the disk's new size, GiB.
         """
 
     def power_on(self) -> None:
-        """Start the guest unless it runs; wait until it takes commands.
+        """Start the guest unless it runs; wait until it accepts commands.
 
-        :raises CheckError: it does not come so far.
-        :raises VerifyError: this host cannot run it.
+        :raises CheckError: the guest does not accept commands.
+        :raises VerifyError: this host cannot run the guest.
         """
         if not self.is_on:
             self.start()
@@ -296,30 +296,30 @@ class Machine(abc.ABC):
                     )
                 raise
             time.sleep(_INTERVAL)
-        # what the guest starts next is known by its systemd
+        # from now on the stage comes from the guest's systemd
         self.console.finish("")
         self.limits.measure(time.monotonic() - self.begun, self.usual_start)
 
     def look(self) -> None:
-        """Take in what the guest has printed since the last time."""
+        """Read the guest's new output, and show the stage to the user."""
         self.console.read()
         stage = self.console.stage
         task = self._task
         self._tell(f"{task} ({stage})" if task and stage else task or stage)
 
     def say(self, task: str) -> None:
-        """Tell the user what is being waited for."""
+        """Show the user what verify is waiting for."""
         self._task = task
         self.look()
 
     def signs(self) -> int:
-        """Return a number that grows as long as the guest gets on."""
+        """Return a number that grows while the guest makes progress."""
         return self._activity.count()
 
     def logs(self) -> dict[str, list[str]]:
-        """Return the ends of the guest's logs that are known out here.
+        """Return the last lines of the guest's logs on this host, by kind.
 
-        They are there whatever has become of the guest.
+        They are available even if the guest has ended.
         """
         return guest_logs.read_journal(self.directory / JOURNAL)
 
@@ -334,12 +334,12 @@ class Machine(abc.ABC):
 
 
 class Open(typing.Protocol):
-    """Gives machines of one kind."""
+    """A function that makes machines of one kind."""
 
     def __call__(
         self, guest: Guest
     ) -> contextlib.AbstractContextManager[Machine]:
-        """Make a machine that has not been started.
+        """Make a machine without starting it.
 
-        It is gone when the context is left, and all of it but the volume.
+        The end of the context removes the machine, but not its volume.
         """
