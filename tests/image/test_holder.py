@@ -106,7 +106,7 @@ class HolderTest(base.TestCase):
             "trove-image-builder", "doctor", "--clean",
             "--cache-dir", self.place / "cache",
         )  # fmt: skip
-        self.assertIn("taken down: ", done.stderr)
+        self.assertIn("removed: ", done.stderr)
         self.assertNotIn("warning: ", done.stderr)
         self.assertEqual([], self.holds())
         self.assertEqual([], mounts.list_below(self.place))

@@ -321,7 +321,7 @@ class LifeTest(AgentCase):
         cleaned = base.builder(
             "doctor", "--clean", "--cache-dir", self.place / "cache"
         )
-        self.assertIn(f"taken down: {self.scratch}", cleaned.stderr)
+        self.assertIn(f"removed: {self.scratch}", cleaned.stderr)
         self.assertEqual([], self.cgroups())
 
     def cgroups(self) -> list[pathlib.Path]:
