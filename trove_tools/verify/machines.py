@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides which machines look at an image on this host."""
+"""Chooses the machines that check an image on this host."""
 
 import contextlib
 import dataclasses
@@ -22,12 +22,12 @@ _MODULES = {_machine.QEMU: qemu, _machine.CONTAINER: container}
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """The machines that look at an image.
+    """The machines that check an image.
 
-    :param kinds: one or two.
-    :param absent: why the other one is not among them.
-    :param accelerator: of QEMU; empty without it.
-    :param notes: what the user should know of the choice.
+    :param kinds: one or two kinds of machine.
+    :param absent: why the other kind is not used.
+    :param chosen: QEMU's accelerator; None without QEMU.
+    :param notes: messages to the user about the choice.
     """
 
     kinds: tuple[str, ...]
@@ -37,7 +37,7 @@ class Machines:
 
     @property
     def accelerator(self) -> str:
-        """The name of what runs QEMU's processors; empty without QEMU."""
+        """The name of QEMU's accelerator; empty without QEMU."""
         return self.chosen.name if self.chosen else ""
 
     def open(
@@ -48,10 +48,11 @@ class Machines:
         directory: pathlib.Path,
         say: _machine.Say,
     ) -> contextlib.AbstractContextManager[_machine.Machine]:
-        """Make a machine that has not been started; it is gone afterwards.
+        """Make a machine without starting it; the context's end removes it.
 
-        :param directory: an empty directory; nobody else may read it.
-        :param say: takes what the user is told.
+        :param directory: an empty directory; other users must not be able to
+            read it.
+        :param say: shows the user a text about the current wait.
         """
         if kind == _machine.CONTAINER:
             return contextlib.closing(
@@ -64,12 +65,13 @@ class Machines:
 
 
 def require(wanted: str, arch: str) -> None:
-    """Make sure that this host has a machine.
+    """Check that this host has a machine for an image.
 
     :param wanted: one of :data:`KINDS`.
-    :param arch: of the image.
-    :raises MissingToolError: it has none.
-    :raises UsageError: QEMU is wanted, and this release does not emulate it.
+    :param arch: the image's architecture, as the catalog names it.
+    :raises MissingToolError: this host has no machine.
+    :raises UsageError: QEMU is wanted, but this release does not emulate the
+        architecture.
     """
     if wanted != AUTO:
         _MODULES[wanted].require(arch)
@@ -86,7 +88,7 @@ def require(wanted: str, arch: str) -> None:
 
 
 def find_absence(kind: str, arch: str) -> errors.TroveToolsError | None:
-    """Return why this host has no machine of a kind; nothing if it has."""
+    """Return why this host has no machine of a kind; None if it has one."""
     try:
         _MODULES[kind].require(arch)
     except errors.TroveToolsError as exc:
@@ -101,11 +103,11 @@ def _absent(arch: str) -> dict[str, errors.TroveToolsError | None]:
 def choose_machines(
     wanted: str, settings: _machine.Settings, level: str
 ) -> Machines:
-    """Choose the machines.
+    """Choose the machines that check an image at a level.
 
     :param wanted: one of :data:`KINDS`.
-    :param level: see :mod:`trove_tools.verify.levels`.
-    :raises MissingToolError: this host does not have what is wanted.
+    :param level: the name of a level of :mod:`trove_tools.verify.levels`.
+    :raises MissingToolError: this host does not have the wanted machine.
     """
     require(wanted, settings.arch)
     without = _absent(settings.arch)
@@ -119,7 +121,7 @@ def choose_machines(
     if chosen.name == "kvm" and level != levels.LIFE:
         return only
     if level == levels.BOOT:
-        # a container has no boot to look at
+        # a container does not boot as a computer does
         return only
     if without[_machine.CONTAINER]:
         note = (
@@ -145,13 +147,14 @@ def _words(exc: errors.TroveToolsError | None) -> str:
 
 
 class EndedError(Exception):
-    """The checks in the other machine failed, so these end, too."""
+    """An error in another thread has ended all checks."""
 
 
 class ProgressLine:
     """The line that shows the progress of all threads that run checks.
 
-    :param several: whether there are several machines, which it names then.
+    :param several: whether there are several machines; then the line names
+        them.
     """
 
     def __init__(self, progress: console.Progress, several: bool) -> None:
@@ -162,9 +165,9 @@ class ProgressLine:
         self._ended = False
 
     def state(self, kind: str, text: str) -> None:
-        """Show what a machine does.
+        """Show what a machine is doing.
 
-        :raises EndedError: the verification has been ended.
+        :raises EndedError: :meth:`end` was called.
         """
         with self._lock:
             if self._ended:

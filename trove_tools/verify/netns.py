@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of a guest in a container: two cables that lead nowhere.
+"""Makes the network of a guest in a container, isolated from this host's.
 
-Two network namespaces: one is the guest's, the other holds the far ends of
-its two interfaces.  No packet leaves them.  What is carried in and out is
-carried by threads of this process, as bytes of TCP connections.  Nothing but
-this process and the guest keep the namespaces: whatever ends both, nothing is
-left of them.
+There are two network namespaces: one is the guest's, the other contains the
+far ends of its two interfaces.  No packet leaves them.  Threads of this
+process carry data in and out, as bytes of TCP connections.  Only this process
+and the guest keep the namespaces: when both have ended, for whatever reason,
+the kernel removes them.
 """
 
 import collections.abc
@@ -31,7 +31,7 @@ _Result = typing.TypeVar("_Result")
 class Network:
     """The network of one guest, from one power on to the next.
 
-    :raises OSError: the kernel refuses; it needs root.
+    :raises OSError: the kernel refuses; this process needs to be root.
     """
 
     def __init__(self, nics: tuple[machine.Nic, machine.Nic]) -> None:
@@ -43,14 +43,14 @@ class Network:
             self._lay(number, nic)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Stop all services, and release the namespaces."""
         for server in self._servers:
             relay.stop(server)
         for descriptor in (self._guest, self._outside):
             os.close(descriptor)
 
     def path(self) -> str:
-        """Return the path of the guest's namespace."""
+        """Return the path of the guest's network namespace."""
         return _path(self._guest)
 
     def _lay(self, number: int, nic: machine.Nic) -> None:
@@ -69,7 +69,7 @@ class Network:
         process.run(["nsenter", outside, "ip", *words])
 
     def serve(self, service: machine.Service) -> None:
-        """Carry the guest's connections to something."""
+        """Forward the guest's connections to a service."""
         address = ipaddress.ip_address(service.address)
         for number, nic in enumerate(self._nics):
             network = ipaddress.ip_interface(nic.address).network
@@ -89,7 +89,7 @@ class Network:
     def connect(self, port: int) -> socket.socket:
         """Connect to a port of the guest, as clients of its database do.
 
-        :raises OSError: nobody listens there.
+        :raises OSError: no program listens on the port.
         """
         address = self._nics[1].address.partition("/")[0]
 
@@ -103,10 +103,10 @@ class Network:
     def _within(
         self, action: collections.abc.Callable[[], _Result]
     ) -> _Result:
-        """Do something where the far ends are."""
+        """Run a function in the namespace of the far ends."""
 
         def within() -> _Result:
-            # a thread has a network namespace of its own
+            # this changes the network namespace of the calling thread only
             _call("setns", self._outside, _NEW_NETWORK)
             return action()
 
@@ -118,7 +118,7 @@ def _path(descriptor: int) -> str:
 
 
 def _new() -> int:
-    """Make a network namespace and return what keeps it."""
+    """Make a network namespace, and return the descriptor that keeps it."""
     _call("unshare", _NEW_NETWORK)
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -131,7 +131,7 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def _in_thread(action: collections.abc.Callable[[], _Result]) -> _Result:
-    """Do something in a thread that ends with it."""
+    """Run a function in a separate thread, and return its result."""
     import concurrent.futures
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What verify found, as plain data."""
+"""Defines the results of a verification as plain data."""
 
 import collections.abc
 import contextlib
@@ -13,11 +13,11 @@ from trove_tools.artifact import verification
 
 
 class CheckError(Exception):
-    """A check found that something is not as it should be.
+    """A check failed.
 
-    :param message: what was found, in one line.
-    :param log: lines that help to see why.
-    :param hint: what can be done.
+    :param message: the defect, in one line.
+    :param log: lines that help to find the cause.
+    :param hint: what the user can do.
     """
 
     def __init__(
@@ -32,30 +32,30 @@ class CheckError(Exception):
         self.hint = hint
 
     def add_hint(self, hint: str) -> None:
-        """Put another hint before what is there already."""
+        """Put another hint before the present one."""
         self.hint = f"{hint}; {self.hint}" if self.hint else hint
 
 
 class UnsupportedError(CheckError):
-    """Trove itself cannot do what a check looks at."""
+    """Trove itself does not support the action that a check tests."""
 
 
 class UnmadeError(CheckError):
-    """A check cannot be made of this image."""
+    """A check cannot be run on this image."""
 
 
 @dataclasses.dataclass
 class Report:
-    """All that was looked at.
+    """The result of verifying one image.
 
-    :param level: how far the image was looked into.
-    :param machines: the kinds of machine that looked.
-    :param missing: the checks that none of them can prove, each with the
-        reason why there was no machine that can.
-    :param unsupported: the checks of what Trove itself cannot do, each with
-        Trove's own words.
-    :param accelerator: of QEMU, if that looked.
-    :param facts: what is known of the guest besides: times of the boot.
+    :param level: the level of the verification.
+    :param machines: the kinds of machine that ran checks.
+    :param missing: the checks that were not run, by name, each with the
+        reason, such as a machine that this host lacks.
+    :param unsupported: the checks of actions that Trove does not support, by
+        name, each with Trove's own message.
+    :param accelerator: QEMU's accelerator; empty without QEMU.
+    :param facts: further facts about the guest, such as its boot times.
     :param console: the last lines of the guest's console.
     :param logs: the directory with all logs of a failure: the guest's
         whole console and journal, and more.
@@ -76,20 +76,20 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether checks were run and all of them passed."""
         return bool(self.checks) and all(check.ok for check in self.checks)
 
     @contextlib.contextmanager
     def check(
         self, name: str, machine: str = "", proves: str = ""
     ) -> collections.abc.Iterator[verification.Check]:
-        """Note a check, with the time it takes.
+        """Record a check, with the time that it takes.
 
-        A :class:`CheckError` within makes it a failed one, and is passed
-        on: the caller knows whether to look further.
+        A :class:`CheckError` in the context records a failure and is passed
+        on, because the caller decides whether to run more checks.
 
-        :param machine: that shows it.
-        :param proves: what is known once it has passed.
+        :param machine: the kind of machine that runs the check.
+        :param proves: what the check proves when it passes.
         """
         found = verification.Check(name, machine, proves)
         begin = time.monotonic()
@@ -115,7 +115,7 @@ class Report:
                 self.checks.append(found)
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return it as JSON has it."""
+        """Return the report as a dictionary for JSON."""
         return {
             "report_version": verification.VERSION,
             "ok": self.ok,
@@ -123,9 +123,10 @@ class Report:
         }
 
     def raise_for_failure(self) -> None:
-        """Turn failed checks into an error.
+        """Raise an error if a check failed.
 
-        :raises VerifyError: naming them, with the lines that explain.
+        :raises VerifyError: with the failed checks and the lines that explain
+            them.
         """
         failed = [check for check in self.checks if not check.ok]
         if not failed:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a database a question that only a working one answers rightly.
+"""Probes a database with a query that only a working one answers correctly.
 
-One function for each protocol makes one attempt.  What it raises tells
-whether another attempt makes sense: :class:`NoAnswerError` is a server that is
-not there yet, :class:`RefusedError` one that is there and will not change its
-mind.
+One function for each protocol makes one attempt.  Its exception shows whether
+another attempt makes sense: :class:`NoAnswerError` means that the server is
+not ready yet, :class:`RefusedError` that it is, and will give the same answer
+again.
 """
 
 import collections.abc
@@ -21,31 +21,31 @@ from trove_tools.verify import subject as _subject
 
 #: Seconds that a database of usual speed gets for one answer.
 ATTEMPT = 10.0
-# seconds, for a guest of usual speed: what a command gets that makes the
-# database ready for the question; without anything new from a database that
-# its own guest starts
+# seconds, for a guest of usual speed: the timeout of a command that prepares
+# the database for the query; the time without anything new after which a
+# database that the image itself starts is given up
 _SETUP, _QUIET = 300.0, 120.0
 _PAUSE = 1.0
 _BLOCK = 65536
 _MOST = 1 << 20
-# pymysql's own errors, as opposed to those that a server sends
+# pymysql's own errors have at least this code, errors of the server less
 _MYSQL_CLIENT = 2000
 _POSTGRESQL_STARTING = "FATAL: the database system is "
 
 
 class NoAnswerError(Exception):
-    """The server does not answer; it may later."""
+    """The server does not answer, but may answer later."""
 
 
 class RefusedError(Exception):
-    """The server answers, but not what was expected."""
+    """The server's answer is not the expected one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Where to ask, and as whom.
+    """The address of a server and the user for the probe.
 
-    :param port: on loopback.
+    :param port: TCP port, by default on loopback.
     """
 
     port: int
@@ -54,7 +54,7 @@ class Target:
     address: str = "127.0.0.1"
 
     def fill(self, text: str) -> str:
-        """Put user and password into what is sent."""
+        """Replace the placeholders in a text by the user and the password."""
         return text.replace("{user}", self.user).replace(
             "{password}", self.password
         )
@@ -63,12 +63,12 @@ class Target:
 def ask(
     health: model.Health, target: Target, patience: float = ATTEMPT
 ) -> str:
-    """Ask once.
+    """Send a probe's query once, and return the answer.
 
-    :param patience: seconds that the server gets.
-    :returns: its answer, which matches what is expected.
-    :raises NoAnswerError: there is none.
-    :raises RefusedError: it is another one.
+    :param patience: timeout in seconds.
+    :returns: the answer, which matches the expected one.
+    :raises NoAnswerError: the server does not answer.
+    :raises RefusedError: the answer does not match.
     """
     attempt = PROTOCOLS[health.protocol]
     try:
@@ -94,12 +94,12 @@ def ask_until(
     between: collections.abc.Callable[[NoAnswerError], None],
     patience: float = ATTEMPT,
 ) -> str:
-    """Ask until there is an answer.
+    """Send a probe's query until there is an answer, and return it.
 
-    :param between: called after each attempt, with what became of it;
-        raises to give up.
-    :param patience: seconds that the server gets each time.
-    :raises RefusedError: the answer is another one than expected.
+    :param between: called after each failed attempt with the error; may raise
+        an exception to give up.
+    :param patience: timeout of each attempt in seconds.
+    :raises RefusedError: the answer does not match.
     """
     while True:
         try:
@@ -155,7 +155,7 @@ def _postgresql(health: model.Health, target: Target, patience: float) -> str:
         )
     except psycopg2.Error as exc:
         message = " ".join(str(exc).split())
-        # an error of a connection has no code, only the server's message
+        # a failed connection has no error code, only the server's message
         starting = _POSTGRESQL_STARTING in message
         if exc.pgcode or ("FATAL: " in message and not starting):
             raise RefusedError(f"refused: {message}") from exc
@@ -169,9 +169,9 @@ def _tcp(health: model.Health, target: Target, patience: float) -> str:
     with socket.create_connection(
         (target.address, target.port), patience
     ) as connection:
-        # each character a byte: few protocols are text
+        # one byte for each character, because few protocols are text
         connection.sendall(target.fill(health.query).encode("latin-1"))
-        # a stream has no end of an answer: what is expected is the end
+        # a stream does not mark the end of an answer: the expected text does
         while not re.search(health.expect, answer.decode(errors="replace")):
             left = deadline - time.monotonic()
             if left <= 0 or len(answer) > _MOST:
@@ -227,10 +227,10 @@ PROTOCOLS: dict[
 
 
 def probe(subject: _subject.Subject) -> str:
-    """Ask a datastore its question, from outside the guest.
+    """Run a datastore's probe from outside the guest.
 
-    :returns: its answer, in one line.
-    :raises CheckError: there is none, or it is wrong.
+    :returns: a description of the answer, in one line.
+    :raises CheckError: there is no answer, or a wrong one.
     """
     health, machine = subject.health, subject.machine
     assert health is not None

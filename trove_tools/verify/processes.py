@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that live no longer than the verify that started them.
+"""Runs processes that end together with verify.
 
-Each is ended by its id when its context is left, and by the kernel should
-the verify itself be killed.
+A process is ended by its id at the end of its context, and by the kernel if
+verify itself is killed.
 """
 
 import collections.abc
@@ -14,7 +14,7 @@ import typing
 
 from trove_tools.host import process
 
-#: Ends with its parent; part of util-linux.
+#: Makes a program end with its parent; part of util-linux.
 PARENT = "setpriv"
 
 _LOG_LINES = 15
@@ -37,10 +37,10 @@ def run_child(
     pass_fds: collections.abc.Sequence[int] = (),
     sign: int = signal.SIGTERM,
 ) -> collections.abc.Iterator[process.Child]:
-    """Run a program beside what is done in this context.
+    """Run a program while the context is open.
 
-    :param log: takes all that it prints.
-    :param sign: the signal that ends it.
+    :param log: the file for all output of the program.
+    :param sign: the signal that ends the program.
     """
     started = process.start(
         tie_to_parent(argv), env=env, cwd=cwd, log=log, pass_fds=pass_fds
@@ -52,7 +52,7 @@ def run_child(
 
 
 def read_tail(log: pathlib.Path, lines: int = _LOG_LINES) -> list[str]:
-    """Return the last lines of a log; none when there is no log."""
+    """Return the last lines of a log; none if it cannot be read."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
@@ -61,7 +61,7 @@ def read_tail(log: pathlib.Path, lines: int = _LOG_LINES) -> list[str]:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a TCP port of loopback could be listened at now."""
+    """Return whether a TCP port on loopback is free now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -72,10 +72,10 @@ def is_free(port: int) -> bool:
 
 
 def find_free_port() -> int:
-    """Return a TCP port of loopback that nobody uses now.
+    """Return a TCP port on loopback that is free now.
 
-    Not of the range from which the kernel takes ports for connections
-    that go out: one of those could take it before it is used.
+    The port is not in the kernel's range for outgoing connections, because
+    one of them could take it before the caller uses it.
     """
     for number in _candidates():
         if is_free(number):

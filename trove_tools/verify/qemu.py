@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine that QEMU emulates, with KVM or without.
+"""Runs a guest in QEMU, with KVM or without.
 
-All of a computer: firmware, boot loader, the image's own kernel and
-initramfs, virtio disks and interfaces.  The guest is reached over serial
-ports of its own, and at the ports of its database.
+The guest runs as on a whole computer: with firmware, boot loader, the image's
+own kernel and initramfs, virtio disks and interfaces.  verify reaches the
+guest through separate serial ports, and through the ports of its database.
 """
 
 import contextlib
@@ -43,23 +43,23 @@ _LAG = 40.0
 
 
 def require(arch: str) -> None:
-    """Make sure that this host has such a machine.
+    """Check that this host can run guests in QEMU.
 
-    :param arch: of the image, as the catalog names it.
-    :raises MissingToolError: it lacks a program.
+    :param arch: the image's architecture, as the catalog names it.
+    :raises MissingToolError: this host lacks a program.
     :raises UsageError: this release does not emulate the architecture.
     """
     process.require(disks.TOOL, seed.TOOL, *qemu_command.tools(arch))
 
 
 class Qemu(machine.Machine):
-    """One guest of QEMU; close it with :meth:`close`.
+    """A machine that runs one guest in QEMU until :meth:`close`.
 
-    :param accelerator: what runs its processors.
+    :param accelerator: QEMU's accelerator.
     """
 
     kind = machine.QEMU
-    # emulated on two processors that have nothing else to do
+    # with emulation on two idle processors
     usual_start = 35.0
     pause = 3.0
 
@@ -82,7 +82,7 @@ class Qemu(machine.Machine):
         self._nonce = ""
 
     def start(self) -> None:
-        """Power on."""
+        """Start QEMU, and connect to its monitor."""
         if not self._nonce:
             self._prepare()
         else:
@@ -94,7 +94,7 @@ class Qemu(machine.Machine):
         self._running.callback(self._monitor.close)
         self._channel, far = socket.socketpair()
         self._running.callback(self._channel.close)
-        # inherited whatever happens, but by nothing else
+        # QEMU inherits its ends; this process closes them in any case
         with theirs, far:
             descriptors = theirs.fileno(), far.fileno()
             self._child = self._running.enter_context(
@@ -136,21 +136,21 @@ class Qemu(machine.Machine):
     def _outlet(self) -> str:
         if self.guest.broker is None:
             return ""
-        # each connection has one: the fewer imports, the better
+        # QEMU runs this for each connection, so it loads as little as possible
         return shlex.join(
             [sys.executable, "-I", "-S", "relay.py", str(self.guest.broker)]
         )
 
     def has_started(self) -> bool:
-        """Tell whether the guest has said that it takes commands."""
+        """Return whether the guest has reported that it accepts commands."""
         for line in self._lines(0):
             self._greeted |= line.get("nonce") == self._nonce
         return self._greeted
 
     def stay_alive(self) -> None:
-        """Make sure that the guest still runs, and may recover.
+        """Check that the guest still runs and can recover.
 
-        :raises CheckError: it does not.
+        :raises CheckError: the guest has ended, or cannot recover.
         """
         assert self._child is not None
         self.console.read()
@@ -179,7 +179,7 @@ class Qemu(machine.Machine):
         return self._monitor.events
 
     def _output(self) -> list[str]:
-        """Return what QEMU itself had to say."""
+        """Return QEMU's own last messages, without warnings."""
         said = processes.read_tail(self.directory / _OUTPUT, 20)
         return [line for line in said if "warning:" not in line][-10:]
 
@@ -217,7 +217,7 @@ class Qemu(machine.Machine):
             self._channel.sendall(json.dumps(request).encode() + b"\n")
             while time.monotonic() < deadline:
                 for line in self._lines(_PAUSE):
-                    # what was given up on may be answered later
+                    # a request that was given up may be answered later
                     if line.get("id") == request["id"]:
                         return line
                 self.look()
@@ -232,9 +232,9 @@ class Qemu(machine.Machine):
         )
 
     def _lines(self, patience: float) -> list[dict[str, typing.Any]]:
-        """Return what the guest has said over its serial port.
+        """Return the JSON objects that the guest sent over its serial port.
 
-        :param patience: seconds to wait for something.
+        :param patience: seconds to wait for data.
         """
         assert self._channel is not None
         self._channel.settimeout(patience)
@@ -252,7 +252,7 @@ class Qemu(machine.Machine):
         return lines
 
     def port(self, number: int) -> int:
-        """Return the port of loopback that leads to one of the guest."""
+        """Return the loopback port that is forwarded to a guest's port."""
         assert self._monitor is not None
         text = self._monitor.execute(
             "human-monitor-command", **{"command-line": "info usernet"}
@@ -263,9 +263,10 @@ class Qemu(machine.Machine):
         return forwards[number]
 
     def power_off(self) -> None:
-        """Press the power button and see the guest obey.
+        """Press the power button, and wait until the guest powers off.
 
-        :raises CheckError: it does not, or QEMU ends otherwise.
+        :raises CheckError: the guest does not power off, or QEMU ends for
+            another reason.
         """
         assert self._monitor is not None and self._child is not None
         self._monitor.execute("system_powerdown")

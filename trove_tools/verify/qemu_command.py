@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's command line.
+"""Builds QEMU's command line.
 
-The guest is alone: its networks reach nothing but its control plane's broker,
-and only ports that are asked for are forwarded to it, from free ports on this
-host's loopback that QEMU picks itself, so that two guests never meet.  Its
-files lie in one directory, where QEMU is started.
+The guest is isolated: its networks reach only its control plane's broker, and
+only the requested ports are forwarded to it.  QEMU itself chooses free ports
+on this host's loopback for them, so that two guests never conflict.  The
+guest's files are in one directory, in which QEMU is started.
 """
 
 import collections.abc
@@ -21,31 +21,31 @@ from trove_tools.verify import processes
 
 OVERLAY = "overlay.qcow2"
 SEED = "seed.iso"
-#: A link to the guest's second disk: a comma in a path would mean something.
+#: A link to the guest's second disk; QEMU misreads a path with a comma.
 VOLUME = "volume.raw"
-#: What QEMU calls the second disk.
+#: QEMU's name for the second disk.
 VOLUME_ID = "volume"
 
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """What QEMU emulates for the guests of one architecture."""
+    """The QEMU program and its options for guests of one architecture."""
 
     program: str
     arguments: tuple[str, ...]
 
 
-#: By the name that guests' catalogs use; others are not emulated yet.
+#: By the catalog's names of architectures; others are not emulated yet.
 SYSTEMS = {
-    # without graphics, firmware and boot loader talk on the serial line
+    # without graphics, firmware and boot loader use the serial line
     "amd64": System(accel.SYSTEM, ("-machine", "pc,graphics=off")),
 }
 
 
 def system(arch: str) -> System:
-    """Return what emulates an architecture.
+    """Return the QEMU program and its options for an architecture.
 
-    :raises UsageError: nothing does yet.
+    :raises UsageError: this release does not emulate the architecture.
     """
     if arch not in SYSTEMS:
         raise errors.UsageError(
@@ -56,7 +56,7 @@ def system(arch: str) -> System:
 
 
 def tools(arch: str) -> tuple[str, ...]:
-    """Return the programs that a guest needs on the host."""
+    """Return the programs that this host needs to run a guest."""
     return system(arch).program, processes.PARENT
 
 
@@ -71,18 +71,19 @@ def command(
 ) -> list[process.Argument]:
     """Return QEMU's command line.
 
-    :param ports: TCP ports of the guest that are reached from here.
-    :param outlet: a command that carries what the guest sends to its broker;
-        empty where it has none.
+    :param ports: TCP ports of the guest that this host reaches.
+    :param outlet: a command that carries one of the guest's connections to
+        its broker; empty without a broker.
     :param monitor: descriptor of QEMU's end of the monitor's socket.
-    :param channel: of its end of the guest's serial port for commands.
+    :param channel: descriptor of QEMU's end of the guest's serial port for
+        commands.
     """
     kind = system(settings.arch)
     forwards = "".join(
         f",hostfwd=tcp:127.0.0.1:0-{_address(machine.TENANT).ip}:{port}"
         for port in ports
     )
-    # a comma would end the option
+    # a single comma would end the option
     guestfwd = (
         ",guestfwd=tcp:{}:{}-cmd:{}".format(
             *machine.BROKER, outlet.replace(",", ",,")
@@ -97,7 +98,7 @@ def command(
         "-smp", str(settings.cpus),
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         *_disks(settings.disk_bus),
-        # on a bus of its own: the volume is the second of the disks
+        # on a separate bus, so that the volume is the second of the disks
         "-drive", f"file={SEED},format=raw,media=cdrom,read-only=on",
         *_nic(machine.MANAGEMENT, guestfwd),
         *_nic(machine.TENANT, forwards),
@@ -105,7 +106,7 @@ def command(
         "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=commands,fd={channel}",
         *_port("commands", command_server.PORT),
-        # appended to: a guest may be started again
+        # data is appended, because a guest may be started again
         "-chardev", f"file,id=journal,path={machine.JOURNAL},append=on",
         *_port("journal", command_server.JOURNAL),
         "-chardev", f"file,id=console,path={machine.CONSOLE},append=on",
@@ -120,13 +121,13 @@ def _address(nic: machine.Nic) -> ipaddress.IPv4Interface:
 
 
 def _nic(nic: machine.Nic, carried: str) -> list[process.Argument]:
-    """Return the options for an interface, whose network leads nowhere."""
+    """Return the options for an interface in an isolated network."""
     address = _address(nic)
     return [
         "-netdev",
         f"user,id={nic.name},restrict=on,ipv6=off,net={address.network},"
         f"host={nic.gateway},dhcpstart={address.ip}{carried}",
-        # no boot ROM: it would look for a network to boot from
+        # no boot ROM, because it would try to boot from the network
         "-device",
         f"virtio-net-pci,netdev={nic.name},mac={nic.mac},romfile=",
     ]  # fmt: skip
@@ -139,7 +140,7 @@ def _port(chardev: str, port: str) -> list[process.Argument]:
 
 def _disks(bus: str) -> list[process.Argument]:
     """Return the options for root disk and volume, in this order."""
-    # what is written is thrown away: no need to wait for it to reach a disk
+    # written data is discarded later, so nothing waits until a disk has it
     drives = [
         f"file={OVERLAY},format=qcow2,cache=unsafe,id=root",
         f"file={VOLUME},format=raw,cache=unsafe,id={VOLUME_ID}",
@@ -149,7 +150,7 @@ def _disks(bus: str) -> list[process.Argument]:
             "-boot", "order=c,strict=on",
             *(w for each in drives for w in ("-drive", f"{each},if=virtio")),
         ]  # fmt: skip
-    # as Nova does it with hw_scsi_model=virtio-scsi
+    # the same devices as in Nova with hw_scsi_model=virtio-scsi
     words: list[process.Argument] = [
         "-boot", "strict=on", "-device", "virtio-scsi-pci,id=scsi",
     ]  # fmt: skip

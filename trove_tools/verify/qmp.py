@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Talks to a running QEMU, over a socket that only the two of us have.
+"""Controls a running QEMU over a socket that only verify and QEMU have.
 
-QMP is lines of JSON: commands are answered in order, and events come in
-between.
+The protocol, QMP, consists of lines of JSON: QEMU answers commands in order,
+and sends events in between.
 """
 
 import collections.abc
@@ -21,9 +21,9 @@ _BLOCK = 65536
 
 
 class Monitor:
-    """The monitor of one QEMU.
+    """A connection to the monitor of one QEMU.
 
-    :param channel: our end of the socket.
+    :param channel: verify's end of the socket.
     """
 
     def __init__(self, channel: socket.socket) -> None:
@@ -32,11 +32,11 @@ class Monitor:
         self.events: list[Event] = []
 
     def close(self) -> None:
-        """Close our end."""
+        """Close verify's end of the socket."""
         self._channel.close()
 
     def greet(self) -> None:
-        """Begin: QEMU takes no other command before this one.
+        """Start the session, before which QEMU accepts no other command.
 
         :raises VerifyError: QEMU does not answer.
         """
@@ -46,7 +46,8 @@ class Monitor:
     def execute(self, command: str, **arguments: typing.Any) -> typing.Any:
         """Run a command and return its result.
 
-        :raises VerifyError: QEMU refuses, or has ended.
+        :raises VerifyError: QEMU refuses the command, does not answer, or has
+            ended.
         """
         words = json.dumps({"execute": command, "arguments": arguments})
         try:
@@ -63,7 +64,7 @@ class Monitor:
         return answer["return"]
 
     def poll(self) -> None:
-        """Take what has come in, without waiting."""
+        """Record the events that have arrived, without waiting."""
         for line in self._lines(0):
             self._note(line)
 
@@ -89,9 +90,9 @@ class Monitor:
         )
 
     def _lines(self, patience: float) -> list[Event]:
-        """Return the whole lines that have come in.
+        """Return the complete lines that have arrived, decoded.
 
-        :param patience: seconds to wait when there are none.
+        :param patience: seconds to wait if there are none.
         """
         self._channel.settimeout(patience)
         try:

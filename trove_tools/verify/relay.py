@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries TCP connections between a guest and this host.
 
-QEMU runs this file as a program, for each connection of a guest to its
-broker, with the connection as standard input and output.  So it has nothing
-but the standard library, and starts quickly.  For a guest in a container
-threads do the same.
+QEMU runs this file as a program for each connection of a guest to its broker,
+with the connection as standard input and output.  So the file imports only
+the standard library, and starts quickly.  For a guest in a container, threads
+do the same work.
 
 Usage: relay.py PORT
 """
@@ -19,7 +19,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 def pour(source: int, target: int) -> None:
-    """Copy until there is no more."""
+    """Copy data from one descriptor to another until the end of the data."""
     try:
         while data := os.read(source, 65536):
             view = memoryview(data)
@@ -30,7 +30,7 @@ def pour(source: int, target: int) -> None:
 
 
 def carry(reader: int, writer: int, link: socket.socket) -> None:
-    """Carry both ways until one side has ended."""
+    """Copy data in both directions until one side has ended."""
     number = link.fileno()
 
     def back() -> None:
@@ -51,10 +51,10 @@ def serve(
     server: socket.socket,
     connect: collections.abc.Callable[[], socket.socket],
 ) -> None:
-    """Carry what connects to a socket somewhere else, in threads.
+    """Forward the connections to a listening socket, in threads.
 
-    :param server: it listens; :func:`stop` ends it.
-    :param connect: returns a connection to where it is carried.
+    :param server: the listening socket; :func:`stop` ends the forwarding.
+    :param connect: returns a connection to the target.
     """
 
     def join(client: socket.socket) -> None:
@@ -79,7 +79,7 @@ def serve(
 
 
 def stop(link: socket.socket) -> None:
-    """Close a socket that another thread may wait for."""
+    """Close a socket for which another thread may be waiting."""
     try:
         link.shutdown(socket.SHUT_RDWR)
     except OSError:
@@ -90,7 +90,7 @@ def stop(link: socket.socket) -> None:
 def to_loopback(port: int) -> socket.socket:
     """Connect to a port of this host's loopback.
 
-    :raises OSError: nobody listens there.
+    :raises OSError: no program listens on the port.
     """
     return socket.create_connection((_LOOPBACK, port))
 

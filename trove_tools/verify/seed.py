@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seed: a config drive, as nova makes one for an instance.
+"""Writes the seed: a config drive, as Nova makes one for an instance.
 
-What Trove sends stands in the user data, byte for byte.  A guest that is
-emulated gets verify's own programs as vendor data, which is a boothook:
-cloud-init runs it as soon as it finds it, early enough to watch the rest of
-the boot.  It has the guest run commands for verify
-(:mod:`trove_tools.verify.command_server`), and write its journal to a serial
-port; then it returns.
+The user data contains what Trove sends, byte for byte.  An emulated guest
+gets verify's own programs as vendor data, which is a boothook: cloud-init
+runs it as soon as it finds it, early enough to watch the rest of the boot.
+The boothook starts two services and returns: one runs commands for verify
+(:mod:`trove_tools.verify.command_server`), the other writes the journal to a
+serial port.
 """
 
 import base64
@@ -23,13 +23,13 @@ from trove_tools.verify import machine
 
 TOOL = "genisoimage"
 LABEL = "config-2"
-#: Where cloud-init looks for what would be on the drive, in a container.
+#: The directory in which cloud-init finds the drive's files in a container.
 DIRECTORY = "/var/lib/cloud/seed/config_drive"
 
 _END = "END_OF_TROVE_VERIFY"
-# no default dependencies: both run beside the boot that they watch.  From
-# then on all that is logged leaves the guest as it is written: what comes
-# after may be a guest that answers nothing.
+# no default dependencies, because both services run during the boot that they
+# watch.  From then on, each line of the journal leaves the guest at once,
+# because the guest may not answer later.
 _BOOTHOOK = """\
 #cloud-boothook
 #!/bin/sh
@@ -56,14 +56,14 @@ systemd-run --no-block --unit=trove-verify-journal \\
 
 
 def new_nonce() -> str:
-    """Return what marks the guest of one seed."""
+    """Return a random text that identifies the guest of one seed."""
     return secrets.token_hex(16)
 
 
 def boothook(nonce: str) -> str:
-    """Return what an emulated guest runs early in its boot.
+    """Return the script that an emulated guest runs early in its boot.
 
-    :param nonce: by which it tells that it is there.
+    :param nonce: the text that the guest sends when it accepts commands.
     """
     return _BOOTHOOK.format(
         end=_END,
@@ -81,14 +81,13 @@ def write(
     vendor_data: str = "",
     dhcp: bool = True,
 ) -> pathlib.Path:
-    """Write what is on the drive.
+    """Write the files of the config drive into a new directory.
 
-    :param directory: where; it is made, and nobody else may read it.
-    :param instance: what Trove's own code says of the instance, if it knows
-        it.
-    :param vendor_data: for cloud-init.
-    :param dhcp: whether something answers the guest's requests for
-        addresses.
+    :param directory: the directory to make; other users cannot read it.
+    :param instance: the data of Trove's instance; None if there is none.
+    :param vendor_data: vendor data for cloud-init; empty for none.
+    :param dhcp: whether the guest gets its addresses by DHCP; otherwise the
+        seed contains them.
     :returns: the directory.
     """
     latest = directory / "openstack/latest"
@@ -137,8 +136,8 @@ def _network(
             }
             for number, nic in enumerate(nics)
         ],
-        # nobody answers there, but at once: a database may ask for the names
-        # of its clients
+        # no DNS server runs there, so a lookup fails at once: a database may
+        # look up the names of its clients
         "services": []
         if dhcp
         else [{"type": "dns", "address": machine.MANAGEMENT.gateway}],
@@ -156,9 +155,9 @@ def _fixed(nic: machine.Nic) -> dict[str, typing.Any]:
 
 
 def write_image(content: pathlib.Path, image: pathlib.Path) -> None:
-    """Write a CD of the drive.
+    """Write the config drive as an image of a CD.
 
-    :param content: what is on it.
+    :param content: the directory with the drive's files.
     """
     process.run(
         [

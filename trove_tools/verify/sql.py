@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does with a database what its owner would do first.
+"""Runs the first SQL statements of a database's owner.
 
-That an instance is HEALTHY says little: Trove's agent only warns when it
+An instance that is HEALTHY may still not work: Trove's agent only warns if it
 could not create a database or a user.
 """
 
@@ -18,24 +18,24 @@ Rows = list[tuple[typing.Any, ...]]
 
 #: Seconds that a server of usual speed gets for one answer.
 ATTEMPT = 15.0
-# seconds, for a guest of usual speed, without anything new from a database
-# that should answer
+# seconds without anything new after which a database that should answer is
+# given up, for a guest of usual speed
 _QUIET = 60.0
 _PAUSE = 1.0
 _TABLE = "trove_tools_verify"
-# no such user or password, not this database, not this table; the numbers
-# are MySQL's and the texts PostgreSQL's
+# wrong user or password, no access to the database, no access to the table;
+# the numbers are MySQL's and the texts PostgreSQL's
 _REFUSED = (1044, 1045, 1142, "28000", "28P01", "42501")
 _REFUSALS = ("password authentication failed", "permission denied for")
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """A user's database, reached from outside the guest.
+    """A user's account for a database, reached from outside the guest.
 
     :param protocol: ``mysql`` or ``postgresql``.
-    :param port: on loopback.
-    :param patience: seconds that the server gets for one answer.
+    :param port: TCP port on loopback.
+    :param patience: timeout of one answer in seconds.
     """
 
     protocol: str
@@ -50,10 +50,10 @@ class Account:
 def open_session(
     account: Account,
 ) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
-    """Connect to a database, as a user.
+    """Connect to a database as a user while the context is open.
 
-    :returns: a function that runs a statement, with the values of its
-        placeholders, if any; commits; and returns the rows, if any.
+    :returns: a function that runs and commits a statement, with values for
+        its placeholders if it has any, and returns the rows, if any.
     """
     server: dict[str, typing.Any] = {
         "host": "127.0.0.1",
@@ -91,34 +91,34 @@ def open_session(
 
 
 def execute(account: Account, statement: str, *values: str) -> Rows:
-    """Run one statement in its own connection; see :func:`open_session`."""
+    """Run a statement in a separate connection; see :func:`open_session`."""
     with open_session(account) as run:
         return run(statement, values or None)
 
 
 def write(account: Account, word: str) -> None:
-    """Make a table and put a word into it; may be done again."""
+    """Insert a word into verify's table, which is made if it is missing."""
     with open_session(account) as run:
         run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (word VARCHAR(64))")
         run(f"INSERT INTO {_TABLE} VALUES (%s)", (word,))  # noqa: S608
 
 
 def read(account: Account) -> str:
-    """Return the word that was written first."""
+    """Return the first word in verify's table; empty if there is none."""
     return next(iter(read_words(account)), "")
 
 
 def read_words(account: Account) -> list[str]:
-    """Return the words that have been written."""
+    """Return the words in verify's table."""
     rows = execute(account, f"SELECT word FROM {_TABLE}")  # noqa: S608
     return [str(row[0]) for row in rows]
 
 
 def read_version(account: Account) -> str:
-    """Return what the server says it is."""
+    """Return the server's version, after the name for PostgreSQL."""
     ((said,),) = execute(account, "SELECT VERSION()")
     parts = str(said).split()
-    # PostgreSQL's begins with its name and goes on about compilers
+    # PostgreSQL's text begins with its name, and describes compilers later
     return " ".join(parts[: 2 if account.protocol == "postgresql" else 1])
 
 
@@ -131,12 +131,12 @@ def read_setting(account: Account, name: str) -> str:
 
 
 def is_refusal(exc: Exception) -> bool:
-    """Tell whether a server refused what somebody may not do.
+    """Return whether an error means that the server denied access.
 
-    :param exc: what the client raised; it may also not have got an answer.
+    :param exc: the client's error; it may also be a missing answer.
     """
     code = getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
-    # psycopg2 has no code for what was refused before there was a session
+    # psycopg2 has no code if the server refuses before there is a session
     return code in _REFUSED or any(words in str(exc) for words in _REFUSALS)
 
 
@@ -145,17 +145,17 @@ def try_until_works(
     action: collections.abc.Callable[[], typing.Any],
     what: str,
 ) -> typing.Any:
-    """Do something with a database until it works.
+    """Repeat an action on a database until it works, and return its result.
 
-    :param machine: that runs the database's guest.
+    :param machine: the machine that runs the database's guest.
     :param what: a description of the failure, for the message.
-    :raises CheckError: it does not, and nothing new comes of it.
+    :raises CheckError: the action fails, and the guest makes no progress.
     """
     wait = machine.limits.wait(_QUIET)
     while True:
         try:
             return action()
-        # the drivers' errors have no base in common but this
+        # the drivers' errors have no other common base class
         except Exception as exc:
             said = _said(exc)
         machine.stay_alive()
@@ -174,7 +174,8 @@ def execute_postgresql(
 ) -> Rows:
     """Run statements on a PostgreSQL server in one connection.
 
-    :param statements: each with the values of its placeholders, if any.
+    :param statements: pairs of a statement and the values of its
+        placeholders, or None.
     :returns: the rows of the last statement; none if it has no rows.
     """
     rows: Rows = []
@@ -188,23 +189,24 @@ def execute_postgresql(
 def _postgresql_session(
     patience: float, **server: typing.Any
 ) -> collections.abc.Iterator[collections.abc.Callable[..., Rows]]:
-    """Connect to a PostgreSQL server.
+    """Connect to a PostgreSQL server while the context is open.
 
-    libpq limits only how long connecting takes; here, each answer of the
-    server is limited.
+    libpq has a timeout only for the connection; here, each answer of the
+    server has one.
 
-    :param patience: seconds that it gets for one answer.
+    :param patience: timeout of one answer in seconds.
     :param server: psycopg2's ``host``, ``port``, ``user``, ``password`` and
         ``dbname``.
-    :returns: a function that runs a statement, with the values of its
-        placeholders, if any; commits; and returns the rows, if any.
-    :raises psycopg2.Error: the server refuses, or it does not answer.
+    :returns: a function that runs and commits a statement, with values for
+        its placeholders if it has any, and returns the rows, if any.
+    :raises psycopg2.Error: the server refuses, or does not answer.
     """
     import psycopg2
 
     with contextlib.closing(
         psycopg2.connect(
-            # one attempt, at one address, in the clear: it is on loopback
+            # one attempt at one address, without GSS encryption, because the
+            # server is on loopback
             **server, async_=True, sslmode="prefer", gssencmode="disable",
         )
     ) as connection:  # fmt: skip
@@ -220,7 +222,7 @@ def _postgresql_session(
 
 
 def _wait_postgresql(connection: typing.Any, patience: float) -> None:
-    """Wait until a connection has done what it was asked for."""
+    """Wait until a connection has finished its current operation."""
     import psycopg2
     from psycopg2 import extensions
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the checks look at: a guest, and a datastore in it."""
+"""Defines the subject of a check: a guest, or a datastore in it."""
 
 import collections.abc
 import dataclasses
@@ -16,15 +16,16 @@ from trove_tools.verify import sql
 
 @dataclasses.dataclass(frozen=True)
 class Datastore:
-    """A datastore of the image, and how Trove knows it.
+    """A datastore of the image, with the names that Trove uses for it.
 
-    :param image: the container's name, without its tag; nothing for the
-        one that Trove takes by default.
-    :param backup: the name of the one that takes backups; nothing where the
-        image has none.
-    :param isolated: whether it starts in an isolated network, where no
+    :param image: the name of its container image, without the tag; empty for
+        Trove's default.
+    :param backup: the name of the container image that takes backups; empty
+        if the image has none.
+    :param isolated: whether it starts in an isolated network, in which no
         registry answers.
-    :param protocol: what its clients speak: ``mysql`` or ``postgresql``.
+    :param protocol: the protocol of its clients: ``mysql`` or
+        ``postgresql``.
     """
 
     name: str
@@ -39,22 +40,23 @@ class Datastore:
 
 @dataclasses.dataclass
 class Subject:
-    """What a check looks at: a guest, or a datastore in it.
+    """The subject of a check: a guest, or a datastore in it.
 
-    :param machine: that runs the guest.
+    :param machine: the machine that runs the guest.
     :param open_machine: makes another machine of the same kind, for checks
         that need a second guest.
     :param disk: the image.
-    :param facts: takes numbers that the record keeps.
-    :param plane: the control plane; only for datastores at the level
-        ``agent``.
-    :param datastore: that Trove makes an instance of; as for ``plane``.
-    :param health: the probe of a datastore that the image starts by itself.
+    :param facts: a dictionary in which checks put facts for the record.
+    :param plane: the control plane; only for datastores at the levels
+        ``agent`` and ``life``.
+    :param datastore: the datastore of which Trove makes an instance; only at
+        the same levels.
+    :param health: the probe of a datastore that the image itself starts.
     :param life: the instance, at the level ``life``: a
         :class:`trove_tools.verify.life.instance.Instance`.
-    :param name: of the datastore.
-    :param user: the database user that is made for verify, with its password
-        and its database.
+    :param name: the datastore's name; empty for the guest itself.
+    :param user: the database user that Trove makes for verify; likewise its
+        ``password`` and its ``database``.
     """
 
     machine: _machine.Machine
@@ -77,7 +79,7 @@ class Subject:
     word: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
     def say(self, task: str) -> None:
-        """Tell the user what is being waited for."""
+        """Show the user what verify is waiting for."""
         self.machine.say(f"{self.name}: {task}" if self.name else task)
 
     def control(self) -> tuple[control.Control, Datastore]:
@@ -88,13 +90,13 @@ class Subject:
     def waiting(
         self, task: str, what: str, quiet: float = _limits.QUIET
     ) -> collections.abc.Callable[..., None]:
-        """Begin to wait for something that the guest does.
+        """Begin to wait for an action of the guest.
 
-        :param task: that, for who watches.
-        :param what: what has not happened, for a message.
-        :returns: what is to be called now and then, with further signs that
-            the guest gets on; raises CheckError when there is no use in
-            waiting any longer.
+        :param task: a description of the action, for the progress line.
+        :param what: a description of the failure, for the message.
+        :returns: a function to call regularly, with further values that
+            change when the guest makes progress; it raises CheckError when
+            it is useless to wait any longer.
         """
         wait = self.machine.limits.wait(quiet)
 
@@ -106,7 +108,7 @@ class Subject:
         return go_on
 
     def account(self) -> sql.Account:
-        """Return how the database is reached, as its user."""
+        """Return the account with which verify uses the database."""
         _, datastore = self.control()
         return sql.Account(
             datastore.protocol,

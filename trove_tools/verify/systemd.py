@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest's systemd says of the guest."""
+"""Reads the state of a guest from its systemd."""
 
 import time
 import typing
@@ -7,7 +7,7 @@ import typing
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import outcome
 
-#: What systemd calls itself, once it answers.
+#: The states that systemd reports, once it answers.
 STATES = ("initializing", "starting", "running", "degraded", "maintenance",
           "stopping")  # fmt: skip
 
@@ -24,16 +24,16 @@ class Failed(typing.NamedTuple):
 
 
 def read_state(machine: _machine.Machine) -> str:
-    """Return systemd's word for how the guest is; empty where it has none."""
+    """Return systemd's word for the guest's state; empty without an answer."""
     words = machine.run("systemctl", "is-system-running").output.split()
     return words[-1] if words else ""
 
 
 def wait_booted(machine: _machine.Machine) -> str:
-    """Wait until the boot is over, and return how it went.
+    """Wait until the boot is over, and return systemd's state.
 
-    :returns: systemd's word for that.
-    :raises CheckError: it does not end.
+    :returns: systemd's word for the state.
+    :raises CheckError: the boot does not end.
     """
     wait = machine.limits.wait()
     while True:
@@ -54,7 +54,7 @@ def wait_booted(machine: _machine.Machine) -> str:
 
 
 def _jobs(machine: _machine.Machine) -> str:
-    """Return what systemd is starting now, in words that fit a line."""
+    """Return the units that systemd is starting now, as a short text."""
     lines = machine.run(
         "systemctl", "list-jobs", "--plain", "--no-legend"
     ).output.splitlines()
@@ -85,7 +85,7 @@ def list_failed_units(machine: _machine.Machine) -> list[Failed]:
 
 
 def read_boot_times(machine: _machine.Machine) -> dict[str, float]:
-    """Return how long the parts of the boot took, in seconds."""
+    """Return the durations of the parts of the boot, in seconds."""
     lines = machine.run(
         "systemctl", "show",
         "--property=UserspaceTimestampMonotonic,FinishTimestampMonotonic",
@@ -97,7 +97,7 @@ def read_boot_times(machine: _machine.Machine) -> dict[str, float]:
     except (KeyError, ValueError):
         return {}
     if machine.kind == _machine.CONTAINER:
-        # this host's clock, which began when this host was started
+        # the timestamps of a container count from the boot of this host
         return {"userspace": round(total - kernel, 1)}
     return {
         "kernel": round(kernel, 1),
@@ -107,16 +107,16 @@ def read_boot_times(machine: _machine.Machine) -> dict[str, float]:
 
 
 def list_slowest_units(machine: _machine.Machine) -> list[str]:
-    """Return the units that took longest to start."""
+    """Return the five units that took longest to start."""
     said = machine.run("systemd-analyze", "--no-pager", "blame").output
     return [line.strip() for line in said.splitlines()[:5]]
 
 
 def raise_for_failure(machine: _machine.Machine, word: str) -> None:
-    """Raise an error unless everything that the boot starts runs.
+    """Raise an error unless all units that the boot starts run.
 
-    :param word: systemd's, for how the boot went.
-    :raises CheckError: it does not, with the logs of what failed.
+    :param word: systemd's word for the state after the boot.
+    :raises CheckError: a unit failed; the error has the failed units' logs.
     """
     failed = list_failed_units(machine)
     if word == "running" and not failed:

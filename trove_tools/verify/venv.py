@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The virtual environment with the services.
+"""Makes the virtual environment in which the services are installed.
 
-It is made once and serves every minicloud of this user.  Its name holds a
-digest of the pinned versions, so another set of versions gets another
-environment.  A small file inside says whether it is complete: an install
-that was interrupted is done again, and a directory that this module did
-not make is never touched.
+It is made once, and all miniclouds and verifications of this user share it.
+Its name contains a digest of the pinned versions, so another set of versions
+gets another environment.  A marker file in it shows whether it is complete:
+an interrupted installation is repeated, and a directory that this module did
+not make is never changed.
 """
 
 import collections.abc
@@ -29,25 +29,25 @@ Report = collections.abc.Callable[[str], None]
 
 
 def digest() -> str:
-    """Return what tells one set of versions from another."""
+    """Return a digest of the pinned versions and the version of Python."""
     content = REQUIREMENTS.read_bytes()
     python = f"{sys.version_info.major}.{sys.version_info.minor}".encode()
     return hashlib.sha256(python + b"\0" + content).hexdigest()[:12]
 
 
 def default_path() -> pathlib.Path:
-    """Return where the environment is when the user names no place."""
+    """Return the path of the environment, unless the user names another."""
     return paths.user_cache() / f"minicloud-venv-{digest()}"
 
 
 def ensure(path: pathlib.Path, report: Report) -> None:
-    """Make sure that the services are installed.
+    """Install the services unless they are installed already.
 
     Several processes may call this at once: one installs, the others wait.
 
-    :param path: where the environment is or will be.
-    :param report: told when something slow begins.
-    :raises UsageError: the place cannot be used.
+    :param path: the path of the environment, which may not exist yet.
+    :param report: called with a text before each slow step.
+    :raises UsageError: the path cannot be used.
     :raises MissingToolError: Python's venv module is not complete.
     :raises CommandError: the installation failed.
     """
@@ -80,7 +80,7 @@ def _mark(path: pathlib.Path) -> dict[str, object] | None:
 
 
 def _is_complete(path: pathlib.Path) -> bool:
-    # its python is a link to the one that made it, which may have gone
+    # its python is a link to the Python that made it, which may be gone
     works = (path / "bin/python").exists()
     return works and _mark(path) == {"digest": digest(), "complete": True}
 
@@ -134,7 +134,7 @@ def _install(path: pathlib.Path, report: Report) -> None:
 
 
 def _clear(path: pathlib.Path) -> None:
-    # the mark goes last: without it the directory would look foreign
+    # the marker file stays: without it the directory would look foreign
     for entry in path.iterdir():
         if entry.name == _MARK:
             continue

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory that one verify works in, and what a killed one leaves.
+"""Manages the work directory of a verification, its logs and its leftovers.
 
-A verify that is killed leaves its files and, of a container, empty control
-groups; the kernel takes all else.
+A killed verify leaves its files and, if it ran a container, empty control
+groups; the kernel removes everything else.
 
 The logs of a failed verify are kept in ``NAME.d/verify`` beside the image.  If
-that cannot be written, or the image has no ``NAME.d``, they are kept in
-``verify/NAME`` in the user's directory for state
-(``~/.local/state/trove-tools``).  A failure replaces the logs of the one
-before; a success removes them.
+this directory cannot be written, or the image has no ``NAME.d``, they are kept
+in ``verify/NAME`` in the user's directory for state
+(``~/.local/state/trove-tools``).  A failure replaces the logs of an earlier
+failure; a success removes them.
 """
 
 import collections.abc
@@ -33,9 +33,10 @@ _PREFIX = "trove-verify-"
 def open_workspace(
     found: outcome.Report, image: pathlib.Path
 ) -> collections.abc.Iterator[pathlib.Path]:
-    """Give a verify a directory to work in, and keep its logs if it fails.
+    """Make a work directory and remove it later; keep the logs of a failure.
 
-    A :class:`report.CheckError` ends it: that stands in the report.
+    A :class:`outcome.CheckError` ends the context but is not passed on,
+    because the report contains it already.
     """
     parent = pathlib.Path(tempfile.gettempdir())
     place, lock = cleanup.new_directory(parent, _PREFIX)
@@ -71,8 +72,8 @@ def _keeping_logs(
 def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
     """Remove the leftovers of this user's killed verifications.
 
-    :param warn: takes what cannot be removed, and why.
-    :returns: what was removed.
+    :param warn: called for each leftover that cannot be removed.
+    :returns: the directories and control groups that were removed.
     """
     removed = []
     for place in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
@@ -90,7 +91,7 @@ def _remove(place: pathlib.Path) -> list[str]:
 
 
 def logs_directory(image: pathlib.Path) -> pathlib.Path:
-    """Return where the logs of an image belong."""
+    """Return the directory for the logs of an image."""
     beside, in_state = _log_places(image)
     if trust.is_own(beside.parent) and os.access(beside.parent, os.W_OK):
         return beside
@@ -103,11 +104,11 @@ def _log_places(image: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 
 def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
-    """Keep all logs that a verify has written.
+    """Copy all logs of a verification to the directory for its image's logs.
 
-    :param work: the directory it worked in; logs are called ``*.log``.
-    :returns: where they are now; nothing if there are none.
-    :raises OSError: they cannot be written.
+    :param work: the work directory; its logs are named ``*.log``.
+    :returns: the directory of the copies; None if there are no logs.
+    :raises OSError: the copies cannot be written.
     """
     found = [
         log
@@ -118,7 +119,7 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
         return None
     kept = logs_directory(image)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    # others may read the image, but not what a guest said of itself
+    # other users may read the image, but not the guest's logs
     made = pathlib.Path(
         tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent)
     )
@@ -126,7 +127,7 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
         copy = made / log.relative_to(work)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, copy)
-    # another verify of the image may do the same now: one of both stays
+    # another verify of the image may do the same now; one copy remains
     shutil.rmtree(kept, ignore_errors=True)
     try:
         made.rename(kept)
@@ -138,7 +139,7 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
 def remove_logs(image: pathlib.Path) -> None:
     """Remove the logs of an earlier failure."""
     for place in _log_places(image):
-        # another user can have made a link in the place of the directory
+        # another user may have put a link in place of the directory
         if trust.is_own(place.parent):
             with contextlib.suppress(OSError):
                 shutil.rmtree(place)
