@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Databases, users and the superuser, by Trove and seen by SQL."""
+"""Checks with SQL the databases and users that Trove manages."""
 
 import secrets
 
@@ -15,7 +15,7 @@ def _password() -> str:
 
 
 def users(instance: _instance.Instance) -> str:
-    """See what a user may do after each call of Trove."""
+    """Check with SQL what a user may do after each request to Trove."""
     first, second = "life_first", "life_second"
     name, password = "life_user", _password()
     account = instance.account
@@ -67,7 +67,7 @@ def users(instance: _instance.Instance) -> str:
     )
     for database in (first, second):
         instance.call("delete_database", database=database)
-    # PostgreSQL deletes no user who owns something
+    # PostgreSQL does not delete a user who owns objects
     instance.wait_until(
         lambda: not {first, second} & listed()[0],
         "deleted databases are still in Trove's list",
@@ -98,7 +98,7 @@ def _require_listed(
 
 
 def root(instance: _instance.Instance) -> str:
-    """See that the superuser gets in, and no more when disabled."""
+    """Check that the superuser can log in only while Trove enables it."""
     given = instance.call("enable_root")
 
     def account() -> sql.Account:
@@ -109,7 +109,7 @@ def root(instance: _instance.Instance) -> str:
         lambda: sql.read_version(account()),
         "the superuser cannot log in",
     )
-    # whoever is no superuser may not do this
+    # only a superuser may do this
     sql.try_until_works(
         instance.machine,
         lambda: sql.execute(account(), "CREATE USER life_of_root"),

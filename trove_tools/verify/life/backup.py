@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups of an instance, and an instance that is restored from them."""
+"""Checks the backups of an instance, and their restore."""
 
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
@@ -9,14 +9,14 @@ from trove_tools.verify.life import instance as _instance
 _DONE = "COMPLETED"
 _FAILED = ("FAILED", "DELETE_FAILED")
 _TABLE = "life_backup"
-# what only PostgreSQL's agent tells of its volume
+# a value about the volume that only PostgreSQL's agent reports
 _ARCHIVED = "wal_archive_size"
 
 
 def require_container(instance: _instance.Instance) -> None:
-    """Make sure that the image can take backups.
+    """Check that the image contains the container that takes backups.
 
-    :raises UnmadeError: it cannot.
+    :raises UnmadeError: the image does not contain it.
     """
     if not instance.datastore.backup:
         raise outcome.UnmadeError(
@@ -66,9 +66,10 @@ def backup(instance: _instance.Instance) -> str:
 def take(instance: _instance.Instance, parent: str | None = None) -> str:
     """Take a backup, and wait until it is complete.
 
-    :param parent: the backup that an incremental one is based on.
-    :returns: its id.
-    :raises CheckError: it fails.
+    :param parent: the id of the backup on which an incremental backup is
+        based; None for a full backup.
+    :returns: the id of the new backup.
+    :raises CheckError: the backup fails.
     """
     kind = "incremental" if parent else "full"
     taken: str = instance.call("backup", parent=parent)["backup"]
@@ -89,7 +90,7 @@ def take(instance: _instance.Instance, parent: str | None = None) -> str:
 
 
 def _size(instance: _instance.Instance, backup_id: str) -> int:
-    """Return the bytes that a backup has in Swift."""
+    """Return the size of a backup in Swift, in bytes."""
     state = instance.plane.call("backup_state", backup=backup_id)
     path = state["location"].partition("/v1/")[2].split("/", 2)
     size = instance.swift.size(path[1], path[2])

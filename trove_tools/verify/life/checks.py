@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of the level ``life``, in order."""
+"""Defines the checks of the level ``life``, in order, and runs them."""
 
 import collections.abc
 import concurrent.futures
@@ -25,25 +25,25 @@ from trove_tools.verify.life import server
 from trove_tools.verify.life import swift as _swift
 from trove_tools.verify.life import upgrade
 
-#: The project that the driver's instances belong to.
+#: The project of the driver's instances.
 TENANT = "0" * 32
-# Nova, Cinder, Neutron and Swift, as Trove's own options name them
+# Trove's own options for the clients of Nova, Cinder, Neutron and Swift
 _CLIENTS = {
     f"remote_{name}_client": f"verify_cloud.{name}"
     for name in ("nova", "cinder", "neutron", "swift")
 }
 
-# where a guest finds Swift, at the broker's address
+# the address and port of Swift for a guest; the broker has the same address
 _SWIFT = (_machine.BROKER[0], 8080)
 
 
 @dataclasses.dataclass(frozen=True)
 class Former:
-    """The image that instances were made of before.
+    """The earlier image, from which instances are upgraded.
 
-    :param versions: of the datastores in it, by their names.
-    :param isolated: whether its guests start without a registry when their
-        networks are isolated.
+    :param versions: the versions of the datastores in it, by name.
+    :param isolated: whether its guests start in an isolated network without
+        a registry.
     """
 
     disk: disks.Disk
@@ -51,7 +51,7 @@ class Former:
     isolated: bool
 
 
-# those that are made with another instance, while the rest is made
+# the checks that run with another instance, while the other checks run
 _APART = ("replication", "backup")
 
 Action = collections.abc.Callable[[_instance.Instance], str]
@@ -60,7 +60,7 @@ Action = collections.abc.Callable[[_instance.Instance], str]
 def _check(name: str, proves: str, action: Action) -> checks.Check:
     def run(subject: _subject.Subject) -> str:
         assert subject.life is not None
-        # each is made whatever came of the one before
+        # each check runs even if the check before failed
         subject.life.settle()
         return action(subject.life)
 
@@ -98,8 +98,8 @@ CHECKS = (
         "volume", "a volume grows, and the database has its size",
         server.volume,
     ),
-    # before any backup: of an instance that has one Trove 26 makes replicas
-    # from an incremental one, without the file with the password of
+    # before any backup: if an instance has a backup, Trove 26 makes replicas
+    # from an incremental backup, without the file with the password of
     # PostgreSQL's replication user, and then it cannot promote them
     _check(
         "replication",
@@ -130,13 +130,15 @@ def control_plane(
     datastores: collections.abc.Iterable[_subject.Datastore],
     former: Former | None,
 ) -> dict[str, typing.Any]:
-    """Return what the control plane has: another driver, and a cloud.
+    """Return the control plane's arguments for a driver with a cloud.
 
-    A database has the user's network to itself, as in a default cloud, where
-    the images answer for their own containers, which are pulled then.
+    Network isolation is on, as in a default cloud, if all images answer for
+    their own containers: then only the database is in the user's network, and
+    the agent pulls the container that is in the image.
     """
     if not deployment.user_data:
-        # Trove 26 rebuilds no instance without any (MANAGER.cloudinit)
+        # Trove 26 does not rebuild an instance without user data
+        # (MANAGER.cloudinit)
         deployment = dataclasses.replace(deployment, user_data="{}\n")
     isolated = all(each.isolated for each in datastores)
     return {
@@ -152,7 +154,7 @@ def control_plane(
             "network": {
                 "network_isolation": isolated
                 and (former is None or former.isolated),
-                # there are no routers
+                # the cloud has no routers
                 "enable_access_check": False,
             },
         },
@@ -160,7 +162,7 @@ def control_plane(
 
 
 def plug(plane: control.Control) -> None:
-    """Tell the driver which interfaces the next instance's guest has."""
+    """Set the interfaces of the next instance's guest in the driver."""
     nics = (_machine.TENANT, _machine.MANAGEMENT)
     plane.call(
         "plug",
@@ -174,13 +176,14 @@ def make(
     check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
     end: collections.abc.Callable[[], None],
 ) -> None:
-    """Make checks, those of other instances in a thread of their own.
+    """Run checks; those with another instance run in a second thread.
 
-    Most of the time is spent in waiting for a database to become healthy, so
-    two instances need little longer than one.
+    Most of the time passes until a database becomes healthy, so two instances
+    take little longer than one.
 
-    :param check: makes one.
-    :param end: has the other thread end soon.
+    :param made: the checks.
+    :param check: runs one check.
+    :param end: makes the second thread end soon.
     """
     made = tuple(made)
     apart = [one for one in made if one.name in _APART]
@@ -196,7 +199,7 @@ def make(
                 check(one, subject)
             subject.machine.say("")
         except outcome.CheckError:
-            # what the other thread finds is not less worth knowing
+            # the result of the second thread is still worth knowing
             raise
         except BaseException:
             end()
@@ -209,7 +212,7 @@ def _make_apart(
     made: collections.abc.Iterable[checks.Check],
     check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
 ) -> None:
-    """Make checks with another instance."""
+    """Create another instance, and run checks with it."""
     instance = subject.life
     template = dataclasses.replace(instance, plane=instance.plane.parallel)
     with contextlib.ExitStack() as stack:
@@ -244,13 +247,13 @@ def _make_apart(
 
 
 def left_out(names: collections.abc.Collection[str]) -> dict[str, str]:
-    """Return why checks are not made; none where all are to be made."""
+    """Return the checks that ``--only`` leaves out, each with the reason."""
     made = chosen(names)
     return {c.name: "left out by --only" for c in CHECKS if c not in made}
 
 
 def chosen(names: collections.abc.Collection[str]) -> tuple[checks.Check, ...]:
-    """Return some of the checks; all where none is named."""
+    """Return the named checks; all checks if none is named."""
     return tuple(c for c in CHECKS if not names or c.name in names)
 
 
@@ -261,11 +264,12 @@ def opened(
     directory: pathlib.Path,
     former: Former | None,
 ) -> collections.abc.Iterator[None]:
-    """Put a subject's instance into a cloud, which ends with the context.
+    """Run a cloud for a subject's instance while the context is open.
 
-    :param swift: of the cloud; at another level than ``life`` there is none.
-    :param directory: for the volumes of further guests.
-    :param former: the image that instances were made of before.
+    :param swift: the cloud's Swift; None at the other levels, which have no
+        cloud.
+    :param directory: directory for the volumes of further guests.
+    :param former: the earlier image, from which instances are upgraded.
     """
     if swift is None:
         yield

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud in which the instances of one verify live.
+"""Provides the cloud for the instances of one verification.
 
-Does what Trove's code asks Nova, Cinder and Neutron for: it boots a guest
-for a server, puts another image under a volume, enlarges a volume, gives a
-port an address.  Trove's code sees the same cloud through
+It handles the requests of Trove's code to Nova, Cinder and Neutron: it boots
+a guest for a server, replaces the image of a server with a volume, enlarges a
+volume, and gives a port an address.  Trove's code uses the same cloud through
 :mod:`trove_tools.verify.life.driver_cloud`.
 """
 
@@ -18,7 +18,7 @@ import typing
 from trove_tools.verify import disks
 from trove_tools.verify import machine as _machine
 
-#: The id of the image under test; and of the one that ``--from`` names.
+#: The ids of the image under test and of the image that ``--from`` names.
 IMAGE, FROM = "image", "from"
 
 Answer = dict[str, typing.Any]
@@ -28,9 +28,9 @@ _NICS = (_machine.MANAGEMENT, _machine.TENANT)
 
 @dataclasses.dataclass(frozen=True)
 class Former:
-    """The image that instances were made of before.
+    """The earlier image, from which instances are upgraded.
 
-    :param version: of the datastore in it.
+    :param version: the version of the datastore in it.
     """
 
     disk: disks.Disk
@@ -41,8 +41,8 @@ class Former:
 class Server:
     """A server of Nova.
 
-    :param machine: that runs its guest.
-    :param stack: ends the machine.
+    :param machine: the machine that runs its guest.
+    :param stack: closes the machine.
     """
 
     machine: _machine.Machine
@@ -50,14 +50,15 @@ class Server:
 
 
 class Cloud:
-    """All guests, by the ids of Nova's servers.
+    """The guests of one verification, by the ids of Nova's servers.
 
     :param disk: the image under test, :data:`IMAGE`.
     :param open_machine: makes a machine for a guest.
-    :param directory: for volumes; nobody else may read it.
+    :param directory: directory for volumes; other users must not be able to
+        read it.
     :param broker: port on loopback of the control plane's broker.
-    :param ports: of each guest that are reached from here.
-    :param former: what the image :data:`FROM` has, if there is one.
+    :param ports: TCP ports of each guest that this host reaches.
+    :param former: the image :data:`FROM`, if there is one.
     """
 
     def __init__(
@@ -83,16 +84,16 @@ class Cloud:
         self._given = itertools.count(1)
 
     def close(self) -> None:
-        """End all guests but those that were adopted."""
+        """End all guests except those that were added by :meth:`adopt`."""
         for server in self._servers.values():
             server.stack.close()
 
     def adopt(
         self, server: str, volume: str, machine: _machine.Machine
     ) -> None:
-        """Take a guest in that is there already.
+        """Add a guest that runs already.
 
-        :param server: Nova's id of it.
+        :param server: Nova's id of the guest.
         :param volume: Cinder's id of its volume.
         """
         self._volumes[volume] = machine.guest.volume
@@ -105,13 +106,13 @@ class Cloud:
         return self._servers[server].machine
 
     def serve(self, service: _machine.Service) -> None:
-        """Let all guests, also those to come, reach something."""
+        """Make a service reachable for all present and future guests."""
         self._services.append(service)
         for server in self._servers.values():
             server.machine.serve(service)
 
     def __call__(self, name: str, arguments: Answer) -> Answer:
-        """Do what Trove's code asks for; see :data:`control.Cloud`."""
+        """Handle a request of Trove's code; see :data:`control.Cloud`."""
         answer: Answer = getattr(self, f"_do_{name}")(**arguments)
         return answer
 
@@ -173,7 +174,7 @@ class Cloud:
     def _introduce(
         self, one: _machine.Machine, other: _machine.Machine
     ) -> None:
-        """Let two guests reach each other's databases."""
+        """Make the databases of two guests reachable for each other."""
         for here, there in ((one, other), (other, one)):
             address = there.guest.nics[1].address.partition("/")[0]
             for port in self._ports:
@@ -188,7 +189,7 @@ class Cloud:
         return {}
 
     def _do_port(self, network: str) -> Answer:
-        """Give out the address that follows those of the networks' first."""
+        """Return the addresses of a new port, counted from the first guest."""
         first = {nic.name: nic for nic in _NICS}[network]
         number = next(self._given)
         interface = ipaddress.ip_interface(first.address)
@@ -200,7 +201,7 @@ class Cloud:
         }
 
     def remove(self, server: str) -> None:
-        """End a guest that is not needed any more."""
+        """End a guest, and remove its volume."""
         gone = self._servers.pop(server)
         gone.machine.cut_power()
         gone.stack.close()
@@ -208,7 +209,7 @@ class Cloud:
 
 
 def describe(nic: _machine.Nic) -> dict[str, str]:
-    """Return an interface as the driver's cloud gives it to a port."""
+    """Return an interface's addresses, as the driver's ports contain them."""
     interface = ipaddress.ip_interface(nic.address)
     return {
         "mac": nic.mac,
@@ -219,7 +220,7 @@ def describe(nic: _machine.Nic) -> dict[str, str]:
 
 
 def _nic(port: Answer) -> _machine.Nic:
-    """Return the interface that a port of Neutron becomes."""
+    """Return the guest's interface for a port of Neutron."""
     (fixed,) = port["fixed_ips"]
     prefix = port["cidr"].partition("/")[2]
     return _machine.Nic(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does with an instance what Trove's API and task manager do later.
+"""Runs the later operations of an instance with Trove's API and task manager.
 
-A program of its own, as :mod:`trove_tools.verify.driver`, which it extends.
-A request goes the way that a user's request goes: Trove's models of its API
-check it and call its task manager, which runs here and not in another
-process, and that calls the agent, Nova, Cinder and Neutron.  The last three
-are in :mod:`trove_tools.verify.life.driver_cloud`.
+This is a separate program, like :mod:`trove_tools.verify.driver`, which it
+extends.  A request takes the path of a user's request: the models of Trove's
+API check it and call Trove's task manager, which runs in this process and not
+in another one.  The task manager calls the agent, Nova, Cinder and Neutron;
+the last three are in :mod:`trove_tools.verify.life.driver_cloud`.
 
 Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
 """
@@ -21,7 +21,7 @@ import typing
 
 
 def _load(name: str, file: pathlib.Path) -> types.ModuleType:
-    """Import a file of this package, which Trove's Python lacks."""
+    """Import a file of this package, which Trove's Python does not have."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -31,7 +31,7 @@ def _load(name: str, file: pathlib.Path) -> types.ModuleType:
 
 
 _HERE = pathlib.Path(__file__).parent
-# the name that trove.conf calls it by
+# trove.conf names this module verify_cloud
 cloud: typing.Any = _load("verify_cloud", _HERE / "driver_cloud.py")
 base: typing.Any = _load("verify_driver", _HERE.parent / "driver.py")
 accounts: typing.Any = _load("verify_accounts", _HERE / "driver_accounts.py")
@@ -53,13 +53,13 @@ CONF = cfg.CONF
 
 Answer = dict[str, typing.Any]
 
-# options for how long Trove waits for an answer of an agent
+# Trove's options for the timeouts of an agent's answers
 _CALL = "agent_call_low_timeout"
 _CALLS = ("agent_call_high_timeout", "agent_replication_snapshot_timeout")
 
 
 class _TaskManager:
-    """Runs at once what the API casts to the task manager."""
+    """Runs the API's casts to the task manager at once."""
 
     def prepare(self, **_: object) -> "_TaskManager":
         return self
@@ -71,9 +71,9 @@ class _TaskManager:
 
 
 class _Errors(logging.Handler):
-    """Keeps what Trove logs as errors in this thread.
+    """Collects the errors that Trove logs in this thread.
 
-    Much of it is not raised.
+    Trove does not raise many of them as exceptions.
     """
 
     def __init__(self) -> None:
@@ -91,9 +91,9 @@ class Life(
     others.Others,  # type: ignore[misc]
     base.Driver,  # type: ignore[misc]
 ):
-    """The instances of one verify.
+    """Handles the requests for the instances of one verification.
 
-    :param errors: what Trove has logged during the last request.
+    :param errors: the errors that Trove logged during the last request.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Life(
     def make_context(self, kind: str, **payload: object) -> typing.Any:
         """Return a user's context with the notification of an action.
 
-        :param kind: of the notification, without its prefix.
+        :param kind: the notification's class name without its prefix.
         """
         made = base.make_context()
         made.auth_token = self._token
@@ -131,16 +131,16 @@ class Life(
         )
 
     def plug(self, nics: list[Answer]) -> Answer:
-        """Take note of the interfaces that ``create`` is to use.
+        """Set the interfaces that ``create`` uses.
 
-        :param nics: by network, with ``address``, ``mac``, ``cidr`` and
-            ``gateway``; the user's comes first, as Trove has it.
+        :param nics: each with ``network``, ``address``, ``mac``, ``cidr`` and
+            ``gateway``; the user's interface is first, as in Trove.
         """
         self._nics = nics
         return {}
 
     def networks(self, instance: str) -> list[dict[str, str]]:
-        """Return the ports of an instance, as Trove passes them on."""
+        """Make the ports of an instance, and return them as Trove does."""
         return [
             {"port-id": cloud.add_port(f"trove-{instance}", **nic)}
             for nic in self._nics
@@ -154,12 +154,12 @@ class Life(
         size: int,
         seconds: int,
     ) -> Answer:
-        """Give an instance what ``create`` leaves out: server and volume.
+        """Add to an instance what ``create`` leaves out: server and volume.
 
-        :param memory: of its flavor, MiB.
-        :param size: of its volume, GiB.
-        :param seconds: that the agent gets to answer any call.
-        :returns: the ids of both.
+        :param memory: memory of its flavor, MiB.
+        :param size: size of its volume, GiB.
+        :param seconds: timeout of the agent's answer to any call.
+        :returns: the ids of the server and of the volume.
         """
         self._seconds = seconds
         for option in (_CALL, *_CALLS):
@@ -182,13 +182,13 @@ class Life(
         return {"server": server.id, "volume": volume.id}
 
     def ping(self, seconds: int) -> Answer:
-        """Ask the agent whether it is there."""
+        """Ping the agent, and return whether it answers."""
         answer: Answer = super().ping(seconds)
         CONF.set_override(_CALL, self._seconds)
         return answer
 
     def _load_parameters(self, version: str) -> None:
-        """Tell Trove which configuration parameters there are."""
+        """Load the configuration parameters of a version into Trove."""
         row = datastores.DatastoreVersion.load_by_uuid(version)
         rules = (
             pathlib.Path(trove.__file__).parent
@@ -196,7 +196,7 @@ class Life(
         )  # fmt: skip
         wanted = json.loads(rules.read_text())["configuration-parameters"]
         for one in wanted:
-            # the largest are too large for SQLite as numbers
+            # as text, because the largest ones are too large for SQLite
             limits = [
                 str(one[name]) if name in one else None
                 for name in ("max", "min")
@@ -207,10 +207,10 @@ class Life(
             )  # fmt: skip
 
     def storage(self, url: str, token: str, here: str) -> Answer:
-        """Take note of where Swift is.
+        """Set the URLs of the Swift account, and its token.
 
-        :param url: of the account, as a guest reaches it.
-        :param here: the same, as it is reached from this host.
+        :param url: the URL at which a guest reaches the account.
+        :param here: the URL at which this host reaches the account.
         """
         self._token = token
         cloud.SWIFT = here
@@ -231,9 +231,9 @@ class Life(
     # configuration
 
     def attach_configuration(self, instance: str, values: Answer) -> Answer:
-        """Make a configuration group and attach it.
+        """Make a configuration group, and attach it to an instance.
 
-        :returns: whether the database has to be restarted for it.
+        :returns: whether the database needs a restart.
         """
         loaded = self.load(
             instance, "InstanceAttachConfiguration", configuration_id=""
@@ -254,7 +254,7 @@ class Life(
         return self._needs_restart(instance)
 
     def detach_configuration(self, instance: str) -> Answer:
-        """Detach the configuration group."""
+        """Detach the configuration group from an instance."""
         loaded = self.load(instance, "InstanceDetachConfiguration")
         loaded.detach_configuration()
         return self._needs_restart(instance)
@@ -267,10 +267,10 @@ class Life(
     # the database and the guest
 
     def heartbeat(self, instance: str) -> Answer:
-        """Have the agent look at the database now, and tell the conductor.
+        """Make the agent report the database's status to the conductor now.
 
-        By itself it does so once a minute: oslo.service runs no periodic
-        task more often that does not name an interval.
+        Without this the agent reports once a minute: oslo.service does not
+        run a periodic task without an interval more often.
         """
         guest = self.load(instance, "InstanceRestart").guest
         guest._call("update_status", CONF.agent_call_low_timeout, "1.0")
@@ -282,7 +282,7 @@ class Life(
         return {}
 
     def stop(self, instance: str) -> Answer:
-        """Stop the database, as before a resize."""
+        """Stop the database, as Trove does before a resize."""
         self.load(instance, "InstanceRestart").guest.stop_db()
         return {}
 
@@ -294,8 +294,9 @@ class Life(
     def resize_volume(self, instance: str, size: int, online: bool) -> Answer:
         """Enlarge the volume and its file system.
 
-        :param size: GiB.
-        :param online: while the database runs, which is Trove's default.
+        :param size: the volume's new size, GiB.
+        :param online: whether the database runs meanwhile, which is Trove's
+            default.
         """
         CONF.set_override("online_volume_resize", online)
         self.load(
@@ -304,20 +305,20 @@ class Life(
         return {}
 
     def volume(self, instance: str) -> Answer:
-        """Return what the agent says of the volume."""
+        """Return the agent's data about the volume."""
         loaded = self.load(instance, "InstanceRestart")
         found: Answer = loaded.guest.get_volume_info()
         return found
 
     def rebuild(self, instance: str, image: str) -> Answer:
-        """Put another image under the instance's volume."""
+        """Replace the image of the instance's server; its volume remains."""
         self.load(instance, "InstanceUpgrade").rebuild(image)
         return {}
 
     def upgrade(self, instance: str, version: str, image: str) -> Answer:
-        """Bring the instance to another version of its datastore.
+        """Upgrade the instance to another version of its datastore.
 
-        :param image: of that version.
+        :param image: the id of that version's image.
         """
         loaded = self.load(
             instance, "InstanceUpgrade", datastore_version_id=version
@@ -342,7 +343,7 @@ class Life(
     def log(self, instance: str, log: str, **wanted: bool) -> Answer:
         """Enable, disable, publish or discard a log.
 
-        :returns: what the agent says of it then.
+        :returns: the agent's description of the log afterwards.
         """
         actions = ("enable", "disable", "publish", "discard")
         guest = self.load(instance, "InstanceRestart").guest
@@ -352,10 +353,10 @@ class Life(
         return found
 
     def settle(self, instance: str) -> Answer:
-        """Forget what a failed action has left: task, replica and backup.
+        """Clear the task, replicas and backups that a failed action left.
 
-        Trove's own way is to reset the instance's status, after which it is
-        in error until the next heartbeat.
+        Trove's own reset of an instance's status does this as well, but the
+        instance is in error afterwards until the next heartbeat.
         """
         row = instances.DBInstance.find_by(id=instance)
         row.set_task_status(tasks.InstanceTasks.NONE)
@@ -369,7 +370,7 @@ class Life(
         return {}
 
     def state(self, instance: str) -> Answer:
-        """Return what the conductor and the task manager know of it."""
+        """Return an instance's status, task, replication, size and version."""
         self._id = instance
         row = instances.DBInstance.find_by(id=instance)
         return {
@@ -385,7 +386,7 @@ class Life(
     def answer(self, request: Answer, link: typing.TextIO) -> Answer:
         """Run a request and return its answer.
 
-        :returns: also, as ``logged``, what Trove has logged as errors.
+        :returns: the answer; its ``logged`` has the errors that Trove logged.
         """
 
         def ask(name: str, **arguments: object) -> Answer:
@@ -403,7 +404,7 @@ class Life(
 
 
 def main(descriptors: str, config: str) -> None:
-    """Serve requests until there are no more."""
+    """Serve requests until verify closes the first socket."""
     base.main(descriptors, config, Life)
 
 

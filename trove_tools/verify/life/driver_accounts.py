@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Databases, users and the superuser, by the models of Trove's API.
+"""Manages databases, users and the superuser with the models of Trove's API.
 
-Part of :mod:`trove_tools.verify.life.driver`.
+This file is a part of :mod:`trove_tools.verify.life.driver`.
 """
 
 import abc
@@ -15,7 +15,7 @@ Answer = dict[str, typing.Any]
 
 
 class Accounts(abc.ABC):
-    """Requests for databases and users."""
+    """Handles the requests for databases and users."""
 
     @abc.abstractmethod
     def make_context(self, kind: str, **payload: object) -> typing.Any:
@@ -65,7 +65,7 @@ class Accounts(abc.ABC):
     def change_password(
         self, instance: str, user: str, password: str
     ) -> Answer:
-        """Give a user another password."""
+        """Change a user's password."""
         model = types.SimpleNamespace(name=user, host="%", password=password)
         accounts.User.change_password(
             self.make_context("UserChangePassword"), instance, [model]
@@ -73,14 +73,14 @@ class Accounts(abc.ABC):
         return {}
 
     def grant(self, instance: str, user: str, database: str) -> Answer:
-        """Let a user use a database."""
+        """Grant a user access to a database."""
         accounts.User.grant(
             self.make_context("UserGrant"), instance, user, "%", [database]
         )
         return {}
 
     def revoke(self, instance: str, user: str, database: str) -> Answer:
-        """Do not let a user use a database any more."""
+        """Revoke a user's access to a database."""
         accounts.User.revoke(
             self.make_context("UserRevoke"), instance, user, "%", database
         )
@@ -100,17 +100,17 @@ class Accounts(abc.ABC):
         }
 
     def enable_root(self, instance: str) -> Answer:
-        """Let the superuser in, and return name and password."""
+        """Enable the superuser, and return its name and password."""
         context = self.make_context("UserCreate")
         root = accounts.Root.create(context, instance, None)
         return {"user": root.name, "password": root.password}
 
     def disable_root(self, instance: str) -> Answer:
-        """Lock the superuser out."""
+        """Disable the superuser."""
         accounts.Root.delete(self.make_context("UserDelete"), instance)
         return {}
 
     def root_enabled(self, instance: str) -> Answer:
-        """Tell whether the superuser has been let in."""
+        """Return whether the superuser is enabled."""
         context = self.make_context("UserCreate")
         return {"enabled": accounts.Root.load(context, instance)}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova, Cinder and Neutron, as Trove's code calls them.
+"""Provides clients of Nova, Cinder and Neutron for Trove's code.
 
-Part of the driver: it runs with the Python of the environment that has
-Trove, which loads these clients by its own options ``remote_nova_client`` and
-so on.  What a cloud would do (boot a server, rebuild it, enlarge a volume)
-verify does: :func:`ask` sends the request to it.
+This file is a part of the driver: it runs with the Python of the environment
+in which Trove is installed.  Trove loads these clients through its own
+options ``remote_nova_client`` and so on.  verify does the work of the cloud
+(boot a server, rebuild it, enlarge a volume): :func:`ask` sends the request.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import uuid
 
 Answer = dict[str, typing.Any]
 
-#: Has, as ``ask``, what sends a request by the link of the current thread.
+#: Its ``ask`` is a function that sends a request on the current thread's link.
 LINK = threading.local()
 
 
@@ -34,8 +34,8 @@ _AVAILABLE = "available"
 class Server:
     """A server of Nova.
 
-    :param id: the server's; Trove's instance has another id.
-    :param image: that it was made of.
+    :param id: Nova's id of the server; Trove's instance has another id.
+    :param image: the image from which the server was made.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Server:
         ask("reboot", server=self.id)
 
     def rebuild(self, image: str, userdata: str = "", **_: object) -> None:
-        """Give the guest another root disk; its volume stays."""
+        """Replace the guest's root disk; its volume remains."""
         ask("rebuild", server=self.id, image=image, user_data=userdata)
         self.image = {"id": image}
 
@@ -58,7 +58,7 @@ class Server:
 class Volume:
     """A volume of Cinder.
 
-    :param size: GiB.
+    :param size: size in GiB.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Volume:
 class Flavor:
     """A flavor of Nova.
 
-    :param ram: MiB.
+    :param ram: memory in MiB.
     """
 
     id: str
@@ -86,7 +86,7 @@ class Flavor:
 
 SERVERS: dict[str, Server] = {}
 VOLUMES: dict[str, Volume] = {}
-#: By id, as Neutron's API has them.
+#: The ports by id, in the format of Neutron's API.
 PORTS: dict[str, Answer] = {}
 FLAVORS: dict[str, Flavor] = {}
 
@@ -145,12 +145,12 @@ def nova(*_: object, **__: object) -> typing.Any:
     )
 
 
-#: Of the account, as it is reached from this host.
+#: The URL at which this host reaches the Swift account.
 SWIFT = ""
 
 
 def swift(context: typing.Any, *_: object) -> typing.Any:
-    """Return Swift's client: a guest reaches it at another address."""
+    """Return Swift's client for this host; a guest uses another address."""
     import swiftclient
 
     return swiftclient.Connection(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups, and the instances that are made of others.
+"""Makes backups of instances, and instances from other instances.
 
-Part of :mod:`trove_tools.verify.life.driver`.
+This file is a part of :mod:`trove_tools.verify.life.driver`.
 """
 
 import abc
@@ -12,14 +12,14 @@ from trove.datastore import models as datastores
 from trove.extensions.common import common as extensions
 from trove.instance import models as instances
 
-# of Neutron, in the cloud of this verify
+# the id of the user's network in Neutron, in verify's cloud
 _TENANT = "tenant"
 
 Answer = dict[str, typing.Any]
 
 
 class Others(abc.ABC):
-    """Requests for backups, restored instances and replicas."""
+    """Handles the requests for backups, restored instances and replicas."""
 
     @abc.abstractmethod
     def make_context(self, kind: str, **payload: object) -> typing.Any:
@@ -30,10 +30,11 @@ class Others(abc.ABC):
         """Return an instance; see the driver."""
 
     def backup(self, instance: str, parent: str | None = None) -> Answer:
-        """Begin to take a backup.
+        """Start a backup, without waiting for its end.
 
-        :param parent: the backup that an incremental one is based on.
-        :returns: its id.
+        :param parent: the id of the backup on which an incremental backup is
+            based; None for a full backup.
+        :returns: the id of the new backup.
         """
         made = backups.Backup.create(
             self.make_context(
@@ -46,7 +47,7 @@ class Others(abc.ABC):
         return {"backup": made.id}
 
     def backup_state(self, backup: str) -> Answer:
-        """Return how far a backup is."""
+        """Return the state, type, location and size of a backup."""
         row = backups.DBBackup.find_by(id=backup)
         return {
             "state": row.state,
@@ -58,12 +59,12 @@ class Others(abc.ABC):
     def restore(
         self, instance: str, backup: str, size: int, image: str
     ) -> Answer:
-        """Make an instance of a backup, and wait until it is active.
+        """Make an instance from a backup, and wait until it is active.
 
-        :param instance: that the backup was taken of.
-        :param size: of the new one's volume, GiB.
-        :param image: of its guest.
-        :returns: its id, and that of its server.
+        :param instance: the instance of which the backup was taken.
+        :param size: size of the new instance's volume, GiB.
+        :param image: the id of the new guest's image.
+        :returns: the ids of the new instance and of its server.
         """
         return self._make(instance, size, image, backup_id=backup)
 
@@ -83,8 +84,8 @@ class Others(abc.ABC):
     ) -> Answer:
         """Make another instance, and wait until it is active.
 
-        :param instance: of the same datastore.
-        :param version: of the datastore, maybe another one.
+        :param instance: an instance of the same datastore.
+        :param version: the datastore's version; it may be another one.
         """
         named = [{"name": database}]
         return self._make(
@@ -129,11 +130,11 @@ class Others(abc.ABC):
         return {"id": made.id, "server": born.compute_instance_id}
 
     def promote(self, instance: str) -> Answer:
-        """Make a replica the source."""
+        """Promote a replica to the source."""
         self.load(instance, "InstancePromote").promote_to_replica_source()
         return {}
 
     def detach(self, instance: str) -> Answer:
-        """Have a replica follow its source no more."""
+        """Detach a replica from its source."""
         self.load(instance, "InstanceDetach").detach_replica()
         return {}

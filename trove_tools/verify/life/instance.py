@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An instance whose life is looked at."""
+"""Controls an instance of Trove for the checks of the level ``life``."""
 
 import collections.abc
 import contextlib
@@ -16,22 +16,23 @@ from trove_tools.verify import subject as _subject
 from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import swift
 
-# seconds, for a guest of usual speed, without anything new from a database
-# that should answer; between two looks
+# seconds without anything new after which a database that should answer is
+# given up, for a guest of usual speed
 _SQL = 60.0
-# the same, for a report that the agent makes once a minute
+# the same for a report that the agent sends once a minute
 _REPORT = 180.0
+# seconds between two attempts
 _PAUSE = 1.0
-# characters that say what went wrong at the end of a stack
+# number of characters at the end of a traceback that describe the error
 _TAIL = 300
 
 
 @dataclasses.dataclass
 class Instance:
-    """An instance of Trove, and the user that it was made with.
+    """An instance of Trove, and the database user that was made with it.
 
-    :param id: Trove's.
-    :param server: Nova's id of its guest.
+    :param id: Trove's id of the instance.
+    :param server: Nova's id of the instance's server.
     """
 
     plane: control.Control
@@ -46,17 +47,18 @@ class Instance:
 
     @property
     def machine(self) -> _machine.Machine:
-        """What runs its guest now."""
+        """The machine that runs the instance's guest now."""
         return self.cloud.machine(self.server)
 
     def call(
         self, name: str, task: str = "", /, **arguments: typing.Any
     ) -> dict[str, typing.Any]:
-        """Have Trove do something with the instance.
+        """Send a request about the instance to Trove, and return the answer.
 
-        :param name: of the request to Trove.
-        :param task: for the progress; the request's name by default.
-        :raises CheckError: it cannot, in Trove's own words.
+        :param name: the name of the request.
+        :param task: text for the progress line; by default the request's
+            name.
+        :raises CheckError: the request fails; the error has Trove's message.
         """
         action = name.replace("_", " ")
         self.machine.say(f"{self.datastore.name}: {task or action}")
@@ -81,11 +83,11 @@ class Instance:
     def further(
         self, name: str, **arguments: str | None
     ) -> collections.abc.Iterator[typing.Self]:
-        """Have Trove make another instance, which ends with the context.
+        """Make another instance with Trove; the context's end removes it.
 
         Its volume has the same size.
 
-        :param name: of the request to Trove.
+        :param name: the name of the request to Trove.
         :returns: the instance, which is active.
         """
         size = self.plane.call("state", instance=self.id)["size"]
@@ -101,9 +103,10 @@ class Instance:
     def account(
         self, user: str = "", password: str = "", database: str = ""
     ) -> sql.Account:
-        """Return how a user reaches a database from outside.
+        """Return a user's account for a database, for use on this host.
 
-        :param user: the instance's own where none is given; so for the rest.
+        :param user: the user; by default the instance's own.  The same holds
+            for the other parameters.
         """
         return sql.Account(
             self.datastore.protocol,
@@ -120,12 +123,13 @@ class Instance:
         what: str,
         quiet: float = _SQL,
     ) -> None:
-        """Wait until something is so.
+        """Wait until a condition is true.
 
-        :param what: is not so, for the message.
-        :param quiet: seconds without anything new, for a guest of usual
-            speed, after which it is given up.
-        :raises CheckError: it does not become so.
+        :param true: returns whether the condition is true.
+        :param what: a description of the failure, for the message.
+        :param quiet: seconds without anything new after which a guest of
+            usual speed is given up.
+        :raises CheckError: the condition does not become true.
         """
         wait = self.machine.limits.wait(quiet)
         while not true():
@@ -135,7 +139,7 @@ class Instance:
             time.sleep(_PAUSE)
 
     def read(self, statement: str, what: str) -> list[tuple[typing.Any, ...]]:
-        """Return rows of the instance's own database, once it answers."""
+        """Run a query on the instance's database, and return its rows."""
         rows: list[tuple[typing.Any, ...]] = sql.try_until_works(
             self.machine, lambda: sql.execute(self.account(), statement), what
         )
@@ -144,7 +148,7 @@ class Instance:
     def write_word(self, when: str = "before") -> str:
         """Write a new word into the instance's own database, and return it.
 
-        :param when: for the message where that cannot be done.
+        :param when: the time or place, for the message of a failure.
         """
         word = secrets.token_hex(8)
         sql.try_until_works(
@@ -155,7 +159,7 @@ class Instance:
         return word
 
     def has_word(self, word: str, when: str) -> bool:
-        """Tell whether the database has a word, once it answers."""
+        """Return whether the database contains a word, once it answers."""
         words: list[str] = sql.try_until_works(
             self.machine,
             lambda: sql.read_words(self.account()),
@@ -166,7 +170,7 @@ class Instance:
     def require_word(self, word: str, when: str) -> None:
         """Check that the database still contains a written word.
 
-        :raises CheckError: it has not.
+        :raises CheckError: the word is missing.
         """
         if not self.has_word(word, when):
             raise outcome.CheckError(f"what was written is not there {when}")
@@ -174,9 +178,9 @@ class Instance:
     def require_refused(
         self, action: collections.abc.Callable[[], object], what: str
     ) -> None:
-        """See that the server refuses something, soon.
+        """Wait until the server refuses an action.
 
-        :param what: it does not refuse, for the message.
+        :param what: a description of the failure, for the message.
         """
 
         def refused() -> bool:
@@ -189,25 +193,25 @@ class Instance:
         self.wait_until(refused, what)
 
     def settle(self) -> None:
-        """Wait until Trove would do something with the instance.
+        """Clear what a failed check left, and wait for a healthy instance.
 
-        :raises CheckError: the database is not well.
+        :raises CheckError: the instance does not become healthy.
         """
         self.call("settle")
         self.wait_healthy("")
 
     def restart(self) -> None:
-        """Have Trove restart the database, and wait until it is well."""
+        """Restart the database with Trove, and wait until it is healthy."""
         self.call("restart")
-        # what the agent says of it comes by another way than the answer
+        # the agent's report arrives separately from the answer
         self.wait_healthy("")
 
     def wait_healthy(self, since: str, ask: bool = True) -> None:
-        """Wait until the conductor hears that the database is well.
+        """Wait until the conductor gets a report that the database is healthy.
 
-        :param since: what :meth:`updated` was before something happened.
-        :param ask: whether to have the agent tell it now; else it does so by
-            itself, once a minute.
+        :param since: the time of :meth:`updated` after which a report counts.
+        :param ask: whether to request reports from the agent; otherwise it
+            sends one a minute.
         """
 
         task = "waiting for HEALTHY"
@@ -228,11 +232,11 @@ class Instance:
         )
 
     def updated(self) -> str:
-        """Return when the conductor last heard of the instance."""
+        """Return the time of the instance's last report to the conductor."""
         return str(self.plane.call("state", instance=self.id)["updated"])
 
 
 def _shortened(message: str) -> str:
-    """Return an error of Trove's without the stack of the guest's agent."""
+    """Return an error of Trove with only the end of the agent's traceback."""
     head, stack, tail = message.partition("Traceback (most recent call last)")
     return f"{head}... {tail[-_TAIL:]}" if stack else message

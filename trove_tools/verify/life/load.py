@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes all the time, and sees that nothing acknowledged is lost."""
+"""Checks that no acknowledged row is lost while clients write all the time."""
 
 import contextlib
 import threading
@@ -15,18 +15,18 @@ from trove_tools.verify.life import server
 
 _TABLE = "life_load"
 _WRITERS = 4
-# seconds of writing before and after what disturbs it
+# seconds of writing before and after the restart, the backup and the crash
 _CALM = 5.0
 _PAUSE = 0.2
 
 
 class Writers:
-    """Clients that insert rows, each in a connection of its own.
+    """Clients that insert rows, each in a separate connection.
 
-    A row is acknowledged when its transaction has been committed as far as
-    the client knows.
+    A row is acknowledged when the server has confirmed the commit of its
+    transaction to the client.
 
-    :param instance: whose database they write to.
+    :param instance: the instance to whose database the clients write.
     """
 
     def __init__(self, instance: _instance.Instance) -> None:
@@ -54,13 +54,13 @@ class Writers:
             thread.join()
 
     def acknowledged(self) -> set[int]:
-        """Return the numbers of the rows that have been committed."""
+        """Return the numbers of the acknowledged rows."""
         return {row for rows in self._acknowledged for row in rows}
 
     def _write(self, writer: int) -> None:
         number = writer
         while not self._end.is_set():
-            # whatever goes wrong: connect again, with another row
+            # after any error, connect again and insert the next row
             with (
                 contextlib.suppress(Exception),
                 sql.open_session(self._instance.account()) as execute,
@@ -73,7 +73,7 @@ class Writers:
 
 
 def load(instance: _instance.Instance) -> str:
-    """Write during a restart, a crash and, where there can be, a backup."""
+    """Write rows during a restart, a crash and, if possible, a backup."""
     sql.try_until_works(
         instance.machine,
         lambda: sql.execute(

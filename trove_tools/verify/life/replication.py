@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A replica of an instance, and its promotion."""
+"""Checks a replica of an instance, and its promotion."""
 
 from trove_tools.verify import outcome
 from trove_tools.verify.life import backup
@@ -8,8 +8,8 @@ from trove_tools.verify.life import instance as _instance
 
 
 def replication(instance: _instance.Instance) -> str:
-    """Follow a write to a replica, and write to it once it is promoted."""
-    # a replica is made of a backup
+    """Check that a replica gets writes, and takes writes when promoted."""
+    # Trove makes a replica from a backup
     backup.require_container(instance)
     word = instance.write_word()
     with instance.further("replicate", image=_cloud.IMAGE) as replica:
@@ -21,7 +21,7 @@ def replication(instance: _instance.Instance) -> str:
             replica, word, "a write does not arrive at the replica"
         )
         _promote(replica, instance)
-        # back again, so that what comes after finds it as it was
+        # promote the old source, so that later checks find it unchanged
         _promote(instance, replica)
         replica.call("detach")
     return (
@@ -33,7 +33,7 @@ def replication(instance: _instance.Instance) -> str:
 def _promote(
     replica: _instance.Instance, source: _instance.Instance
 ) -> None:
-    """Make a replica the source, and follow a write to the old source."""
+    """Promote a replica, and check that its writes reach the old source."""
     replica.call("promote")
     state = replica.plane.call("state", instance=replica.id)
     if state["replica_of"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration, restarts, crashes, the volume and logs of one instance."""
+"""Checks configuration, restarts, crashes, volume and logs of an instance."""
 
 import pathlib
 
@@ -7,24 +7,24 @@ from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 
-#: For each protocol a parameter that a running server takes, and one that
-#: needs a restart, with values that are nobody's default.
+#: By protocol: a parameter that a running server takes, and one that needs a
+#: restart, each with a value that is no server's default.
 PARAMETERS: dict[str, tuple[tuple[str, int], tuple[str, int]]] = {
     "mysql": (("max_connections", 77), ("innodb_open_files", 1234)),
     "postgresql": (("statement_timeout", 123456), ("max_connections", 77)),
 }
-#: What a server's process is called.
+#: The names of a server's process, as a pattern for pkill.
 _PROCESSES = {"mysql": "mariadbd|mysqld", "postgresql": "postgres"}
-#: Where the volume is mounted in the database's container.
+#: The directory of the volume in the database's container.
 _DATA = {"mysql": "/var/lib/mysql", "postgresql": "/var/lib/postgresql/data"}
-#: The unit that PostgreSQL shows a time in.
+#: The unit in which PostgreSQL shows a time.
 _UNIT = "ms"
 _GIB = 1 << 30
 _CAP_SYS_RESOURCE = 24
 
 
 def configuration(instance: _instance.Instance) -> str:
-    """See parameters take effect, and their defaults come back."""
+    """Check that parameters take effect, and return to their defaults."""
     dynamic, static = PARAMETERS[instance.datastore.protocol]
 
     def value(name: str) -> str:
@@ -79,7 +79,7 @@ def _require_values(
 
 
 def restart(instance: _instance.Instance) -> str:
-    """See the database stop, start and reboot with its data."""
+    """Check that the data survives a stop, a start and a reboot."""
     word = instance.write_word()
     instance.call("stop")
     if _answers(instance):
@@ -94,7 +94,7 @@ def restart(instance: _instance.Instance) -> str:
 
 
 def crash(instance: _instance.Instance) -> str:
-    """Kill the server, then cut the guest's power."""
+    """Check that data survives a killed server, and then a power cut."""
     word = instance.write_word()
     since = instance.updated()
     before = _started(instance)
@@ -119,13 +119,13 @@ def crash(instance: _instance.Instance) -> str:
 
 
 def kill(instance: _instance.Instance) -> None:
-    """Kill the server, of which Docker knows nothing before it happens."""
+    """Kill the server's process directly, without Docker."""
     pattern = _PROCESSES[instance.datastore.protocol]
     instance.machine.run("pkill", "--signal", "KILL", "--exact", pattern)
 
 
 def _started(instance: _instance.Instance) -> str:
-    """Return when the database's container was started last."""
+    """Return the last start time of the database's container, or empty."""
     done = instance.machine.run(
         "docker", "inspect", "--format", "{{.State.StartedAt}}", "database"
     )
@@ -135,14 +135,14 @@ def _started(instance: _instance.Instance) -> str:
 def _answers(instance: _instance.Instance) -> bool:
     try:
         sql.read_version(instance.account())
-    # the clients' errors have no base in common but this
+    # the clients' errors have no other common base class
     except Exception:
         return False
     return True
 
 
 def volume(instance: _instance.Instance) -> str:
-    """Enlarge the volume, and see its size where the database writes."""
+    """Enlarge the volume, and check the size that the database sees."""
     place = _DATA[instance.datastore.protocol]
 
     def size() -> float:
@@ -163,7 +163,7 @@ def volume(instance: _instance.Instance) -> str:
     online = _may_resize()
     instance.call("resize_volume", size=old + 1, online=online)
     after = size()
-    # a file system has some of it for itself
+    # the file system needs a part of the volume for itself
     if not 0.9 < after - before <= 1.0:
         raise outcome.CheckError(
             f"the database's file system has {after:.2f} GiB after the"
@@ -184,7 +184,7 @@ def volume(instance: _instance.Instance) -> str:
 
 
 def _may_resize() -> bool:
-    """Tell whether the kernel lets a container enlarge a mounted ext4."""
+    """Return whether the kernel lets a container enlarge a mounted ext4."""
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
@@ -192,7 +192,7 @@ def _may_resize() -> bool:
 
 
 def logs(instance: _instance.Instance) -> str:
-    """See that logs are listed, and that one gets to Swift."""
+    """Check that logs are listed, and that Trove publishes them to Swift."""
     listed = instance.call("logs")["logs"]
     for name in ("general", "guest"):
         if name not in listed:

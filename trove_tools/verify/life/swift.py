@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Swift for the backups and logs of one verify."""
+"""Runs Swift for the backups and logs of one verification."""
 
 import collections.abc
 import contextlib
@@ -14,22 +14,22 @@ from trove_tools import errors
 from trove_tools.host import process
 from trove_tools.verify import processes
 
-#: The Python that Debian's packages are for.
+#: The Python for which Debian's packages are installed.
 PYTHON = pathlib.Path("/usr/bin/python3")
 SERVER = pathlib.Path(__file__).with_name("swift_server.py")
 
 _ADDRESS = "127.0.0.1"
-# seconds on a quiet host until it answers, which takes three
+# maximum seconds until Swift answers, on a quiet host; usual are three
 _START = 60.0
 _PAUSE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
 class Swift:
-    """A Swift that answers.
+    """A running Swift.
 
-    :param port: of loopback.
-    :param token: of a user whom the account belongs to.
+    :param port: TCP port on loopback.
+    :param token: the token of a user who owns the account.
     """
 
     port: int
@@ -37,13 +37,13 @@ class Swift:
     token: str
 
     def url(self, address: str = _ADDRESS, port: int | None = None) -> str:
-        """Return the account's URL, as seen from somewhere."""
+        """Return the account's URL for a client that uses this address."""
         return f"http://{address}:{port or self.port}/v1/AUTH_{self.tenant}"
 
     def read(self, container: str, prefix: str = "") -> dict[str, bytes]:
         """Return the objects of a container, by name.
 
-        :param prefix: of their names.
+        :param prefix: the prefix of the objects' names.
         """
         listing = self._get(f"{container}?format=json&prefix={prefix}")
         return {
@@ -52,7 +52,7 @@ class Swift:
         }
 
     def size(self, container: str, name: str) -> int:
-        """Return the bytes of an object, however many parts it has."""
+        """Return the size of an object with all its parts, in bytes."""
         listing = self._get(f"{container}?format=json&prefix={name}")
         return sum(int(one["bytes"]) for one in json.loads(listing or b"[]"))
 
@@ -70,9 +70,9 @@ class Swift:
 
 
 def require() -> None:
-    """Make sure that Swift is installed.
+    """Check that Swift is installed.
 
-    :raises MissingToolError: it is not.
+    :raises MissingToolError: Swift is not installed.
     """
     done = process.run(
         [PYTHON, "-I", "-c", "import swift.proxy.server"], check=False
@@ -89,19 +89,19 @@ def require() -> None:
 def swift(
     directory: pathlib.Path, tenant: str
 ) -> collections.abc.Iterator[Swift]:
-    """Run a Swift.
+    """Run Swift while the context is open.
 
-    :param directory: for its files; it has to be on a file system that has
-        extended attributes.
+    :param directory: directory for its files; the file system needs extended
+        attributes.
     :param tenant: the project that gets an account.
     :raises MissingToolError: Swift is not installed.
-    :raises VerifyError: it does not come up.
+    :raises VerifyError: Swift does not start.
     """
     require()
     place = directory / "swift"
     place.mkdir(mode=0o700)
     key, port = secrets.token_hex(16), processes.find_free_port()
-    # not on a command line, which other users see
+    # in a file, because other users can see a command line
     (place / "key").write_text(key)
     log = directory / "swift.log"
     with processes.run_child(
@@ -119,7 +119,7 @@ def swift(
 
 
 def _log_in(port: int, tenant: str, key: str) -> str:
-    """Return a token; nothing where nobody answers."""
+    """Log in, and return a token; empty if Swift does not answer."""
     link = http.client.HTTPConnection(_ADDRESS, port, timeout=10)
     try:
         link.request(

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Swift, whole, in one process: for one verify.
+"""Runs all servers of Swift in one process, for one verification.
 
-A program of its own: it runs with the host's Python, which has Debian's
-package python3-swift.  The proxy with tempauth, and one server each for
-accounts, containers and objects, all on loopback; one copy of everything.
-What memcached would keep is kept in this process.
+This is a separate program: it runs with the host's Python, for which Debian's
+package python3-swift is installed.  It runs the proxy with tempauth, and one
+server each for accounts, containers and objects.  All of them listen on
+loopback, and store one copy of everything.  A cache in this process replaces
+memcached.
 
 Usage: swift_server.py DIRECTORY PORT TENANT
-The file ``key`` in the directory has the user's key.
+The file ``key`` in the directory contains the user's key.
 """
 
 import os
@@ -41,7 +42,7 @@ Application = typing.Callable[..., typing.Any]
 
 
 class _Cache:
-    """What Swift asks of memcached."""
+    """Replaces memcached, with the methods that Swift calls."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[typing.Any, float]] = {}
@@ -71,7 +72,7 @@ def _end(seconds: float) -> float:
 
 
 def with_cache(application: Application) -> Application:
-    """Return an application whose requests have a cache."""
+    """Return an application that adds a cache to each request."""
     cache = _Cache()
 
     def call(environment: dict[str, typing.Any], start: Application) -> object:
@@ -82,7 +83,7 @@ def with_cache(application: Application) -> Application:
 
 
 def write_ring(directory: pathlib.Path, name: str, port: int) -> None:
-    """Write a ring of one device."""
+    """Write a ring file with one device."""
     builder = RingBuilder(2, 1, 0)
     builder.add_dev(
         {
@@ -96,7 +97,7 @@ def write_ring(directory: pathlib.Path, name: str, port: int) -> None:
 
 
 def main(place: str, port: int, tenant: str) -> None:
-    """Serve until killed."""
+    """Run all servers until the process is killed."""
     directory = pathlib.Path(place)
     key = (directory / "key").read_text()
     (directory / "devices" / _DEVICE / "tmp").mkdir(parents=True)

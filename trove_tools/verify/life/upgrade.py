@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new image under the volume of an instance that exists already."""
+"""Checks the upgrade of an existing instance to a new image."""
 
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import outcome
@@ -7,15 +7,15 @@ from trove_tools.verify import sql
 from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import instance as _instance
 
-#: What Trove says to an upgrade that it does not do.
+#: Trove's message when it refuses an upgrade.
 _MAJOR = "Major version upgrade is not allowed"
 
 
 def upgrade(instance: _instance.Instance) -> str:
-    """Rebuild an instance on the image under test.
+    """Rebuild an instance with the image under test.
 
-    The instance was made of the image that ``--from`` names, or else of the
-    one under test.
+    The instance was made from the image that ``--from`` names, or else from
+    the image under test.
     """
     former = instance.cloud.former
     if former is None:
@@ -31,7 +31,7 @@ def upgrade(instance: _instance.Instance) -> str:
 def _upgrade(instance: _instance.Instance, old: str) -> str:
     """Upgrade an instance to the version of the image, and rebuild it.
 
-    :param old: the version of its datastore.
+    :param old: the datastore's version before the upgrade.
     """
     new = instance.datastore.version
     word = instance.write_word()
@@ -57,11 +57,11 @@ def _upgrade(instance: _instance.Instance, old: str) -> str:
 
 
 def _refusal(instance: _instance.Instance) -> str:
-    """Return why the agent refuses an upgrade, in its own words.
+    """Return the agent's message that refuses an upgrade; empty without one.
 
-    Only the guest's journal has them: Trove's task manager does not wait for
-    an answer to the upgrade, but for a report that the database is healthy,
-    which it is if nothing was done.
+    Only the guest's journal contains it: Trove's task manager does not wait
+    for an answer to the upgrade, but for a report that the database is
+    healthy, and an unchanged database is healthy.
     """
     journal = instance.machine.directory / _machine.JOURNAL
     _, found, rest = journal.read_text(errors="replace").partition(_MAJOR)
@@ -69,7 +69,7 @@ def _refusal(instance: _instance.Instance) -> str:
 
 
 def _state(instance: _instance.Instance, word: str) -> str:
-    """Describe what an upgrade that Trove refused has left."""
+    """Describe the instance after an upgrade that Trove refused."""
     instance.require_word(word, "after the refused upgrade")
     state = instance.plane.call("state", instance=instance.id)
     return (
