@@ -9,7 +9,7 @@
 _XTRACE_TROVE_TOOLS=$(set +o | grep xtrace)
 set +o xtrace
 
-# The clouds in devstack's clouds.yaml that this plugin uses: the administrator,
+# The clouds in devstack's clouds.yaml that this plugin uses: an administrator,
 # Trove itself (its project has the images and the instances), and a user.
 _TROVE_TOOLS_ADMIN=devstack-admin
 _TROVE_TOOLS_SERVICE=trove
@@ -332,8 +332,8 @@ function configure_trove_tools {
         "$TROVE_GUEST_NETWORK_ISOLATION"
 }
 
-# prepare_trove_tools: create flavors, raise quotas, and check that the services
-# answer.
+# prepare_trove_tools: create flavors, raise quotas, and check that the
+# services answer.
 function prepare_trove_tools {
     local options=() quota quotas
     if ! is_service_enabled n-api; then
@@ -414,8 +414,8 @@ function configure_tempest_trove_tools {
     done <<<"$settings"
 }
 
-# cleanup_trove_tools: remove the files of this plugin.  If TROVE_GUEST_CLEAN is
-# True, also remove the cache and the images that have a manifest; otherwise
+# cleanup_trove_tools: remove the files of this plugin.  If TROVE_GUEST_CLEAN
+# is True, also remove the cache and the images that have a manifest; otherwise
 # they are kept for the next run.
 function cleanup_trove_tools {
     local beside

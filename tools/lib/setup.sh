@@ -1,8 +1,8 @@
 # Functions that set up a checkout.  The scripts in tools/ source this file.
 #
 # Missing packages are installed with the host's package manager and pip, with
-# their configuration on this host: no mirror or index is named here.  Each step
-# checks first whether it is done, so that a second run changes nothing.
+# their configuration on this host: no mirror or index is named here.  Each
+# step checks first whether it is done, so that a second run changes nothing.
 #
 # The caller sets "set -eu -o pipefail" and ROOT, the top of the checkout.
 # shellcheck shell=bash
