@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the charts of the report: bars of what takes space, and a timeline."""
+"""Makes the charts of the report: bars of sizes, and a build's timeline."""
 
 import collections.abc
 import dataclasses

@@ -243,9 +243,9 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
 
 
 def _known(data: dict[str, typing.Any], kind: type) -> dict[str, typing.Any]:
-    """Return only the properties that this release knows.
+    """Return only the properties that this release defines.
 
-    Later releases may add some.
+    Later releases may add properties.
     """
     names = [field.name for field in dataclasses.fields(kind)]
     return {name: data[name] for name in names if name in data}

@@ -4,7 +4,7 @@
 ``FILE.sig`` beside ``FILE`` is a detached SSH signature, which ssh-keygen
 (``-Y sign``, ``-Y verify``) creates and verifies; OpenSSH's PROTOCOL.sshsig
 describes its format. A signature is valid only in one namespace, so the
-signature of a record is not valid for a manifest. Nothing here asks for a
+signature of a record is not valid for a manifest. This module never asks for a
 passphrase: ssh-agent provides keys that have one.
 """
 

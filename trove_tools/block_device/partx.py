@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Partition an image without device-mapper.
+"""Partitions an image without device-mapper.
 
-diskimage-builder's own ``partitioning`` plugin writes the partition table and
-then asks kpartx for device-mapper nodes. Many containers and small virtual
-machines have no device-mapper. This plugin uses the kernel's own loop
-partitions instead: ``partx`` tells the kernel about the partitions, and the
-kernel creates ``loopNpM``.
+diskimage-builder's ``partitioning`` plugin writes the partition table and then
+creates device-mapper nodes with kpartx. Many containers and small virtual
+machines have no device-mapper. This plugin uses the kernel's loop partitions
+instead: ``partx`` adds the partitions to the kernel, and the kernel creates
+``loopNpM``.
 
 ``partx_partitioning`` takes the same configuration as ``partitioning`` and
 behaves the same otherwise. diskimage-builder pickles the nodes (and through

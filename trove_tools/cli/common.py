@@ -309,7 +309,7 @@ class Program:
         :param argv: the command line without the program's name.
         :returns: an exit status.
         """
-        # must precede anything that may print
+        # must precede all output
         exit_status.open_missing_streams()
         words = list(sys.argv[1:] if argv is None else argv)
         end = exit_status.Ending(console.Console(), "--debug" in words)

@@ -115,7 +115,7 @@ def examine(
 
 
 def _deployment(settings: options.Settings, level: str) -> dict[str, str]:
-    """Return the options that describe what a cloud gives its guests.
+    """Return the options for a cloud's settings of its guests.
 
     :raises UsageError: the level does not support an option, or a file cannot
         be read.
@@ -194,7 +194,7 @@ def _former(settings: options.Settings) -> life_checks.Former | None:
 def _injected(
     settings: options.Settings, screen: console.Console
 ) -> guest_configuration.Deployment:
-    """Read what a cloud gives its guests, and print what verify replaces."""
+    """Read a cloud's settings of its guests; print those verify replaces."""
     configuration = None
     if settings.guest_config is not None:
         configuration = guest_configuration.read(settings.guest_config)

@@ -101,7 +101,7 @@ def session(chosen: typing.Any) -> typing.Any:
     With ``OS_SERVICE_PROVIDER``, the session is with that service provider,
     which trusts the keystone of the chosen cloud.
 
-    :param chosen: what :func:`choose` returned.
+    :param chosen: the result of :func:`choose`.
     """
     login = chosen.get_session()
     if chosen.config.get("service_provider"):

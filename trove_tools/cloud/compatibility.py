@@ -109,9 +109,9 @@ def check_clashes(
 ) -> None:
     """Check that an image will not be used for other versions.
 
-    An image with the tags of ``mysql:8.4`` and ``percona:8.0`` also has those
-    of ``mysql:8.0``, and a version whose only tag is ``mysql`` matches every
-    MySQL image.
+    An image with the tags of ``mysql:8.4`` and ``percona:8.0`` also has the
+    tags of ``mysql:8.0``, and a version with only the tag ``mysql`` matches
+    every MySQL image.
 
     :param tags: the tags of the image.
     :param targets: the versions that it is for.

@@ -54,8 +54,8 @@ class Service:
     :param adapter: keystoneauth's adapter for the service's endpoint.
     :param peer: its name and address.
     :param notify: called with a message before each retry.
-    :param planned: in a dry run, the list that records the calls that would
-        change something, which are then not made.
+    :param planned: in a dry run, the list that records the calls with changes
+        instead of making them.
     """
 
     adapter: typing.Any

@@ -128,7 +128,7 @@ class Images:
 
         :param image_id: an image whose visibility is ``shared``.
         :param members: the ids of the projects.
-        :returns: whether there was anything to change.
+        :returns: whether a change was necessary.
         """
         doing = "sharing the image"
         changed = False
@@ -166,7 +166,7 @@ class Images:
     def update(self, image: Image, description: _image.Description) -> bool:
         """Bring an image to its wanted state in one update.
 
-        :returns: whether there was anything to change.
+        :returns: whether a change was necessary.
         """
         return self.patch(image, lambda now: _image.describe(now, description))
 
@@ -181,7 +181,7 @@ class Images:
         repeated. So each further attempt reads the image again.
 
         :param make_patch: returns the JSON patch for the current image.
-        :returns: whether there was anything to change.
+        :returns: whether a change was necessary.
         """
         doing = "describing the image"
         current: Image | None = image

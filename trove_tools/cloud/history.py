@@ -132,7 +132,7 @@ def serve_image(
     :param image: an image with the version's tags.
     :param name: the version's name, such as ``mariadb:11.8``.
     :param tags: the tags by which Trove finds the version's image.
-    :returns: whether there was anything to change.
+    :returns: whether a change was necessary.
     :raises ForeignImageError: a newer image was not loaded by this tool.
     """
     newer = list(
@@ -243,7 +243,7 @@ class Switch:
     def describe(self, undo: str | None) -> str:
         """Return the change as a sentence.
 
-        :param undo: what :meth:`undo` returned.
+        :param undo: the result of :meth:`undo`.
         """
         if not self.was_active:
             before = "inactive"

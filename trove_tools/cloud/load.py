@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads images into a cloud and registers their datastore versions.
 
-Every step compares the cloud with the wanted state and does what is missing.
+Every step compares the cloud with the wanted state and makes missing changes.
 So a load that is repeated after a failure continues where the last one ended.
 Trove uses the previous image until one update switches it to the new one.
 """
@@ -90,10 +90,10 @@ class Loader:
     ) -> list[Row]:
         """Load the images and register their datastore versions.
 
-        :param prepared: what :func:`sources.prepare` returned.
+        :param prepared: the result of :func:`sources.prepare`.
         :returns: the resulting state, one entry per datastore version.
         :raises CloudError: the cloud refused, or could not be reached.
-        :raises UsageError: an option names something that the cloud does not
+        :raises UsageError: an option names a resource that the cloud does not
             have.
         """
         request = self._request

@@ -2,7 +2,7 @@
 """Loads configuration parameters: the database options that users may set.
 
 Trove refuses a configuration group with a parameter that the datastore version
-does not know. Trove contains the parameters of every manager in
+does not have. Trove's source contains the parameters of every manager in
 ``validation-rules.json``; they must be loaded into the cloud for every
 version. Facts of the management API: it accepts integers and strings, although
 the rules have other types, too; it requires both bounds of an integer,

@@ -4,7 +4,7 @@
 The upload is one request (PUT), or uses Glance's import: Glance copies a
 staged file to one or several stores, or downloads it from a URL. Facts of the
 import API: ``/info/import`` lists the methods of a cloud; the request for an
-import is answered at once, and the image's tasks tell how it ends.
+import is answered at once, and the image's tasks report its result.
 """
 
 import collections.abc

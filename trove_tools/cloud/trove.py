@@ -218,7 +218,7 @@ class Versions:
 
         :param target: the version.
         :param image_id: the image to pin it to; None registers it by tags.
-        :param registered: what :meth:`list_all` has just returned.
+        :param registered: a current result of :meth:`list_all`, if any.
         :returns: the version, and ``created``, ``changed`` or
             ``unchanged``.
         """
@@ -256,7 +256,7 @@ class Versions:
     ) -> tuple[DatastoreVersion, bool]:
         """Make a version active and its datastore's default.
 
-        :returns: the version, and whether there was anything to change.
+        :returns: the version, and whether a change was necessary.
         """
         wanted = {"active": True, "default": True}
         changes = {n: v for n, v in wanted.items() if not getattr(version, n)}

@@ -124,7 +124,7 @@ def upload_image(
         them again, as the newest image.
     :returns: the image, and whether it was uploaded. An existing image may
         still lack its description.
-    :raises CloudError: Glance refused, or stored something else.
+    :raises CloudError: Glance refused, or stored other data.
     """
     known = [] if reuse else images.list_ours()
     waiting = False

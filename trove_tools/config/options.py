@@ -84,7 +84,7 @@ class Option:
 
     @property
     def variables_read(self) -> tuple[str, ...]:
-        """All its environment variables, and that of its former name."""
+        """All its environment variables, including the former name's."""
         former = (PREFIX + self.former.upper(),) if self.former else ()
         return (*self.environment, *former)
 

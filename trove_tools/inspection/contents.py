@@ -19,7 +19,7 @@ from trove_tools.inspection import rootfile
 LEAST_DIRECTORY = 512 * 1024
 #: The names below this directory have no meaning and differ in each build.
 _NAMELESS = "/var/lib/docker/"
-# generated from packages' files, so they differ whenever those differ
+# generated from files of packages, and changed together with them
 _DERIVED = {"/etc/ssl/certs", "/etc/ld.so.cache"}
 _DIGITS = 16
 
