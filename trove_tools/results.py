@@ -23,7 +23,7 @@ class Result:
     :param prefix: the prefix of its variables' names.
     :param fields: the keys of one entry, as in JSON.
     :param many: there may be several entries: ``PREFIX_COUNT`` is their
-        number, and ``PREFIX_0_FIELD`` is a field of the first.
+        number, and ``PREFIX_0_FIELD`` is a field of the first entry.
     """
 
     prefix: str

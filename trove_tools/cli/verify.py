@@ -171,9 +171,9 @@ def _life(settings: options.Settings, level: str) -> dict[str, str]:
 
 
 def _former(settings: options.Settings) -> life_checks.Former | None:
-    """Return the former image of instances, as ``--from`` names it.
+    """Return the image of ``--from``, with which instances were created.
 
-    :raises UsageError: the former image has no manifest.
+    :raises UsageError: this image has no manifest.
     """
     image: pathlib.Path | None = getattr(settings, "from")
     if image is None:

@@ -73,8 +73,8 @@ class Activation:
     ) -> Row:
         """Switch a version back to its previous image.
 
-        A second call changes nothing, so a rollback that was killed can be
-        repeated; to go back further, the image must be named.
+        A second call changes nothing, so an interrupted rollback can be
+        repeated; to return to an older image, name that image.
 
         :param datastore: the datastore's name.
         :param version: the version's name.

@@ -251,7 +251,7 @@ class DryRunImages(Images):
         self._changed: dict[str, Image | None] = {}
 
     def get(self, image_id: str) -> Image | None:
-        """Return an image after the recorded changes, if it exists."""
+        """Return an image with the recorded changes; None if it is removed."""
         if image_id in self._changed:
             return self._changed[image_id]
         return super().get(image_id)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Creates the flavors for Trove's tests.
 
-Names, identifiers and sizes are those of Trove's own tests. For every flavor
-there is a second one with 16 MiB and one processor more, for resizing, and
-both also exist with an ephemeral disk, for clouds without volumes. Two flavors
-test failures: one is too small for any image, one is too large for any host.
+Names, identifiers and sizes are the same as in Trove's tests. Every flavor has
+a counterpart with 16 MiB and one processor more, for resizing, and both also
+exist with an ephemeral disk, for clouds without volumes. Two flavors test
+failures: one is too small for any image, one is too large for any host.
 """
 
 import collections.abc

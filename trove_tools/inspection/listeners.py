@@ -128,7 +128,7 @@ def _settings(root: pathlib.Path, name: str) -> dict[str, list[str]]:
 def _read(
     files: collections.abc.Iterable[pathlib.Path],
 ) -> dict[str, list[str]]:
-    """Return the settings in systemd's files; an empty value resets one."""
+    """Return the settings in unit files; an empty value resets a setting."""
     settings: dict[str, list[str]] = {}
     for file in files:
         for line in rootfile.read_text(file).replace("\\\n", " ").splitlines():
