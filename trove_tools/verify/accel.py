@@ -190,7 +190,7 @@ def _cache() -> pathlib.Path:
 
 
 def _key() -> dict[str, typing.Any]:
-    """Return the facts on which the result depends: this boot and QEMU."""
+    """Return the key of the cached result: this boot and this QEMU."""
     qemu = process.find(SYSTEM) or SYSTEM
     return {
         "boot": _BOOT_ID.read_text().strip(),

@@ -36,7 +36,8 @@ _PAUSE = 0.2
 _ADDRESS = "127.0.0.1"
 _LISTENING = "started TCP listener"
 _HELLO = b"AMQP\x00\x00\x09\x01"
-# number of attempts, with other ports each, if a port was taken meanwhile
+# number of attempts, each with other ports, because another process may take
+# a port meanwhile
 _ATTEMPTS = 3
 
 

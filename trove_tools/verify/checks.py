@@ -24,9 +24,9 @@ QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
 
 _GIB = 1 << 30
 _HEALTHY = "healthy"
-# all values are seconds, all but _LONGEST_PING for a guest of usual speed
+# these are seconds, except for _LONGEST_PING for a guest of usual speed
 
-# between two searches for a hopeless defect; a database that works is ready
+# interval of the searches for a hopeless defect; a working database is ready
 # before the first search
 _LOOK_INTERVAL = 60.0
 # timeout of a ping, and its maximum in a slow guest
@@ -41,8 +41,8 @@ _ADDRESS = 20.0
 class Check:
     """A check that verify runs in a guest.
 
-    :param name: the name in the record; there the name of a datastore
-        precedes it in a check of a datastore.
+    :param name: the check's name; in the record, the datastore's name
+        precedes it if the check is about a datastore.
     :param proves: what the check proves when it passes, in one sentence.
     :param machines: the kinds of machine that can run the check.
     :param run: runs the check and returns the result in one line, or raises
@@ -164,7 +164,7 @@ def _ping(subject: _subject.Subject) -> str:
         if plane.call("ping", go_on, seconds=round(seconds))["alive"]:
             break
         if not looked:
-            # only once, because each reading of the facts delays the guest
+            # read the facts only once, because this slows the guest down
             looked = True
             known = defects.causes_by_facts(diagnosis.read_facts(machine))
             if known:
@@ -256,7 +256,7 @@ def _sql(subject: _subject.Subject) -> str:
 
 
 def require_word(subject: _subject.Subject, fault: str) -> None:
-    """Check that the database contains the word that ``SQL`` wrote.
+    """Check that the database contains the word that check ``SQL`` wrote.
 
     :param fault: the error message if the database does not answer.
     :raises CheckError: the word is missing, or the database does not answer.

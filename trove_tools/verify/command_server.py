@@ -4,7 +4,7 @@
 This file is copied into the seed unchanged.  It runs as root in the guest,
 with the guest's Python 3 of any version and only the standard library.  It
 reads requests from a separate serial port, one line of JSON each, and writes
-the answers to the same port.  Its first line has the nonce of this run's
+the answers to the same port.  Its first line contains the nonce of this run's
 seed, so that verify does not mistake another program for it.
 
 Usage: command_server.py NONCE

@@ -3,7 +3,7 @@
 
 The guest's own systemd starts the same services as in a cloud.  Kernel, boot
 loader and initramfs are not the image's, and the disks are not virtio: a boot
-in QEMU checks these.
+in QEMU tests these.
 
 All resources of this host are released when this process and the guest have
 ended, for whatever reason: the copy of the disk is a file without a name,
@@ -96,7 +96,7 @@ def require(arch: str) -> None:
     """Check that this host can run containers of systemd-nspawn.
 
     :param arch: the image's architecture, as the catalog names it.
-    :raises MissingToolError: this host cannot, or lacks a program.
+    :raises MissingToolError: this host cannot run them, or lacks a program.
     """
     for cannot, why, remedy in (
         (os.geteuid() != 0, "it needs root", "run verify with sudo"),
@@ -259,7 +259,7 @@ class Container(machine.Machine):
             for nspawn in _children(self._child.pid):
                 for pid in _children(nspawn):
                     name = pathlib.Path(f"/proc/{pid}/comm").read_text()
-                    # nspawn's child executes the guest's systemd later
+                    # nspawn's child becomes the guest's systemd (exec)
                     if name.strip() in ("systemd", "init"):
                         return pid
         return 0
@@ -268,9 +268,9 @@ class Container(machine.Machine):
         """Return the exit status of systemd-nspawn; None while it runs."""
         assert self._child is not None
         if self._follower is not None:
-            # a guest that shuts down stops all its processes (SIGSTOP), and
-            # nsenter stops with the program that it runs; a stopped nsenter
-            # would not notice that the program ends
+            # at its shutdown the guest sends SIGSTOP to all its processes;
+            # nsenter stops together with the program that it runs, and would
+            # not notice the end of that program
             self._follower.send_signal(signal.SIGCONT)
         return self._child.poll()
 
@@ -353,7 +353,8 @@ class Container(machine.Machine):
     def power_off(self) -> None:
         """Shut the guest down through its systemd.
 
-        :raises CheckError: the guest does not power off, or with an error.
+        :raises CheckError: the guest does not power off, or systemd-nspawn
+            fails.
         """
         self.run("systemctl", "poweroff", "--no-block")
         self.say("waiting for the guest to power off")

@@ -29,8 +29,8 @@ from trove_tools.verify import processes
 DRIVER = pathlib.Path(__file__).with_name("driver.py")
 _CONDUCTOR = DRIVER.with_name("conductor.py")
 
-# timeout in seconds, on a quiet host, of a request to Trove's own code that
-# involves no guest; the slowest part is the first import of that code
+# timeout in seconds, on a quiet host, of requests to Trove's own code that do
+# not involve a guest; the first import of Trove takes longest
 _START = 180.0
 _PAUSE = 0.5
 
@@ -288,8 +288,8 @@ def _make_tables(
         cwd=directory,
         timeout=process.scale_timeout(_START),
     )
-    # Trove leaves read transactions open; with the default journal those
-    # would keep the conductor from writing
+    # Trove leaves read transactions open; with SQLite's default journal they
+    # would block the conductor's writes
     with contextlib.closing(
         sqlite3.connect(directory / "trove.sqlite")
     ) as database:
@@ -325,7 +325,7 @@ def _guest(
 ) -> Sections:
     """Return the content of the guests' configuration file.
 
-    It is the operator's content, or else the minimum that works, with the
+    It is the operator's file, or else the minimum that works, with the
     options that verify needs.
     """
     sections: Sections = {

@@ -25,7 +25,8 @@ class Defect:
     :param hopeless: whether no database can start, so that verify need not
         wait for one.
     :param detail: returns the cause, with details from the guest's facts.
-    :param hides: the names of defects whose symptoms this defect causes, too.
+    :param hides: the names of other defects whose symptoms this defect also
+        causes.
     :param exposes: whether it helps an attacker, but explains no failure.
     :param kernel: whether only the image's own kernel shows the defect.
     """
@@ -50,7 +51,7 @@ _LISTENERS = frozenset({"tcp/22", "udp/68", "udp/546"})
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of a systemd time span with one unit, else 0.1."""
+    """Return the seconds of a time span in ms, s or min; 0.1 for others."""
     found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|)", text)
     if not found:
         return 0.1

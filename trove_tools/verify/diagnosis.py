@@ -35,7 +35,7 @@ def ask_guest(
 ) -> typing.Any:
     """Run :mod:`trove_tools.verify.evidence` in the guest.
 
-    :param words: the program's arguments before its timeout.
+    :param words: the program's arguments without the timeout.
     :returns: its decoded output; None if the guest does not answer.
     """
     script = pathlib.Path(evidence.__file__).read_text()
@@ -56,7 +56,7 @@ def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
 
 
 def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
-    """Return the last lines of logs that may explain a failure, by log."""
+    """Return the last lines of logs that may explain a failure, by name."""
     found = machine.logs()
     for name, argv in _COMMANDS.items():
         try:

@@ -22,7 +22,7 @@ from trove_tools.verify import outcome
 TOOL = "qemu-img"
 
 _MEMORY = pathlib.Path("/dev/shm")  # noqa: S108 (a file without a name)
-# bytes of memory that are left to all other programs on this host
+# bytes of memory that stay free for other programs on this host
 _RESERVE = 2 << 30
 _GIB = 1 << 30
 
@@ -132,7 +132,7 @@ def _check(image: pathlib.Path) -> None:
 
 
 def make_overlay(disk: Disk, file: pathlib.Path) -> pathlib.Path:
-    """Make an overlay, which stores the changes to an image in a file."""
+    """Make an overlay file, which stores a guest's changes to an image."""
     process.run(
         [
             TOOL, "create", "-q", "-f", "qcow2", "-b", disk.path,
@@ -176,7 +176,7 @@ def attach_copy(
 
 
 def _free_memory() -> int:
-    """Return the bytes of memory that no other program needs."""
+    """Return the bytes of free memory, without the reserve."""
     for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 - _RESERVE

@@ -48,7 +48,7 @@ def make_context() -> context.TroveContext:
     made = context.TroveContext(
         user_id="verify", project_id=_TENANT, is_admin=True
     )
-    # the guest sends the end of prepare to the server_type that this names
+    # the guest reports the end of prepare to this notification's server_type
     made.notification = notification.DBaaSInstanceCreate(
         made,
         request_id=made.request_id,
@@ -70,7 +70,7 @@ class Driver:
         self._flavor: dict[str, typing.Any] = {}
 
     def _tasks(self) -> taskmanager.FreshInstanceTasks:
-        # the same as its load(), which would also query Neutron's addresses
+        # FreshInstanceTasks.load() would also query Neutron for addresses
         return taskmanager.FreshInstanceTasks(
             make_context(),
             instances.DBInstance.find_by(id=self._id),
@@ -88,8 +88,8 @@ class Driver:
     ) -> Answer:
         """Create the database rows of an instance.
 
-        :returns: the instance's id, its user data, the files that Trove
-            injects with their owner and group, and the volume's device.
+        :returns: the instance's id and user data; the injected files, their
+            owner and group; and the volume's device.
         """
         datastores.update_datastore(datastore, None)
         datastores.update_datastore_version(
@@ -131,7 +131,7 @@ class Driver:
         }
 
     def networks(self, instance: str) -> list[dict[str, str]]:
-        """Return no ports: the instance only has the management port."""
+        """Return no further ports: there is only the management port."""
         return []
 
     def ping(self, seconds: int) -> Answer:
@@ -191,8 +191,7 @@ class Driver:
         """Run a request and return its answer.
 
         :param request: the name of a method, as ``do``, and its arguments.
-        :param link: the stream to verify, for methods that send requests to
-            it.
+        :param link: the stream on which methods send requests to verify.
         """
         name = request.pop("do")
         try:

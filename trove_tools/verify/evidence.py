@@ -28,12 +28,12 @@ VOLUME_PROGRAMS = {
     "xfs": ("mkfs.xfs", "xfs_admin", "xfs_growfs", "xfs_repair"),
 }
 
-#: The path on which sudo looks for programs.
+#: The directories in which sudo looks for programs.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SMALL, _LARGE = 320 << 20, 400 << 20
 _LINES = 40
-#: Timeout of a program in seconds; verify passes one that fits a slow guest.
+#: Timeout of a program in seconds; verify passes a longer one to a slow guest.
 PATIENCE = 20.0
 # the agent's secret options, and the directories that may contain a file with
 # their values
@@ -103,7 +103,7 @@ def unit_settings(root: str = "") -> dict[str, list[str]]:
 
 
 def name_of(database: str, number: str) -> str:
-    """Return the name for an id, from a database of the guest's getent."""
+    """Return the name for an id in a database that getent reads."""
     lines = output("getent", database, number)
     return lines[0].split(":")[0] if lines else ""
 

@@ -2,9 +2,10 @@
 """Adapts an operator's trove-guestagent.conf for a guest of verify.
 
 Trove copies the file ``guest_config`` of the control plane into each guest.
-verify uses an operator's file, so that it tests an image with the image's
-later configuration.  It replaces the options that name the operator's control
-plane, because a guest of verify reaches only verify's own broker.
+verify uses an operator's file, so that it tests an image with the
+configuration that the image will have.  It replaces the options that name the
+operator's control plane, because a guest of verify reaches only verify's own
+broker.
 """
 
 import collections.abc
@@ -138,7 +139,7 @@ def configure_control_plane(operator: Sections) -> Sections:
 
 
 def configure_guest(operator: Sections, broker: str) -> Sections:
-    """Return the operator's options, with verify's broker in them.
+    """Return the operator's options for a guest that uses verify's broker.
 
     :param operator: the operator's options, as :func:`read` returns them.
     :param broker: the transport URL of verify's broker.

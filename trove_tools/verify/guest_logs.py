@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from a guest's console and journal how far it came and why it failed.
+"""Reads a guest's progress and failures from its console and its journal.
 
 The machine writes the journal to a file from early in the boot, so verify can
 read it whatever happens to the guest.

@@ -259,7 +259,7 @@ class _Ladder:
             yield plane
 
     def _further(self) -> dict[str, typing.Any]:
-        """Return the arguments of the control plane that the level needs."""
+        """Return the level's further arguments for the control plane."""
         request = self._request
         if request.level != levels.LIFE:
             return {"deployment": request.deployment}

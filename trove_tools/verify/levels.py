@@ -25,7 +25,7 @@ _RUNTIME = "container"
 
 
 def choose_level(known: manifest.Manifest | None, asked: str | None) -> str:
-    """Return the level to verify at.
+    """Return the level at which to verify an image.
 
     :param known: the image's manifest, if it has one.
     :param asked: the level that the user named, if any.
@@ -57,8 +57,8 @@ def list_instances(
 
     :param datastore: the only datastore to return; without a manifest, the
         datastore that the image contains.
-    :raises UsageError: no manifest or user names a datastore, Trove has no
-        manager for it, or the image does not contain it.
+    :raises UsageError: neither a manifest nor the user names a datastore,
+        Trove has no manager for it, or the image does not contain it.
     :raises ImageError: the image was built for another series of Trove.
     """
     if known is not None:
@@ -90,7 +90,7 @@ def list_probes(
     known: manifest.Manifest | None,
     datastore: str | None,
 ) -> dict[str, model.Health]:
-    """Return the probe of each datastore in an image, by datastore.
+    """Return the probes of an image's datastores, by datastore.
 
     :param known: the image's manifest, which lists its datastores.
     :param datastore: the image's datastore, if there is no manifest.

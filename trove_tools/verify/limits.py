@@ -96,8 +96,8 @@ class Limits:
     def measure(self, took: float, usual: float) -> None:
         """Record the speed of the guest.
 
-        :param took: seconds that the guest took to a known stage.
-        :param usual: seconds that a guest takes to it on a quiet host.
+        :param took: seconds until this guest reached a known stage.
+        :param usual: seconds until a guest reaches it on a quiet host.
         """
         self._measured = max(self._measured, took / usual)
 
@@ -155,7 +155,7 @@ class Wait:
         :param what: a description of the failure, for the message.
         :param signs: all values that change when the guest makes progress.
         :param log: returns the lines that show how far the guest got.
-        :raises CheckError: the maximum is over, or the guest makes no
+        :raises CheckError: the wait took too long, or the guest makes no
             progress.
         """
         now = time.monotonic()

@@ -46,7 +46,7 @@ class Nic:
     """A network interface of a guest.
 
     :param address: the guest's address with its network's prefix length.
-    :param gateway: another address in the network, which the guest lacks.
+    :param gateway: an address in the same network that is not the guest's.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Machine(abc.ABC):
     kind: str
     #: Seconds from power on until the guest accepts commands, on a quiet host.
     usual_start: float
-    #: Seconds between two commands that poll, because each slows the guest.
+    #: Seconds between two polls of the guest, because each poll slows it.
     pause: float
 
     def __init__(
@@ -172,7 +172,7 @@ class Machine(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Power the guest on without a wait; see :meth:`power_on`.
+        """Power the guest on without waiting for it; see :meth:`power_on`.
 
         It can be called again after :meth:`power_off` or :meth:`cut_power`:
         disk and volume have kept their content.

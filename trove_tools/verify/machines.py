@@ -121,7 +121,7 @@ def choose_machines(
     if chosen.name == "kvm" and level != levels.LIFE:
         return only
     if level == levels.BOOT:
-        # a container does not boot as a computer does
+        # a container cannot check the boot of an image
         return only
     if without[_machine.CONTAINER]:
         note = (

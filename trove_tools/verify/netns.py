@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the network of a guest in a container, isolated from this host's.
+"""Makes the isolated network of a guest in a container.
 
 There are two network namespaces: one is the guest's, the other contains the
 far ends of its two interfaces.  No packet leaves them.  Threads of this

@@ -3,8 +3,8 @@
 
 One function for each protocol makes one attempt.  Its exception shows whether
 another attempt makes sense: :class:`NoAnswerError` means that the server is
-not ready yet, :class:`RefusedError` that it is, and will give the same answer
-again.
+not ready yet; :class:`RefusedError` means that the server would give the same
+answer again.
 """
 
 import collections.abc
@@ -28,7 +28,7 @@ _SETUP, _QUIET = 300.0, 120.0
 _PAUSE = 1.0
 _BLOCK = 65536
 _MOST = 1 << 20
-# pymysql's own errors have at least this code, errors of the server less
+# the lowest code of pymysql's own errors; the server's errors have lower ones
 _MYSQL_CLIENT = 2000
 _POSTGRESQL_STARTING = "FATAL: the database system is "
 
@@ -54,7 +54,7 @@ class Target:
     address: str = "127.0.0.1"
 
     def fill(self, text: str) -> str:
-        """Replace the placeholders in a text by the user and the password."""
+        """Return a text with user and password in place of placeholders."""
         return text.replace("{user}", self.user).replace(
             "{password}", self.password
         )

@@ -94,7 +94,7 @@ class Qemu(machine.Machine):
         self._running.callback(self._monitor.close)
         self._channel, far = socket.socketpair()
         self._running.callback(self._channel.close)
-        # QEMU inherits its ends; this process closes them in any case
+        # QEMU inherits these two ends; this process closes them in any case
         with theirs, far:
             descriptors = theirs.fileno(), far.fileno()
             self._child = self._running.enter_context(

@@ -35,7 +35,8 @@ class System:
     arguments: tuple[str, ...]
 
 
-#: By the catalog's names of architectures; others are not emulated yet.
+#: The systems by architecture, as the catalog names it; this release emulates
+#: no other architecture.
 SYSTEMS = {
     # without graphics, firmware and boot loader use the serial line
     "amd64": System(accel.SYSTEM, ("-machine", "pc,graphics=off")),

@@ -36,7 +36,7 @@ class Monitor:
         self._channel.close()
 
     def greet(self) -> None:
-        """Start the session, before which QEMU accepts no other command.
+        """Start the session; QEMU accepts no other command before this.
 
         :raises VerifyError: QEMU does not answer.
         """

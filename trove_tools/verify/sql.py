@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the first SQL statements of a database's owner.
+"""Runs SQL statements on a database as its owner would.
 
 An instance that is HEALTHY may still not work: Trove's agent only warns if it
 could not create a database or a user.
@@ -115,7 +115,7 @@ def read_words(account: Account) -> list[str]:
 
 
 def read_version(account: Account) -> str:
-    """Return the server's version, after the name for PostgreSQL."""
+    """Return the server's version; for PostgreSQL with its name."""
     ((said,),) = execute(account, "SELECT VERSION()")
     parts = str(said).split()
     # PostgreSQL's text begins with its name, and describes compilers later
@@ -136,7 +136,7 @@ def is_refusal(exc: Exception) -> bool:
     :param exc: the client's error; it may also be a missing answer.
     """
     code = getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
-    # psycopg2 has no code if the server refuses before there is a session
+    # psycopg2's error has no code if the server refuses the connection
     return code in _REFUSED or any(words in str(exc) for words in _REFUSALS)
 
 

@@ -113,10 +113,10 @@ def list_slowest_units(machine: _machine.Machine) -> list[str]:
 
 
 def raise_for_failure(machine: _machine.Machine, word: str) -> None:
-    """Raise an error unless all units that the boot starts run.
+    """Raise an error unless the boot and all its units succeeded.
 
     :param word: systemd's word for the state after the boot.
-    :raises CheckError: a unit failed; the error has the failed units' logs.
+    :raises CheckError: a unit failed; the error contains the units' logs.
     """
     failed = list_failed_units(machine)
     if word == "running" and not failed:

@@ -36,7 +36,7 @@ def digest() -> str:
 
 
 def default_path() -> pathlib.Path:
-    """Return the path of the environment, unless the user names another."""
+    """Return the default path of the environment."""
     return paths.user_cache() / f"minicloud-venv-{digest()}"
 
 

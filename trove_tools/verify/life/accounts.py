@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks with SQL the databases and users that Trove manages."""
+"""Checks with SQL how Trove manages databases, users and the superuser."""
 
 import secrets
 

@@ -132,9 +132,9 @@ def control_plane(
 ) -> dict[str, typing.Any]:
     """Return the control plane's arguments for a driver with a cloud.
 
-    Network isolation is on, as in a default cloud, if all images answer for
-    their own containers: then only the database is in the user's network, and
-    the agent pulls the container that is in the image.
+    In network isolation, which is a cloud's default, only the database is in
+    the user's network, and the agent pulls its container.  It is on if all
+    images can answer this pull themselves.
     """
     if not deployment.user_data:
         # Trove 26 does not rebuild an instance without user data
@@ -178,7 +178,7 @@ def make(
 ) -> None:
     """Run checks; those with another instance run in a second thread.
 
-    Most of the time passes until a database becomes healthy, so two instances
+    Most of the time is spent waiting for a healthy database, so two instances
     take little longer than one.
 
     :param made: the checks.
@@ -266,8 +266,8 @@ def opened(
 ) -> collections.abc.Iterator[None]:
     """Run a cloud for a subject's instance while the context is open.
 
-    :param swift: the cloud's Swift; None at the other levels, which have no
-        cloud.
+    :param swift: the cloud's Swift; None at other levels than ``life``, which
+        have no cloud.
     :param directory: directory for the volumes of further guests.
     :param former: the earlier image, from which instances are upgraded.
     """

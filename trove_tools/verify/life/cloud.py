@@ -2,9 +2,9 @@
 """Provides the cloud for the instances of one verification.
 
 It handles the requests of Trove's code to Nova, Cinder and Neutron: it boots
-a guest for a server, replaces the image of a server with a volume, enlarges a
-volume, and gives a port an address.  Trove's code uses the same cloud through
-:mod:`trove_tools.verify.life.driver_cloud`.
+a guest for a server, replaces a server's image and keeps its volume, enlarges
+a volume, and gives a port an address.  Trove's code uses the same cloud
+through :mod:`trove_tools.verify.life.driver_cloud`.
 """
 
 import contextlib
@@ -189,7 +189,7 @@ class Cloud:
         return {}
 
     def _do_port(self, network: str) -> Answer:
-        """Return the addresses of a new port, counted from the first guest."""
+        """Return unused IP and MAC addresses for a new port in a network."""
         first = {nic.name: nic for nic in _NICS}[network]
         number = next(self._given)
         interface = ipaddress.ip_interface(first.address)
@@ -209,7 +209,7 @@ class Cloud:
 
 
 def describe(nic: _machine.Nic) -> dict[str, str]:
-    """Return an interface's addresses, as the driver's ports contain them."""
+    """Return the addresses of an interface in the driver's format."""
     interface = ipaddress.ip_interface(nic.address)
     return {
         "mac": nic.mac,

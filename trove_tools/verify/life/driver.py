@@ -21,7 +21,7 @@ import typing
 
 
 def _load(name: str, file: pathlib.Path) -> types.ModuleType:
-    """Import a file of this package, which Trove's Python does not have."""
+    """Import a file of this package, which Trove's environment lacks."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -140,7 +140,7 @@ class Life(
         return {}
 
     def networks(self, instance: str) -> list[dict[str, str]]:
-        """Make the ports of an instance, and return them as Trove does."""
+        """Make the ports of an instance, and return them in Trove's format."""
         return [
             {"port-id": cloud.add_port(f"trove-{instance}", **nic)}
             for nic in self._nics
@@ -196,7 +196,7 @@ class Life(
         )  # fmt: skip
         wanted = json.loads(rules.read_text())["configuration-parameters"]
         for one in wanted:
-            # as text, because the largest ones are too large for SQLite
+            # text, because the largest numbers are too large for SQLite
             limits = [
                 str(one[name]) if name in one else None
                 for name in ("max", "min")
@@ -269,8 +269,8 @@ class Life(
     def heartbeat(self, instance: str) -> Answer:
         """Make the agent report the database's status to the conductor now.
 
-        Without this the agent reports once a minute: oslo.service does not
-        run a periodic task without an interval more often.
+        Without this the agent reports only once a minute, which is the
+        interval of oslo.service for a periodic task that names none.
         """
         guest = self.load(instance, "InstanceRestart").guest
         guest._call("update_status", CONF.agent_call_low_timeout, "1.0")
@@ -386,7 +386,8 @@ class Life(
     def answer(self, request: Answer, link: typing.TextIO) -> Answer:
         """Run a request and return its answer.
 
-        :returns: the answer; its ``logged`` has the errors that Trove logged.
+        :returns: the answer, in which ``logged`` is a list of the errors that
+            Trove logged.
         """
 
         def ask(name: str, **arguments: object) -> Answer:

@@ -4,7 +4,8 @@
 This file is a part of the driver: it runs with the Python of the environment
 in which Trove is installed.  Trove loads these clients through its own
 options ``remote_nova_client`` and so on.  verify does the work of the cloud
-(boot a server, rebuild it, enlarge a volume): :func:`ask` sends the request.
+(boot a server, rebuild it, enlarge a volume): :func:`ask` sends requests to
+verify.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import uuid
 
 Answer = dict[str, typing.Any]
 
-#: Its ``ask`` is a function that sends a request on the current thread's link.
+#: Its attribute ``ask`` sends a request on the link of the current thread.
 LINK = threading.local()
 
 

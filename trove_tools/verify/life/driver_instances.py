@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes backups of instances, and instances from other instances.
+"""Makes backups, restored instances, replicas and further instances.
 
 This file is a part of :mod:`trove_tools.verify.life.driver`.
 """

@@ -148,7 +148,7 @@ class Instance:
     def write_word(self, when: str = "before") -> str:
         """Write a new word into the instance's own database, and return it.
 
-        :param when: the time or place, for the message of a failure.
+        :param when: when or where the word is written, for the message.
         """
         word = secrets.token_hex(8)
         sql.try_until_works(
@@ -193,7 +193,7 @@ class Instance:
         self.wait_until(refused, what)
 
     def settle(self) -> None:
-        """Clear what a failed check left, and wait for a healthy instance.
+        """Clear leftovers of a failed check, and wait for a healthy instance.
 
         :raises CheckError: the instance does not become healthy.
         """
@@ -209,7 +209,7 @@ class Instance:
     def wait_healthy(self, since: str, ask: bool = True) -> None:
         """Wait until the conductor gets a report that the database is healthy.
 
-        :param since: the time of :meth:`updated` after which a report counts.
+        :param since: a result of :meth:`updated`; only later reports count.
         :param ask: whether to request reports from the agent; otherwise it
             sends one a minute.
         """

@@ -8,7 +8,7 @@ from trove_tools.verify.life import instance as _instance
 
 
 def replication(instance: _instance.Instance) -> str:
-    """Check that a replica gets writes, and takes writes when promoted."""
+    """Check that a replica receives writes, and accepts them if promoted."""
     # Trove makes a replica from a backup
     backup.require_container(instance)
     word = instance.write_word()

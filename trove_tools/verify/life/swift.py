@@ -19,7 +19,7 @@ PYTHON = pathlib.Path("/usr/bin/python3")
 SERVER = pathlib.Path(__file__).with_name("swift_server.py")
 
 _ADDRESS = "127.0.0.1"
-# maximum seconds until Swift answers, on a quiet host; usual are three
+# maximum seconds until Swift answers on a quiet host; it usually takes three
 _START = 60.0
 _PAUSE = 0.2
 
