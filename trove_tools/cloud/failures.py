@@ -59,7 +59,7 @@ def may_pass(exc: BaseException) -> bool:
 def may_pass_at_login(exc: BaseException) -> bool:
     """Return whether one of the first calls may succeed a moment later.
 
-    If no server listens at an address, the address is probably wrong.
+    It may not if no server listens at the address, which is probably wrong.
     """
     if isinstance(exc, Silent) and exc.absent:
         return False
