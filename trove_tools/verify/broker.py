@@ -5,8 +5,8 @@ The node shares nothing with a broker that this host may run as a service: it
 has separate ports, a separate name, cookie and data directory, and a separate
 daemon for the names of nodes (epmd).  All of them listen on loopback only.
 The node has one user with a random password.  It runs with the rights of the
-user who runs verify, so it cannot access other users' data, and another user
-of this host cannot access the node without its cookie or password.
+user who runs verify: it serves no data of other users, and another user of
+this host cannot access it without its cookie or password.
 """
 
 import collections.abc

@@ -2,8 +2,8 @@
 """Lists known defects of guest images, and recognizes them by their symptoms.
 
 A symptom is a fact about the guest or a line in one of its logs.  Each defect
-states its cause and its remedy, so nobody has to read the logs of a guest
-that fails because of it.
+states its cause and its remedy, so that users need not read the logs of a
+guest that fails because of it.
 """
 
 import collections.abc
@@ -51,7 +51,7 @@ _LISTENERS = frozenset({"tcp/22", "udp/68", "udp/546"})
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of a time span in ms, s or min; 0.1 for others."""
+    """Return the seconds of a time span in ms, s or min; else 0.1."""
     found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|)", text)
     if not found:
         return 0.1

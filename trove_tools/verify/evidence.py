@@ -146,7 +146,7 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
     The agent makes the user when it starts.  The rules are the same as in
     trove/cmd/guest.py of Trove 26.
 
-    :param settings: what :func:`configured` returns.
+    :param settings: the options that :func:`configured` returns.
     """
     common = settings.get("DEFAULT", {})
     own = settings.get(common.get("datastore_manager", ""), {})
@@ -163,7 +163,7 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
 def volume(settings: dict[str, dict[str, str]]) -> dict[str, typing.Any]:
     """Return the volume's file system, and the missing programs for it.
 
-    :param settings: what :func:`configured` returns.
+    :param settings: the options that :func:`configured` returns.
     """
     common = settings.get("DEFAULT", {})
     kind = common.get("volume_fstype", "ext4")

@@ -83,7 +83,7 @@ class Subject:
         self.machine.say(f"{self.name}: {task}" if self.name else task)
 
     def control(self) -> tuple[control.Control, Datastore]:
-        """Return the control plane, and the datastore as Trove knows it."""
+        """Return the control plane and the datastore of the subject."""
         assert self.plane is not None and self.datastore is not None
         return self.plane, self.datastore
 

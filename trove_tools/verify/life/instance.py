@@ -103,7 +103,7 @@ class Instance:
     def account(
         self, user: str = "", password: str = "", database: str = ""
     ) -> sql.Account:
-        """Return a user's account for a database, for use on this host.
+        """Return the data for access to a database from this host.
 
         :param user: the user; by default the instance's own.  The same holds
             for the other parameters.
