@@ -136,8 +136,8 @@ def _network(
             }
             for number, nic in enumerate(nics)
         ],
-        # no DNS server runs there, so a lookup fails at once: a database may
-        # look up the names of its clients
+        # no DNS server runs at this address, so that a database's lookups of
+        # its clients' names fail at once
         "services": []
         if dhcp
         else [{"type": "dns", "address": machine.MANAGEMENT.gateway}],
