@@ -140,7 +140,7 @@ class SecretsTest(test_build_failures.BuildCase):
         self.assert_no_secret(planned + self.plan("--long"), "plan")
         # the same secrets, the same image
         again = self.run_build()
-        self.assertIn("is current", again.stderr)
+        self.assertIn("is up to date", again.stderr)
 
     def plan(self, *options: str) -> str:
         done = commands.run(
