@@ -45,6 +45,18 @@ wait_healthy() {
 stop() { kill -$1 $server; wait $server; }
 """
 
+# of MariaDB and MySQL: when a data directory is made, and when none is
+_NEW_DATA = r"""# a first start that did not end
+echo > $D/.entrypoint-unfinished
+start mysqld --datadir=$D
+[ "$(sql "SHOW DATABASES LIKE 'kept'")" = "" ]
+stop TERM
+# no password, nothing made
+rm -rf $D
+if MYSQL_ROOT_PASSWORD= docker-entrypoint.sh --datadir=$D; then exit 1; fi
+[ ! -e $D/mysql ]
+"""
+
 _MARIADB = (
     _COMMON
     + r"""
@@ -77,16 +89,9 @@ start --datadir=$D
 [ "$(sql "SELECT i FROM kept.x")" = 7 ]
 ! grep -q 10.5.1 $D/mariadb_upgrade_info
 stop TERM
-# a first start that did not end
-echo > $D/.entrypoint-unfinished
-start mysqld --datadir=$D
-[ "$(sql "SHOW DATABASES LIKE 'kept'")" = "" ]
-stop TERM
-# no password, nothing made
-rm -rf $D
-if MYSQL_ROOT_PASSWORD= docker-entrypoint.sh --datadir=$D; then exit 1; fi
-[ ! -e $D/mysql ]
-[ "$(docker-entrypoint.sh id -u)" = 1001 ]
+"""
+    + _NEW_DATA
+    + r"""[ "$(docker-entrypoint.sh id -u)" = 1001 ]
 echo contract kept
 """
 )
@@ -183,16 +188,9 @@ start mysqld --datadir=$D
 [ "$(sql "SELECT i FROM kept.x")" = 7 ]
 [ "$(sql "SELECT @@max_connections")" = 78 ]
 stop TERM
-# a first start that did not end
-echo > $D/.entrypoint-unfinished
-start mysqld --datadir=$D
-[ "$(sql "SHOW DATABASES LIKE 'kept'")" = "" ]
-stop TERM
-# no password, nothing made
-rm -rf $D
-if MYSQL_ROOT_PASSWORD= docker-entrypoint.sh --datadir=$D; then exit 1; fi
-[ ! -e $D/mysql ]
-# an option that Trove gives is never left out
+"""
+    + _NEW_DATA
+    + r"""# an option that Trove gives is never left out
 if docker-entrypoint.sh --no-such --datadir=$D 2> /tmp/said; then exit 1; fi
 grep -q "unknown option '--no-such'" /tmp/said
 [ "$(docker-entrypoint.sh id -u)" = 1001 ]

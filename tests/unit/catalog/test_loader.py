@@ -264,14 +264,20 @@ class BrokenTest(base.TestCase):
         self.assertGreater(len(self.problems()), 4)
 
 
+# a catalog file of a datastore, up to the runtimes of its only version
+_ETCD = (
+    "name: etcd\ntitle: etcd\nsummary: A store of keys and values\n"
+    "tier: image-only\ndefault_version: '3.5'\nports: [2379]\n"
+    "min_ram: 512\nmin_disk: 4\nversions:\n  - version: '3.5'\n"
+)
+
+
 class FurtherTest(base.TestCase):
     def test_a_thirteenth_native_one_takes_one_file(self) -> None:
         self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))
         place = self.temp_dir()
         (place / "etcd.yaml").write_text(
-            "name: etcd\ntitle: etcd\nsummary: A store of keys and values\n"
-            "tier: image-only\ndefault_version: '3.5'\nports: [2379]\n"
-            "min_ram: 512\nmin_disk: 4\nversions:\n  - version: '3.5'\n"
+            f"{_ETCD}"
             "    runtimes: {native: [debian-13]}\nruntimes:\n  native:\n"
             "    elements: []\n    packages: [etcd-server]\n"
             "    services: [etcd]\n    data: /var/lib/etcd\n    health:\n"
@@ -294,9 +300,7 @@ class FurtherTest(base.TestCase):
         self.set_env(XDG_CACHE_HOME=str(self.temp_dir()))
         place = self.temp_dir()
         (place / "etcd.yaml").write_text(
-            "name: etcd\ntitle: etcd\nsummary: A store of keys and values\n"
-            "tier: image-only\ndefault_version: '3.5'\nports: [2379]\n"
-            "min_ram: 512\nmin_disk: 4\nversions:\n  - version: '3.5'\n"
+            f"{_ETCD}"
             "    runtimes: {container: [debian-13]}\nruntimes:\n"
             "  container:\n    elements: [trove-datastore-containers]\n"
             "    container:\n      image: quay.io/coreos/etcd\n"
