@@ -18,6 +18,7 @@ Rows = list[dict[str, typing.Any]]
 #: The groups of options of every command that changes a cloud.
 GROUPS = ("common", "change", "cloud")
 
+
 @dataclasses.dataclass
 class Session:
     """The cloud of a command, and the planned changes of a dry run.
@@ -66,8 +67,8 @@ def connect(settings: options.Settings, screen: console.Console) -> Session:
     if settings.dry_run:
         planned = []
         screen.say(
-                   "dry run: the messages below describe changes that are not"
-                   " made")
+            "dry run: the messages below describe changes that are not made"
+        )
     cloud = connection.connect(settings, screen.warn, planned)
     return Session(cloud, planned)
 

@@ -154,7 +154,10 @@ class Cloud:
                 {"id": server, "user_data": user_data},
                 self._broker,
                 self._ports,
-                nics=(nics["management"], nics["tenant"]),
+                nics=(
+                    nics[_machine.MANAGEMENT.name],
+                    nics[_machine.TENANT.name],
+                ),
             ),
         )
         return {}

@@ -213,7 +213,6 @@ class Instance:
         :param ask: whether to request reports from the agent; otherwise it
             sends one a minute.
         """
-
         task = "waiting for HEALTHY"
         self.machine.say(f"{self.datastore.name}: {task}")
 
