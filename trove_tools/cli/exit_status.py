@@ -135,9 +135,9 @@ class Ending:
         """Convert exceptions and signals to an exit status.
 
         A program must enter this context first, in the main thread, because it
-        installs signal handlers.
+        installs signal handlers; and :func:`open_missing_streams` comes before
+        the console is made.
         """
-        open_missing_streams()
         _unwind_on_signals()
         liveness.follow()
         try:
