@@ -33,6 +33,10 @@ import testtools
 SLOWEST = 5
 #: Tests below this many seconds are not worth a line.
 SLOW = 1.0
+#: Failures that the end of a run explains, each by its last lines: of a long
+#: run often only the end of the output is kept.
+EXPLAINED = 5
+LINES = 25
 
 _PASSED = {"success", "xfail"}
 _FAILED = {"fail", "uxsuccess", "inprogress"}
@@ -49,6 +53,7 @@ class Results:
     :param times: the seconds each test took.
     :param seconds: the seconds the whole part took.
     :param notes: what tests found out.
+    :param causes: by failed test, the last lines of its traceback.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Results:
     times: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     notes: list[str] = dataclasses.field(default_factory=list)
+    causes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def line(self) -> str:
         """Return the counts in one line."""
@@ -74,8 +80,9 @@ class Results:
         if status in _PASSED:
             self.passed.append(name)
         elif status in _FAILED:
-            ended = " (began and did not end)" * (status == "inprogress")
-            self.failed.append(name + ended)
+            name += " (began and did not end)" * (status == "inprogress")
+            self.failed.append(name)
+            self.causes[name] = _cause(test)
         elif status == "skip":
             self.skipped.append((name, _reason(test)))
 
@@ -84,6 +91,11 @@ def _reason(test: dict[str, typing.Any]) -> str:
     detail = test["details"].get("reason")
     text = detail.as_text().strip() if detail else ""
     return " ".join(text.split()) or "no reason given"
+
+
+def _cause(test: dict[str, typing.Any]) -> list[str]:
+    detail = test["details"].get("traceback")
+    return detail.as_text().splitlines()[-LINES:] if detail else []
 
 
 def read_stream(stream: typing.BinaryIO, into: Results) -> None:
@@ -164,12 +176,16 @@ def total(
         both.passed += part.passed
         both.failed += part.failed
         both.skipped += part.skipped
+        both.causes |= part.causes
     if not both.passed and not both.failed:
         both.failed.append("nothing ran")
     width = max((len(part.name) for part in parts), default=0)
     for part in parts:
         yield f"{part.name:{width}}  {part.seconds:6.0f} s  {part.line()}"
-    yield from (f"FAILED {name}" for name in both.failed)
+    for index, name in enumerate(both.failed):
+        yield f"FAILED {name}"
+        if index < EXPLAINED:
+            yield from (f"  {line}" for line in both.causes.get(name, ()))
     yield both.line()
 
 

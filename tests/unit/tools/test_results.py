@@ -33,12 +33,12 @@ class Stream:
         name: str,
         status: str | None,
         seconds: float = 0.5,
-        reason: str = "",
+        **details: str,
     ) -> "Stream":
         self.out.status(name, "inprogress", timestamp=_BEGIN)
-        if reason:
+        for detail, text in details.items():
             self.out.status(
-                name, file_name="reason", file_bytes=reason.encode(),
+                name, file_name=detail, file_bytes=text.encode(),
                 mime_type="text/plain; charset=utf8", eof=True,
             )  # fmt: skip
         if status is not None:
@@ -91,6 +91,16 @@ class ResultsTest(base.TestCase):
         self.assertEqual(1, status)
         self.assertEqual("1 passed, 1 failed, 0 skipped", lines[-1])
         self.assertIn("FAILED b", lines)
+
+    def test_the_end_of_a_run_tells_why_a_test_failed(self) -> None:
+        text = "\n".join(f"line {number}" for number in range(99))
+        stream = Stream().test("b", "fail", traceback=text)
+        _, lines = self.total(self.part(stream.data, "1"))
+        where = lines.index("FAILED b")
+        self.assertEqual(
+            [f"  line {number}" for number in range(74, 99)],
+            lines[where + 1 : -1],
+        )
 
     def test_unexpected_success_is_a_failure(self) -> None:
         stream = Stream().test("a", "success").test("b", "uxsuccess")
