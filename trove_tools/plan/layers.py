@@ -55,7 +55,8 @@ class Layer:
     :param elements: the elements for diskimage-builder's command line.
     :param below: elements of the layers below whose hooks do not run again.
     :param environment: variables for diskimage-builder.
-    :param inputs: diskimage-builder's version and the elements' digests.
+    :param inputs: diskimage-builder's version, the architecture, and the
+        elements' digests.
     :param places: for variables with a path: the value that replaces the
         path in the digest, such as a digest of the file.
     :param masked: for variables that may hold a secret: the text that is
@@ -178,6 +179,7 @@ def make_layers(
                 environment=values,
                 inputs={
                     "diskimage-builder": request.dib_version,
+                    "architecture": request.arch,
                     **{
                         f"{_ELEMENT}{element}": library[element].digest
                         for element in sorted(runs[name])

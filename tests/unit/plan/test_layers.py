@@ -182,6 +182,7 @@ class ChangeTest(base.TestCase):
 
     def test_the_rest(self) -> None:
         self.assert_new(BASE, {"dib_version": "4"})
+        self.assert_new(BASE, {"arch": "arm64"})
         self.assert_new(BASE, {"guest_user": "ann"})
         self.assert_new(BASE, {"mirrors": debian.Mirrors("http://b")})
 
