@@ -7,7 +7,8 @@ from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import instance as _instance
 
-_TABLE = "CREATE TABLE life_mine (word VARCHAR(64))"
+# a second attempt works, too: the answer to the first one may be late
+_TABLE = "CREATE TABLE IF NOT EXISTS life_mine (word VARCHAR(64))"
 
 
 def _password() -> str:
@@ -87,6 +88,13 @@ def users(instance: _instance.Instance) -> str:
     )
 
 
+def _make_user(account: sql.Account, name: str) -> None:
+    """Make a user, and remove it."""
+    with sql.open_session(account) as run:
+        run(f"CREATE USER {name}")
+        run(f"DROP USER {name}")
+
+
 def _require_listed(
     users_found: dict[str, list[str]], name: str, databases: list[str]
 ) -> None:
@@ -109,13 +117,12 @@ def root(instance: _instance.Instance) -> str:
         lambda: sql.read_version(account()),
         "the superuser cannot log in",
     )
-    # only a superuser may do this
+    # only a superuser may do this; another name for each attempt
     sql.try_until_works(
         instance.machine,
-        lambda: sql.execute(account(), "CREATE USER life_of_root"),
+        lambda: _make_user(account(), f"life_{secrets.token_hex(4)}"),
         "the superuser cannot make a user",
     )
-    sql.execute(account(), "DROP USER life_of_root")
     if not instance.call("root_enabled")["enabled"]:
         raise outcome.CheckError("Trove says that root is not enabled")
     instance.call("disable_root")

@@ -4,6 +4,7 @@
 import collections.abc
 import contextlib
 import dataclasses
+import http
 import http.client
 import json
 import pathlib
@@ -12,6 +13,7 @@ import time
 
 from trove_tools import errors
 from trove_tools.host import process
+from trove_tools.verify import outcome
 from trove_tools.verify import processes
 
 #: The Python for which Debian's packages are installed.
@@ -22,6 +24,8 @@ _ADDRESS = "127.0.0.1"
 # maximum seconds until Swift answers on a quiet host; it usually takes three
 _START = 60.0
 _PAUSE = 0.2
+# the answers about an empty container, and about one that is not there
+_NOTHING = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_FOUND)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Swift:
         """Return the objects of a container, by name.
 
         :param prefix: the prefix of the objects' names.
+        :raises CheckError: Swift answers with an error.
         """
         listing = self._get(f"{container}?format=json&prefix={prefix}")
         return {
@@ -52,7 +57,10 @@ class Swift:
         }
 
     def size(self, container: str, name: str) -> int:
-        """Return the size of an object with all its parts, in bytes."""
+        """Return the size of an object with all its parts, in bytes.
+
+        :raises CheckError: Swift answers with an error.
+        """
         listing = self._get(f"{container}?format=json&prefix={name}")
         return sum(int(one["bytes"]) for one in json.loads(listing or b"[]"))
 
@@ -66,7 +74,13 @@ class Swift:
             )
             answer = link.getresponse()
             body = answer.read()
-        return body if answer.status == 200 else b""
+        if answer.status in _NOTHING:
+            return b""
+        if answer.status != http.HTTPStatus.OK:
+            raise outcome.CheckError(
+                f"Swift answers {answer.status} to GET {path}"
+            )
+        return body
 
 
 def require() -> None:

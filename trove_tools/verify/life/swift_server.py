@@ -111,6 +111,11 @@ def main(place: str, port: int, tenant: str) -> None:
         "disable_fallocate": "true",
         "log_name": "swift",
         "fsync": "false",
+        # the servers are one process, which a busy host stops for seconds;
+        # a listing lacks an object whose container is not told in time
+        "conn_timeout": "60",
+        "node_timeout": "120",
+        "container_update_timeout": "60",
     }
     listeners = {
         name: eventlet.listen((ADDRESS, 0))

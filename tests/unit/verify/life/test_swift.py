@@ -6,6 +6,7 @@ import json
 
 from tests import base
 from tests.standins import loopback
+from trove_tools.verify import outcome
 from trove_tools.verify.life import swift
 
 OBJECTS = {"i/log-1": b"one", "i/log-2": b"two"}
@@ -42,7 +43,9 @@ class SwiftTest(base.TestCase):
         found = swift.Swift(port, "t", "token")
         self.assertEqual(OBJECTS, found.read("logs", "i/"))
         self.assertEqual(6, found.size("logs", "i/log"))
-        self.assertEqual({}, swift.Swift(port, "t", "other").read("logs"))
+        other = swift.Swift(port, "t", "other")
+        exc = self.assertRaises(outcome.CheckError, other.read, "logs")
+        self.assertIn("401", str(exc))
 
     def test_a_guest_has_another_address(self) -> None:
         found = swift.Swift(1, "t", "token")
