@@ -9,7 +9,6 @@ from tests import base
 from tests.unit.inspection import samples
 from trove_tools import errors
 from trove_tools.inspection import inspect
-from trove_tools.inspection import sandbox
 
 
 class ConfinedTest(base.TestCase):
@@ -31,7 +30,7 @@ class ConfinedTest(base.TestCase):
         (self.root / "var/lib/dpkg").symlink_to(up)
         # inside, an absolute link leads where it does in the guest
         (self.root / "etc/shadow").symlink_to("/opt/shadow")
-        found = sandbox.call(self.root, inspect.read_root)
+        found = inspect.call(self.root, inspect.read_root)
         self.assertEqual("", found["contents"]["system"]["id"])
         self.assertEqual([], found["contents"]["packages"])
         self.assertIn(
@@ -50,29 +49,29 @@ class ConfinedTest(base.TestCase):
             sys.path[:] = ["/"]
             __import__("planted")
 
-        self.assertRaises(errors.ImageError, sandbox.call, self.root, load)
+        self.assertRaises(errors.ImageError, inspect.call, self.root, load)
         self.assertFalse((self.root / "trace").exists())
 
     def test_limits(self) -> None:
-        self.patch_object(sandbox, "MEMORY", 512 * 1024 * 1024)
+        self.patch_object(inspect, "MEMORY", 512 * 1024 * 1024)
         error = self.assertRaises(
-            errors.ImageError, sandbox.call, self.root,
-            lambda root: len(bytes(2 * sandbox.MEMORY)),
+            errors.ImageError, inspect.call, self.root,
+            lambda root: len(bytes(2 * inspect.MEMORY)),
         )  # fmt: skip
         self.assertIn("memory", error.message)
-        self.patch_object(sandbox, "SECONDS", 1)
+        self.patch_object(inspect, "SECONDS", 1)
 
         def forever(root: pathlib.Path) -> typing.Any:
             while True:
                 pass
 
         error = self.assertRaises(
-            errors.ImageError, sandbox.call, self.root, forever
+            errors.ImageError, inspect.call, self.root, forever
         )
         self.assertIn("longer than 1 s", error.message)
 
     def test_a_defect_is_named(self) -> None:
         error = self.assertRaises(
-            errors.ImageError, sandbox.call, self.root, lambda root: 1 / 0
+            errors.ImageError, inspect.call, self.root, lambda root: 1 / 0
         )
         self.assertIn("ZeroDivisionError", error.message)

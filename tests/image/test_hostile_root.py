@@ -19,7 +19,6 @@ from tests import base
 from tests.unit import test_fuzz
 from trove_tools import errors
 from trove_tools.inspection import inspect
-from trove_tools.inspection import sandbox
 
 #: What is outside, and must not be told.
 MARK = "outside-of-the-root"
@@ -45,8 +44,8 @@ class HostileRootTest(base.TestCase):
         self.outside = self.temp_dir() / "outside"
         self.outside.write_text(f"ID={MARK}\nroot:{MARK}:0:0::/:/bin/sh\n")
         # far less than an image may take
-        self.patch_object(sandbox, "MEMORY", 1024**3)
-        self.patch_object(sandbox, "SECONDS", 20)
+        self.patch_object(inspect, "MEMORY", 1024**3)
+        self.patch_object(inspect, "SECONDS", 20)
 
     def make(self, path: pathlib.Path, kind: str, content: bytes) -> None:
         if kind == "file":
@@ -105,7 +104,7 @@ class HostileRootTest(base.TestCase):
                 continue
         found: typing.Any = None
         try:
-            found = sandbox.call(root, inspect.read_root)
+            found = inspect.call(root, inspect.read_root)
         except errors.ImageError as exc:
             self.assertNotIn("takes", exc.message)
             self.assertNotIn("Error: ", exc.message)

@@ -28,7 +28,6 @@ from trove_tools.host import process
 from trove_tools.host import requirements
 from trove_tools.inspection import contents
 from trove_tools.inspection import inspect
-from trove_tools.inspection import sandbox
 from trove_tools.plan import layers
 from trove_tools.plan import plan
 
@@ -245,7 +244,7 @@ class BuiltImageTest(base.TestCase):
 
     def test_closed(self) -> None:
         for image in (self.image(), self.container_image()):
-            with sandbox.open_root(image) as root:
+            with inspect.open_root(image) as root:
                 group = int(
                     re.search(
                         r"^trove-agent:[^:]*:(\d+):",

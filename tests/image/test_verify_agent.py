@@ -24,11 +24,11 @@ from trove_tools.artifact import verification
 from trove_tools.host import digests
 from trove_tools.host import loopdevice
 from trove_tools.host import process
-from trove_tools.verify import accel
 from trove_tools.verify import broker
 from trove_tools.verify import defects
 from trove_tools.verify import disks
 from trove_tools.verify import machine
+from trove_tools.verify import qemu_command
 
 # on a host that has other things to do
 _TIMEOUT = 1800.0
@@ -249,7 +249,7 @@ class GoodTest(AgentCase):
         self.assertIn("systemd[1]", text)
 
     def test_the_agent_in_qemu(self) -> None:
-        if not accel.probe().usable:
+        if not qemu_command.probe_kvm().usable:
             self.need_time("some minutes without KVM")
         outcome = self.verify(
             self.good, *_SLOW, "--guest-config", _DEPLOYMENTS / "volume.conf",

@@ -20,7 +20,6 @@ from tests import commands
 from tests.image import base as image_base
 from tests.image import sectors
 from trove_tools.host import process
-from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
 from trove_tools.verify import qemu_command
@@ -178,8 +177,8 @@ class BrokenTest(SmallCase):
         self.assertIn("install with: ", said)
 
     def test_kvm_that_is_not_there(self) -> None:
-        if accel.DEVICE.exists():
-            self.skipTest(f"this host has a {accel.DEVICE}")
+        if qemu_command.DEVICE.exists():
+            self.skipTest(f"this host has a {qemu_command.DEVICE}")
         said = self.fails(
             self.guest(sectors.HALT), "--accelerator", "kvm", status=3
         )
@@ -267,20 +266,21 @@ class ProbeTest(SmallCase):
     def test_a_processor_that_works_finishes_the_probe(self) -> None:
         """TCG is right, only slow: in KVM's place, it gets the job."""
 
-        def tcg(reason: str) -> accel.Accelerator:
-            return accel.Accelerator("tcg", reason, cpu="max")
+        def tcg(reason: str) -> qemu_command.Accelerator:
+            return qemu_command.Accelerator("tcg", reason, cpu="max")
 
-        self.patch_object(accel, "_kvm", tcg)
-        self.patch_object(accel, "_PATIENCE", 60)
+        self.patch_object(qemu_command, "_kvm", tcg)
+        self.patch_object(qemu_command, "_PATIENCE", 60)
         self.assertEqual(
-            accel.Kvm(True, "KVM ran a one-sector guest"), accel._ask()
+            qemu_command.Kvm(True, "KVM ran a one-sector guest"),
+            qemu_command._ask(),
         )
 
     def test_this_host_gets_an_answer(self) -> None:
         self.set_env(XDG_CACHE_HOME=str(self.place))
         begin = time.monotonic()
-        found = accel.probe()
+        found = qemu_command.probe_kvm()
         took = time.monotonic() - begin
         self.assertLess(took, 15)
-        again: typing.Any = accel.probe()
+        again: typing.Any = qemu_command.probe_kvm()
         self.assertEqual(found.usable, again.usable)

@@ -15,7 +15,6 @@ from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.inspection import contents
-from trove_tools.inspection import datastores as served
 from trove_tools.inspection import diff as _diff
 from trove_tools.inspection import inspect as _inspect
 
@@ -50,7 +49,7 @@ def inspect(call: common.Call) -> int:
     rows = [finding._asdict() for finding in inspection.findings]
     datastores = [
         datastore._asdict()
-        for datastore in served.find_datastores(
+        for datastore in contents.find_datastores(
             inspection.contents, call.catalog
         )
     ]

@@ -21,8 +21,8 @@ from trove_tools.cloud import image as _image
 from trove_tools.cloud import trove
 from trove_tools.cloud import upload
 from trove_tools.config import options
-from trove_tools.host import architecture
 from trove_tools.host import digests
+from trove_tools.host import hosttools
 
 _GIB = 1024**3
 
@@ -315,7 +315,7 @@ def _target(
 
 
 def _architecture(arch: str) -> str:
-    return architecture.KERNEL_NAMES.get(arch, arch)
+    return hosttools.KERNEL_NAMES.get(arch, arch)
 
 
 def _source(

@@ -13,6 +13,9 @@ import pathlib
 from trove_tools import errors
 from trove_tools.host import bounds
 
+#: The names that the kernel, RPM, QEMU and Glance use, by Debian's name.
+KERNEL_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
+
 # bytes; the largest os-release file of a distribution is below 1 KiB
 _OS_RELEASE = 64 * 1024
 

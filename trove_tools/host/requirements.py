@@ -7,7 +7,6 @@ import pathlib
 import shutil
 
 from trove_tools import errors
-from trove_tools.host import architecture
 from trove_tools.host import hosttools
 from trove_tools.host import paths
 from trove_tools.host import process
@@ -53,7 +52,7 @@ def require_tools(purpose: str, arch: str = "amd64") -> None:
 
 
 def _tools(purpose: str, arch: str) -> list[str]:
-    emulator = architecture.KERNEL_NAMES.get(arch, arch)
+    emulator = hosttools.KERNEL_NAMES.get(arch, arch)
     return [
         tool.name
         for tool in hosttools.TOOLS.values()
@@ -93,7 +92,7 @@ def require_arch(arch: str) -> None:
     :param arch: Debian's name of the architecture.
     :raises MissingToolError: it cannot run them.
     """
-    machine = architecture.KERNEL_NAMES.get(arch, arch)
+    machine = hosttools.KERNEL_NAMES.get(arch, arch)
     if os.uname().machine == machine:
         return
     require_tools("foreign")

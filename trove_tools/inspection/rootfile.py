@@ -2,7 +2,7 @@
 """Reads the regular files of a foreign root, in bounded memory.
 
 Other files are not opened, because a device or a FIFO may block, or act.
-:mod:`trove_tools.inspection.sandbox` ensures that no link leads out of the
+:mod:`trove_tools.inspection.inspect` ensures that no link leads out of the
 root.
 """
 

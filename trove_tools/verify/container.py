@@ -29,14 +29,12 @@ import time
 import typing
 
 from trove_tools import errors
-from trove_tools.host import architecture
 from trove_tools.host import hosttools
 from trove_tools.host import loopdevice
 from trove_tools.host import process
-from trove_tools.verify import cgroups
 from trove_tools.verify import disks
+from trove_tools.verify import isolation
 from trove_tools.verify import machine
-from trove_tools.verify import netns
 from trove_tools.verify import outcome
 from trove_tools.verify import processes
 from trove_tools.verify import relay
@@ -46,7 +44,7 @@ from trove_tools.verify import systemd
 NSPAWN = "systemd-nspawn"
 TOOLS = (
     NSPAWN, "mount", "unshare", "partx", processes.PARENT, disks.TOOL,
-    *netns.TOOLS,
+    *isolation.TOOLS,
 )  # fmt: skip
 
 _ENVIRONMENT = {
@@ -106,7 +104,7 @@ def require(arch: str) -> None:
             "run verify outside of it",
         ),
         (
-            architecture.KERNEL_NAMES.get(arch) != platform.machine(),
+            hosttools.KERNEL_NAMES.get(arch) != platform.machine(),
             f"this host does not run programs for {arch}",
             "verify on a host of that architecture",
         ),
@@ -136,7 +134,7 @@ class Container(machine.Machine):
         self._child: process.Child | None = None
         self._follower: process.Child | None = None
         self._pid = 0
-        self._network: netns.Network | None = None
+        self._network: isolation.Network | None = None
         # other threads than the one that runs the guest add services
         self._services_lock = threading.Lock()
         self._ports: dict[int, int] = {}
@@ -181,13 +179,13 @@ class Container(machine.Machine):
         self._number += 1
         self.begun = time.monotonic()
         with self._services_lock:
-            self._network = netns.Network(self.guest.nics)
+            self._network = isolation.Network(self.guest.nics)
             self._running.callback(self._close_network, self._network)
             for service in self._services:
                 self._network.serve(service)
-        name = f"{cgroups.PREFIX}{os.getpid()}-{id(self):x}-{self._number}"
-        groups = cgroups.make(name)
-        self._running.callback(cgroups.remove, groups)
+        name = f"{isolation.PREFIX}{os.getpid()}-{id(self):x}-{self._number}"
+        groups = isolation.make(name)
+        self._running.callback(isolation.remove, groups)
         self._running.callback(self._await_end)
         self._volume, volume = _attach(self.guest.volume)
         self._running.callback(os.close, self._volume)
@@ -225,7 +223,7 @@ class Container(machine.Machine):
             )
         )
 
-    def _close_network(self, network: netns.Network) -> None:
+    def _close_network(self, network: isolation.Network) -> None:
         with self._services_lock:
             self._network = None
             network.close()

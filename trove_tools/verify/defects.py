@@ -51,12 +51,12 @@ _LISTENERS = frozenset({"tcp/22", "udp/68", "udp/546"})
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of a time span in ms, s or min; else 0.1."""
-    found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|)", text)
-    if not found:
-        return 0.1
-    factor = {"ms": 0.001, "min": 60.0}.get(found[2], 1.0)
-    return float(found[1]) * factor
+    """Return the seconds of a time span of systemd, such as ``1min 30s``."""
+    units = {"us": 1e-6, "ms": 0.001, "min": 60.0, "h": 3600.0}
+    return sum(
+        float(number) * units.get(unit, 1.0)
+        for number, unit in re.findall(r"([0-9]+)([a-z]*)", text)
+    )
 
 
 def _unordered(facts: Facts) -> bool:

@@ -40,13 +40,6 @@ PATIENCE = 20.0
 _SECRETS = ("transport_url", "instance_rpc_encr_key")
 _SECRET_PLACES = ("/etc", "/opt/trove-guestagent", "/run", "/var/lib/cloud",
                   "/var/lib/trove", "/var/log")  # fmt: skip
-_UNIT_PLACES = (
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
 
 
 def output(*argv: str, said: str = "") -> list[str]:
@@ -73,33 +66,14 @@ def read(path: str) -> str:
         return ""
 
 
-def unit_settings(root: str = "") -> dict[str, list[str]]:
-    """Return the settings of the agent's unit, drop-ins included.
-
-    :param root: the directory of the guest's root; empty for ``/``.
-    """
-    texts = []
-    for place in _UNIT_PLACES:
-        text = read(f"{root}{place}/{UNIT}")
-        if text:
-            texts.append(text)
-            break
-    drops = {}
-    for place in reversed(_UNIT_PLACES):
-        for path in glob.glob(f"{root}{place}/{UNIT}.d/*.conf"):
-            drops[os.path.basename(path)] = path
-    texts += [read(drops[name]) for name in sorted(drops)]
-    settings: dict[str, list[str]] = {}
-    for line in "\n".join(texts).replace("\\\n", " ").splitlines():
-        name, equals, value = line.strip().partition("=")
-        if not equals or name.startswith(("#", ";", "[")):
-            continue
-        if value.strip():
-            settings.setdefault(name.strip(), []).append(value.strip())
-        else:
-            # in a unit, an empty value removes the values before it
-            settings.pop(name.strip(), None)
-    return settings
+def unit_properties() -> dict[str, str]:
+    """Return the properties of the agent's unit, as systemd loaded it."""
+    names = ("After", "StartLimitIntervalUSec", "RestartUSec")
+    lines = output(
+        "systemctl", "show", UNIT, f"--property={','.join(names)}"
+    )
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: found.get(name, "") for name in names}
 
 
 def name_of(database: str, number: str) -> str:
@@ -283,7 +257,7 @@ def core_pattern() -> str:
 
 def facts() -> dict[str, typing.Any]:
     """Return the facts about the guest that matter to the agent."""
-    unit = unit_settings()
+    unit = unit_properties()
     settings = configured()
     return {
         **database_user(settings),
@@ -298,9 +272,9 @@ def facts() -> dict[str, typing.Any]:
         ),
         "docker": bool(shutil.which("dockerd", path="/usr/sbin:/usr/bin")),
         "etc_docker": os.path.isdir("/etc/docker"),
-        "after": " ".join(unit.get("After", [])).split(),
-        "start_limit": (unit.get("StartLimitIntervalSec") or [""])[-1],
-        "restart_sec": (unit.get("RestartSec") or [""])[-1],
+        "after": unit["After"].split(),
+        "start_limit": unit["StartLimitIntervalUSec"],
+        "restart_sec": unit["RestartUSec"],
         "exposed": exposed(settings),
         "core_pattern": core_pattern(),
         "listeners": listeners(output("ss", "-H", "-ltunp")),

@@ -8,11 +8,11 @@ import threading
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.verify import accel
 from trove_tools.verify import container
 from trove_tools.verify import levels
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import qemu
+from trove_tools.verify import qemu_command
 
 AUTO = "auto"
 KINDS = (AUTO, _machine.QEMU, _machine.CONTAINER)
@@ -32,7 +32,7 @@ class Machines:
 
     kinds: tuple[str, ...]
     absent: str = ""
-    chosen: accel.Accelerator | None = None
+    chosen: qemu_command.Accelerator | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -114,7 +114,7 @@ def choose_machines(
     if wanted == _machine.CONTAINER or without[_machine.QEMU]:
         why = without[_machine.QEMU] or "--machine container was asked for"
         return Machines((_machine.CONTAINER,), f"no QEMU: {why}")
-    chosen = accel.choose(settings.accelerator)
+    chosen = qemu_command.choose_accelerator(settings.accelerator)
     only = Machines((_machine.QEMU,), chosen=chosen)
     if wanted == _machine.QEMU:
         return only

@@ -4,8 +4,11 @@
 The guest runs as on a whole computer: with firmware, boot loader, the image's
 own kernel and initramfs, virtio disks and interfaces.  verify reaches the
 guest through separate serial ports, and through the ports of its database.
+verify controls QEMU over a socket that only these two have, with QMP: QEMU
+answers commands in order, as lines of JSON, and sends events in between.
 """
 
+import collections.abc
 import contextlib
 import json
 import pathlib
@@ -21,15 +24,108 @@ import typing
 from trove_tools import errors
 from trove_tools.host import bounds
 from trove_tools.host import process
-from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
 from trove_tools.verify import outcome
 from trove_tools.verify import processes
 from trove_tools.verify import qemu_command
-from trove_tools.verify import qmp
 from trove_tools.verify import relay
 from trove_tools.verify import seed
+
+Event = dict[str, typing.Any]
+
+_ANSWER = 30.0
+_BLOCK = 65536
+
+
+class Monitor:
+    """A connection to the monitor of one QEMU.
+
+    :param channel: verify's end of the socket.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._received = b""
+        self.events: list[Event] = []
+
+    def close(self) -> None:
+        """Close verify's end of the socket."""
+        self._channel.close()
+
+    def greet(self) -> None:
+        """Start the session; QEMU accepts no other command before this.
+
+        :raises VerifyError: QEMU does not answer.
+        """
+        self._receive(lambda line: "QMP" in line)
+        self.execute("qmp_capabilities")
+
+    def execute(self, command: str, **arguments: typing.Any) -> typing.Any:
+        """Run a command and return its result.
+
+        :raises VerifyError: QEMU refuses the command, does not answer, or has
+            ended.
+        """
+        words = json.dumps({"execute": command, "arguments": arguments})
+        try:
+            self._channel.sendall(words.encode() + b"\n")
+        except OSError as exc:
+            raise errors.VerifyError(f"QEMU has ended: {exc}") from exc
+        answer = self._receive(
+            lambda line: "return" in line or "error" in line
+        )
+        if "error" in answer:
+            raise errors.VerifyError(
+                f"QEMU refused {command}: {answer['error'].get('desc')}"
+            )
+        return answer["return"]
+
+    def poll(self) -> None:
+        """Record the events that have arrived, without waiting."""
+        for line in self._lines(0):
+            self._note(line)
+
+    def _note(self, line: Event) -> None:
+        if "event" in line:
+            self.events.append(line)
+
+    def _receive(
+        self, wanted: collections.abc.Callable[[Event], bool]
+    ) -> Event:
+        patience = process.scale_timeout(_ANSWER)
+        deadline = time.monotonic() + patience
+        while (left := deadline - time.monotonic()) > 0:
+            found = None
+            for line in self._lines(left):
+                self._note(line)
+                if found is None and wanted(line):
+                    found = line
+            if found is not None:
+                return found
+        raise errors.VerifyError(
+            f"QEMU did not answer within {patience:.0f} s"
+        )
+
+    def _lines(self, patience: float) -> list[Event]:
+        """Return the complete lines that have arrived, decoded.
+
+        :param patience: seconds to wait if there are none.
+        """
+        self._channel.settimeout(patience)
+        try:
+            block = self._channel.recv(_BLOCK)
+        except (TimeoutError, BlockingIOError):
+            return []
+        except OSError:
+            block = b""
+        if not block:
+            if patience:
+                raise errors.VerifyError("QEMU has ended")
+            return []
+        *whole, self._received = (self._received + block).split(b"\n")
+        return [json.loads(line) for line in whole if line.strip()]
+
 
 _OUTPUT = "qemu.log"
 _FORWARD = re.compile(
@@ -69,12 +165,12 @@ class Qemu(machine.Machine):
         settings: machine.Settings,
         directory: pathlib.Path,
         say: machine.Say,
-        accelerator: accel.Accelerator,
+        accelerator: qemu_command.Accelerator,
     ) -> None:
         super().__init__(guest, settings, directory, say)
         self._accelerator = accelerator
         self._child: process.Child | None = None
-        self._monitor: qmp.Monitor | None = None
+        self._monitor: Monitor | None = None
         self._channel: socket.socket | None = None
         self._partial = b""
         self._greeted = False
@@ -90,7 +186,7 @@ class Qemu(machine.Machine):
         self._greeted, self._partial = False, b""
         self.begun = time.monotonic()
         ours, theirs = socket.socketpair()
-        self._monitor = qmp.Monitor(ours)
+        self._monitor = Monitor(ours)
         self._running.callback(self._monitor.close)
         self._channel, far = socket.socketpair()
         self._running.callback(self._channel.close)
@@ -173,7 +269,7 @@ class Qemu(machine.Machine):
         if cause:
             raise outcome.CheckError(cause)
 
-    def _events(self) -> list[qmp.Event]:
+    def _events(self) -> list[Event]:
         assert self._monitor is not None
         self._monitor.poll()
         return self._monitor.events
@@ -183,7 +279,7 @@ class Qemu(machine.Machine):
         said = processes.read_tail(self.directory / _OUTPUT, 20)
         return [line for line in said if "warning:" not in line][-10:]
 
-    def _early_end(self, event: qmp.Event) -> str:
+    def _early_end(self, event: Event) -> str:
         stage = self.console.stage or "the boot was over"
         if event["data"].get("reason") == "guest-reset":
             return f"the guest reset itself (last seen: {stage})"

@@ -23,7 +23,7 @@ from trove_tools.artifact import manifest
 from trove_tools.host import cleanup
 from trove_tools.host import paths
 from trove_tools.host import trust
-from trove_tools.verify import cgroups
+from trove_tools.verify import isolation
 from trove_tools.verify import outcome
 
 _PREFIX = "trove-verify-"
@@ -82,7 +82,7 @@ def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
         with contextlib.suppress(FileNotFoundError):
             if cleanup.take_down(place, _remove, warn):
                 removed.append(place)
-    return [*removed, *cgroups.remove_left()]
+    return [*removed, *isolation.remove_left()]
 
 
 def _remove(place: pathlib.Path) -> list[str]:

@@ -12,12 +12,12 @@ from trove_tools import errors
 from trove_tools.host import hosttools
 from trove_tools.host import loopdevice
 from trove_tools.host import process
-from trove_tools.verify import accel
 from trove_tools.verify import container
 from trove_tools.verify import machine
 from trove_tools.verify import machines
 from trove_tools.verify import processes
 from trove_tools.verify import qemu
+from trove_tools.verify import qemu_command
 
 
 class RootTest(base.TestCase):
@@ -80,9 +80,12 @@ class MachinesTest(base.TestCase):
     ) -> machines.Machines:
         kvm = lacks.pop("kvm", "")
         self.patch_object(
-            accel, "choose",
-            lambda _: accel.Accelerator("kvm" if kvm else "tcg", "a test", ""),
-        )  # fmt: skip
+            qemu_command,
+            "choose_accelerator",
+            lambda _: qemu_command.Accelerator(
+                "kvm" if kvm else "tcg", "a test", ""
+            ),
+        )
         for module, kind in ((qemu, "qemu"), (container, "container")):
             why = lacks.get(kind, "")
 

@@ -167,7 +167,7 @@ class DefectsTest(base.TestCase):
         # databases in the system itself are confined otherwise
         {"docker": False, "apparmor_parser": False},
         {"start_limit": "", "restart_sec": "5s"},
-        {"start_limit": "", "restart_sec": "1min"},
+        {"start_limit": "10s", "restart_sec": "1min 500ms"},
         {"listeners": ["tcp/22", "tcp/3306 docker-proxy"], "ports": [3306]},
         # in a container the kernel is the host's
         {"core_pattern": ""},

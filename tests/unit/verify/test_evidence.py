@@ -11,46 +11,24 @@ from trove_tools.verify import evidence
 
 
 class UnitTest(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.root = self.temp_dir()
-
-    def write(self, path: str, text: str) -> None:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def settings(self) -> dict[str, list[str]]:
-        return evidence.unit_settings(str(self.root))
-
-    def test_no_unit(self) -> None:
-        self.assertEqual({}, self.settings())
-
-    def test_drop_ins_add_and_forget(self) -> None:
-        unit = evidence.UNIT
-        self.write(
-            f"usr/lib/systemd/system/{unit}",
-            "[Unit]\n# After=comment\nAfter=a.service \\\n  b.service\n"
-            "[Service]\nExecStart=/old\nUser=x\n",
+    def test_properties(self) -> None:
+        self.fake_program(
+            "systemctl",
+            f'[ "$1 $2" = "show {evidence.UNIT}" ]\n'
+            "echo RestartUSec=5s\necho After=docker.service a.slice",
         )
-        self.write(
-            f"usr/lib/systemd/system/{unit}.d/10-a.conf",
-            "[Service]\nExecStart=\nExecStart=/new --flag=1\n",
-        )
-        self.write(f"etc/systemd/system/{unit}.d/20.conf", "After=c.service\n")
-        found = self.settings()
-        self.assertEqual(["/new --flag=1"], found["ExecStart"])
         self.assertEqual(
-            ["a.service", "b.service", "c.service"],
-            " ".join(found["After"]).split(),
+            {
+                "After": "docker.service a.slice",
+                "StartLimitIntervalUSec": "",
+                "RestartUSec": "5s",
+            },
+            evidence.unit_properties(),
         )
-        self.assertEqual(["x"], found["User"])
 
-    def test_the_administrators_unit_hides_the_packages(self) -> None:
-        unit = evidence.UNIT
-        self.write(f"usr/lib/systemd/system/{unit}", "User=package\n")
-        self.write(f"etc/systemd/system/{unit}", "User=admin\n")
-        self.assertEqual(["admin"], self.settings()["User"])
+    def test_no_systemd(self) -> None:
+        self.fake_program("systemctl", "exit 1")
+        self.assertEqual({""}, set(evidence.unit_properties().values()))
 
 
 class ListenersTest(base.TestCase):

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's command line, a QEMU that does not start, and what its guest says."""
 
+import collections.abc
 import json
 import os
 import socket
+import threading
 import types
 import typing
 
 from tests import base
 from trove_tools import errors
 from trove_tools.host import process
-from trove_tools.verify import accel
 from trove_tools.verify import disks
 from trove_tools.verify import machine
 from trove_tools.verify import outcome
@@ -24,7 +25,7 @@ Hub -1 (net):
   TCP[HOST_FORWARD]  16       127.0.0.1 40124       10.0.3.15  5432     0     0
   TCP[ESTABLISHED]   17       127.0.0.1 40123       10.0.3.15  3306     0     0
 """
-TCG = accel.Accelerator("tcg", "a test", cpu="max")
+TCG = qemu_command.Accelerator("tcg", "a test", cpu="max")
 
 
 class CommandTest(base.TestCase):
@@ -117,7 +118,9 @@ class StartTest(QemuCase):
         self.patch_object(self.machine, "_prepare", lambda: None)
 
     def test_a_qemu_that_does_not_start(self) -> None:
-        self.fake_program(accel.SYSTEM, "echo 'no such machine' >&2; exit 1")
+        self.fake_program(
+            qemu_command.SYSTEM, "echo 'no such machine' >&2; exit 1"
+        )
         error = self.assertRaises(errors.VerifyError, self.machine.start)
         self.machine.close()
         self.assertEqual(
@@ -125,9 +128,11 @@ class StartTest(QemuCase):
         )
 
     def test_a_qemu_that_says_nothing_is_ended(self) -> None:
-        self.patch_object(qemu.qmp, "_ANSWER", 0.3)
+        self.patch_object(qemu, "_ANSWER", 0.3)
         mark = self.temp_dir() / "pid"
-        self.fake_program(accel.SYSTEM, f"echo $$ >{mark}; exec sleep 60")
+        self.fake_program(
+            qemu_command.SYSTEM, f"echo $$ >{mark}; exec sleep 60"
+        )
         self.assertRaises(errors.VerifyError, self.machine.start)
         self.machine.close()
         self.assertRaises(
@@ -265,3 +270,84 @@ class RunningTest(QemuCase):
     def test_the_volume_grows(self) -> None:
         self.machine.grow_volume(3)
         self.assertEqual(["block_resize"], self.executed)
+
+
+_GREETING = {"QMP": {"version": {}}}
+_STOP = {"event": "STOP"}
+
+
+class MonitorTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        ours, self.theirs = socket.socketpair()
+        self.monitor = qemu.Monitor(ours)
+        self.addCleanup(self.monitor.close)
+        self.addCleanup(self.theirs.close)
+        self.heard: list[typing.Any] = []
+
+    def send(self, *lines: typing.Any) -> None:
+        for line in lines:
+            self.theirs.sendall(json.dumps(line).encode() + b"\r\n")
+
+    def answer(self, *answers: collections.abc.Sequence[typing.Any]) -> None:
+        """Answer each command with some lines."""
+
+        def serve() -> None:
+            with self.theirs.makefile("rb") as stream:
+                for lines in answers:
+                    self.heard.append(json.loads(stream.readline()))
+                    self.send(*lines)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 5)
+
+    def test_the_greeting(self) -> None:
+        self.send(_GREETING)
+        self.answer([{"return": {}}])
+        self.monitor.greet()
+        self.assertEqual("qmp_capabilities", self.heard[0]["execute"])
+
+    def test_events_come_in_between(self) -> None:
+        self.answer([_STOP, {"return": "text"}])
+        result = self.monitor.execute("query", **{"command-line": "x"})
+        self.assertEqual("text", result)
+        self.assertEqual({"command-line": "x"}, self.heard[0]["arguments"])
+        self.send({"event": "RESUME"})
+        self.monitor.poll()
+        self.assertEqual(
+            ["STOP", "RESUME"],
+            [event["event"] for event in self.monitor.events],
+        )
+
+    def test_an_event_in_pieces(self) -> None:
+        data = json.dumps(_STOP).encode() + b"\n"
+        self.theirs.sendall(data[:5])
+        self.monitor.poll()
+        self.assertEqual([], self.monitor.events)
+        self.theirs.sendall(data[5:])
+        self.monitor.poll()
+        self.assertEqual([_STOP], self.monitor.events)
+
+    def test_nothing_to_poll(self) -> None:
+        self.monitor.poll()
+        self.theirs.close()
+        self.monitor.poll()
+        self.assertEqual([], self.monitor.events)
+
+    def test_a_refusal(self) -> None:
+        self.answer([{"error": {"class": "x", "desc": "no such command"}}])
+        error = self.assertRaises(
+            errors.VerifyError, self.monitor.execute, "dance"
+        )
+        self.assertEqual("QEMU refused dance: no such command", error.message)
+
+    def test_qemu_has_gone(self) -> None:
+        self.theirs.close()
+        self.assertRaises(errors.VerifyError, self.monitor.greet)
+        self.assertRaises(errors.VerifyError, self.monitor.execute, "quit")
+
+    def test_qemu_says_nothing(self) -> None:
+        self.patch_object(qemu, "_ANSWER", 0.1)
+        error = self.assertRaises(errors.VerifyError, self.monitor.greet)
+        self.assertIn("did not answer", error.message)

@@ -13,8 +13,8 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
-from trove_tools.host import architecture
 from trove_tools.host import digests
+from trove_tools.host import hosttools
 from trove_tools.sources import fetch
 from trove_tools.sources.native import apt
 from trove_tools.sources.native import keyring
@@ -282,7 +282,7 @@ def _yum(
     """
     repository = native.repository
     assert repository is not None
-    machine = architecture.KERNEL_NAMES[native.arch]
+    machine = hosttools.KERNEL_NAMES[native.arch]
     signed = True
     for url in _urls(repository.base, repository.paths):
         index = url.replace("$basearch", machine) + "/repodata/repomd.xml"

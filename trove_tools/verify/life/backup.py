@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the backups of an instance, and their restore."""
+"""Checks what Trove makes of an instance: backups, a replica, an upgrade."""
 
+from trove_tools.verify import machine as _machine
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify.life import cloud as _cloud
@@ -97,3 +98,118 @@ def _size(instance: _instance.Instance, backup_id: str) -> int:
     if not size:
         raise outcome.CheckError(f"Swift has nothing of {state['location']}")
     return size
+
+
+def replication(instance: _instance.Instance) -> str:
+    """Check that a replica receives writes, and accepts them if promoted."""
+    # Trove makes a replica from a backup
+    require_container(instance)
+    word = instance.write_word()
+    with instance.further("replicate", image=_cloud.IMAGE) as replica:
+        _wait_for_word(
+            replica, word, "the replica lacks what was there before it"
+        )
+        word = instance.write_word("on the source")
+        _wait_for_word(
+            replica, word, "a write does not arrive at the replica"
+        )
+        _promote(replica, instance)
+        # promote the old source, so that later checks find it unchanged
+        _promote(instance, replica)
+        replica.call("detach")
+    return (
+        "a write arrives at the replica; promoted, it takes writes, and they"
+        " arrive at the old source; promoted back"
+    )
+
+
+def _promote(
+    replica: _instance.Instance, source: _instance.Instance
+) -> None:
+    """Promote a replica, and check that its writes reach the old source."""
+    replica.call("promote")
+    state = replica.plane.call("state", instance=replica.id)
+    if state["replica_of"]:
+        raise outcome.CheckError("Trove still calls it a replica")
+    word = replica.write_word("on the promoted replica")
+    _wait_for_word(
+        source, word, "a write to the new source does not arrive at the old"
+    )
+
+
+def _wait_for_word(
+    instance: _instance.Instance, word: str, what: str
+) -> None:
+    instance.wait_until(lambda: instance.has_word(word, "on it"), what)
+
+
+#: Trove's message when it refuses an upgrade.
+_MAJOR = "Major version upgrade is not allowed"
+
+
+def upgrade(instance: _instance.Instance) -> str:
+    """Rebuild an instance with the image under test.
+
+    The instance was made from the image that ``--from`` names, or else from
+    the image under test.
+    """
+    former = instance.cloud.former
+    if former is None:
+        return _upgrade(instance, instance.datastore.version)
+    with instance.further(
+        "create_another", version=former.version, image=_cloud.FROM,
+        user=instance.user, password=instance.password,
+        database=instance.database,
+    ) as old:  # fmt: skip
+        return _upgrade(old, former.version)
+
+
+def _upgrade(instance: _instance.Instance, old: str) -> str:
+    """Upgrade an instance to the version of the image, and rebuild it.
+
+    :param old: the datastore's version before the upgrade.
+    """
+    new = instance.datastore.version
+    word = instance.write_word()
+    before = sql.read_version(instance.account())
+    if old != new:
+        answer = instance.call("upgrade", version=new, image=_cloud.IMAGE)
+        refusal = _refusal(instance)
+        if refusal:
+            raise outcome.UnsupportedError(
+                f"by Trove 26: {refusal} ({_state(instance, word)})"
+            )
+        for line in answer["logged"]:
+            raise outcome.CheckError(f"Trove fails at `upgrade`: {line}")
+    since = instance.updated()
+    instance.call("rebuild", image=_cloud.IMAGE)
+    instance.require_word(word, "after the rebuild")
+    instance.wait_healthy(since)
+    after = sql.read_version(instance.account())
+    return (
+        f"{before} before, {after} after, from another root disk: data and"
+        " user are there"
+    )
+
+
+def _refusal(instance: _instance.Instance) -> str:
+    """Return the agent's message that refuses an upgrade; empty without one.
+
+    Only the guest's journal contains it: Trove's task manager does not wait
+    for an answer to the upgrade, but for a report that the database is
+    healthy, and an unchanged database is healthy.
+    """
+    journal = instance.machine.directory / _machine.JOURNAL
+    _, found, rest = journal.read_text(errors="replace").partition(_MAJOR)
+    return found + rest.partition("\n")[0]
+
+
+def _state(instance: _instance.Instance, word: str) -> str:
+    """Describe the instance after an upgrade that Trove refused."""
+    instance.require_word(word, "after the refused upgrade")
+    state = instance.plane.call("state", instance=instance.id)
+    return (
+        f"the instance still runs {sql.read_version(instance.account())} with"
+        f" its data and its user; Trove shows version {state['version']}, and"
+        f" the task {state['task']}"
+    )

@@ -20,10 +20,8 @@ from trove_tools.verify.life import backup
 from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import load
-from trove_tools.verify.life import replication
 from trove_tools.verify.life import server
 from trove_tools.verify.life import swift as _swift
-from trove_tools.verify.life import upgrade
 
 #: The project of the driver's instances.
 TENANT = "0" * 32
@@ -104,7 +102,7 @@ CHECKS = (
     _check(
         "replication",
         "a replica follows its source, and is promoted",
-        replication.replication,
+        backup.replication,
     ),
     _check(
         "backup",
@@ -114,7 +112,7 @@ CHECKS = (
     _check(
         "upgrade",
         "an instance that is there already lives on with this image",
-        upgrade.upgrade,
+        backup.upgrade,
     ),
     _check(
         "load",

@@ -13,12 +13,12 @@ from trove_tools.verify import machine
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
+from trove_tools.verify.life import backup
 from trove_tools.verify.life import checks as life_checks
 from trove_tools.verify.life import cloud
 from trove_tools.verify.life import instance as _instance
 from trove_tools.verify.life import load
 from trove_tools.verify.life import server
-from trove_tools.verify.life import upgrade
 
 MARIADB = _subject.Datastore(
     "mariadb", "11.8", "mariadb", "mariadb", "mysql", 3306
@@ -203,7 +203,7 @@ class UpgradeTest(LifeCase):
 
     def test_trove_does_no_major_upgrade(self) -> None:
         with self.assertRaises(outcome.UnsupportedError) as caught:
-            upgrade.upgrade(self.instance)
+            backup.upgrade(self.instance)
         self.assertIn(
             "not allowed: 10.11 -> 11.8 (", caught.exception.message
         )
@@ -217,20 +217,20 @@ class UpgradeTest(LifeCase):
         self.patch_object(
             _instance.Instance, "wait_healthy", lambda *_, **__: None
         )
-        self.assertIn("10.11.1 after", upgrade.upgrade(self.instance))
+        self.assertIn("10.11.1 after", backup.upgrade(self.instance))
         self.assertIn("rebuild", self.calls)
 
     def test_an_upgrade_that_fails(self) -> None:
         self.journal.write_text("agent: no such container\n")
         self.answers["upgrade"] = {"logged": ["Failed to upgrade instance"]}
         with self.assertRaisesRegex(outcome.CheckError, "Failed to upgrade"):
-            upgrade.upgrade(self.instance)
+            backup.upgrade(self.instance)
         self.assertNotIn("rebuild", self.calls)
 
     def test_a_refused_upgrade_that_loses_data_fails(self) -> None:
         self.patch_object(sql, "read_words", lambda _: [])
         with self.assertRaisesRegex(outcome.CheckError, "not there after"):
-            upgrade.upgrade(self.instance)
+            backup.upgrade(self.instance)
         self.cloud.remove.assert_called_once_with("old-server")
 
 

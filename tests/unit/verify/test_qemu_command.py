@@ -8,9 +8,9 @@ import shutil
 from tests import base
 from trove_tools import errors
 from trove_tools.host import process
-from trove_tools.verify import accel
+from trove_tools.verify import qemu_command
 
-_DATA = pathlib.Path(accel.__file__).parent / "data"
+_DATA = pathlib.Path(qemu_command.__file__).parent / "data"
 
 _QEMU = """\
 if [ "$1" = --version ]; then
@@ -31,30 +31,31 @@ class AccelTest(base.TestCase):
         self.set_env(XDG_CACHE_HOME=str(self.home))
         device = self.home / "kvm"
         device.touch()
-        self.patch_object(accel, "DEVICE", device)
-        self.patch_object(accel.platform, "machine", lambda: "x86_64")
+        self.patch_object(qemu_command, "DEVICE", device)
+        self.patch_object(qemu_command.platform, "machine", lambda: "x86_64")
         self.directory = self.temp_dir()
 
     def qemu(self, body: str, version: str = "8.2.1") -> None:
         script = _QEMU.format(body=body, log=self.log, version=version)
-        self.fake_program(accel.SYSTEM, script, self.directory)
+        self.fake_program(qemu_command.SYSTEM, script, self.directory)
 
     def calls(self) -> int:
         return len(self.log.read_text().splitlines())
 
     def test_kvm_that_runs_the_probe_is_used(self) -> None:
         self.qemu("exit 85")
-        chosen = accel.choose()
+        chosen = qemu_command.choose_accelerator()
         self.assertEqual("kvm", chosen.name)
         self.assertEqual(["-accel", "kvm", "-cpu", "host"], chosen.arguments())
         self.assertIn("-accel kvm -cpu host", self.log.read_text())
 
     def test_kvm_that_aborts_is_not_used(self) -> None:
         self.qemu(
-            f"echo '{accel.SYSTEM}: warning: no pni' >&2;"
-            f" echo '{accel.SYSTEM}: error: failed to set MSR' >&2; exit 134"
+            f"echo '{qemu_command.SYSTEM}: warning: no pni' >&2;"
+            f" echo '{qemu_command.SYSTEM}: error: failed to set MSR' >&2;"
+            " exit 134"
         )
-        chosen = accel.choose()
+        chosen = qemu_command.choose_accelerator()
         self.assertEqual("tcg", chosen.name)
         self.assertEqual(
             "KVM does not run a guest: error: failed to set MSR",
@@ -62,71 +63,75 @@ class AccelTest(base.TestCase):
         )
 
     def test_kvm_that_stalls_is_not_used(self) -> None:
-        self.patch_object(accel, "_PATIENCE", 0.1)
+        self.patch_object(qemu_command, "_PATIENCE", 0.1)
         self.qemu("exec sleep 60")
-        found = accel.probe()
+        found = qemu_command.probe_kvm()
         self.assertFalse(found.usable)
         self.assertIn("did not finish", found.reason)
 
     def test_a_quick_answer_is_asked_for_each_time(self) -> None:
         self.qemu("exit 85")
-        accel.probe()
-        accel.probe()
+        qemu_command.probe_kvm()
+        qemu_command.probe_kvm()
         self.assertEqual(2, self.calls())
 
     def test_a_slow_answer_is_remembered(self) -> None:
-        self.patch_object(accel, "_WORTH_REMEMBERING", -1)
+        self.patch_object(qemu_command, "_WORTH_REMEMBERING", -1)
         self.qemu("exit 85")
-        first = accel.probe()
-        self.assertEqual(first, accel.probe())
+        first = qemu_command.probe_kvm()
+        self.assertEqual(first, qemu_command.probe_kvm())
         self.assertEqual(1, self.calls())
-        accel.probe(refresh=True)
+        qemu_command.probe_kvm(refresh=True)
         self.assertEqual(2, self.calls())
 
     def test_an_answer_of_another_boot_is_not_believed(self) -> None:
-        self.patch_object(accel, "_WORTH_REMEMBERING", -1)
+        self.patch_object(qemu_command, "_WORTH_REMEMBERING", -1)
         self.qemu("exit 85")
-        accel.probe()
+        qemu_command.probe_kvm()
         cache = self.home / "trove-tools" / "kvm.json"
         known = json.loads(cache.read_text())
         known["key"]["boot"] = "another"
         cache.write_text(json.dumps(known))
-        accel.probe()
+        qemu_command.probe_kvm()
         self.assertEqual(2, self.calls())
 
     def test_a_broken_cache_does_no_harm(self) -> None:
-        self.patch_object(accel, "_WORTH_REMEMBERING", -1)
+        self.patch_object(qemu_command, "_WORTH_REMEMBERING", -1)
         cache = self.home / "trove-tools" / "kvm.json"
         cache.parent.mkdir()
         for text in ("", "[]", '{"key": 1}', "\x00"):
             cache.write_text(text)
             self.qemu("exit 85")
-            self.assertTrue(accel.probe().usable)
+            self.assertTrue(qemu_command.probe_kvm().usable)
 
     def test_no_place_for_a_cache_does_no_harm(self) -> None:
-        self.patch_object(accel, "_WORTH_REMEMBERING", -1)
+        self.patch_object(qemu_command, "_WORTH_REMEMBERING", -1)
         (self.home / "trove-tools").write_text("in the way")
         self.qemu("exit 85")
-        self.assertTrue(accel.probe().usable)
+        self.assertTrue(qemu_command.probe_kvm().usable)
 
     def test_no_device(self) -> None:
         self.qemu("exit 85")
-        self.patch_object(accel, "DEVICE", self.home / "absent")
-        self.assertEqual("tcg", accel.choose().name)
+        self.patch_object(qemu_command, "DEVICE", self.home / "absent")
+        self.assertEqual("tcg", qemu_command.choose_accelerator().name)
         self.assertEqual(0, self.calls())
-        error = self.assertRaises(errors.MissingToolError, accel.choose, "kvm")
+        error = self.assertRaises(
+            errors.MissingToolError, qemu_command.choose_accelerator, "kvm"
+        )
         self.assertIn("KVM was asked for, but there is no", error.message)
         self.assertIn("--accelerator tcg", error.hint)
 
     def test_another_processor(self) -> None:
         self.qemu("exit 85")
-        self.patch_object(accel.platform, "machine", lambda: "aarch64")
-        self.assertIn("aarch64, not x86_64", accel.choose().reason)
+        self.patch_object(qemu_command.platform, "machine", lambda: "aarch64")
+        self.assertIn(
+            "aarch64, not x86_64", qemu_command.choose_accelerator().reason
+        )
 
     def test_what_is_asked_for_is_not_probed(self) -> None:
         self.qemu("exit 1")
-        self.assertEqual("kvm", accel.choose("kvm").name)
-        self.assertEqual("tcg", accel.choose("tcg").name)
+        self.assertEqual("kvm", qemu_command.choose_accelerator("kvm").name)
+        self.assertEqual("tcg", qemu_command.choose_accelerator("tcg").name)
         self.assertEqual(0, self.calls())
 
     def test_an_instruction_that_old_qemu_gets_wrong_is_off(self) -> None:
@@ -136,7 +141,7 @@ class AccelTest(base.TestCase):
             ("10.0.2", "max"),
         ):
             self.qemu("exit 1", version)
-            self.assertEqual(cpu, accel.choose("tcg").cpu)
+            self.assertEqual(cpu, qemu_command.choose_accelerator("tcg").cpu)
 
 
 class ProbeTest(base.TestCase):
