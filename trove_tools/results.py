@@ -63,6 +63,10 @@ _VERSION = (
     "datastore", "version", "version_id", "active", "default", "image",
     "image_id",
 )  # fmt: skip
+_INSTANCE = (
+    "datastore", "version", "instance", "name", "project_id", "replica",
+    "status", "health",
+)  # fmt: skip
 _FINDING = ("check", "ok", "found", "remedy")
 
 BUILD = Result(
@@ -120,9 +124,18 @@ ACTIVATE = Result("ACTIVATED", (*_VERSION, "changed", "instead_of"))
 REGISTERED = Result(
     "REGISTERED",
     (*_VERSION, "pinned", "created", "age", "agent_version", "previous",
-     "previous_id", "previous_age", "images"),
+     "previous_id", "previous_age", "images", "instances",
+     "instances_behind", "instances_by_image"),
     many=True,
 )  # fmt: skip
+INSTANCES = Result(
+    "INSTANCE", (*_INSTANCE, "image", "image_id", "obstacle"), many=True
+)
+REBUILT = Result(
+    "REBUILT",
+    (*_INSTANCE, "image_before", "image_id", "result", "seconds", "reason"),
+    many=True,
+)
 CALLS = Result("CALL", ("service", "method", "url", "body"), many=True)
 PREPARE = Result("PREPARED", ("flavors", "raised", "checks"))
 CHECK = Result("CHECKED", _FINDING, many=True)
@@ -147,6 +160,8 @@ OF_COMMANDS: dict[str, Result] = {
     "load-trove-image": LOAD,
     "activate-trove-image": ACTIVATE,
     "activate-trove-image --list": REGISTERED,
+    "activate-trove-image --instances": INSTANCES,
+    "activate-trove-image --rebuild-instances": REBUILT,
     "load-trove-image --dry-run": CALLS,
     "trove-devstack prepare": PREPARE,
     "trove-devstack check": CHECK,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Activates, rolls back and lists registered datastore versions."""
 
+import collections
 import collections.abc
 import datetime
 import typing
@@ -12,10 +13,16 @@ from trove_tools.cloud import connection
 from trove_tools.cloud import glance
 from trove_tools.cloud import history
 from trove_tools.cloud import image as _image
+from trove_tools.cloud import instances as _instances
+from trove_tools.cloud import rebuild
 from trove_tools.cloud import trove
 from trove_tools.cloud.image import Image
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+#: The instances that run a version's current image, those that run another
+#: one, and the numbers by image.
+_COUNTS = ("instances", "instances_behind", "instances_by_image")
 
 Row = dict[str, typing.Any]
 
@@ -30,6 +37,7 @@ class Activation:
     def __init__(
         self, cloud: connection.Cloud, screen: console.Console
     ) -> None:
+        self._cloud = cloud
         self._versions = trove.Versions(cloud.databases)
         self._images = glance.open_images(cloud)
         self._screen = screen
@@ -122,6 +130,65 @@ class Activation:
             version_ = self._versions.edit(version_, {"image_id": image.id})
         self._screen.say(f"{shown} again, instead of {current.id}")
         return {**_row(version_, image, True), "instead_of": current.id}
+
+    def list_behind(self, datastore: str, version: str) -> list[Row]:
+        """Return the instances of a version that run another image.
+
+        :raises UsageError: there is no such datastore or version.
+        :raises CloudError: no image serves it, or a service cannot tell.
+        """
+        image, _, found = self._find_instances(datastore, version)
+        names = {each.id: each.name for each in self._images.list_ours()}
+        behind = rebuild.list_behind(found, image)
+        self._screen.say(
+            f"{len(behind)} of {len(found)} instances of {datastore}:{version}"
+            f" run another image than {image.id}"
+        )
+        return [
+            {
+                **rebuild.describe(each),
+                "image": names.get(each.image_id or ""),
+                "image_id": each.image_id,
+                "obstacle": each.find_obstacle(),
+            }
+            for each in behind
+        ]
+
+    def rebuild_behind(
+        self, datastore: str, version: str, limit: int, timeout: float
+    ) -> list[Row]:
+        """Rebuild the instances of a version that run another image.
+
+        :param limit: how many are rebuilt at a time.
+        :param timeout: seconds that an instance may take to be healthy again.
+        :raises UsageError: there is no such datastore or version.
+        :raises CloudError: no image serves it, or a service cannot tell.
+        """
+        image, instances, found = self._find_instances(datastore, version)
+        if doubts := compatibility.find_doubts(image.fields):
+            self._screen.warn(f"image {image.id} {' and '.join(doubts)}")
+        if not rebuild.list_behind(found, image):
+            self._screen.say(
+                f"all {len(found)} instances of {datastore}:{version} run"
+                f" image {image.id}"
+            )
+        return rebuild.Rebuild(
+            instances, image, limit, timeout, self._screen
+        ).run(found)
+
+    def _find_instances(
+        self, datastore: str, version: str
+    ) -> tuple[Image, _instances.Instances, list[_instances.Instance]]:
+        """Return a version's image, the cloud's instances, and its own."""
+        registered = self._versions.list_all()
+        chosen = self._choose(registered, datastore, version)
+        image = self._find_image(chosen)
+        ours = history.list_images(self._images.list_ours(), chosen.name)
+        instances = _instances.Instances(self._cloud)
+        found = instances.list_all(
+            {image.id, *(each.id for each in ours)}, {chosen.name}
+        )
+        return image, instances, found
 
     def _choose(
         self,
@@ -232,13 +299,17 @@ def _row(version: trove.DatastoreVersion, image: Image, changed: bool) -> Row:
 
 
 def list_versions(
-    cloud: connection.Cloud, datastore: str | None, version: str | None
+    cloud: connection.Cloud,
+    datastore: str | None,
+    version: str | None,
+    screen: console.Console,
 ) -> list[Row]:
     """Return one entry for each registered version.
 
     :param cloud: the cloud.
     :param datastore: list only this datastore.
     :param version: list only this version.
+    :param screen: the console for messages.
     :returns: sorted by datastore; the highest version first.
     """
     images = glance.Images(cloud)
@@ -251,7 +322,35 @@ def list_versions(
     ]
     versions.sort(key=lambda each: each.order, reverse=True)
     versions.sort(key=lambda each: each.datastore)
-    return [_describe_version(each, images, ours) for each in versions]
+    rows = [_describe_version(each, images, ours) for each in versions]
+    counts = None
+    try:
+        counts = _instances.count_by_image(
+            cloud, {i for row in rows for i in _image_ids(row)}
+        )
+    except errors.CloudError as exc:
+        screen.warn(f"instances are not counted: {exc.message}")
+    for row in rows:
+        _add_counts(row, counts)
+    return rows
+
+
+def _image_ids(row: Row) -> set[str]:
+    return {*row["images"], *filter(None, [row["image_id"]])}
+
+
+def _add_counts(
+    row: Row, counts: dict[str, collections.Counter[str]] | None
+) -> None:
+    """Add the numbers of a version's instances; None if they are unknown."""
+    if counts is None:
+        row |= dict.fromkeys(_COUNTS)
+        return
+    name = f"{row['datastore']}:{row['version']}"
+    by_image = counts.get(name, collections.Counter())
+    current = by_image[row["image_id"]]
+    numbers = (current, by_image.total() - current, dict(by_image))
+    row |= zip(_COUNTS, numbers, strict=True)
 
 
 def _describe_version(

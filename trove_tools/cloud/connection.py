@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import logging
 import typing
+import urllib.parse
 import warnings
 
 from trove_tools import errors
@@ -126,6 +127,40 @@ class Service:
             )
         failures.check(response, self.peer, doing)
         return response
+
+
+def read_pages(
+    service: Service,
+    path: str,
+    doing: str,
+    params: dict[str, typing.Any],
+    again: bool = True,
+) -> list[dict[str, typing.Any]]:
+    """Return all entries of a list that a service divides into pages.
+
+    :param service: Trove or Nova.
+    :param path: as in :meth:`Service.read`; the last part, in front of
+        ``/detail``, is the key of the list in the answer.
+    :param doing: the purpose of the call, for the error.
+    :param params: the parameters of the query.
+    :param again: retry temporary failures.
+    :raises CloudError: as in :meth:`Service.read`.
+    """
+    key = path.removesuffix("/detail").rpartition("/")[2]
+    params = dict(params)
+    entries: list[dict[str, typing.Any]] = []
+    while True:
+        answer = service.read(path, doing, again, params=params)
+        entries += answer[key]
+        links = answer.get(f"{key}_links") or answer.get("links") or ()
+        following = [
+            urllib.parse.parse_qs(urllib.parse.urlsplit(link["href"]).query)
+            for link in links
+            if link.get("rel") == "next"
+        ]
+        if not following or "marker" not in following[0]:
+            return entries
+        params["marker"] = following[0]["marker"][0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ import collections.abc
 import dataclasses
 import re
 import typing
-import urllib.parse
 
 from trove_tools import errors
 from trove_tools.cloud import connection
@@ -366,23 +365,13 @@ def list_instances(
     :param service: Trove.
     :param again: retry temporary failures.
     """
-    params: dict[str, typing.Any] = {
-        "deleted": "false", "include_clustered": "true", "limit": _PAGE,
-    }  # fmt: skip
-    instances: list[dict[str, typing.Any]] = []
-    while True:
-        answer = service.read(
-            "/mgmt/instances", "looking for instances", again, params=params
-        )
-        instances += answer["instances"]
-        following = [
-            urllib.parse.parse_qs(urllib.parse.urlsplit(link["href"]).query)
-            for link in answer.get("links", [])
-            if link.get("rel") == "next"
-        ]
-        if not following or "marker" not in following[0]:
-            return instances
-        params["marker"] = following[0]["marker"][0]
+    return connection.read_pages(
+        service,
+        "/mgmt/instances",
+        "looking for instances",
+        {"deleted": "false", "include_clustered": "true", "limit": _PAGE},
+        again,
+    )
 
 
 def find_changes(

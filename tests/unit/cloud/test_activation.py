@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which version is meant, and whether a guest of it could start."""
 
+import collections
 import io
 import typing
 
@@ -11,6 +12,7 @@ from trove_tools import errors
 from trove_tools.cloud import activation
 from trove_tools.cloud import connection
 from trove_tools.cloud import image as _image
+from trove_tools.cloud import instances as _instances
 
 
 class _Case(base.TestCase):
@@ -225,16 +227,53 @@ class RollbackTest(_Case):
         )
         self.assertEqual("image-1", self.roll_back()["image_id"])
 
+    def list_versions(
+        self, datastore: str | None, version: str | None
+    ) -> list[dict[str, typing.Any]]:
+        return activation.list_versions(
+            connection.connect(fakes.settings()), datastore, version,
+            console.Console(stream=self.said),
+        )  # fmt: skip
+
+    def test_list_counts_instances(self) -> None:
+        counts = {
+            "mariadb:11.8": collections.Counter(
+                {"image-1": 3, "image-9": 2, "": 1}
+            )
+        }
+        self.patch_object(
+            _instances, "count_by_image", lambda cloud, ids: counts
+        )
+        newest, older = self.list_versions("mariadb", None)
+        numbers = [newest[name] for name in
+                   ("instances", "instances_behind")]  # fmt: skip
+        self.assertEqual([3, 3], numbers)
+        self.assertEqual(
+            {"image-1": 3, "image-9": 2, "": 1}, newest["instances_by_image"]
+        )
+        self.assertEqual(0, older["instances"] + older["instances_behind"])
+
+    def test_list_without_a_count(self) -> None:
+        (row,) = self.list_versions(None, "10.11")
+        self.assertIsNone(row["instances"])
+
+        def fail(cloud: object, ids: object) -> None:
+            raise errors.CloudError("Nova does not answer")
+
+        self.patch_object(_instances, "count_by_image", fail)
+        (row,) = self.list_versions(None, "10.11")
+        self.assertIsNone(row["instances"])
+        self.assertIn("Nova does not answer", self.said.getvalue())
+
     def test_list(self) -> None:
         self.newer(**{_image.AGENT: "26.1.0"})
-        cloud = connection.connect(fakes.settings())
-        rows = activation.list_versions(cloud, "mariadb", None)
+        rows = self.list_versions("mariadb", None)
         self.assertEqual(["11.8", "10.11"], [row["version"] for row in rows])
         self.assertEqual("newer", rows[0]["image"])
         self.assertEqual("26.1.0", rows[0]["agent_version"])
         self.assertEqual("image-1", rows[0]["previous_id"])
         self.assertEqual(["image-2", "image-1"], rows[0]["images"])
         self.assertIsNone(rows[1]["previous"])
-        self.assertEqual([], activation.list_versions(cloud, "other", None))
-        (row,) = activation.list_versions(cloud, None, "10.11")
+        self.assertEqual([], self.list_versions("other", None))
+        (row,) = self.list_versions(None, "10.11")
         self.assertEqual("image of 10.11", row["image"])
