@@ -11,7 +11,7 @@ from tests.devstack import stack
 from tests.functional import base
 from tests.functional import clouds
 from tests.functional import nova
-from trove_tools.devstack import flavors
+from trove_tools.devstack import resources
 
 
 class NovaCase(clouds.TestCase):
@@ -82,7 +82,7 @@ class PrepareTest(NovaCase):
         self.admin.compute.put(path, json={"quota_set": {"cores": 40}})
 
         first = self.done(*words)
-        wanted = len(flavors.TEST_FLAVORS)
+        wanted = len(resources.TEST_FLAVORS)
         self.assertEqual(
             {"created": wanted, "unchanged": 0, "different": []},
             first["flavors"],
@@ -93,8 +93,8 @@ class PrepareTest(NovaCase):
         quotas = self.admin.compute.get(path).json()["quota_set"]
         self.assertEqual((30, 40), (quotas["instances"], quotas["cores"]))
         made = self.flavors()
-        for flavor in flavors.TEST_FLAVORS:
-            shown = flavors.Flavor.from_answer(made[flavor.name])
+        for flavor in resources.TEST_FLAVORS:
+            shown = resources.Flavor.from_answer(made[flavor.name])
             self.assertEqual(flavor, shown)
 
         second = self.done(*words)

@@ -12,8 +12,8 @@ import pathlib
 from trove_tools.host import digests
 from trove_tools.plan import agent
 from trove_tools.plan import elements
-from trove_tools.plan import guestca
 from trove_tools.plan import layers
+from trove_tools.sources.network import authorities
 
 _HINT = "build again when nobody writes to it any more"
 
@@ -37,12 +37,12 @@ def require_files(layer: layers.Layer) -> None:
     :raises BuildError: a file or a checkout has changed.
     """
     readers: dict[str, collections.abc.Callable[[str], str]] = {
-        agent.CHECKOUT: lambda place: agent.compute_state(
-            pathlib.Path(place)
-        ),
+        agent.CHECKOUT: lambda place: agent.compute_state(pathlib.Path(place)),
         agent.CONSTRAINTS: lambda place: digests.sha256(pathlib.Path(place)),
-        guestca.VARIABLE: lambda places: guestca.join_fingerprints(
-            guestca.read(map(pathlib.Path, places.split(":")))
+        authorities.VARIABLE: lambda places: authorities.join_fingerprints(
+            authorities.read_guest_authorities(
+                map(pathlib.Path, places.split(":"))
+            )
         ),
     }
     for name, wanted in layer.places.items():

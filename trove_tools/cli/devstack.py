@@ -48,9 +48,9 @@ def _settings(call: common.Call) -> int:
 
 def _validate(call: common.Call) -> int:
     from trove_tools.cli import load
-    from trove_tools.devstack import quotas
+    from trove_tools.devstack import resources
 
-    quotas.parse(call.settings.quota)
+    resources.parse_quotas(call.settings.quota)
     load.parser().parse_args([*call.flags.load_options, "IMAGE"])
     return errors.EXIT_OK
 
@@ -73,15 +73,13 @@ def _images(call: common.Call) -> int:
 def _prepare(call: common.Call) -> int:
     settings = call.settings
     from trove_tools.cloud import connection
-    from trove_tools.devstack import checks
-    from trove_tools.devstack import flavors
-    from trove_tools.devstack import quotas
+    from trove_tools.devstack import resources
 
-    limits = quotas.parse(settings.quota)
+    limits = resources.parse_quotas(settings.quota)
     login = connection.log_in(settings)
     result: dict[str, typing.Any] = {}
     if settings.flavors:
-        outcome = flavors.ensure(login.service("Nova", "compute"))
+        outcome = resources.ensure(login.service("Nova", "compute"))
         result["flavors"] = dataclasses.asdict(outcome)
         for name in outcome.different:
             call.screen.warn(
@@ -89,13 +87,13 @@ def _prepare(call: common.Call) -> int:
                 " expect; it was not changed"
             )
     if limits:
-        project = checks.project(login, settings.service_project)
-        result["raised"] = quotas.ensure(login, project, limits)
+        project = resources.find_project(login, settings.service_project)
+        result["raised"] = resources.raise_quotas(login, project, limits)
     if settings.user_cloud:
         user = connection.log_in(
             settings.replaced(os_cloud=settings.user_cloud)
         )
-        findings = checks.check(user, [])
+        findings = resources.check_cloud(user, [])
         result["checks"] = [dataclasses.asdict(each) for each in findings]
     console.emit(result, settings.format, result=results.PREPARE)
     return errors.EXIT_OK
@@ -103,11 +101,11 @@ def _prepare(call: common.Call) -> int:
 
 def _check(call: common.Call) -> int:
     from trove_tools.cloud import connection
-    from trove_tools.devstack import checks
     from trove_tools.devstack import datastores
+    from trove_tools.devstack import resources
 
     choices = datastores.parse(call.flags.datastores, call.catalog)
-    findings = checks.check(connection.log_in(call.settings), choices)
+    findings = resources.check_cloud(connection.log_in(call.settings), choices)
     rows = [dataclasses.asdict(each) for each in findings]
     console.emit(
         rows,

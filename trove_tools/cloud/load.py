@@ -21,7 +21,6 @@ from trove_tools.cloud import glance
 from trove_tools.cloud import history
 from trove_tools.cloud import image as _image
 from trove_tools.cloud import parameters
-from trove_tools.cloud import properties
 from trove_tools.cloud import removal
 from trove_tools.cloud import sources
 from trove_tools.cloud import transfer
@@ -113,7 +112,7 @@ class Loader:
         if any(source.chosen for source in prepared):
             fields = self._images.list_fields()
             for source in prepared:
-                properties.refuse_fields(source.chosen, fields)
+                history.refuse_fields(source.chosen, fields)
         for source in prepared:
             self._check(source, registered)
         rows = []
@@ -278,7 +277,7 @@ class Loader:
         images, route = self._images, self._request.route
         description, content = source.description, source.content
         name = description.fields["name"]
-        new = properties.succeed(
+        new = history.succeed(
             images,
             description,
             {
@@ -315,7 +314,7 @@ class Loader:
         self._screen.say(f"image {name} is already in Glance: {done}")
         return image, "changed" if changed else "unchanged"
 
-    def _report_succession(self, new: properties.Succession) -> None:
+    def _report_succession(self, new: history.Succession) -> None:
         """Print what a new image inherits from the previous one."""
         if new.carried:
             carried = [f"{k}={v}" for k, v in sorted(new.carried.items())]

@@ -19,7 +19,7 @@ from trove_tools import errors
 from trove_tools.catalog import model
 from trove_tools.cloud import connection
 from trove_tools.cloud import trove
-from trove_tools.devstack import flavors
+from trove_tools.devstack import resources
 from trove_tools.host import files
 
 Setting = tuple[str, str, str]
@@ -44,7 +44,7 @@ class Cloud:
     """
 
     versions: collections.abc.Sequence[trove.DatastoreVersion]
-    flavors: collections.abc.Sequence[flavors.Flavor]
+    flavors: collections.abc.Sequence[resources.Flavor]
     volume_type: str | None
 
 
@@ -54,9 +54,9 @@ def inspect_cloud(login: connection.Login) -> Cloud:
     :raises CloudError: a service refused.
     """
     databases = login.service("Trove", "database")
-    shown: list[flavors.Flavor] = []
+    shown: list[resources.Flavor] = []
     if login.has("compute"):
-        shown = flavors.list_flavors(login.service("Nova", "compute"))
+        shown = resources.list_flavors(login.service("Nova", "compute"))
     versions = trove.Versions(databases).list_all()
     return Cloud(versions, shown, _volume_type(login))
 
@@ -151,14 +151,14 @@ def _defaults(
 
 def _flavors(
     cloud: Cloud, ram: int, disk: int
-) -> tuple[flavors.Flavor, flavors.Flavor]:
+) -> tuple[resources.Flavor, resources.Flavor]:
     """Return the flavor of new instances, and the one to resize to.
 
     Nova cannot resize to a smaller root disk or to another ephemeral disk.
     """
     # without volumes, the data is on the ephemeral disk
     ephemeral = 0 if cloud.volume_type is not None else 1
-    enough = flavors.find_large_enough(cloud.flavors, ram, disk, ephemeral)
+    enough = resources.find_large_enough(cloud.flavors, ram, disk, ephemeral)
     for small in enough:
         for large in enough:
             if (

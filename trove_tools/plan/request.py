@@ -24,10 +24,10 @@ from trove_tools.host import paths
 from trove_tools.inspection import policy
 from trove_tools.plan import agent
 from trove_tools.plan import elements
-from trove_tools.plan import guestca
 from trove_tools.plan import mirrors
 from trove_tools.plan import selection as _choices
 from trove_tools.plan import variables
+from trove_tools.sources.network import authorities
 
 # 32 bits, as in gzip and in ext4's inodes without extra space
 _EPOCH_MAX = 2**32 - 1
@@ -94,7 +94,7 @@ class Request:
     name: str | None
     refresh_packages: bool = False
     local_manifests: bool = False
-    guest_ca: guestca.GuestCA = guestca.GuestCA()
+    guest_ca: authorities.GuestCA = authorities.GuestCA()
     unattended_upgrades: bool = False
     snapshot: str = ""
     epoch: int | None = None
@@ -162,7 +162,7 @@ def make(
             getattr(settings, "cache_dir", None) or paths.user_cache()
         ),
         name=_name(getattr(settings, "name", None)),
-        guest_ca=guestca.read(settings.guest_ca),
+        guest_ca=authorities.read_guest_authorities(settings.guest_ca),
         unattended_upgrades=settings.unattended_upgrades,
         refresh_packages=getattr(settings, "refresh_packages", False),
         local_manifests=settings.local_manifests

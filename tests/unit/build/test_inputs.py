@@ -11,9 +11,9 @@ from trove_tools.build import inputs
 from trove_tools.catalog import loader
 from trove_tools.plan import agent
 from trove_tools.plan import elements
-from trove_tools.plan import guestca
 from trove_tools.plan import layers
 from trove_tools.plan import plan
+from trove_tools.sources.network import authorities
 
 
 class ElementsTest(base.TestCase):
@@ -70,12 +70,16 @@ class FilesTest(base.TestCase):
         first, second = (
             authority.Authority(self.temp_dir(), name) for name in "ab"
         )
-        request = samples.a_request(guest_ca=guestca.read([first.file]))
+        request = samples.a_request(
+            guest_ca=authorities.read_guest_authorities([first.file])
+        )
         chain = plan.make(request).layers
         for layer in chain:
             inputs.require_files(layer)
         first.file.write_bytes(second.file.read_bytes())
-        (layer,) = (each for each in chain if guestca.VARIABLE in each.places)
+        (layer,) = (
+            each for each in chain if authorities.VARIABLE in each.places
+        )
         error = self.assertRaises(
             errors.BuildError, inputs.require_files, layer
         )

@@ -11,13 +11,13 @@ from tests.unit.devstack import fakes
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.cloud import trove
-from trove_tools.devstack import flavors
+from trove_tools.devstack import resources
 from trove_tools.devstack import tempest
 
 _READY = {"active": True, "default": True}
 
 _FLAVORS = [
-    flavors.Flavor.from_answer(answer)
+    resources.Flavor.from_answer(answer)
     for answer in (
         fakes.flavor("tiny", 512, 10),
         fakes.flavor("small", 1024, 10),

@@ -8,9 +8,9 @@ from tests import base
 from tests.standins import authority
 from tests.unit.plan import samples
 from trove_tools import errors
-from trove_tools.plan import guestca
 from trove_tools.plan import layers
 from trove_tools.plan import plan
+from trove_tools.sources.network import authorities
 
 
 class GuestCATest(base.TestCase):
@@ -20,7 +20,11 @@ class GuestCATest(base.TestCase):
         self.file = authority.Authority(self.directory, "An Authority").file
 
     def made(self, *files: pathlib.Path) -> plan.Plan:
-        return plan.make(samples.a_request(guest_ca=guestca.read(files)))
+        return plan.make(
+            samples.a_request(
+                guest_ca=authorities.read_guest_authorities(files)
+            )
+        )
 
     def test_the_plan_names_them(self) -> None:
         made = self.made(self.file)
@@ -61,5 +65,7 @@ class GuestCATest(base.TestCase):
     def test_colon_in_the_path(self) -> None:
         file = self.directory / "a:b.pem"
         shutil.copy(self.file, file)
-        error = self.assertRaises(errors.UsageError, guestca.read, [file])
+        error = self.assertRaises(
+            errors.UsageError, authorities.read_guest_authorities, [file]
+        )
         self.assertIn("a colon", error.message)
