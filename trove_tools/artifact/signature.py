@@ -249,13 +249,18 @@ def read_trusted_keys(
         text, _ = _read(file, "--trusted-key")
         lines = text.decode(errors="replace").splitlines()
         found = [
-            _public_key(file, line)
+            parse_public_key(line)
             for line in map(str.strip, lines)
             if line and not line.startswith("#")
         ]
-        if not found:
-            raise _no_key(file)
-        keys += found
+        if not found or None in found:
+            raise errors.UsageError(
+                f"--trusted-key {file} contains something other than SSH"
+                " public keys",
+                hint="name the public key of the signer, such as KEY.pub"
+                " created by ssh-keygen -t ed25519 -f KEY",
+            )
+        keys += filter(None, found)
     return TrustedKeys(tuple(dict.fromkeys(keys))) if files else None
 
 
@@ -282,24 +287,20 @@ def _read(file: pathlib.Path, flag: str) -> tuple[bytes, int]:
     )
 
 
-def _public_key(file: pathlib.Path, line: str) -> PublicKey:
+def parse_public_key(line: str) -> PublicKey | None:
+    """Return the key in a line of a public key file; None if it has none.
+
+    The comment is omitted, because it often names a person and a host.
+    """
     kind, encoded, *_ = [*line.split(maxsplit=2), "", ""]
     try:
         blob = base64.b64decode(encoded, validate=True)
         inner, _ = _take(blob)
-    except ValueError as exc:
-        raise _no_key(file) from exc
+    except ValueError:
+        return None
     if kind not in _KINDS or inner != kind.encode():
-        raise _no_key(file)
+        return None
     return PublicKey(kind, blob)
-
-
-def _no_key(file: pathlib.Path) -> errors.UsageError:
-    return errors.UsageError(
-        f"--trusted-key {file} contains something other than SSH public keys",
-        hint="name the public key of the signer, such as KEY.pub created by"
-        " ssh-keygen -t ed25519 -f KEY",
-    )
 
 
 def _sign(file: pathlib.Path, text: str, namespace: str) -> str:

@@ -6,8 +6,6 @@ diskimage-builder's version, the elements' files, the state of a checkout) is
 read here once, so that making the plan is a pure function.
 """
 
-import base64
-import binascii
 import collections.abc
 import dataclasses
 import importlib.metadata
@@ -16,6 +14,7 @@ import pathlib
 import re
 
 from trove_tools import errors
+from trove_tools.artifact import signature
 from trove_tools.catalog import model
 from trove_tools.config import options
 from trove_tools.host import credentials
@@ -37,11 +36,6 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # bytes: a file name has at most 255 on Linux, and a build adds a prefix and
 # a suffix
 _NAME_MAX = 230
-#: The key types, as OpenSSH names them.
-_KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256",
-          "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-          "sk-ssh-ed25519@openssh.com",
-          "sk-ecdsa-sha2-nistp256@openssh.com")  # fmt: skip
 _LARGEST_KEY = 16 * 1024
 
 
@@ -331,8 +325,6 @@ def _name(name: str | None) -> str | None:
 def read_public_key(file: pathlib.Path) -> str:
     """Return the type and the key in a public key file of SSH.
 
-    The comment is omitted, because it often names a person and a host.
-
     :raises UsageError: the file does not contain exactly one public key.
     """
     paths.require_file(
@@ -344,29 +336,15 @@ def read_public_key(file: pathlib.Path) -> str:
         text = stream.read(_LARGEST_KEY).decode(errors="replace").strip()
     if "PRIVATE KEY" in text:
         raise errors.UsageError(
-            f"--dev {file}: this is a private key, which has no business in"
-            " an image",
-            hint=f"name its public part; {file}.pub?",
+            f"--dev {file}: this is a private key, which must not be in an"
+            " image",
+            hint=f"name the file of the public key; {file}.pub?",
         )
-    words = text.split()
-    if len(words) < 2 or "\n" in text or not _is_public_key(*words[:2]):
+    key = None if "\n" in text else signature.parse_public_key(text)
+    if key is None:
         raise errors.UsageError(
-            f"--dev {file}: this is no public key of SSH",
-            hint="it is one line that begins with its kind, such as"
+            f"--dev {file}: this is not a public key of SSH",
+            hint="a public key is one line that begins with its type, such as"
             " ssh-ed25519; ssh-keygen makes one",
         )
-    return " ".join(words[:2])
-
-
-def _is_public_key(kind: str, data: str) -> bool:
-    """Return whether the data is a key of the given type.
-
-    :param kind: the key type, such as ssh-ed25519.
-    :param data: the key in base64, which contains its type.
-    """
-    try:
-        blob = base64.b64decode(data, validate=True)
-    except binascii.Error:
-        return False
-    name = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
-    return kind in _KEY_KINDS and name == kind.encode()
+    return str(key)

@@ -13,10 +13,10 @@ import dataclasses
 import re
 import socket
 import time
-import typing
 
 from trove_tools.catalog import model
 from trove_tools.verify import outcome
+from trove_tools.verify import sql
 from trove_tools.verify import subject as _subject
 
 #: Seconds that a database of usual speed gets for one answer.
@@ -26,6 +26,7 @@ ATTEMPT = 10.0
 # database that the image itself starts is given up
 _SETUP, _QUIET = 300.0, 120.0
 _PAUSE = 1.0
+_ADDRESS = "127.0.0.1"
 _BLOCK = 65536
 _MOST = 1 << 20
 # the lowest code of pymysql's own errors; the server's errors have lower ones
@@ -43,15 +44,11 @@ class RefusedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The address of a server and the user for the probe.
-
-    :param port: TCP port, by default on loopback.
-    """
+    """The TCP port of a server on loopback, and the user for the probe."""
 
     port: int
     user: str
     password: str
-    address: str = "127.0.0.1"
 
     def fill(self, text: str) -> str:
         """Return a text with user and password in place of placeholders."""
@@ -109,65 +106,43 @@ def ask_until(
         time.sleep(_PAUSE)
 
 
-def _rows(rows: collections.abc.Iterable[typing.Any]) -> str:
-    return "\n".join("\t".join(map(str, row)) for row in rows)
-
-
-def _mysql(health: model.Health, target: Target, patience: float) -> str:
+def _sql(health: model.Health, target: Target, patience: float) -> str:
+    import psycopg2
     import pymysql
 
+    account = sql.Account(
+        health.protocol,
+        target.port,
+        target.user,
+        target.password,
+        "postgres" if health.protocol == "postgresql" else None,
+        patience,
+    )
     try:
-        with (
-            pymysql.connect(
-                host=target.address,
-                port=target.port,
-                user=target.user,
-                password=target.password,
-                connect_timeout=max(round(patience), 1),
-                read_timeout=patience,
-                write_timeout=patience,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(target.fill(health.query))
-            return _rows(cursor.fetchall())
-    except pymysql.err.MySQLError as exc:
-        code = exc.args[0] if exc.args else 0
-        if isinstance(code, int) and 0 < code < _MYSQL_CLIENT:
-            raise RefusedError(f"refused: {exc.args[1]} ({code})") from exc
-        raise NoAnswerError(str(exc.args[-1] if exc.args else exc)) from exc
-
-
-def _postgresql(health: model.Health, target: Target, patience: float) -> str:
-    import psycopg2
-
-    from trove_tools.verify import sql
-
-    try:
-        rows = sql.execute_postgresql(
-            [(target.fill(health.query), None)],
-            patience,
-            host=target.address,
-            port=target.port,
-            user=target.user,
-            password=target.password,
-            dbname="postgres",
-        )
-    except psycopg2.Error as exc:
-        message = " ".join(str(exc).split())
-        # a failed connection has no error code, only the server's message
-        starting = _POSTGRESQL_STARTING in message
-        if exc.pgcode or ("FATAL: " in message and not starting):
+        rows = sql.execute(account, target.fill(health.query))
+    except (pymysql.err.MySQLError, psycopg2.Error) as exc:
+        values = exc.args or (0,)
+        code, message = values[0], " ".join(str(values[-1]).split())
+        if isinstance(code, int):
+            is_answer = 0 < code < _MYSQL_CLIENT
+            message += f" ({code})"
+        else:
+            # a failed connection has no error code, only the server's message
+            starting = _POSTGRESQL_STARTING in message
+            is_answer = getattr(exc, "pgcode", None) or (
+                "FATAL: " in message and not starting
+            )
+        if is_answer:
             raise RefusedError(f"refused: {message}") from exc
         raise NoAnswerError(message) from exc
-    return _rows(rows)
+    return "\n".join("\t".join(map(str, row)) for row in rows)
 
 
 def _tcp(health: model.Health, target: Target, patience: float) -> str:
     deadline = time.monotonic() + patience
     answer = b""
     with socket.create_connection(
-        (target.address, target.port), patience
+        (_ADDRESS, target.port), patience
     ) as connection:
         # one byte for each character, because few protocols are text
         connection.sendall(target.fill(health.query).encode("latin-1"))
@@ -195,7 +170,7 @@ def _http(health: model.Health, target: Target, patience: float) -> str:
 
     word = base64.b64encode(f"{target.user}:{target.password}".encode())
     connection = http.client.HTTPConnection(
-        target.address, target.port, timeout=patience
+        _ADDRESS, target.port, timeout=patience
     )
     with contextlib.closing(connection):
         try:
@@ -219,8 +194,8 @@ def _http(health: model.Health, target: Target, patience: float) -> str:
 PROTOCOLS: dict[
     str, collections.abc.Callable[[model.Health, Target, float], str]
 ] = {
-    "mysql": _mysql,
-    "postgresql": _postgresql,
+    "mysql": _sql,
+    "postgresql": _sql,
     "tcp": _tcp,
     "http": _http,
 }

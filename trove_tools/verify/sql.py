@@ -35,6 +35,7 @@ class Account:
 
     :param protocol: ``mysql`` or ``postgresql``.
     :param port: TCP port on loopback.
+    :param database: None only for MySQL and MariaDB.
     :param patience: timeout of one answer in seconds.
     """
 
@@ -42,7 +43,7 @@ class Account:
     port: int
     user: str
     password: str
-    database: str
+    database: str | None
     patience: float = ATTEMPT
 
 
@@ -73,7 +74,7 @@ def open_session(
         pymysql.connect(
             **server,
             database=account.database,
-            connect_timeout=round(account.patience),
+            connect_timeout=max(round(account.patience), 1),
             read_timeout=account.patience,
             write_timeout=account.patience,
             autocommit=True,
@@ -157,32 +158,10 @@ def try_until_works(
             return action()
         # the drivers' errors have no other common base class
         except Exception as exc:
-            said = _said(exc)
+            why = " ".join(f"{type(exc).__name__}: {exc}".split())
         machine.stay_alive()
-        wait.require(f"{what} ({said})", machine.signs())
+        wait.require(f"{what} ({why})", machine.signs())
         time.sleep(_PAUSE)
-
-
-def _said(exc: Exception) -> str:
-    return " ".join(f"{type(exc).__name__}: {exc}".split())
-
-
-def execute_postgresql(
-    statements: collections.abc.Iterable[tuple[str, tuple[str, ...] | None]],
-    patience: float,
-    **server: typing.Any,
-) -> Rows:
-    """Run statements on a PostgreSQL server in one connection.
-
-    :param statements: pairs of a statement and the values of its
-        placeholders, or None.
-    :returns: the rows of the last statement; none if it has no rows.
-    """
-    rows: Rows = []
-    with _postgresql_session(patience, **server) as run:
-        for statement, values in statements:
-            rows = run(statement, values)
-    return rows
 
 
 @contextlib.contextmanager

@@ -367,7 +367,7 @@ class DevKeyTest(base.TestCase):
         a_key("ssh-x", "ssh-x"), f"{a_key()}\n{a_key()}", "\xff\x00",
     )  # fmt: skip
     def test_no_key(self, text: str) -> None:
-        self.assertIn("no public key", self.refused(text).message)
+        self.assertIn("not a public key", self.refused(text).message)
 
     def test_no_file(self) -> None:
         error = self.assertRaises(

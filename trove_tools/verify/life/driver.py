@@ -34,8 +34,7 @@ _HERE = pathlib.Path(__file__).parent
 # trove.conf names this module verify_cloud
 cloud: typing.Any = _load("verify_cloud", _HERE / "driver_cloud.py")
 base: typing.Any = _load("verify_driver", _HERE.parent / "driver.py")
-accounts: typing.Any = _load("verify_accounts", _HERE / "driver_accounts.py")
-others: typing.Any = _load("verify_instances", _HERE / "driver_instances.py")
+requests: typing.Any = _load("verify_requests", _HERE / "driver_requests.py")
 
 import trove  # noqa: E402
 from trove.backup import models as backups  # noqa: E402
@@ -86,11 +85,7 @@ class _Errors(logging.Handler):
             self.lines.append(" ".join(record.getMessage().split()))
 
 
-class Life(
-    accounts.Accounts,  # type: ignore[misc]
-    others.Others,  # type: ignore[misc]
-    base.Driver,  # type: ignore[misc]
-):
+class Life(requests.Requests, base.Driver):  # type: ignore[misc]
     """Handles the requests for the instances of one verification.
 
     :param errors: the errors that Trove logged during the last request.
