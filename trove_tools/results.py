@@ -142,33 +142,6 @@ CHECK = Result("CHECKED", _FINDING, many=True)
 SERVICES = Result("SERVICE", ("name", "state", "url", "pid", "log"), many=True)
 JOBS = Result("JOB", ("job", "voting", "because"), many=True)
 
-#: The result of each command, for its documentation.
-OF_COMMANDS: dict[str, Result] = {
-    "trove-image-builder build": BUILD,
-    "trove-image-builder verify": VERIFY,
-    "trove-image-builder inspect": INSPECT,
-    "trove-image-builder diff": DIFF,
-    "trove-image-builder list": LIST,
-    "trove-image-builder show": SHOW,
-    "trove-image-builder plan": PLAN,
-    **{
-        f"trove-image-builder cache {action}": result
-        for action, result in CACHE.items()
-    },
-    "trove-image-builder doctor": DOCTOR,
-    "trove-image-builder backup-container": BACKUP,
-    "load-trove-image": LOAD,
-    "activate-trove-image": ACTIVATE,
-    "activate-trove-image --list": REGISTERED,
-    "activate-trove-image --instances": INSTANCES,
-    "activate-trove-image --rebuild-instances": REBUILT,
-    "load-trove-image --dry-run": CALLS,
-    "trove-devstack prepare": PREPARE,
-    "trove-devstack check": CHECK,
-    "tools/minicloud status": SERVICES,
-    "tools/gate-jobs": JOBS,
-}
-
 
 def _text(value: typing.Any) -> str:
     """Return a value as the text of a shell variable.

@@ -20,6 +20,33 @@ PROGRAMS = {
     "tools/gate-jobs": "gate.command",
 }
 
+#: The result of each command.
+RESULTS: dict[str, results.Result] = {
+    "trove-image-builder build": results.BUILD,
+    "trove-image-builder verify": results.VERIFY,
+    "trove-image-builder inspect": results.INSPECT,
+    "trove-image-builder diff": results.DIFF,
+    "trove-image-builder list": results.LIST,
+    "trove-image-builder show": results.SHOW,
+    "trove-image-builder plan": results.PLAN,
+    **{
+        f"trove-image-builder cache {action}": result
+        for action, result in results.CACHE.items()
+    },
+    "trove-image-builder doctor": results.DOCTOR,
+    "trove-image-builder backup-container": results.BACKUP,
+    "load-trove-image": results.LOAD,
+    "activate-trove-image": results.ACTIVATE,
+    "activate-trove-image --list": results.REGISTERED,
+    "activate-trove-image --instances": results.INSTANCES,
+    "activate-trove-image --rebuild-instances": results.REBUILT,
+    "load-trove-image --dry-run": results.CALLS,
+    "trove-devstack prepare": results.PREPARE,
+    "trove-devstack check": results.CHECK,
+    "tools/minicloud status": results.SERVICES,
+    "tools/gate-jobs": results.JOBS,
+}
+
 #: Groups of options that have a section of their own, and its heading.
 SHARED = {
     "common": "Options of every command",
@@ -135,7 +162,7 @@ def _parser_body(program: str, sub: argparse.ArgumentParser) -> rst.Lines:
             lines += rst.block(rst.plain(said), "   ")
         elif option.group not in shared:
             lines += _option(option)
-    for command, result in results.OF_COMMANDS.items():
+    for command, result in RESULTS.items():
         if f"{command} ".startswith(f"{program} "):
             lines += rst.block(
                 f"``{command} --format shell`` sets"

@@ -9,6 +9,7 @@ import subprocess
 
 import ddt
 
+from doc.ext import commands
 from minicloud import lifecycle
 from tests import base
 from trove_tools import results
@@ -86,14 +87,14 @@ class ResultsTest(base.TestCase):
         )
         self.assertEqual(["THING_COUNT", "THING_N_VALUE"], many.names())
 
-    @ddt.data(*results.OF_COMMANDS)
+    @ddt.data(*commands.RESULTS)
     def test_no_variable_of_anybody_else(self, command: str) -> None:
         taken = {
             *os.environ,
             *(name for each in table.OPTIONS for name in each.environment),
             *self.shell("compgen -v | tr '\\n' '\\037'"),
         }
-        result = results.OF_COMMANDS[command]
+        result = commands.RESULTS[command]
         for name in result.names():
             self.assertRegex(name, r"^[A-Z]+(_[A-Z0-9]+)+$")
             self.assertNotIn(name, taken)
@@ -102,7 +103,7 @@ class ResultsTest(base.TestCase):
             )
 
     def test_prefixes_differ(self) -> None:
-        prefixes = [each.prefix for each in results.OF_COMMANDS.values()]
+        prefixes = [each.prefix for each in commands.RESULTS.values()]
         self.assertEqual(len(set(prefixes)), len(prefixes))
 
     def test_nothing_is_left_out(self) -> None:

@@ -87,7 +87,9 @@ def _prepare(call: common.Call) -> int:
                 " expect; it was not changed"
             )
     if limits:
-        project = resources.find_project(login, settings.service_project)
+        project = login.find_project(
+            settings.service_project, "--service-project"
+        )
         result["raised"] = resources.raise_quotas(login, project, limits)
     if settings.user_cloud:
         user = connection.log_in(

@@ -138,7 +138,7 @@ def read_pages(
 ) -> list[dict[str, typing.Any]]:
     """Return all entries of a list that a service divides into pages.
 
-    :param service: Trove or Nova.
+    :param service: the service, such as Nova.
     :param path: as in :meth:`Service.read`; the last part, in front of
         ``/detail``, is the key of the list in the answer.
     :param doing: the purpose of the call, for the error.
@@ -153,14 +153,14 @@ def read_pages(
         answer = service.read(path, doing, again, params=params)
         entries += answer[key]
         links = answer.get(f"{key}_links") or answer.get("links") or ()
-        following = [
-            urllib.parse.parse_qs(urllib.parse.urlsplit(link["href"]).query)
-            for link in links
-            if link.get("rel") == "next"
-        ]
-        if not following or "marker" not in following[0]:
+        # Glance has no list of links
+        following = answer.get("next") or next(
+            (link["href"] for link in links if link.get("rel") == "next"), ""
+        )
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(following).query)
+        if "marker" not in query:
             return entries
-        params["marker"] = following[0]["marker"][0]
+        params["marker"] = query["marker"][0]
 
 
 @dataclasses.dataclass(frozen=True)

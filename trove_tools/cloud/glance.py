@@ -91,15 +91,15 @@ class Images:
         self, all_pages: bool = False, **filters: typing.Any
     ) -> list[Image]:
         doing = "looking for images"
-        answer = self.service.read("/images", doing, params=filters)
-        answers = list(answer["images"])
-        while all_pages and answer.get("next"):
-            last = {"marker": answers[-1]["id"]}
-            answer = self.service.read(
-                "/images", doing, params={**filters, **last}
+        if all_pages:
+            answers = connection.read_pages(
+                self.service, "/images", doing, filters
             )
-            answers += answer["images"]
-        return [Image.from_answer(each) for each in answers]
+        else:
+            answers = self.service.read("/images", doing, params=filters)[
+                "images"
+            ]
+        return list(map(Image.from_answer, answers))
 
     def list_fields(self) -> frozenset[str]:
         """Return the names of Glance's own fields; all others are properties.

@@ -82,7 +82,12 @@ class Users:
         if cinder is None:
             return None
         if self._volumes is None:
-            self._volumes = _list_volumes(cinder)
+            self._volumes = connection.read_pages(
+                cinder,
+                "/volumes/detail",
+                "looking for volumes",
+                {"all_tenants": "1", "limit": _PAGE},
+            )
         for volume in self._volumes:
             made_from = volume.get("volume_image_metadata") or {}
             if made_from.get("image_id") == image.id:
@@ -109,19 +114,6 @@ class Users:
             if nova is None or instance.get("status") == "BUILD":
                 return f"Trove instance {instance['id']} may be made from it"
         return None
-
-
-def _list_volumes(cinder: connection.Service) -> list[typing.Any]:
-    params: dict[str, typing.Any] = {"all_tenants": "1", "limit": _PAGE}
-    volumes: list[typing.Any] = []
-    while True:
-        page = cinder.read(
-            "/volumes/detail", "looking for volumes", params=params
-        )["volumes"]
-        volumes += page
-        if len(page) < _PAGE:
-            return volumes
-        params["marker"] = page[-1]["id"]
 
 
 class Removal:

@@ -310,25 +310,6 @@ def _higher(current: Limits, wanted: Limits) -> dict[str, int]:
     }
 
 
-def find_project(login: connection.Login, name: str) -> str:
-    """Return the id of a project.
-
-    :raises UsageError: there is no project of this name.
-    :raises CloudError: keystone refused.
-    """
-    keystone = login.service("keystone", "identity")
-    projects = keystone.read(
-        "/projects", "looking for a project", params={"name": name}
-    )["projects"]
-    if not projects:
-        raise errors.UsageError(
-            f"this cloud has no project {name!r}",
-            hint="name the one that Trove's instances belong to:"
-            " --service-project NAME",
-        )
-    return str(projects[0]["id"])
-
-
 def check_cloud(
     user: connection.Login,
     choices: collections.abc.Sequence[datastores.Choice],

@@ -56,7 +56,8 @@ class ImagesTest(base.TestCase):
             if "marker=image-1" in request.url:
                 return b'{"images": [{"id": "image-0"}]}'
             answer = json.loads(served(request, context))
-            return json.dumps({**answer, "next": "/v2/images?x"}).encode()
+            following = {"next": "/v2/images?limit=1&marker=image-1"}
+            return json.dumps({**answer, **following}).encode()
 
         self.cloud.wire.register_uri(
             "GET", f"{fakes.GLANCE}/v2/images", content=page

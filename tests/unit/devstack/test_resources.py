@@ -222,15 +222,3 @@ class ChecksTest(base.TestCase):
         found = self.check("mysql:8.4", volumes=False, flavors=(plain,))
         self.assertFalse(found[2].ok)
         self.assertIn("1 GiB ephemeral disk", found[2].remedy)
-
-    def test_project(self) -> None:
-        for found, name in (([{"id": "p"}], "service"), ([], "servic")):
-            keystone = fakes.Service({"GET /projects": {"projects": found}})
-            login = fakes.Login(identity=keystone)
-            if found:
-                self.assertEqual("p", resources.find_project(login, name))  # type: ignore[arg-type]
-            else:
-                error = self.assertRaises(
-                    errors.UsageError, resources.find_project, login, name
-                )
-                self.assertIn("no project 'servic'", error.message)
