@@ -42,6 +42,8 @@ class Service:
 
 REGION = "RegionOne"
 
+_AUTOCOMMIT = pathlib.Path(__file__).with_name("autocommit.py")
+
 KEYSTONE = Service(
     "keystone", "identity", "/v3", "/v3", "keystone.conf",
     wsgi="keystone.wsgi.api",
@@ -69,6 +71,7 @@ def serve(
         str(venv / "bin/pyuwsgi"),
         "--master", "--die-on-term", "--need-app", "--lazy-apps",
         "--venv", str(venv),
+        "--import", str(_AUTOCOMMIT),
         "--module", service.wsgi,
         "--http-socket", f"{ports.ADDRESS}:{port}",
         "--processes", "1", "--enable-threads", "--threads", "4",
