@@ -159,6 +159,33 @@ class Cache:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def hold(
+        self,
+        digest: str,
+        make: collections.abc.Callable[[], None],
+        wait: collections.abc.Callable[[], None] = lambda: None,
+    ) -> collections.abc.Iterator[tuple[Entry, bool]]:
+        """Yield an entry that is locked against removal; make it if needed.
+
+        :param make: puts the entry into the cache; called with its lock held.
+        :param wait: called before this waits for another build of the entry.
+        :returns: the entry, and whether it was made now.
+        """
+        made = False
+        while True:
+            with self.locked(digest, shared=True, wait=False) as free:
+                entry = self.find(digest) if free else None
+                if entry is not None:
+                    yield entry, made
+                    return
+            if not free:
+                wait()
+            with self.locked(digest):
+                if self.find(digest) is None:
+                    make()
+                    made = True
+
     def remove_lock(self, digest: str) -> None:
         """Remove an entry's lock file, which another user may have written."""
         (self._locks / digest).unlink(missing_ok=True)

@@ -9,13 +9,18 @@ import collections.abc
 import concurrent.futures
 import contextlib
 import dataclasses
+import hashlib
+import json
+import pathlib
 import typing
 
 from trove_tools import errors
+from trove_tools.build import cache as _cache
 from trove_tools.build import dib
 from trove_tools.build import packages
 from trove_tools.build import parallel
 from trove_tools.sources.container import prepare as _prepare
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 
 
@@ -65,6 +70,32 @@ def beside(
         pool.shutdown(wait=False)
 
 
+@contextlib.contextmanager
+def keep(
+    cache: _cache.Cache,
+    name: str,
+    inputs: dict[str, typing.Any],
+    make: collections.abc.Callable[[pathlib.Path], None],
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Keep an archive in the cache of layers.
+
+    See :class:`trove_tools.sources.container.rootfs.Keep`.
+    """
+    text = json.dumps(inputs, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+
+    def put() -> None:
+        with cache.partial() as place:
+            make(place / _cache.ARCHIVE)
+            cache.put(
+                place, name=name, digest=digest, inputs=inputs,
+                facts={}, timeline={},
+            )  # fmt: skip
+
+    with cache.hold(digest, put) as (entry, _):
+        yield entry.archive
+
+
 def prepare(
     containers: collections.abc.Iterable[sources.Container],
     run: dib.Run,
@@ -74,11 +105,13 @@ def prepare(
     security: str | None,
     epoch: int = 0,
     is_snapshot: bool = False,
+    keep: rootfs.Keep | None = None,
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
     :param epoch: the time stamp for the containers, seconds since 1970.
     :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :param keep: keeps an archive that the containers share.
     :returns: for every container: datastore, installed (the server's version)
         and container (as in the manifest).
     :raises BuildError: a container is not available or has another version.
@@ -95,6 +128,7 @@ def prepare(
             log=run.write_log,
             epoch=epoch,
             is_snapshot=is_snapshot,
+            keep=keep,
         )
         servers = () if container.backup else container.packages[:1]
         for server in servers:

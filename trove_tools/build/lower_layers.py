@@ -98,26 +98,18 @@ class Stack:
         """Yield a layer, built if necessary, and locked against removal."""
         layer = self.chain[number]
         timeline = self._run.timeline
-        built = False
-        while True:
-            lock = self._cache.locked(layer.digest, shared=True, wait=False)
-            with lock as free:
-                entry = self._cache.find(layer.digest) if free else None
-                if entry is not None:
-                    self._reports[layer.digest] = _report(entry, not built)
-                    if not built:
-                        timeline.enter("layer", layer.name, cached=True)
-                        timeline.leave("layer")
-                    yield entry
-                    return
-            if not free:
-                self._progress.state(
-                    f"{layer.name}: wait for another build of it"
-                )
-            with self._cache.locked(layer.digest):
-                if self._cache.find(layer.digest) is None:
-                    self._build(number)
-                    built = True
+        with self._cache.hold(
+            layer.digest,
+            functools.partial(self._build, number),
+            lambda: self._progress.state(
+                f"{layer.name}: wait for another build of it"
+            ),
+        ) as (entry, built):
+            self._reports[layer.digest] = _report(entry, not built)
+            if not built:
+                timeline.enter("layer", layer.name, cached=True)
+                timeline.leave("layer")
+            yield entry
 
     def _build(self, number: int) -> None:
         layer = self.chain[number]
@@ -137,6 +129,7 @@ class Stack:
                     containers.prepare,
                     layer.containers,
                     guest=self._guest,
+                    keep=functools.partial(containers.keep, self._cache),
                     **self._mirrors(),
                     **self._times(),
                 )

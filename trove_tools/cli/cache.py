@@ -137,7 +137,7 @@ def _row(cache: _cache.Cache, entry: _cache.Entry) -> dict[str, typing.Any]:
         "stale": cache.is_stale(entry),
         "elements": [
             name
-            for name in record.inputs["elements"]
+            for name in record.inputs.get("elements", ())
             if not name.startswith("trove-layer")
         ],
     }

@@ -56,6 +56,7 @@ def prepare(
     log: collections.abc.Callable[[str], object],
     epoch: int = 0,
     is_snapshot: bool = False,
+    keep: rootfs.Keep | None = None,
 ) -> Prepared:
     """Write the archive of a container.
 
@@ -67,6 +68,7 @@ def prepare(
     :param epoch: the time of the image and its files, in seconds since 1970;
         0 by default, as the versions of the packages are more useful.
     :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :param keep: as for :func:`trove_tools.sources.container.rootfs.make`.
     :raises BuildError: the container is not available, or is not the wanted
         one.
     """
@@ -93,6 +95,7 @@ def prepare(
         directory=work,
         epoch=epoch,
         is_snapshot=is_snapshot,
+        keep=keep,
     )
     log(said)
     if container.backup:

@@ -3,16 +3,26 @@
 
 mmdebstrap needs no daemon, sorts the files that it writes, and takes all times
 from ``SOURCE_DATE_EPOCH``: the same packages give the same bytes.
+
+Half of a container's processor time goes into the essential packages and the
+package lists.  All containers of a suite share an archive with both, as long
+as the mirrors serve the same ``InRelease`` files.
 """
 
 import collections.abc
+import contextlib
+import hashlib
 import pathlib
+import shlex
 import tarfile
+import typing
 
 from trove_tools import errors
 from trove_tools.host import causes
 from trove_tools.host import debian
+from trove_tools.host import paths
 from trove_tools.host import process
+from trove_tools.sources import fetch
 from trove_tools.sources.container import recipes
 from trove_tools.sources.network import session
 
@@ -37,9 +47,35 @@ _DPKG = (
 # for mirrors whose index has passed its Valid-Until date
 _OLD_INDEX = ('--aptopt=Acquire::Check-Valid-Until "no"',)
 
+# files of one build and of one recipe, which each run of mmdebstrap writes
+_OWN_FILES = (
+    "etc/apt/apt.conf.d/99*",
+    "etc/apt/sources.list*",
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "etc/hostname",
+    "etc/resolv.conf",
+)
+
 # suites that are not released have neither updates nor security updates:
 # https://www.debian.org/releases/sid/
 _ROLLING = ("sid", "unstable")
+
+
+class Keep(typing.Protocol):
+    """Keeps archives, such as the cache of a build."""
+
+    def __call__(
+        self,
+        name: str,
+        inputs: dict[str, typing.Any],
+        make: collections.abc.Callable[[pathlib.Path], None],
+    ) -> contextlib.AbstractContextManager[pathlib.Path]:
+        """Provide an archive while the context lasts.
+
+        :param inputs: plain data that the archive's content depends on.
+        :param make: writes the archive (tar, zstd) to a path, if there is none
+            for these inputs.
+        """
 
 
 def make(
@@ -53,6 +89,7 @@ def make(
     directory: pathlib.Path,
     epoch: int = 0,
     is_snapshot: bool = False,
+    keep: Keep | None = None,
 ) -> tuple[pathlib.Path, str]:
     """Make the root of a container.
 
@@ -64,6 +101,8 @@ def make(
     :param directory: the directory for the result and temporary files.
     :param epoch: the time of all files, in seconds since 1970.
     :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :param keep: keeps the archive that containers share; without it, the
+        essential packages are installed again.
     :returns: the root as a tar archive, and the output of mmdebstrap.
     :raises BuildError: the packages cannot be installed.
     """
@@ -73,36 +112,72 @@ def make(
     finish.write_bytes(recipes.FINISH.read_bytes())
     finish.chmod(0o755)
     root = directory / "root.tar"
-    argv: list[process.Argument] = [
-        # sudo does not pass on the environment
-        "env", f"PATH={_PATH}", f"SOURCE_DATE_EPOCH={epoch}",
-        f"TMPDIR={directory}",
-        f"TROVE_REMOVE={' '.join(recipe.remove)}",
-        f"TROVE_DELETE={' '.join(recipe.delete)}",
-        f"TROVE_DATA={' '.join(path.lstrip('/') for path in recipe.data)}",
-        # a pid namespace, so that the child processes end with mmdebstrap; no
-        # mount namespace, since it would keep the disks of other builds on
-        # this host in use.  mmdebstrap's mounts are below the directory.
-        "unshare", "--pid", "--fork", "--kill-child",
-        "mmdebstrap", "--mode=root", "--variant=essential",
+    places = _places(guest["distribution"], suite, mirror, security)
+    sources = _sources(guest["distribution"], places)
+    common = [
         f"--architectures={guest['arch']}",
-        f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"',
         *(_OLD_INDEX if is_snapshot or _takes_old_index() else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
-        *(f"--dpkgopt=path-exclude={path}" for path in recipe.exclude),
-        *session.bootstrap_options(),
-        # before the server's packages, whose scripts may use these files
-        f"--essential-hook=tar-in {overlay} /",
-        f"--customize-hook={finish}",
-        # the hook has cleaned up already; without the files that it removed,
-        # apt would clean the lists and the cache of this host
-        "--skip=cleanup/apt",
-        suite, root,
-        *_sources(guest["distribution"], suite, mirror, security),
-    ]  # fmt: skip
+    ]
+
+    def run(
+        file: pathlib.Path,
+        options: collections.abc.Iterable[process.Argument],
+        variables: collections.abc.Iterable[str] = (),
+    ) -> str:
+        argv: list[process.Argument] = [
+            # sudo does not pass on the environment
+            "env", f"PATH={_PATH}", f"SOURCE_DATE_EPOCH={epoch}",
+            f"TMPDIR={directory}", *variables,
+            # a pid namespace, so that the child processes end with mmdebstrap;
+            # no mount namespace, since it would keep the disks of other builds
+            # on this host in use; mmdebstrap's mounts are in the directory
+            "unshare", "--pid", "--fork", "--kill-child",
+            "mmdebstrap", "--mode=root", "--variant=essential", *common,
+            *session.bootstrap_options(), *options,
+            # the hooks clean up; without the files that they remove, apt would
+            # clean the lists and the cache of this host
+            "--skip=cleanup/apt",
+            suite, file, *sources,
+        ]  # fmt: skip
+        return process.run(process.as_root(argv), cwd=directory).stderr
+
+    def make_base(file: pathlib.Path) -> None:
+        removed = " ".join(f'"$1"/{name}' for name in _OWN_FILES)
+        run(file, [f"--customize-hook=rm -rf {removed}"])
+
     try:
-        done = process.run(process.as_root(argv), cwd=directory)
+        with contextlib.ExitStack() as stack:
+            base: list[str] = []
+            if keep is not None and (states := _states(places)):
+                inputs = {
+                    "options": common, "mirrors": places, "states": states,
+                    "suite": suite, "epoch": epoch,
+                }  # fmt: skip
+                kept = stack.enter_context(
+                    keep(f"container {suite}", inputs, make_base)
+                )
+                base = [f"--setup-hook={_unpack(kept)}"]
+            said = run(
+                root,
+                [
+                    *base,
+                    f"--include={','.join(packages)}",
+                    *(f"--dpkgopt=path-exclude={path}"
+                      for path in recipe.exclude),
+                    # before the server's packages, whose scripts may use these
+                    # files
+                    f"--essential-hook=tar-in {overlay} /",
+                    f"--customize-hook={finish}",
+                ],
+                [
+                    f"TROVE_REMOVE={' '.join(recipe.remove)}",
+                    f"TROVE_DELETE={' '.join(recipe.delete)}",
+                    "TROVE_DATA="
+                    + " ".join(path.lstrip("/") for path in recipe.data),
+                ],
+            )  # fmt: skip
     except errors.CommandError as exc:
         raise errors.BuildError(
             f"no container can be made of {', '.join(packages)} of"
@@ -112,7 +187,38 @@ def make(
             " sources; or take the container from elsewhere, with"
             " --container-source",
         ) from exc
-    return root, done.stderr
+    return root, said
+
+
+def _unpack(archive: pathlib.Path) -> str:
+    """Return the shell command that unpacks an archive in a root, ``$1``."""
+    return (
+        f"zstd --decompress --stdout --quiet {shlex.quote(str(archive))}"
+        " | tar --extract --numeric-owner --xattrs --xattrs-include='*'"
+        ' --directory "$1"'
+    )
+
+
+def _states(
+    places: collections.abc.Iterable[tuple[str, str]],
+) -> list[str] | None:
+    """Return the digests of the mirrors' indexes.
+
+    :returns: None if they are unknown: a mirror is not on the network, or has
+        no InRelease file.
+    :raises BuildError: a mirror does not answer.
+    """
+    found = []
+    for uri, name in places:
+        if not paths.is_url(uri):
+            return None
+        url = f"{uri.rstrip('/')}/dists/{name}/InRelease"
+        try:
+            content = fetch.read(url, "package mirror", packages=True)
+        except fetch.AbsentError:
+            return None
+        found.append(hashlib.sha256(content).hexdigest())
+    return found
 
 
 def _reasons(output: str) -> str:
@@ -140,14 +246,33 @@ def _takes_old_index() -> bool:
     return "false" in done.stdout
 
 
-def _sources(
+def _places(
     distribution: str,
     suite: str,
     mirror: str | None,
     security: str | None,
-) -> list[str]:
-    """Return lines for sources.list(5); empty for mmdebstrap's defaults."""
+) -> list[tuple[str, str]]:
+    """Return the URL and the suite of each source of packages.
+
+    :returns: an empty list for mmdebstrap's defaults.
+    """
     if mirror is None:
+        return []
+    places = [(mirror, suite)]
+    if suite not in _ROLLING:
+        places.append((mirror, f"{suite}-updates"))
+        if distribution == "ubuntu":
+            security = security or mirror
+        if security:
+            places.append((security, f"{suite}-security"))
+    return places
+
+
+def _sources(
+    distribution: str, places: collections.abc.Collection[tuple[str, str]]
+) -> list[str]:
+    """Return lines for sources.list(5)."""
+    if not places:
         return []
     keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
     if not keyring.exists():
@@ -157,13 +282,6 @@ def _sources(
             hint=f"install {distribution}-archive-keyring (Ubuntu:"
             " ubuntu-keyring)",
         )
-    places = [(mirror, suite)]
-    if suite not in _ROLLING:
-        places.append((mirror, f"{suite}-updates"))
-        if distribution == "ubuntu":
-            security = security or mirror
-        if security:
-            places.append((security, f"{suite}-security"))
     components = _COMPONENTS[distribution]
     return [
         f"deb [signed-by={keyring}] {uri} {name} {components}"

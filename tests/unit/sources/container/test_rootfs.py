@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What mmdebstrap is told, and what is made of its failures."""
 
+import collections.abc
+import contextlib
 import io
 import pathlib
 import tarfile
@@ -9,6 +11,7 @@ import typing
 from tests import base
 from trove_tools import errors
 from trove_tools.host import process
+from trove_tools.sources import fetch
 from trove_tools.sources.container import recipes
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.network import session
@@ -67,6 +70,9 @@ class RootfsTest(base.TestCase):
         return rootfs.make(recipe, **{**values, **changes})
 
     def argv(self, **changes: typing.Any) -> list[str]:
+        return self.calls(**changes)[-1]
+
+    def calls(self, **changes: typing.Any) -> list[list[str]]:
         seen: list[list[str]] = []
 
         def run(argv: list[str], **_: typing.Any) -> process.Completed:
@@ -75,7 +81,7 @@ class RootfsTest(base.TestCase):
 
         self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
         self.make(run, **changes)
-        return seen[0]
+        return seen
 
     def keyrings(self) -> pathlib.Path:
         directory = self.temp_dir()
@@ -170,6 +176,76 @@ class RootfsTest(base.TestCase):
         self.assertNotIn(option, self.argv())
         self.set_env(TROVE_BUILD_NETWORK=str(place))
         self.assertIn(option, self.argv())
+
+    def kept(self, **changes: typing.Any) -> list[list[str]]:
+        """Return mmdebstrap's calls if the shared archive has to be made."""
+        self.inputs: list[dict[str, typing.Any]] = []
+
+        @contextlib.contextmanager
+        def keep(
+            name: str,
+            inputs: dict[str, typing.Any],
+            make: collections.abc.Callable[[pathlib.Path], None],
+        ) -> collections.abc.Iterator[pathlib.Path]:
+            self.inputs.append({"name": name, **inputs})
+            make(pathlib.Path("/cache/a b.tar.zst"))
+            yield pathlib.Path("/cache/a b.tar.zst")
+
+        return self.calls(keep=keep, **changes)
+
+    def index(self, content: bytes | Exception) -> None:
+        def read(location: str, *_: typing.Any, **__: typing.Any) -> bytes:
+            self.read.append(location)
+            if isinstance(content, Exception):
+                raise content
+            return content
+
+        self.read: list[str] = []
+        self.patch_object(fetch, "read", read)
+
+    def test_containers_share_the_essential_packages(self) -> None:
+        self.index(b"index")
+        below, own = self.kept()
+        self.assertIn("/cache/a b.tar.zst", below)
+        # nothing of this container is in what others share
+        for word in below:
+            self.assertNotIn("server-core", word)
+            self.assertNotIn("innochecksum", word)
+            self.assertNotIn("TROVE_", word)
+        self.assertIn("--include=server-core", own)
+        (unpack,) = [word for word in own if "zstd" in word]
+        self.assertIn("'/cache/a b.tar.zst'", unpack)
+        # mirrors and options are the same in both
+        for word in below:
+            if word.startswith(("deb ", "--dpkgopt", "--aptopt")):
+                self.assertIn(word, own)
+        self.assertEqual(
+            [
+                "http://m.example/dists/trixie/InRelease",
+                "http://m.example/dists/trixie-updates/InRelease",
+                "http://s.example/dists/trixie-security/InRelease",
+            ],
+            self.read,
+        )
+
+    def test_another_index_makes_other_essential_packages(self) -> None:
+        found = []
+        for content in (b"index", b"index", b"another"):
+            self.index(content)
+            self.kept()
+            found += self.inputs
+        self.assertEqual(found[0], found[1])
+        self.assertNotEqual(found[0], found[2])
+        self.kept(epoch=1)
+        self.assertNotEqual(found[2], self.inputs[0])
+
+    def test_nothing_shared_without_a_known_index(self) -> None:
+        self.index(fetch.AbsentError("x"))
+        self.assertEqual(1, len(self.kept()))
+        self.index(b"index")
+        self.assertEqual(1, len(self.kept(mirror="file:/srv/debian")))
+        self.assertEqual(1, len(self.kept(mirror=None, security=None)))
+        self.assertEqual([], self.read)
 
     def test_installed(self) -> None:
         status = (
