@@ -12,6 +12,7 @@ as the mirrors serve the same ``InRelease`` files.
 import collections.abc
 import contextlib
 import hashlib
+import os
 import pathlib
 import shlex
 import tarfile
@@ -178,6 +179,10 @@ def make(
                     + " ".join(path.lstrip("/") for path in recipe.data),
                 ],
             )  # fmt: skip
+        if os.geteuid() != 0:
+            # the caller adds files to the archive
+            owner = f"{os.geteuid()}:{os.getegid()}"
+            process.run(process.as_root(["chown", owner, root]))
     except errors.CommandError as exc:
         raise errors.BuildError(
             f"no container can be made of {', '.join(packages)} of"

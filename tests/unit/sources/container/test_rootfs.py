@@ -4,6 +4,7 @@
 import collections.abc
 import contextlib
 import io
+import os
 import pathlib
 import tarfile
 import typing
@@ -115,6 +116,29 @@ class RootfsTest(base.TestCase):
         self.assertIn("TROVE_DATA=var/lib/mysql", self.argv())
         recipe = recipes.plain(("x",), "", 1)
         self.assertIn("TROVE_DATA=", self.argv(recipe=recipe))
+
+    def test_the_caller_may_change_the_root(self) -> None:
+        for user, owned in ((1000, True), (0, False)):
+            seen: list[list[str]] = []
+
+            def run(
+                argv: list[str],
+                seen: list[list[str]] = seen,
+                **_: typing.Any,
+            ) -> process.Completed:
+                seen.append([str(word) for word in argv])
+                return process.Completed(0, "", "")
+
+            self.patch_object(os, "geteuid", lambda user=user: user)
+            self.patch_object(os, "getegid", lambda user=user: user)
+            self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+            root, _ = self.make(run)
+            self.assertEqual(
+                [["sudo", "-n", "chown", "1000:1000", str(root)]]
+                if owned
+                else [],
+                seen[1:],
+            )
 
     def test_without_a_mirror_mmdebstrap_knows(self) -> None:
         argv = self.argv(mirror=None, security=None)
