@@ -47,7 +47,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "show",
-            "show all that is known of a datastore",
+            "show the catalog's entry of a datastore",
             "catalog:show_datastore",
             groups=("common",),
             arguments=(common.argument("datastore", metavar="DATASTORE"),),
@@ -79,7 +79,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "verify",
-            "boot an image and see that it serves Trove",
+            "boot an image and check that it works with Trove",
             "verify:verify",
             groups=(
                 "common", "arch", "datastore", "verify", "force", "sign",
@@ -92,7 +92,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "backup-container",
-            "make the container that takes backups",
+            "build the container that takes backups",
             "backup_container:make_container",
             groups=("common", "arch", "guest", "system", "place"),
             arguments=(common.argument("datastore", metavar=_WORD),),
@@ -103,7 +103,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "inspect",
-            "tell what is in an image, and what must not be",
+            "show the contents of an image, and search it for secrets",
             "inspect:inspect",
             groups=("common", "trust"),
             arguments=(_FILE,),
@@ -113,7 +113,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "diff",
-            "tell how the contents of two images differ",
+            "compare the contents of two images",
             "inspect:diff",
             groups=("common", "compare"),
             arguments=(
@@ -127,7 +127,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "cache",
-            "list, prune or verify the layers that builds share",
+            "list, prune or verify the cached layers",
             "cache:run",
             groups=("common", "cache", "age"),
             arguments=(
@@ -139,7 +139,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "doctor",
-            "tell what this host lacks",
+            "check the requirements of this host",
             "doctor:run",
             groups=(
                 "common", "place", "cache", "age", "doctor", "sign", "trust",

@@ -14,12 +14,9 @@ from trove_tools.cli import common
 from trove_tools.host import bounds
 from trove_tools.host import paths
 
-if typing.TYPE_CHECKING:
-    pass
-
 _NOTES = """
-`settings`, `tempest` and `images` print words for a shell's `read`, a line
-each; the others take --format.
+`settings`, `tempest` and `images` print lines for the shell's `read`; the other
+commands accept --format.
 """
 
 
@@ -156,8 +153,8 @@ _DATASTORES = "DATASTORE[:VERSION]"
 
 PROGRAM = common.Program(
     name="trove-devstack",
-    description="Make a cloud ready for Trove's tests: what the devstack"
-    " plugin does, one command a phase.",
+    description="Prepare a cloud for Trove's tests, as the devstack plugin"
+    " does, with one command for each phase.",
     examples=(
         "trove-devstack prepare --os-cloud devstack-admin",
         "trove-devstack check --os-cloud devstack mysql",
@@ -167,7 +164,7 @@ PROGRAM = common.Program(
     commands=(
         common.Command(
             "settings",
-            "print what Trove's configuration says of datastores",
+            "print the settings of datastores for Trove's configuration",
             _settings,
             groups=("common", "guest", "container", "settings"),
             arguments=(
@@ -179,7 +176,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "validate",
-            "check values that later phases take, without a cloud",
+            "check the values for later phases, without a cloud",
             _validate,
             groups=("common", "quota"),
             arguments=(
@@ -195,21 +192,20 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "images",
-            "print what to do with images that were built",
+            "print the next steps for images that were built",
             _images,
             groups=("common",),
             arguments=(
                 common.argument(
                     "built", metavar="FILE", type=pathlib.Path,
-                    help="what trove-image-builder build --format json"
-                    " printed",
+                    help="output of trove-image-builder build --format json",
                 ),
             ),
             examples=("images built.json", "images built.json >steps"),
         ),
         common.Command(
             "prepare",
-            "make the flavors of Trove's tests, and raise quotas",
+            "create the flavors for Trove's tests, and raise quotas",
             _prepare,
             groups=("common", "prepare", "quota", "cloud"),
             examples=(
@@ -219,7 +215,7 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "check",
-            "see that a user of the cloud can have the datastores",
+            "check that a user of the cloud can create the datastores",
             _check,
             groups=("common", "cloud"),
             arguments=(

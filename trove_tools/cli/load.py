@@ -18,11 +18,11 @@ _EXAMPLES = (
 )
 
 _NOTES = """
-A version that is new to Trove is registered inactive: users do not see it
-before activate-trove-image, or --activate here, makes it the default.
-An image that is in Glance already is not sent again.  Trove takes the new
-image from one moment to the next, when it is there, whole and described;
-activate-trove-image --rollback returns to the one before.
+A new version is registered as inactive: users see it only after --activate or
+activate-trove-image has made it active and the default.
+An image that is already in Glance is not uploaded again.  Trove uses the new
+image as soon as it is complete in Glance; activate-trove-image --rollback
+returns to the previous image.
 """
 
 _COLUMNS = (
@@ -108,7 +108,7 @@ PROGRAM = common.Program(
                     metavar="IMAGE",
                     nargs="*",
                     help="image file, or its URL; the manifest beside a file"
-                    " says what it is",
+                    " describes it",
                 ),
             ),
         ),
