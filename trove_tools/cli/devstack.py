@@ -15,8 +15,8 @@ from trove_tools.host import bounds
 from trove_tools.host import paths
 
 _NOTES = """
-`settings`, `tempest` and `images` print lines for the shell's `read`; the other
-commands accept --format.
+`settings`, `tempest` and `images` print lines for the shell's `read`; the
+other commands accept --format.
 """
 
 

@@ -43,7 +43,6 @@ def load_images(call: common.Call) -> int:
     :returns: an exit status.
     """
     settings, screen = call.settings, call.screen
-    from trove_tools.cloud import download
     from trove_tools.cloud import load
     from trove_tools.cloud import sources
     from trove_tools.cloud import transfer
@@ -57,7 +56,7 @@ def load_images(call: common.Call) -> int:
     for word in call.flags.images:
         path = pathlib.Path(word)
         if paths.is_url(word):
-            path = download.fetch(word, settings.sha256, screen)
+            path = transfer.download_image(word, settings.sha256, screen)
             urls[path] = word
         images.append(path)
     for name in settings.from_build:

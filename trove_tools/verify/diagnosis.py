@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects facts and logs from a guest to explain a failed check."""
+"""Collects facts and logs from a guest to explain a failed check.
 
+The machine writes the journal to a file from early in the boot, so verify can
+read it whatever happens to the guest.
+"""
+
+import collections.abc
 import json
 import pathlib
+import re
 import typing
 
 from trove_tools.verify import defects
@@ -26,6 +32,19 @@ _COMMANDS = {
     "containers": ("docker", "ps", "--all"),
     "container images": ("docker", "images"),
 }  # fmt: skip
+
+
+AGENT_JOURNAL = "journal of the guest agent"
+
+# oslo.log's output for each line of a traceback except the last one
+_FRAME = re.compile(
+    r"\S+ \S+ \d+ [A-Z]+ [\w.]+ (?: |Traceback|During handling"
+    r"|The above exception|$)"
+)
+_LINE = re.compile(
+    r"\[ *[0-9.]+\] (?P<who>[^\s\[:]+)(?:\[\d+\])?: ?(?P<text>.*)"
+)
+_LAST = 40
 
 
 def ask_guest(
@@ -57,7 +76,7 @@ def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
 
 def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
     """Return the last lines of logs that may explain a failure, by name."""
-    found = machine.logs()
+    found = read_journal(machine.directory / _machine.JOURNAL)
     for name, argv in _COMMANDS.items():
         try:
             lines = machine.run(*argv).output.splitlines()
@@ -92,3 +111,54 @@ def explain_failure(
     if causes:
         explained.add_hint("; ".join(causes))
     return explained
+
+
+def _of_agent(who: str, text: str) -> bool:
+    if who == "trove-guestagent":
+        # leave out the frames of a traceback: the agent logs one failure
+        # several times, each time with a hundred frames
+        return _FRAME.match(text) is None
+    return who == "systemd" and evidence.UNIT in text
+
+
+def _of_docker(who: str, text: str) -> bool:
+    return who in ("dockerd", "containerd", "docker")
+
+
+def _of_cloud_init(who: str, text: str) -> bool:
+    return who == "cloud-init" and bool(re.search("WARN|ERR|[Ff]ail", text))
+
+
+def _of_kernel(who: str, text: str) -> bool:
+    return who == "kernel" and bool(
+        re.search('apparmor="DENIED"|Out of memory|I/O error', text)
+    )
+
+
+_KINDS: dict[str, collections.abc.Callable[[str, str], bool]] = {
+    AGENT_JOURNAL: _of_agent,
+    "journal of docker": _of_docker,
+    "journal of cloud-init": _of_cloud_init,
+    "journal of the kernel": _of_kernel,
+}
+
+
+def read_journal(file: pathlib.Path) -> dict[str, list[str]]:
+    """Return the last journal lines that may explain a failure, by kind.
+
+    :param file: the file with the guest's journal; it may not exist.
+    :returns: the kinds that have lines.
+    """
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        for kind, wanted in _KINDS.items():
+            if wanted(match["who"], match["text"]):
+                found.setdefault(kind, []).append(line)
+    return {kind: said[-_LAST:] for kind, said in found.items()}

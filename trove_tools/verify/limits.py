@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides how long verify waits: as long as the guest makes progress.
+"""Watches a guest's progress, and decides how long verify waits for it.
 
 A fixed number of seconds is too short on a busy host and too long on a quiet
 one.  So every wait depends on the progress of the guest and on its speed.  A
@@ -8,6 +8,8 @@ guest that shows something new is never given up before the user's limit
 :data:`QUIET` seconds, multiplied by the larger of two factors: the load of
 this host, and the time that the guest took to an early stage of its boot,
 divided by the usual time.
+
+The progress shows in the guest's logs, and the boot on its console.
 """
 
 import collections.abc
@@ -176,3 +178,128 @@ class Wait:
                 log(),
                 speed,
             )
+
+
+TAIL_LINES = 15
+
+_ESCAPES = re.compile(
+    r"\x1b(?:"
+    r"\[[0-9;?]*[ -/]*[@-~]"  # colours, cursor
+    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles
+    r"|[()]."  # character sets
+    r"|[@-Z=>c])"
+)
+# moves the cursor to the left of the screen, where the next text begins
+_MOVE = re.compile(r"\x1b\[(?:\d*;)?0*[1-6]?H")
+_WIDTH = 200
+_LOGIN = re.compile(r"^\S* ?login: ?$", re.MULTILINE)
+# console messages of failures from which no guest recovers
+_FATAL = (
+    (r"No bootable device", "the firmware found nothing to boot from"),
+    (r"grub rescue>", "the boot loader (GRUB) does not find its own files"),
+    (r"Minimal BASH-like line editing", "GRUB found no configuration"),
+    (r"Kernel panic - not syncing", "the guest's kernel panicked"),
+    (r"\(initramfs\) ", "the initramfs does not find the root file system"),
+    (r"[Ee]mergency mode", "systemd gave up and went into emergency mode"),
+)
+# for each stage: the text on the console, the name of the stage, and the next
+# stage.  The text of any stage may be missing: a quiet kernel prints nothing,
+# and systemd's log may go elsewhere
+_STAGES = (
+    (r"GRUB|Loading Linux", "the boot loader", "the kernel"),
+    (r"Linux version|^\[ *\d+\.\d+\] ", "the kernel", "its initramfs"),
+    # initramfs-tools, dracut
+    (
+        r"^Loading, please wait|^Begin: |dracut-|initrd\.target",
+        "the initramfs",
+        "the root file system",
+    ),
+    (
+        r"^Welcome to (?!GRUB)|^\[  OK  \] |systemd\[1\]: ",
+        "systemd",
+        "cloud-init",
+    ),
+    (r"cloud-init\[\d+\]: ", "cloud-init", "the network and the seed"),
+)
+_BEGINNING = "waiting for firmware and boot loader"
+# number of characters at the end in which fatal messages are searched
+_RECENT = 4096
+
+
+def strip_escapes(text: str) -> str:
+    """Return console output as plain lines, without escape sequences."""
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
+
+
+class Console:
+    """The console of one guest.
+
+    :param file: the file with the guest's output; it may not exist yet.
+    :param stage: what the boot waits for, in words for the user; empty when
+        the boot is over.
+    """
+
+    def __init__(self, file: pathlib.Path) -> None:
+        self._tail = Tail(file)
+        self._text = ""
+        self._follows = True
+        self.stage = _BEGINNING
+
+    def read(self) -> None:
+        """Read the output of the guest since the last call."""
+        text = self._tail.more().decode(errors="replace")
+        self._text += text
+        if text and self._follows:
+            self.stage = _stage(strip_escapes(self._text))
+
+    def restart(self) -> None:
+        """Discard the output so far, because the guest is started again."""
+        self.read()
+        self._text, self._follows, self.stage = "", True, _BEGINNING
+
+    def finish(self, stage: str) -> None:
+        """Set the stage, and do not derive it from the output any more.
+
+        :param stage: the new stage, in words for the user.
+        """
+        self._follows, self.stage = False, stage
+
+    def asks_for_login(self) -> bool:
+        """Return whether the console shows a login prompt."""
+        return bool(_LOGIN.search(self._recent()))
+
+    def cause_of_death(self) -> str:
+        """Return why the guest cannot recover; empty if it may recover."""
+        recent = self._recent()
+        for sign, meaning in _FATAL:
+            if re.search(sign, recent):
+                return meaning
+        return ""
+
+    def _recent(self) -> str:
+        return strip_escapes(self._text[-_RECENT:])
+
+    def tail(self) -> list[str]:
+        """Return the last lines of the console that contain text."""
+        self.read()
+        lines: list[str] = []
+        # a boot loader draws its menu twice, and with lines without text
+        for text in strip_escapes(_MOVE.sub("\n", self._text)).splitlines():
+            line = " ".join(text.split())[:_WIDTH]
+            if re.search(r"\w", line) and line not in lines[-1:]:
+                lines.append(line)
+        return lines[-TAIL_LINES:]
+
+
+def _stage(text: str) -> str:
+    """Return the stage of the boot, according to the console.
+
+    :param text: all output of the console, without escape sequences.
+    """
+    if _LOGIN.search(text):
+        return "the guest asks for a login; waiting for its cloud-init"
+    for sign, seen, awaited in reversed(_STAGES):
+        if re.search(sign, text, re.MULTILINE):
+            return f"{seen} has started; waiting for {awaited}"
+    return _BEGINNING

@@ -17,7 +17,6 @@ import time
 import typing
 
 from trove_tools.verify import disks
-from trove_tools.verify import guest_logs
 from trove_tools.verify import limits as _limits
 from trove_tools.verify import outcome
 from trove_tools.verify import processes
@@ -158,7 +157,7 @@ class Machine(abc.ABC):
         self.guest = guest
         self.directory = directory
         self.limits = _limits.Limits(settings.timeout)
-        self.console = guest_logs.Console(directory / CONSOLE)
+        self.console = _limits.Console(directory / CONSOLE)
         self.is_on = False
         # the resources to release when the guest ends
         self._running = contextlib.ExitStack()
@@ -315,13 +314,6 @@ class Machine(abc.ABC):
     def signs(self) -> int:
         """Return a number that grows while the guest makes progress."""
         return self._activity.count()
-
-    def logs(self) -> dict[str, list[str]]:
-        """Return the last lines of the guest's logs on this host, by kind.
-
-        They are available even if the guest has ended.
-        """
-        return guest_logs.read_journal(self.directory / JOURNAL)
 
     def journal_tail(self) -> list[str]:
         """Return the last lines of the guest's journal, with a heading."""

@@ -8,7 +8,6 @@ import typing
 from tests import base
 from tests.unit.verify import fakes
 from trove_tools.host import process
-from trove_tools.verify import guest_logs
 from trove_tools.verify import limits
 from trove_tools.verify import machine
 from trove_tools.verify import outcome
@@ -145,7 +144,7 @@ class StartTest(MachineCase):
             "".join(f"\x1b[32mline {i}\x1b[0m\r\n\r\n" for i in range(40))
         )
         tail = self.machine.console.tail()
-        self.assertEqual(guest_logs.TAIL_LINES, len(tail))
+        self.assertEqual(limits.TAIL_LINES, len(tail))
         self.assertEqual("line 39", tail[-1])
 
     def test_the_menu_of_a_boot_loader_is_short(self) -> None:

@@ -2,7 +2,7 @@
 """What is picked out of a guest's journal."""
 
 from tests import base
-from trove_tools.verify import guest_logs
+from trove_tools.verify import diagnosis
 
 _JOURNAL = """\
 [    0.000000] kernel: Linux version 6.12
@@ -22,10 +22,10 @@ class JournalTest(base.TestCase):
     def test_what_may_explain_a_failure(self) -> None:
         file = self.temp_dir() / "journal"
         file.write_text(_JOURNAL)
-        found = guest_logs.read_journal(file)
+        found = diagnosis.read_journal(file)
         self.assertEqual(
             {
-                guest_logs.AGENT_JOURNAL: [
+                diagnosis.AGENT_JOURNAL: [
                     "Started trove-guestagent.service - OpenStack.",
                     "useradd: UID 1001 is not unique",
                 ],
@@ -45,7 +45,7 @@ class JournalTest(base.TestCase):
 
     def test_a_guest_that_has_written_nothing(self) -> None:
         absent = self.temp_dir() / "journal"
-        self.assertEqual({}, guest_logs.read_journal(absent))
+        self.assertEqual({}, diagnosis.read_journal(absent))
 
     def test_frames_of_a_traceback_tell_nothing(self) -> None:
         stamp = "2026-11-23 08:09:22.363 133 ERROR oslo_messaging.rpc.server"
@@ -63,5 +63,5 @@ class JournalTest(base.TestCase):
         ):  # fmt: skip
             for line in lines:
                 file.write_text(f"[ 1.0] trove-guestagent[7]: {line}\n")
-                found = guest_logs.read_journal(file)
-                self.assertEqual(tells, guest_logs.AGENT_JOURNAL in found)
+                found = diagnosis.read_journal(file)
+                self.assertEqual(tells, diagnosis.AGENT_JOURNAL in found)
