@@ -87,6 +87,12 @@ INSPECT = Result(
      "packages", "python", "containers", "directories", "configuration"),
 )  # fmt: skip
 DIFF = Result("COMPARED", ("old", "new", "source", "same", "differences"))
+OUTDATED = Result(
+    "OUTDATED",
+    ("image", "outdated", "security", "other", "packages", "created",
+     "sha256", "updates", "unknown", "notes"),
+    many=True,
+)  # fmt: skip
 LIST = Result(
     "LISTED",
     ("datastore", "version", "default", "runtime", "guest_systems", "tier",

@@ -26,6 +26,7 @@ RESULTS: dict[str, results.Result] = {
     "trove-image-builder verify": results.VERIFY,
     "trove-image-builder inspect": results.INSPECT,
     "trove-image-builder diff": results.DIFF,
+    "trove-image-builder outdated": results.OUTDATED,
     "trove-image-builder list": results.LIST,
     "trove-image-builder show": results.SHOW,
     "trove-image-builder plan": results.PLAN,

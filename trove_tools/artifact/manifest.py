@@ -155,6 +155,26 @@ def read(
     return None
 
 
+def find_built(directory: pathlib.Path, sha256: str) -> pathlib.Path:
+    """Return the path of the image with a digest, by its manifest.
+
+    The file itself may be gone.
+
+    :param directory: the output directory of builds.
+    :raises UsageError: there is no manifest of such an image.
+    """
+    for file in sorted(directory.glob("*.d/manifest.json")):
+        made = load(file)
+        if made.image.get("sha256") == sha256:
+            return directory / str(made.image["file"])
+    raise errors.UsageError(
+        f"no image with the sha256 {sha256} was built in"
+        f" {directory.absolute()}",
+        hint="copy its directory NAME.d to there, or name another directory:"
+        " --output-dir",
+    )
+
+
 def load(
     file: pathlib.Path, trusted: "signature.TrustedKeys | None" = None
 ) -> Manifest:

@@ -126,6 +126,24 @@ PROGRAM = common.Program(
             ),
         ),
         common.Command(
+            "outdated",
+            "tell whether images miss updates, without booting them",
+            "outdated:list_outdated",
+            groups=("common", "outdated", "trust", "cloud"),
+            further=(
+                "mirror", "security_mirror", "ca_certificate", "output_dir",
+                "cache_dir",
+            ),
+            arguments=(
+                common.argument("images", metavar="IMAGE", nargs="+"),
+            ),
+            examples=(
+                f"outdated {_IMAGE}",
+                "outdated --security --format json *.qcow2",
+                "outdated IMAGE-ID --os-cloud admin -o /var/lib/images",
+            ),
+        ),
+        common.Command(
             "cache",
             "list, prune or verify the cached layers",
             "cache:run",

@@ -5,7 +5,9 @@ import collections.abc
 import datetime
 import functools
 import typing
+import urllib.parse
 
+from trove_tools import errors
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import image as _image
@@ -236,6 +238,34 @@ class Images:
             retry.confirm(
                 lambda: self.get(image_id), missing, doing, "Glance"
             )
+
+
+def find_digest(service: connection.Service, wanted: str) -> str:
+    """Return the sha256 of an image that was loaded.
+
+    :param service: Glance.
+    :param wanted: the id or the name of the image; of several with this name,
+        the newest counts.
+    :raises UsageError: there is no such image.
+    """
+    doing = "looking for an image"
+    params = {"name": wanted, "sort": "created_at:desc", "visibility": "all"}
+    found = service.read("/images", doing, params=params)["images"]
+    if not found:
+        try:
+            quoted = urllib.parse.quote(wanted, safe="")
+            found = [service.read(f"/images/{quoted}", doing)]
+        except failures.Refused as exc:
+            if exc.status not in (400, 404):
+                raise
+    for image in found:
+        if digest := image.get(_image.SHA256):
+            return str(digest)
+    raise errors.UsageError(
+        f"Glance has no image {wanted!r} that was loaded with"
+        " load-trove-image",
+        hint="give its name or id; activate-trove-image --list shows them",
+    )
 
 
 class DryRunImages(Images):

@@ -188,6 +188,8 @@ _TABLE: tuple[Topic | Option, ...] = (
     Topic("looking", "how an image is compared and verified"),
     Option("files", "compare", "compare all files of the two images instead",
            kinds.boolean, False),
+    Option("security", "outdated",
+           "count security updates only", kinds.boolean, False),
     Option("level", "verify",
            "level of the verification (default: the highest that the image"
            " supports)",

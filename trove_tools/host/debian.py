@@ -1,17 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads files of Debian's tools: deb822(5), dpkg's status, sources.list(5)."""
+"""Reads files of Debian's tools: deb822(5), dpkg's status, sources.list(5).
+
+It also knows which suites of a distribution's archive a system is made of.
+"""
 
 import collections.abc
 import dataclasses
 import pathlib
 import re
 
+from trove_tools import errors
 from trove_tools.host import hosttools
+from trove_tools.host import process
 
 _BETWEEN = re.compile(r"\n\s*\n")
 _LINE = re.compile(
     r"^deb\s+(?:\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<rest>.*)$"
 )
+
+#: The components of each distribution's archive that guests use.
+COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
+
+_KEYRINGS = pathlib.Path("/usr/share/keyrings")
+
+# suites that are not released have neither updates nor security updates:
+# https://www.debian.org/releases/sid/
+_ROLLING = ("sid", "unstable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +98,63 @@ def read_mirrors(
         elif source.suite == f"{codename}-security":
             security = security or source.uri
     return Mirrors(archive, security)
+
+
+def list_suites(
+    mirrors: Mirrors, distribution: str, release: str
+) -> list[tuple[str, str]]:
+    """Return the mirrors and suites that a system's packages come from.
+
+    :param mirrors: the archive's mirror must be known.
+    :param distribution: the distribution, such as ``debian``.
+    :param release: the suite of the release, such as ``trixie``.
+    """
+    assert mirrors.archive is not None
+    suites = [(mirrors.archive, release)]
+    if release not in _ROLLING:
+        suites.append((mirrors.archive, f"{release}-updates"))
+        security = mirrors.security
+        if distribution == "ubuntu":
+            security = security or mirrors.archive
+        if security:
+            suites.append((security, f"{release}-security"))
+    return suites
+
+
+def is_security(suite: str) -> bool:
+    """Return whether a suite has security updates."""
+    return suite.endswith("-security")
+
+
+def find_keyring(distribution: str) -> pathlib.Path:
+    """Return the file on this host with the keys of a distribution.
+
+    :raises MissingToolError: there is none.
+    """
+    keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
+    if not keyring.exists():
+        raise errors.MissingToolError(
+            f"nothing on this host says which keys sign {distribution}'s"
+            f" packages: there is no {keyring}",
+            hint=f"install {distribution}-archive-keyring (Ubuntu:"
+            " ubuntu-keyring)",
+        )
+    return keyring
+
+
+def takes_old_index() -> bool:
+    """Return whether this host's apt accepts an index past its date.
+
+    Hosts have this setting for a mirror that is updated less often than its
+    suite, as behind an air gap: apt.conf(5), Acquire::Check-Valid-Until.
+    """
+    if process.find("apt-config") is None:
+        return False
+    option = "Acquire::Check-Valid-Until"
+    done = process.run(
+        ["apt-config", "shell", "CHECKED", f"{option}/b"], check=False
+    )
+    return "false" in done.stdout
 
 
 def read_sources(apt: pathlib.Path) -> list[Source]:

@@ -2,6 +2,7 @@
 
 from tests import base
 from trove_tools.host import debian
+from trove_tools.host import process
 
 DEB822 = """\
 # a comment: with a colon
@@ -123,3 +124,40 @@ class MirrorsTest(base.TestCase):
         self.assertEqual(
             debian.Mirrors(), debian.read_mirrors("debian", self.temp_dir())
         )
+
+
+class SuitesTest(base.TestCase):
+    def test_what_a_system_is_made_of(self) -> None:
+        both = debian.Mirrors("http://a", "http://s")
+        for mirrors, system, suites in (
+            (both, ("debian", "trixie"),
+             ["a trixie", "a trixie-updates", "s trixie-security"]),
+            (debian.Mirrors("http://a"), ("debian", "trixie"),
+             ["a trixie", "a trixie-updates"]),
+            (debian.Mirrors("http://a"), ("ubuntu", "noble"),
+             ["a noble", "a noble-updates", "a noble-security"]),
+            (both, ("debian", "sid"), ["a sid"]),
+        ):  # fmt: skip
+            self.assertEqual(
+                suites,
+                [f"{url.removeprefix('http://')} {suite}"
+                 for url, suite in debian.list_suites(mirrors, *system)],
+            )  # fmt: skip
+
+
+class OldIndexTest(base.TestCase):
+    def test_as_apt_of_this_host_is_set_up(self) -> None:
+        conf = self.temp_dir() / "apt.conf"
+        self.set_env(APT_CONFIG=str(conf))
+        if process.find("apt-config") is None:
+            self.skipTest("this host has no apt")
+        for value, expected in (("no", True), ("false", True), ("1", False)):
+            conf.write_text(
+                "Dir::Etc::parts /none; Dir::Etc::main /none;"
+                f' Acquire::Check-Valid-Until "{value}";\n'
+            )
+            self.assertEqual(expected, debian.takes_old_index(), value)
+
+    def test_without_apt(self) -> None:
+        self.patch_object(process, "find", lambda name: None)
+        self.assertFalse(debian.takes_old_index())

@@ -27,9 +27,6 @@ from trove_tools.sources import fetch
 from trove_tools.sources.container import recipes
 from trove_tools.sources.network import session
 
-_KEYRINGS = pathlib.Path("/usr/share/keyrings")
-_COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
-
 # only the system's programs: mmdebstrap starts Python for each package, and a
 # user's Python may start slowly, or root should not run it
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -56,10 +53,6 @@ _OWN_FILES = (
     "etc/hostname",
     "etc/resolv.conf",
 )
-
-# suites that are not released have neither updates nor security updates:
-# https://www.debian.org/releases/sid/
-_ROLLING = ("sid", "unstable")
 
 
 class Keep(typing.Protocol):
@@ -113,12 +106,16 @@ def make(
     finish.write_bytes(recipes.FINISH.read_bytes())
     finish.chmod(0o755)
     root = directory / "root.tar"
-    places = _places(guest["distribution"], suite, mirror, security)
+    places = []
+    if mirror is not None:
+        places = debian.list_suites(
+            debian.Mirrors(mirror, security), guest["distribution"], suite
+        )
     sources = _sources(guest["distribution"], places)
     common = [
         f"--architectures={guest['arch']}",
         '--aptopt=APT::Install-Recommends "false"',
-        *(_OLD_INDEX if is_snapshot or _takes_old_index() else ()),
+        *(_OLD_INDEX if is_snapshot or debian.takes_old_index() else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
     ]
 
@@ -236,58 +233,14 @@ def _reasons(output: str) -> str:
     return "\n".join(f"  | {line}" for line in shown)
 
 
-def _takes_old_index() -> bool:
-    """Return whether this host's apt accepts an index past its date.
-
-    Hosts have this setting for a mirror that is updated less often than its
-    suite, as behind an air gap: apt.conf(5), Acquire::Check-Valid-Until.
-    """
-    if process.find("apt-config") is None:
-        return False
-    option = "Acquire::Check-Valid-Until"
-    done = process.run(
-        ["apt-config", "shell", "CHECKED", f"{option}/b"], check=False
-    )
-    return "false" in done.stdout
-
-
-def _places(
-    distribution: str,
-    suite: str,
-    mirror: str | None,
-    security: str | None,
-) -> list[tuple[str, str]]:
-    """Return the URL and the suite of each source of packages.
-
-    :returns: an empty list for mmdebstrap's defaults.
-    """
-    if mirror is None:
-        return []
-    places = [(mirror, suite)]
-    if suite not in _ROLLING:
-        places.append((mirror, f"{suite}-updates"))
-        if distribution == "ubuntu":
-            security = security or mirror
-        if security:
-            places.append((security, f"{suite}-security"))
-    return places
-
-
 def _sources(
     distribution: str, places: collections.abc.Collection[tuple[str, str]]
 ) -> list[str]:
-    """Return lines for sources.list(5)."""
+    """Return lines for sources.list(5); empty for mmdebstrap's defaults."""
     if not places:
         return []
-    keyring = _KEYRINGS / f"{distribution}-archive-keyring.gpg"
-    if not keyring.exists():
-        raise errors.MissingToolError(
-            f"nothing on this host says which keys sign {distribution}'s"
-            f" packages: there is no {keyring}",
-            hint=f"install {distribution}-archive-keyring (Ubuntu:"
-            " ubuntu-keyring)",
-        )
-    components = _COMPONENTS[distribution]
+    keyring = debian.find_keyring(distribution)
+    components = " ".join(debian.COMPONENTS[distribution])
     return [
         f"deb [signed-by={keyring}] {uri} {name} {components}"
         for uri, name in places

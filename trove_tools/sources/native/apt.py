@@ -7,21 +7,31 @@ packages.  See https://wiki.debian.org/DebianRepository/Format.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import datetime
 import email.utils
 import functools
 import hashlib
 import lzma
+import os
+import pathlib
 import re
+import time
 import zlib
 
 from trove_tools import errors
 from trove_tools.host import debian
+from trove_tools.host import files
 from trove_tools.sources import fetch
 from trove_tools.sources.native import keyring
 
 _COMPRESSED = (".xz", ".gz", "")
+
+_NAME = re.compile(r"^Package:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
+
+# seconds after which an unused index leaves the cache
+_KEPT = 30 * 86400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,24 +72,28 @@ def read(
     arch: str,
     names: collections.abc.Container[str],
     ring: keyring.Keyring,
+    *,
+    cache: pathlib.Path | None = None,
+    check_date: bool = True,
 ) -> Repository:
     """Read a repository and find packages in it.
 
     :param url: the URL of the repository.
     :param names: the names of the requested packages.
     :param ring: the keys that may sign the repository.
+    :param cache: a directory that keeps the indices, by their digests.
+    :param check_date: refuse a Release file whose Valid-Until has passed.
     :raises BuildError: there is no repository, it is not signed by one of the
         keys, a file in it was changed, or it has expired.
     """
     place = f"{url}/dists/{suite}"
     release = _Release(_signed(place, ring), place)
-    release.require_current()
+    if check_date:
+        release.require_current()
     packages = [
-        package
+        _package(stanza, url)
         for component in components
-        for stanza in release.index(component, arch)
-        if stanza.get("package") in names
-        for package in [_package(stanza, url)]
+        for stanza in release.index(component, arch, names, cache)
     ]
     return Repository(
         url,
@@ -144,9 +158,13 @@ class _Release:
             )
 
     def index(
-        self, component: str, arch: str
+        self,
+        component: str,
+        arch: str,
+        names: collections.abc.Container[str],
+        cache: pathlib.Path | None,
     ) -> collections.abc.Iterator[dict[str, str]]:
-        """Yield the fields of each package of a component."""
+        """Yield the fields of the requested packages of a component."""
         digests = {
             name: digest
             for digest, _, name in (
@@ -166,21 +184,52 @@ class _Release:
                 hint="check --repository, --arch and the version",
             )
         name = stem + ending
+        content = self._read_index(name, digests[name], cache)
+        if ending == ".xz":
+            content = lzma.decompress(content)
+        elif ending == ".gz":
+            content = zlib.decompress(content, wbits=31)
+        # an index has up to a hundred thousand packages, so only the requested
+        # ones are parsed
+        for paragraph in content.decode(errors="replace").split("\n\n"):
+            match = _NAME.search(paragraph)
+            if match and match[1] in names:
+                yield from debian.parse_paragraphs(paragraph)
+
+    def _read_index(
+        self, name: str, digest: str, cache: pathlib.Path | None
+    ) -> bytes:
+        """Return an index, from the cache if it is there."""
+        kept = cache and cache / digest
+        if kept and kept.is_file():
+            content = kept.read_bytes()
+            if hashlib.sha256(content).hexdigest() == digest:
+                os.utime(kept)
+                return content
         content = fetch.read(
             f"{self._place}/{name}", "package repository", packages=True
         )
-        if hashlib.sha256(content).hexdigest() != digests[name]:
+        if hashlib.sha256(content).hexdigest() != digest:
             raise errors.BuildError(
                 f"{self._place}/{name} is not what the repository's signed"
                 " Release file says",
                 hint="nothing was installed; a mirror may be in the middle of"
                 " an update: try again, or find out who changed it",
             )
-        if ending == ".xz":
-            content = lzma.decompress(content)
-        elif ending == ".gz":
-            content = zlib.decompress(content, wbits=31)
-        yield from debian.parse_paragraphs(content.decode(errors="replace"))
+        if kept:
+            _keep(kept, content)
+        return content
+
+
+def _keep(file: pathlib.Path, content: bytes) -> None:
+    """Write an index to the cache, and remove those long unused."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with files.replace_file(file) as stream:
+        stream.write(content)
+    for other in file.parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - other.stat().st_mtime > _KEPT:
+                other.unlink()
 
 
 def _package(stanza: dict[str, str], url: str) -> Package:

@@ -147,7 +147,7 @@ class Keyring:
 @contextlib.contextmanager
 def open_keyring(
     content: bytes,
-    pinned: collections.abc.Sequence[str],
+    pinned: collections.abc.Sequence[str] | None,
     *,
     who: str,
     location: str,
@@ -155,7 +155,8 @@ def open_keyring(
     """Import the pinned keys of a keyring while this context lasts.
 
     :param content: the keyring, armored or not.
-    :param pinned: the fingerprints of the accepted keys.
+    :param pinned: the fingerprints of the accepted keys; None accepts all,
+        for a keyring that came with this host's system.
     :param who: the owner of the repository, for errors.
     :param location: the URL or path of the keyring, for errors.
     :raises BuildError: the keyring has no pinned key, or all have expired.
@@ -165,6 +166,8 @@ def open_keyring(
         ring = Keyring(home, who)
         ring.take(content)
         found = ring.list()
+        if pinned is None:
+            pinned = [key.fingerprint for key in found]
         wanted = [key for key in found if key.fingerprint in pinned]
         if not wanted:
             raise errors.BuildError(

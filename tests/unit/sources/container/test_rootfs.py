@@ -11,6 +11,7 @@ import typing
 
 from tests import base
 from trove_tools import errors
+from trove_tools.host import debian
 from trove_tools.host import process
 from trove_tools.sources import fetch
 from trove_tools.sources.container import recipes
@@ -66,7 +67,7 @@ class RootfsTest(base.TestCase):
             "security": "http://s.example",
             "directory": self.temp_dir(),
         }
-        self.patch_object(rootfs, "_takes_old_index", lambda: self.old)
+        self.patch_object(debian, "takes_old_index", lambda: self.old)
         recipe = changes.pop("recipe", recipes.read("mariadb"))
         return rootfs.make(recipe, **{**values, **changes})
 
@@ -80,7 +81,7 @@ class RootfsTest(base.TestCase):
             seen.append([str(word) for word in argv])
             return process.Completed(0, "", "")
 
-        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        self.patch_object(debian, "_KEYRINGS", self.keyrings())
         self.make(run, **changes)
         return seen
 
@@ -131,7 +132,7 @@ class RootfsTest(base.TestCase):
 
             self.patch_object(os, "geteuid", lambda user=user: user)
             self.patch_object(os, "getegid", lambda user=user: user)
-            self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+            self.patch_object(debian, "_KEYRINGS", self.keyrings())
             root, _ = self.make(run)
             self.assertEqual(
                 [["sudo", "-n", "chown", "1000:1000", str(root)]]
@@ -160,7 +161,7 @@ class RootfsTest(base.TestCase):
         self.assertIn("Check-Valid-Until", " ".join(self.argv()))
 
     def test_no_keyring(self) -> None:
-        self.patch_object(rootfs, "_KEYRINGS", self.temp_dir())
+        self.patch_object(debian, "_KEYRINGS", self.temp_dir())
         error = self.assertRaises(
             errors.MissingToolError, self.make, lambda *a, **k: None
         )
@@ -173,7 +174,7 @@ class RootfsTest(base.TestCase):
                 output="I: so far\nE: Unable to locate package x\nI: bye",
             )  # fmt: skip
 
-        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        self.patch_object(debian, "_KEYRINGS", self.keyrings())
         error = self.assertRaises(errors.BuildError, self.make, run)
         self.assertIn("server-core of trixie", error.message)
         self.assertIn("  | E: Unable to locate package x", error.message)
@@ -188,7 +189,7 @@ class RootfsTest(base.TestCase):
                 output=f"Ign:1 https://m trixie\n{cause}\nE: no such file",
             )  # fmt: skip
 
-        self.patch_object(rootfs, "_KEYRINGS", self.keyrings())
+        self.patch_object(debian, "_KEYRINGS", self.keyrings())
         error = self.assertRaises(errors.BuildError, self.make, run)
         self.assertIn(f"  | {cause}\n  | E: no such file", error.message)
         self.assertIn("--ca-certificate", error.hint or "")
@@ -283,21 +284,3 @@ class RootfsTest(base.TestCase):
             member.size = len(status)
             archive.addfile(member, io.BytesIO(status))
         self.assertEqual({"a": "1:2.3"}, rootfs.installed(file))
-
-
-class OldIndexTest(base.TestCase):
-    def test_as_apt_of_this_host_is_set_up(self) -> None:
-        conf = self.temp_dir() / "apt.conf"
-        self.set_env(APT_CONFIG=str(conf))
-        if process.find("apt-config") is None:
-            self.skipTest("this host has no apt")
-        for value, expected in (("no", True), ("false", True), ("1", False)):
-            conf.write_text(
-                "Dir::Etc::parts /none; Dir::Etc::main /none;"
-                f' Acquire::Check-Valid-Until "{value}";\n'
-            )
-            self.assertEqual(expected, rootfs._takes_old_index(), value)
-
-    def test_without_apt(self) -> None:
-        self.patch_object(process, "find", lambda name: None)
-        self.assertFalse(rootfs._takes_old_index())
