@@ -221,7 +221,7 @@ def _lines(lines: collections.abc.Iterable[str]) -> None:
 
 def _cell(value: typing.Any) -> str:
     if isinstance(value, collections.abc.Mapping):
-        return "\n".join(_entry(name, each) for name, each in value.items())
+        return "\n".join(_entry(name, inner) for name, inner in value.items())
     if isinstance(value, list | tuple):
         plain = not any(isinstance(v, collections.abc.Mapping) for v in value)
         return (", " if plain else "\n").join(_cell(v) for v in value)

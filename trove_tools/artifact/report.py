@@ -99,12 +99,14 @@ def _bars_below(
         for path in inside
         if not any(path.startswith(f"{other}/") for other in inside)
     ]
-    for path in sorted(children, key=lambda each: -sizes[each]):
+    for path in sorted(children, key=lambda path: -sizes[path]):
         name = path.removeprefix(f"{parent}/") if parent else path
         yield Bar(name, _kind(path), sizes[path], depth)
         if path == _STORE:
-            for each in sorted(found.containers, key=lambda c: -c.size):
-                yield Bar(each.names[0], "container", each.size, depth + 1)
+            for container in sorted(found.containers, key=lambda c: -c.size):
+                yield Bar(
+                    container.names[0], "container", container.size, depth + 1
+                )
         yield from _bars_below(path, shown, sizes, found, depth + 1)
 
 
@@ -117,14 +119,14 @@ def _kind(path: str) -> str:
 def package_bars(found: contents.Contents) -> list[Bar]:
     """Return the packages whose size is known, the largest first."""
     bars = [
-        Bar(f"{each.name} {each.version}", kind, each.size)
+        Bar(f"{package.name} {package.version}", kind, package.size)
         for kind, packages in (
             ("system", found.packages),
             ("agent", found.python),
             *(("container", c.packages) for c in found.containers),
         )
-        for each in packages
-        if each.size
+        for package in packages
+        if package.size
     ]
     return sorted(bars, key=lambda bar: (-bar.size, bar.name))
 
@@ -148,14 +150,14 @@ class Timeline:
 def build_timeline(spans: collections.abc.Iterable[Span]) -> Timeline:
     """Return the timeline of a build."""
     rows = tuple(spans)
-    ends = (each["begin"] + each["seconds"] for each in rows)
+    ends = (row["begin"] + row["seconds"] for row in rows)
     end = max(ends, default=0.0) or 1.0
     slowest = sorted(_hooks(rows), key=lambda each: -each[1])[:_SLOWEST]
     return Timeline(rows, end, list(_ticks(end)), slowest)
 
 
 def _ticks(end: float) -> collections.abc.Iterator[tuple[int, str]]:
-    step = next((each for each in _STEPS if end / each <= 8), _STEPS[-1])
+    step = next((step for step in _STEPS if end / step <= 8), _STEPS[-1])
     for at in range(0, int(end) + 1, step):
         # the label of a tick at the end would be outside of the axis
         if at / end < 0.97:
@@ -306,8 +308,8 @@ def list_numbers(
                   f"Trove, from {made.agent.get('source', '')}"))  # fmt: skip
     if made.timeline:
         last = made.timeline[-1]
-        layers = [each for each in made.timeline if each["kind"] == "layer"]
-        cached = sum(bool(each.get("cached")) for each in layers)
+        layers = [span for span in made.timeline if span["kind"] == "layer"]
+        cached = sum(bool(layer.get("cached")) for layer in layers)
         shown.append(
             ("build", format_seconds(last["begin"] + last["seconds"]),
              f"{cached} of {len(layers)} layers from the cache" if layers
@@ -331,7 +333,7 @@ def list_checks(
         note += f"; not checked: {name}, because {why}"
     for name, why in record.unsupported.items():
         note += f"; unsupported: {name}, {why}"
-    longest = max((each.seconds for each in record.checks), default=0.0)
+    longest = max((check.seconds for check in record.checks), default=0.0)
     return {"note": note, "rows": record.checks, "longest": longest}
 
 
@@ -347,10 +349,10 @@ def list_inputs(made: manifest.Manifest) -> Pairs:
     shown += list(made.tools.items())
     shown.append(
         ("guest agent", " ".join(
-            str(each) for each in (
+            str(text) for text in (
                 agent.get("url") or agent.get("source"), agent.get("ref"),
                 agent.get("commit"), agent.get("version"),
-            ) if each
+            ) if text
         ) + (", with changes not committed" if agent.get("dirty") else ""))
     )  # fmt: skip
     shown += [
@@ -366,7 +368,7 @@ def list_inputs(made: manifest.Manifest) -> Pairs:
 
 def list_layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
     """Return the digest of each layer, and the inputs that it covers."""
-    known = {each["digest"]: each for each in made.layers}
+    known = {layer["digest"]: layer for layer in made.layers}
     return [
         {
             "name": layer["name"],

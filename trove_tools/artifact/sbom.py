@@ -75,9 +75,9 @@ def read(
             tuple(
                 sorted(
                     (
-                        _container(each)
-                        for each in components
-                        if each["type"] == "container"
+                        _container(component)
+                        for component in components
+                        if component["type"] == "container"
                     ),
                     key=lambda each: each.names,
                 )
@@ -97,9 +97,9 @@ def _bill(
 ) -> dict[str, typing.Any]:
     parts = _Parts(made)
     components = [
-        *(parts.debian(each) for each in found.packages),
-        *(parts.python(each) for each in found.python),
-        *(parts.container(each) for each in found.containers),
+        *(parts.debian(package) for package in found.packages),
+        *(parts.python(package) for package in found.python),
+        *(parts.container(container) for container in found.containers),
     ]
     components.sort(key=_reference)
     every = [*components, *(p for c in components for p in _parts_of(c))]
@@ -109,7 +109,10 @@ def _bill(
         "name": pathlib.Path(made.image["file"]).stem,
         "version": made.build_id,
         "description": "guest image for OpenStack Trove: "
-        + ", ".join(f"{each.name} {each.version}" for each in made.datastores),
+        + ", ".join(
+            f"{datastore.name} {datastore.version}"
+            for datastore in made.datastores
+        ),
         "hashes": [
             {"alg": algorithm, "content": made.image[name]}
             for name, algorithm in _DIGESTS.items()
@@ -185,7 +188,7 @@ class _Parts:
         repository, _, tag = found.names[0].rpartition(":")
         name = repository.rpartition("/")[2]
         properties = [(SIZE, str(found.size))]
-        properties += [(NAMES, each) for each in found.names]
+        properties += [(NAMES, name) for name in found.names]
         properties.append((SYSTEM, found.system))
         return {
             "type": "container",
@@ -202,8 +205,8 @@ class _Parts:
             ],
             "properties": _named(properties),
             "components": [
-                self.debian(each, found.id, found.system)
-                for each in found.packages
+                self.debian(package, found.id, found.system)
+                for package in found.packages
             ],
         }  # fmt: skip
 
@@ -221,8 +224,8 @@ def _library(
     }
     if found.licences:
         component["licenses"] = [
-            {"license": {"id" if _is_spdx(each) else "name": each}}
-            for each in found.licences
+            {"license": {"id" if _is_spdx(licence) else "name": licence}}
+            for licence in found.licences
         ]
     properties = [(SIZE, str(found.size or "")), (SOURCE, found.source)]
     if any(value for _, value in properties):
@@ -274,9 +277,9 @@ def _packages(
 ) -> tuple[_package.Package, ...]:
     return tuple(
         sorted(
-            _from(each)
-            for each in components
-            if each.get("purl", "").startswith(kind)
+            _from(component)
+            for component in components
+            if component.get("purl", "").startswith(kind)
         )
     )
 
@@ -292,8 +295,10 @@ def _from(component: dict[str, typing.Any]) -> _package.Package:
         size=bounds.parse_number(properties.get(SIZE, ["0"])[0]),
         licences=tuple(
             sorted(
-                _text(each["license"].get("id") or each["license"]["name"])
-                for each in component.get("licenses", ())
+                _text(
+                    licence["license"].get("id") or licence["license"]["name"]
+                )
+                for licence in component.get("licenses", ())
             )
         ),
     )
@@ -312,8 +317,8 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
 
 def _properties(component: dict[str, typing.Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for each in component.get("properties", ()):
-        found.setdefault(each["name"], []).append(_text(each["value"]))
+    for entry in component.get("properties", ()):
+        found.setdefault(entry["name"], []).append(_text(entry["value"]))
     return found
 
 

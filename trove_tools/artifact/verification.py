@@ -98,7 +98,7 @@ class Record:
             what += f" without {', '.join(self.missing)}"
         if self.ok:
             return what
-        failed = ", ".join(each.name for each in self.checks if not each.ok)
+        failed = ", ".join(check.name for check in self.checks if not check.ok)
         return f"{what} FAILED: {failed or 'not finished'}"
 
 
@@ -159,7 +159,7 @@ def _is_record(data: typing.Any) -> typing.TypeGuard[dict[str, typing.Any]]:
         all(_has_types(check, _CHECK) for check in checks)
         and all(
             bounds.is_list_of(part.get(name) or [], str)
-            for part, name in [*lists, *((each, "log") for each in checks)]
+            for part, name in [*lists, *((check, "log") for check in checks)]
         )
         and all(
             bounds.is_list_of(list(data.get(name, {}).values()), str)
@@ -207,7 +207,7 @@ def read(
         level=record.get("level", ""),
         machines=tuple(record["machines"]),
         ok=record.get("ok") is True,
-        checks=tuple(_check(each) for each in record.get("checks", [])),
+        checks=tuple(_check(check) for check in record.get("checks", [])),
         missing=record.get("missing", {}),
         unsupported=record.get("unsupported", {}),
         accelerator=record.get("accelerator") or "",

@@ -79,7 +79,11 @@ def _made_for(
     """Yield a guest system's datastores: supported ones, then small ones."""
     for entry in sorted(
         catalog.datastores.values(),
-        key=lambda each: (each.manager is None, each.min_ram, each.name),
+        key=lambda datastore: (
+            datastore.manager is None,
+            datastore.min_ram,
+            datastore.name,
+        ),
     ):
         if entry.version_for(model.NATIVE, guest) is not None:
             yield entry

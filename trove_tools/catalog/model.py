@@ -263,12 +263,12 @@ class Datastore:
         :param unsupported: accept versions that the vendor does not support.
         :returns: None if there is no version.
         """
-        for each in (self.version(), *self.versions.values()):
-            systems = each.supported(runtime)
+        for version in (self.version(), *self.versions.values()):
+            systems = version.supported(runtime)
             if unsupported:
-                systems = each.guests.get(runtime, ())
+                systems = version.guests.get(runtime, ())
             if guest in systems:
-                return each
+                return version
         return None
 
     def health(self, runtime: str | None, version: str) -> Health:
@@ -291,9 +291,9 @@ class Datastore:
         if runtime == CONTAINER:
             return CONTAINER
         return next(
-            each.source
+            installation.source
             for version in self.versions.values()
-            for each in version.native.values()
+            for installation in version.native.values()
         )
 
 

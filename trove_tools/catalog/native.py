@@ -188,11 +188,11 @@ def _fill(value: typing.Any, words: dict[str, str]) -> typing.Any:
         return value
     if isinstance(value, dict):
         return {
-            _fill(key, words): _fill(each, words)
-            for key, each in value.items()
+            _fill(key, words): _fill(inner, words)
+            for key, inner in value.items()
         }
     if isinstance(value, list):
-        return [_fill(each, words) for each in value]
+        return [_fill(inner, words) for inner in value]
     return value
 
 

@@ -49,14 +49,16 @@ class Problems:
         self, file: pathlib.Path, wrong: collections.abc.Iterable[Problem]
     ) -> None:
         """Add the problems of a file, sorted by line."""
-        found = [(find_line(file, each.place), each) for each in wrong]
-        for line, each in sorted(found):
+        found = [
+            (find_line(file, problem.place), problem) for problem in wrong
+        ]
+        for line, problem in sorted(found):
             place = "".join(
                 f"[{key}]" if isinstance(key, int) else f".{key}"
-                for key in each.place
+                for key in problem.place
             )
             where = f"{file}:{line}: {place.lstrip('.')}".rstrip(" :")
-            self._lines.append(f"{where}: {each.text}")
+            self._lines.append(f"{where}: {problem.text}")
 
     def add_yaml(self, file: pathlib.Path, error: yaml.YAMLError) -> None:
         """Add the problem that a file is not valid YAML."""
@@ -137,7 +139,10 @@ def find_line(
     line = 1
     for key in place:
         if isinstance(node, yaml.MappingNode):
-            inner = {name.value: (name, each) for name, each in node.value}
+            inner = {
+                name.value: (name, inner_node)
+                for name, inner_node in node.value
+            }
             if key not in inner:
                 break
             name, node = inner[key]

@@ -39,7 +39,7 @@ def list_images(images: Images, name: str) -> list[Image]:
     :returns: the newest first.
     """
     return sorted(
-        (each for each in images if each.complete and name in each.serves),
+        (image for image in images if image.complete and name in image.serves),
         key=lambda each: each.created_at,
         reverse=True,
     )

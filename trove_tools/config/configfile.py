@@ -158,7 +158,7 @@ def read(
         for name, option in by_name.items()
         if option.default is not None and not option.many
     }
-    texts |= {name: "\n".join(each.lines) for name, each in entries.items()}
+    texts |= {name: "\n".join(entry.lines) for name, entry in entries.items()}
     return {
         name: (_substituted(entry, texts), entry.where)
         for name, entry in entries.items()

@@ -83,7 +83,9 @@ def settings(
         each setting.
     """
     result = []
-    managed = [each for each in firsts(choices) if each.datastore.manager]
+    managed = [
+        choice for choice in firsts(choices) if choice.datastore.manager
+    ]
     if managed:
         name = managed[0].datastore.name
         result.append(("TROVE_CONF", "DEFAULT", "default_datastore", name))

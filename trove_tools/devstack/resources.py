@@ -150,15 +150,15 @@ def ensure(
     :param compute: Nova, as an administrator.
     :raises CloudError: Nova refused, or an identifier is taken.
     """
-    known = {each.name: each for each in list_flavors(compute)}
-    missing = [each for each in wanted if each.name not in known]
+    known = {flavor.name: flavor for flavor in list_flavors(compute)}
+    missing = [flavor for flavor in wanted if flavor.name not in known]
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         # list() raises the first error here
         list(pool.map(lambda each: _create(compute, each), missing))
     different = tuple(
-        each.name
-        for each in wanted
-        if each.name in known and each.sizes != known[each.name].sizes
+        flavor.name
+        for flavor in wanted
+        if flavor.name in known and flavor.sizes != known[flavor.name].sizes
     )
     same = len(wanted) - len(missing) - len(different)
     return Outcome(len(missing), same, different)
@@ -332,15 +332,15 @@ def check_cloud(
         # without volumes, the data is on the ephemeral disk
         ephemeral = 0 if user.has("block-storage") else 1
         findings += [
-            _flavor(each, known, ephemeral)
-            for each in datastores.firsts(choices)
+            _flavor(choice, known, ephemeral)
+            for choice in datastores.firsts(choices)
         ]
     return findings
 
 
 def _offered(trove: connection.Service) -> dict[str, typing.Any]:
     answer = trove.read("/datastores", "listing datastores")
-    return {each["name"]: each for each in answer["datastores"]}
+    return {datastore["name"]: datastore for datastore in answer["datastores"]}
 
 
 def _version(
@@ -350,7 +350,8 @@ def _version(
     datastore = offered.get(choice.datastore.name, {})
     # an ordinary user only sees active versions
     versions = {
-        each["name"]: each["id"] for each in datastore.get("versions", [])
+        version["name"]: version["id"]
+        for version in datastore.get("versions", [])
     }
     return requirements.Finding(
         f"{choice} can be used",

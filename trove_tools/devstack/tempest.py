@@ -108,8 +108,8 @@ def list_settings(
     if cloud.flavors:
         small, large = _flavors(
             cloud,
-            max((each.min_ram for each in known), default=0),
-            max((each.min_disk for each in known), default=0),
+            max((datastore.min_ram for datastore in known), default=0),
+            max((datastore.min_disk for datastore in known), default=0),
         )
         result += [
             ("database", "flavor_id", small.id),
@@ -126,9 +126,9 @@ def _defaults(
 ) -> dict[str, str]:
     """Return the first version to test of each datastore."""
     defaults = {
-        each.datastore: each.version
-        for each in versions
-        if each.active and each.default
+        version.datastore: version.version
+        for version in versions
+        if version.active and version.default
     }
     for name in only:
         if name not in defaults:

@@ -40,9 +40,11 @@ def hide_all(data: typing.Any) -> typing.Any:
     if isinstance(data, str):
         return hide(data)
     if isinstance(data, dict):
-        return {hide_all(name): hide_all(each) for name, each in data.items()}
+        return {
+            hide_all(name): hide_all(value) for name, value in data.items()
+        }
     if isinstance(data, list | tuple):
-        return [hide_all(each) for each in data]
+        return [hide_all(value) for value in data]
     return data
 
 

@@ -51,7 +51,10 @@ class Contents:
     @property
     def agent(self) -> str:
         """The guest agent's version; empty if there is no agent."""
-        versions = {each.name: each.version for each in self.python}
+        versions = {
+            distribution.name: distribution.version
+            for distribution in self.python
+        }
         return versions.get("trove", "")
 
 
@@ -75,13 +78,13 @@ def from_dict(data: dict[str, typing.Any]) -> Contents:
         python=package.from_dicts(data["python"]),
         containers=tuple(
             docker.Container(
-                names=tuple(each["names"]),
-                id=each["id"],
-                size=each["size"],
-                packages=package.from_dicts(each["packages"]),
-                system=each["system"],
+                names=tuple(container["names"]),
+                id=container["id"],
+                size=container["size"],
+                packages=package.from_dicts(container["packages"]),
+                system=container["system"],
             )
-            for each in data["containers"]
+            for container in data["containers"]
         ),
         directories=data["directories"],
         configuration=data["configuration"],
@@ -185,10 +188,10 @@ def find_datastores(
     is recognized by its name, because the guest agent uses this name.
     """
     return [
-        each
+        served
         for datastore in catalog.datastores.values()
         for runtime in datastore.runtimes.values()
-        for each in (
+        for served in (
             _contained(found.containers, datastore, runtime.container)
             if runtime.container
             else _native(found.packages, datastore)
@@ -207,12 +210,12 @@ def _contained(
         for packages in guests.values()
         if packages
     }
-    for each in stored:
+    for image in stored:
         for version in datastore.versions:
-            if set(each.names) & set(container.tagged(version)):
+            if set(image.names) & set(container.tagged(version)):
                 yield Served(
                     datastore.name, version, "container",
-                    _installed(each.packages, servers),
+                    _installed(image.packages, servers),
                 )  # fmt: skip
 
 
@@ -231,10 +234,10 @@ def _native(
         upstream = installed.rpartition(":")[2]
         version = next(
             (
-                each
-                for each in datastore.versions
-                if upstream == each or upstream.startswith((f"{each}.",
-                                                            f"{each}-"))
+                name
+                for name in datastore.versions
+                if upstream == name or upstream.startswith((f"{name}.",
+                                                            f"{name}-"))
             ),
             "",
         )
@@ -245,5 +248,5 @@ def _installed(
     packages: collections.abc.Iterable[package.Package], servers: set[str]
 ) -> str:
     return next(
-        (each.version for each in packages if each.name in servers), ""
+        (entry.version for entry in packages if entry.name in servers), ""
     )

@@ -65,10 +65,10 @@ def compare_plans(old: _Values, new: _Values) -> list[Difference]:
     left, right = (
         {
             name: value
-            for name, value in _flat("", each)
+            for name, value in _flat("", plan)
             if not _MEANINGLESS.search(name)
         }
-        for each in (old, new)
+        for plan in (old, new)
     )
     return list(_pairs("plan", "plan", left, right))
 
@@ -80,12 +80,12 @@ def compare_files(
     """Return the differences between files, each with the known reason."""
     left, right = rootfile.compare_states(old, new)
     return [
-        each._replace(
+        difference._replace(
             where=explain_file(
-                each.name, str(each.old).startswith("@")
+                difference.name, str(difference.old).startswith("@")
             ) or ""
         )
-        for each in _pairs("file", "", left, right)
+        for difference in _pairs("file", "", left, right)
     ]  # fmt: skip
 
 
@@ -115,9 +115,11 @@ def _versions(
 ) -> dict[str, str]:
     """Return the versions by package name, as a text with commas."""
     found: dict[str, set[str]] = {}
-    for each in packages:
-        found.setdefault(each.name, set()).add(each.version)
-    return {name: ", ".join(sorted(each)) for name, each in found.items()}
+    for entry in packages:
+        found.setdefault(entry.name, set()).add(entry.version)
+    return {
+        name: ", ".join(sorted(versions)) for name, versions in found.items()
+    }
 
 
 def _containers(
@@ -126,8 +128,8 @@ def _containers(
     left, right = _by_name(old), _by_name(new)
     yield from _pairs(
         "container", "system",
-        {name: each.id for name, each in left.items()},
-        {name: each.id for name, each in right.items()},
+        {name: container.id for name, container in left.items()},
+        {name: container.id for name, container in right.items()},
     )  # fmt: skip
     for name in sorted(left.keys() & right.keys()):
         yield from _packages(
@@ -137,16 +139,16 @@ def _containers(
 
 def _by_name(found: contents.Contents) -> dict[str, typing.Any]:
     # an image may have several names; the first one identifies it
-    return {each.names[0]: each for each in found.containers}
+    return {container.names[0]: container for container in found.containers}
 
 
 def _directories(
     old: collections.abc.Mapping[str, int],
     new: collections.abc.Mapping[str, int],
 ) -> Differences:
-    for each in _pairs("directory", "system", old, new):
-        if abs((each.new or 0) - (each.old or 0)) >= LEAST:
-            yield each
+    for difference in _pairs("directory", "system", old, new):
+        if abs((difference.new or 0) - (difference.old or 0)) >= LEAST:
+            yield difference
 
 
 def _flat(
@@ -157,7 +159,7 @@ def _flat(
         for key, inner in value.items():
             yield from _flat(f"{name}.{key}" if name else str(key), inner)
     elif isinstance(value, list | tuple) and any(
-        isinstance(each, collections.abc.Mapping) for each in value
+        isinstance(inner, collections.abc.Mapping) for inner in value
     ):
         for number, inner in enumerate(value):
             yield from _flat(f"{name}[{number}]", inner)
@@ -206,9 +208,9 @@ def explain_file(path: str, time_only: bool = False) -> str | None:
 
     :param time_only: only its modification time differs.
     """
-    for each in EXPECTED:
-        if re.fullmatch(each.pattern, path) and (
-            time_only or not each.time_only
+    for expected in EXPECTED:
+        if re.fullmatch(expected.pattern, path) and (
+            time_only or not expected.time_only
         ):
-            return each.why
+            return expected.why
     return None

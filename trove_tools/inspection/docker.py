@@ -59,7 +59,10 @@ def read_containers(root: pathlib.Path) -> tuple[Container, ...]:
                 named.setdefault(identity, set()).add(reference)
     return tuple(
         sorted(
-            (_image(root, each, names) for each, names in named.items()),
+            (
+                _image(root, identity, names)
+                for identity, names in named.items()
+            ),
             key=lambda each: each.names,
         )
     )

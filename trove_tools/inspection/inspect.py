@@ -202,8 +202,8 @@ class Inspection:
         if not self.findings:
             return
         listed = "".join(
-            f"\n  {each.path}: {each.kind}: {each.what}"
-            for each in self.findings
+            f"\n  {finding.path}: {finding.kind}: {finding.what}"
+            for finding in self.findings
         )
         raise errors.ImageError(
             f"the image is not safe to be published:{listed}",
@@ -226,12 +226,14 @@ def inspect_image(
     :raises ImageError: the file is not an image.
     """
     data = _as_root(image, "dev" if dev else "")
-    everything = [_findings.Finding(*each) for each in data["findings"]]
+    everything = [_findings.Finding(*finding) for finding in data["findings"]]
     allowed = [
-        each for each in everything if f"{each.kind}:{each.path}" in allow
+        finding
+        for finding in everything
+        if f"{finding.kind}:{finding.path}" in allow
     ]
     return Inspection(
-        tuple(each for each in everything if each not in allowed),
+        tuple(finding for finding in everything if finding not in allowed),
         tuple(allowed),
         contents.from_dict(data["contents"]),
     )
@@ -243,7 +245,7 @@ def read_files(image: pathlib.Path) -> dict[str, rootfile.FileState]:
     :raises ImageError: the file is not an image.
     """
     data = _as_root(image, "files")
-    return {path: rootfile.FileState(*each) for path, each in data.items()}
+    return {path: rootfile.FileState(*state) for path, state in data.items()}
 
 
 def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:

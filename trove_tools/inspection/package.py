@@ -58,8 +58,8 @@ def from_dicts(
 ) -> tuple[Package, ...]:
     """Restore packages from plain data."""
     return tuple(
-        Package(**{**each, "licences": tuple(each["licences"])})
-        for each in plain
+        Package(**{**values, "licences": tuple(values["licences"])})
+        for values in plain
     )
 
 
@@ -144,9 +144,9 @@ def _python_licences(
     if expression:
         return (expression,)
     named = [
-        each.rpartition(" :: ")[2]
-        for each in classifiers
-        if each.startswith("License ::") and each.count(" :: ") > 1
+        classifier.rpartition(" :: ")[2]
+        for classifier in classifiers
+        if classifier.startswith("License ::") and classifier.count(" :: ") > 1
     ]
     if named:
         return tuple(sorted(set(named)))

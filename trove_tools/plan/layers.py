@@ -104,7 +104,7 @@ class Layer:
                 # the content with a digest is the same on every mirror
                 del container["mirror"]
         content["natives"] = [
-            _native.without_places(each) for each in content["natives"]
+            _native.without_places(native) for native in content["natives"]
         ]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -152,11 +152,13 @@ def make_layers(
     everywhere = request.core_variables | {EPOCH}
     containers = tuple(
         container
-        for each in request.choices
-        for container in (each.container, each.backup)
+        for choice in request.choices
+        for container in (choice.container, choice.backup)
         if container
     )
-    natives = tuple(each.native for each in request.choices if each.native)
+    natives = tuple(
+        choice.native for choice in request.choices if choice.native
+    )
     made: list[Layer] = []
     for name in NAMES:
         values = {
@@ -212,16 +214,20 @@ def _own_elements(
     request: _request.Request,
 ) -> dict[str, tuple[str, ...]]:
     """Return the elements that provide each layer's content, by layer."""
-    runtimes = [each.runtime for each in request.choices]
+    runtimes = [choice.runtime for choice in request.choices]
     return {
         "base": (*request.guest.elements, _elements.GUEST),
         "runtime": _once(
             _elements.boot_loader(request.partition_table),
             _elements.VENV,
-            *(name for each in runtimes for name in each.shared_elements),
+            *(
+                name
+                for runtime in runtimes
+                for name in runtime.shared_elements
+            ),
         ),
         "datastore": _once(
-            *(name for each in request.choices for name in each.elements),
+            *(name for choice in request.choices for name in choice.elements),
             *((_elements.LOCAL_MANIFESTS,) if request.local_manifests else ()),
             *request.further_elements,
         ),

@@ -93,7 +93,9 @@ class Plan:
     def containers(self) -> tuple[_container.Container, ...]:
         """The containers for the guest's image store."""
         return tuple(
-            each for layer in self.layers for each in layer.containers
+            container
+            for layer in self.layers
+            for container in layer.containers
         )
 
     @property
@@ -121,15 +123,15 @@ def make(request: _request.Request) -> Plan:
         name=request.name or default_name(request),
         datastores=tuple(
             {
-                "name": each.datastore.name,
-                "version": each.version.version,
-                "manager": each.datastore.manager,
-                "runtime": each.runtime.name,
-                "packages": each.packages,
-                "min_ram": each.datastore.min_ram,
-                "min_disk": max(each.datastore.min_disk, request.disk_size),
+                "name": choice.datastore.name,
+                "version": choice.version.version,
+                "manager": choice.datastore.manager,
+                "runtime": choice.runtime.name,
+                "packages": choice.packages,
+                "min_ram": choice.datastore.min_ram,
+                "min_disk": max(choice.datastore.min_disk, request.disk_size),
             }
-            for each in request.choices
+            for choice in request.choices
         ),
         guest={
             "distribution": guest.distribution,
@@ -165,7 +167,7 @@ def make(request: _request.Request) -> Plan:
         allow=request.allow,
         unread=_layers.find_unread(_undecided(request, environment), layers),
         reasons=tuple(
-            each.reason for each in request.choices if each.reason
+            choice.reason for choice in request.choices if choice.reason
         ),
     )
 
@@ -193,8 +195,8 @@ def _undecided(
 def default_name(request: _request.Request) -> str:
     """Return the name of an image for which the user gave no name."""
     datastores = (
-        f"{each.datastore.name}-{each.version.version}"
-        for each in request.choices
+        f"{choice.datastore.name}-{choice.version.version}"
+        for choice in request.choices
     )
     return "-".join(
         (

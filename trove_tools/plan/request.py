@@ -160,7 +160,7 @@ def make(
         unattended_upgrades=settings.unattended_upgrades,
         refresh_packages=getattr(settings, "refresh_packages", False),
         local_manifests=settings.local_manifests
-        and any(each.container for each in chosen),
+        and any(choice.container for choice in chosen),
     )
 
 
@@ -222,7 +222,7 @@ def _disk_size(
             hint="the root file system grows with the flavor's disk when a"
             " guest starts",
         )
-    largest = max(choices, key=lambda each: each.datastore.min_disk)
+    largest = max(choices, key=lambda choice: choice.datastore.min_disk)
     needed = largest.datastore.min_disk
     if wanted is not None and wanted < needed:
         raise errors.UsageError(
@@ -262,9 +262,9 @@ def _library(
         elements.boot_loader(partition_table),
         *further,
     ]
-    for each in choices:
-        named += [*each.runtime.shared_elements, *each.elements]
-        if each.container:
+    for choice in choices:
+        named += [*choice.runtime.shared_elements, *choice.elements]
+        if choice.container:
             named.append(elements.LOCAL_MANIFESTS)
     return elements.read(named, (*places, elements.shipped_path()))
 

@@ -75,8 +75,8 @@ def choose(
     _require_ports(choices)
     _require_arch(choices, guest, settings.arch)
     complete = [
-        _with_backup(each, guest, settings, catalog)
-        for each in _with_containers(choices, guest, settings, catalog)
+        _with_backup(choice, guest, settings, catalog)
+        for choice in _with_containers(choices, guest, settings, catalog)
     ]
     return _with_natives(complete, guest, settings, catalog), guest
 
@@ -176,13 +176,13 @@ def _common_guest(
     """
     for guest in catalog.guests.values():
         if all(
-            guest.name in _systems(each, unsupported) for each in choices
+            guest.name in _systems(choice, unsupported) for choice in choices
         ):
             return guest
     wanted = ", ".join(
-        f"{each.datastore.name} {each.version.version}"
-        f" ({each.runtime.name})"
-        for each in choices
+        f"{choice.datastore.name} {choice.version.version}"
+        f" ({choice.runtime.name})"
+        for choice in choices
     )
     raise errors.UsageError(
         f"no guest system has {wanted}",
@@ -219,17 +219,17 @@ def _require_ports(choices: collections.abc.Sequence[Choice]) -> None:
     of them in each guest.
     """
     owners: dict[int, str] = {}
-    for each in choices:
-        if each.runtime.name != model.NATIVE:
+    for choice in choices:
+        if choice.runtime.name != model.NATIVE:
             continue
-        for port in each.datastore.ports:
+        for port in choice.datastore.ports:
             if port in owners:
                 raise errors.UsageError(
-                    f"{owners[port]} and {each.datastore.name} both listen on"
-                    f" port {port}",
+                    f"{owners[port]} and {choice.datastore.name} both listen"
+                    f" on port {port}",
                     hint="build an image for each, without --together",
                 )
-            owners[port] = each.datastore.name
+            owners[port] = choice.datastore.name
 
 
 def _require_arch(
@@ -238,9 +238,9 @@ def _require_arch(
     for who, known in (
         (guest.name, guest.architectures),
         *(
-            (f"{each.datastore.name} ({each.runtime.name})",
-             each.runtime.architectures)
-            for each in choices
+            (f"{choice.datastore.name} ({choice.runtime.name})",
+             choice.runtime.architectures)
+            for choice in choices
         ),
     ):  # fmt: skip
         if arch not in known:
@@ -262,7 +262,9 @@ def _source_of(
         [
             datastore.name
             for datastore in catalog.datastores.values()
-            if any(each.container for each in datastore.runtimes.values())
+            if any(
+                runtime.container for runtime in datastore.runtimes.values()
+            )
         ],
     )
 
@@ -276,26 +278,26 @@ def _with_containers(
     """Add the container to each choice that runs in one."""
     locked = lock.read(settings.locked) if settings.locked else None
     chosen = _source_of(
-        [each.datastore for each in choices if each.runtime.container],
+        [choice.datastore for choice in choices if choice.runtime.container],
         settings,
         catalog,
     )
     return tuple(
         dataclasses.replace(
-            each,
+            choice,
             container=sources.make(
-                each.datastore,
-                each.version.version,
-                each.runtime.container,
+                choice.datastore,
+                choice.version.version,
+                choice.runtime.container,
                 guest,
-                source=chosen[each.datastore.name],
+                source=chosen[choice.datastore.name],
                 mirror=settings.registry_mirror,
                 locked=locked,
             ),
         )
-        if each.runtime.container
-        else each
-        for each in choices
+        if choice.runtime.container
+        else choice
+        for choice in choices
     )
 
 
@@ -344,12 +346,12 @@ def _with_natives(
     said = _native.wishes(settings, catalog.datastores)
     return tuple(
         dataclasses.replace(
-            each,
+            choice,
             native=_native.make(
-                each.datastore, each.version, guest, settings.arch, said
+                choice.datastore, choice.version, guest, settings.arch, said
             ),
         )
-        if each.runtime.name == model.NATIVE
-        else each
-        for each in choices
+        if choice.runtime.name == model.NATIVE
+        else choice
+        for choice in choices
     )

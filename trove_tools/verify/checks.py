@@ -103,11 +103,11 @@ def _kernel(subject: _subject.Subject) -> str:
     facts = diagnosis.read_facts(subject.machine)
     if facts is None:
         raise outcome.CheckError("the guest does not tell its facts")
-    known = [each for each in defects.by_facts(facts) if each.kernel]
+    known = [defect for defect in defects.by_facts(facts) if defect.kernel]
     if known:
         raise outcome.CheckError(
-            "; ".join(each.cause for each in known),
-            hint="; ".join(each.remedy for each in known),
+            "; ".join(defect.cause for defect in known),
+            hint="; ".join(defect.remedy for defect in known),
         )
     confined = ", and containers can be confined" if facts["docker"] else ""
     return f"core dumps leave no file{confined}"
@@ -170,7 +170,7 @@ def _ping(subject: _subject.Subject) -> str:
             if known:
                 raise outcome.CheckError(
                     "the guest agent does not answer:"
-                    f" {'; '.join(each.cause for each in known)}"
+                    f" {'; '.join(defect.cause for defect in known)}"
                 )
     took = time.monotonic() - machine.begun
     _note(subject, "ping", took)
@@ -185,10 +185,10 @@ def _defects(subject: _subject.Subject) -> str:
     known = defects.by_facts(facts)
     if known:
         raise outcome.CheckError(
-            "; ".join(each.cause for each in known),
+            "; ".join(defect.cause for defect in known),
             ["by the guest's own facts:"]
             + [f"  {name}: {facts[name]}" for name in sorted(facts)],
-            "; ".join(each.remedy for each in known),
+            "; ".join(defect.remedy for defect in known),
         )
     return "users, names, units and directories are correct"
 

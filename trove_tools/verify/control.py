@@ -375,7 +375,7 @@ def _write(file: pathlib.Path, sections: Sections) -> None:
         lines.append(f"[{name}]")
         for key, value in options.items():
             values = value if isinstance(value, list) else [value]
-            lines += [f"{key} = {each}" for each in values]
+            lines += [f"{key} = {item}" for item in values]
     file.touch(mode=0o600)
     file.write_text("\n".join(lines) + "\n")
 

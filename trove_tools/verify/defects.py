@@ -94,9 +94,9 @@ def unexpected_listeners(facts: Facts) -> list[str]:
     """
     allowed = _LISTENERS | {f"tcp/{port}" for port in facts.get("ports", ())}
     return [
-        each
-        for each in facts.get("listeners", ())
-        if each.split()[0] not in allowed
+        listener
+        for listener in facts.get("listeners", ())
+        if listener.split()[0] not in allowed
     ]
 
 
@@ -145,32 +145,32 @@ def by_facts(facts: Facts | None) -> list[Defect]:
 def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
     """Return the defects that logs show, each with its last log line."""
     found = []
-    for each in DEFECTS:
-        if not each.pattern:
+    for defect in DEFECTS:
+        if not defect.pattern:
             continue
-        pattern = re.compile(each.pattern)
+        pattern = re.compile(defect.pattern)
         for name, lines in logs.items():
             hits = [line for line in lines if pattern.search(line)]
             if hits:
-                found.append((each, f"{name}: {hits[-1].strip()}"))
+                found.append((defect, f"{name}: {hits[-1].strip()}"))
                 break
     return found
 
 
 def causes_by_facts(facts: Facts | None) -> list[Defect]:
     """Return the defects in a guest's facts that can explain a failure."""
-    return [each for each in by_facts(facts) if not each.exposes]
+    return [defect for defect in by_facts(facts) if not defect.exposes]
 
 
 def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
     """Return the causes of a failure, and the log lines that show them."""
-    found = {each.name: each for each in causes_by_facts(facts)}
+    found = {defect.name: defect for defect in causes_by_facts(facts)}
     lines = []
-    for each, line in by_logs(logs):
-        found.setdefault(each.name, each)
+    for defect, line in by_logs(logs):
+        found.setdefault(defect.name, defect)
         lines.append(line)
-    hidden = {name for each in found.values() for name in each.hides}
+    hidden = {name for defect in found.values() for name in defect.hides}
     causes = [
-        str(each) for name, each in found.items() if name not in hidden
+        str(defect) for name, defect in found.items() if name not in hidden
     ]
     return causes, lines

@@ -235,8 +235,8 @@ def listeners(lines: typing.Iterable[str]) -> list[str]:
 
 def exposed(settings: dict[str, dict[str, str]]) -> list[str]:
     """Return the files in which any user can read the agent's secrets."""
-    secrets = [each[n] for each in settings.values() for n in _SECRETS
-               if each.get(n)]  # fmt: skip
+    secrets = [section[n] for section in settings.values() for n in _SECRETS
+               if section.get(n)]  # fmt: skip
     if not secrets:
         return []
     return output(

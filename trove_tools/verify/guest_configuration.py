@@ -156,7 +156,7 @@ def configure_guest(operator: Sections, broker: str) -> Sections:
     if "transport_url" in made.get(_NOTIFICATIONS, {}):
         made[_NOTIFICATIONS]["transport_url"] = broker
     rabbit = made.get(_RABBIT, {})
-    for name in [each for each in rabbit if each.startswith("ssl")]:
+    for name in [option for option in rabbit if option.startswith("ssl")]:
         del rabbit[name]
     return made
 

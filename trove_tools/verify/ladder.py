@@ -150,11 +150,11 @@ class _Ladder:
             self._life = life_checks.chosen(request.only)
         self._swift: _swift.Swift | None = None
         found.missing = {
-            each.name: chosen.absent
-            for each in (
+            check.name: chosen.absent
+            for check in (
                 *checks.GUEST, *self._looking, *self._life, checks.POWER_OFF
             )
-            if not set(each.machines) & set(chosen.kinds)
+            if not set(check.machines) & set(chosen.kinds)
         }
         found.missing |= life_checks.left_out(request.only)
 
@@ -185,7 +185,7 @@ class _Ladder:
                 {"name": name, "health": health}
                 for name, health in self._request.healths.items()
             ]
-            ports = {each.port for each in self._request.healths.values()}
+            ports = {health.port for health in self._request.healths.values()}
             self._guest(kind, subjects, ports=tuple(sorted(ports)))
 
     def _agent(self, kind: str) -> None:
@@ -224,15 +224,15 @@ class _Ladder:
         assert request.venv is not None
         managers: control.Sections = {
             # Trove's own default applies if the image's name is empty
-            each.manager: {
+            datastore.manager: {
                 name: image
                 for name, image in (
-                    ("docker_image", each.image),
-                    ("backup_docker_image", each.backup),
+                    ("docker_image", datastore.image),
+                    ("backup_docker_image", datastore.backup),
                 )
                 if image
             }
-            for each in request.datastores
+            for datastore in request.datastores
         }
         where = control.Place(
             *_machine.BROKER,
@@ -367,8 +367,8 @@ class _Ladder:
 
     def _has_passed(self, name: str, kind: str) -> bool:
         return any(
-            each.ok and (each.name, each.machine) == (name, kind)
-            for each in self._found.checks
+            check.ok and (check.name, check.machine) == (name, kind)
+            for check in self._found.checks
         )
 
     def _explained(

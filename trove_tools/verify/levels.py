@@ -32,11 +32,11 @@ def choose_level(known: manifest.Manifest | None, asked: str | None) -> str:
     :raises UsageError: the image cannot be verified at this level.
     """
     native = known is not None and any(
-        each.runtime != _RUNTIME for each in known.datastores
+        datastore.runtime != _RUNTIME for datastore in known.datastores
     )
     if asked is None:
         managed = known is not None and all(
-            each.manager for each in known.datastores
+            datastore.manager for datastore in known.datastores
         )
         asked = AGENT if managed and not native else DATASTORE
     if asked in WITH_TROVE and native:
@@ -63,7 +63,7 @@ def list_instances(
     """
     if known is not None:
         _check_series(catalog, known)
-        names = [each.name for each in known.datastores]
+        names = [entry.name for entry in known.datastores]
         if datastore is not None and datastore not in names:
             raise errors.UsageError(
                 f"the image has no {datastore}",
@@ -72,14 +72,14 @@ def list_instances(
         return [
             _instance(
                 catalog,
-                each.name,
-                each.version,
-                _container(each),
-                find_backup_container(each),
+                entry.name,
+                entry.version,
+                _container(entry),
+                find_backup_container(entry),
                 isolated=known.starts_isolated,
             )
-            for each in known.datastores
-            if datastore in (None, each.name)
+            for entry in known.datastores
+            if datastore in (None, entry.name)
         ]
     entry = _find_datastore(catalog, datastore)
     return [_instance(catalog, entry.name, entry.default_version, "")]
@@ -98,10 +98,10 @@ def list_probes(
     """
     if known is not None:
         return {
-            each.name: catalog.datastore(each.name).health(
-                each.runtime, each.version
+            entry.name: catalog.datastore(entry.name).health(
+                entry.runtime, entry.version
             )
-            for each in known.datastores
+            for entry in known.datastores
         }
     entry = _find_datastore(catalog, datastore)
     return {entry.name: entry.health(None, entry.default_version)}

@@ -359,7 +359,7 @@ def _disks(bus: str) -> list[process.Argument]:
     if bus == machine.VIRTIO:
         return [
             "-boot", "order=c,strict=on",
-            *(w for each in drives for w in ("-drive", f"{each},if=virtio")),
+            *(w for drive in drives for w in ("-drive", f"{drive},if=virtio")),
         ]  # fmt: skip
     # the same devices as in Nova with hw_scsi_model=virtio-scsi
     words: list[process.Argument] = [

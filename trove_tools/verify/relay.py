@@ -42,8 +42,8 @@ def carry(reader: int, writer: int, link: socket.socket) -> None:
         ended.set()
 
     ended = threading.Event()
-    for each in (back, forth):
-        threading.Thread(target=each, daemon=True).start()
+    for direction in (back, forth):
+        threading.Thread(target=direction, daemon=True).start()
     ended.wait()
 
 
@@ -64,8 +64,8 @@ def serve(
             client.close()
             return
         carry(client.fileno(), client.fileno(), link)
-        for each in (client, link):
-            stop(each)
+        for end in (client, link):
+            stop(end)
 
     def accept() -> None:
         while True:

@@ -122,9 +122,9 @@ def raise_for_failure(machine: _machine.Machine, word: str) -> None:
     if word == "running" and not failed:
         return
     log = []
-    for each in failed:
-        log += [f"{each.unit}:", *(f"  {line}" for line in each.log)]
-    units = ", ".join(each.unit for each in failed)
+    for unit in failed:
+        log += [f"{unit.unit}:", *(f"  {line}" for line in unit.log)]
+    units = ", ".join(unit.unit for unit in failed)
     raise outcome.CheckError(
         f"systemd is {word}, failed: {units or 'nothing it names'}", log
     )

@@ -119,13 +119,17 @@ def _apt(
         )
         for url in _urls(repository.base, repository.paths)
     ]
-    chosen = _choose(native, [each for one in read for each in one.packages])
+    chosen = _choose(
+        native, [package for one in read for package in one.packages]
+    )
     for package in chosen:
         log(f"{package.name} {package.version} from {package.url}\n")
         _download(package, cache)
     return "\n".join(
         _pins(repository, chosen, where)
-        for where in dict.fromkeys(_where(each, mirror) for each in read)
+        for where in dict.fromkeys(
+            _where(repository, mirror) for repository in read
+        )
     )
 
 
@@ -140,9 +144,9 @@ def _choose(
     assert native.repository is not None
     server, *others = native.settings.packages
     right = [
-        each
-        for each in packages
-        if each.name == server and _is(each.version, native.version)
+        package
+        for package in packages
+        if package.name == server and _is(package.version, native.version)
     ]
     chosen = apt.newest(right)
     if chosen is None:
@@ -157,8 +161,10 @@ def _choose(
         )
     found = [chosen]
     for name in others:
-        named = [each for each in packages if each.name == name]
-        same = [each for each in named if each.version == chosen.version]
+        named = [package for package in packages if package.name == name]
+        same = [
+            package for package in named if package.version == chosen.version
+        ]
         other = apt.newest(same or named)
         # a package that the vendor lacks comes from the distribution
         if other is not None:
@@ -232,10 +238,10 @@ def _pins(
     :param where: the pin for the repository.
     """
     exact = [
-        f"Package: {each.name}\nPin: version {each.version}\n"
+        f"Package: {package.name}\nPin: version {package.version}\n"
         "Pin-Priority: 995\n"
-        for each in chosen
-        if any(fnmatch.fnmatch(each.name, p) for p in repository.packages)
+        for package in chosen
+        if any(fnmatch.fnmatch(package.name, p) for p in repository.packages)
     ]
     return "\n".join(
         [

@@ -206,17 +206,17 @@ class GuestCA:
         """Return the authorities for a plan and a manifest."""
         return tuple(
             {
-                "subject": each.subject,
-                "sha256": each.sha256,
-                "expires": each.expires,
+                "subject": authority.subject,
+                "sha256": authority.sha256,
+                "expires": authority.expires,
             }
-            for each in self.trusted
+            for authority in self.trusted
         )
 
 
 def join_fingerprints(known: GuestCA) -> str:
     """Return the fingerprints of authorities, separated by colons."""
-    return ":".join(each.sha256 for each in known.trusted)
+    return ":".join(authority.sha256 for authority in known.trusted)
 
 
 def read_guest_authorities(

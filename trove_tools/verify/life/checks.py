@@ -138,7 +138,7 @@ def control_plane(
         # Trove 26 does not rebuild an instance without user data
         # (MANAGER.cloudinit)
         deployment = dataclasses.replace(deployment, user_data="{}\n")
-    isolated = all(each.isolated for each in datastores)
+    isolated = all(datastore.isolated for datastore in datastores)
     return {
         "deployment": deployment,
         "driver": pathlib.Path(__file__).with_name("driver.py"),

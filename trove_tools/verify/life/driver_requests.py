@@ -216,7 +216,9 @@ class Requests(abc.ABC):
         return {
             "databases": [schema.name for schema in schemas],
             "users": {
-                user.name: sorted(each["name"] for each in user.databases)
+                user.name: sorted(
+                    database["name"] for database in user.databases
+                )
                 for user in users
             },
         }
