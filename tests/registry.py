@@ -17,7 +17,9 @@ PROGRAM = "docker-registry"
 _CONFIG = """\
 version: 0.1
 log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {directory}}}}}
+storage:
+  filesystem: {{rootdirectory: {directory}}}
+  delete: {{enabled: {delete}}}
 http: {{addr: 127.0.0.1:{port}}}
 """
 
@@ -61,16 +63,23 @@ def missing() -> str | None:
 
 
 @contextlib.contextmanager
-def registry(directory: pathlib.Path) -> collections.abc.Iterator[Registry]:
+def registry(
+    directory: pathlib.Path, *, delete: bool = False
+) -> collections.abc.Iterator[Registry]:
     """Run a registry.
 
     :param directory: takes what is pushed.
+    :param delete: allow that something is deleted.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
     config = directory / "config.yml"
-    config.write_text(_CONFIG.format(directory=directory, port=port))
+    config.write_text(
+        _CONFIG.format(
+            directory=directory, port=port, delete=str(delete).lower()
+        )
+    )
     child = subprocess.Popen(
         [PROGRAM, "serve", config],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

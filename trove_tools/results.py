@@ -57,7 +57,8 @@ class Result:
 
 
 _LAYER = (
-    "layer", "digest", "size", "created", "used", "stale", "elements",
+    "layer", "digest", "size", "created", "used", "stale", "repository",
+    "origin", "signed_by", "unsigned", "elements",
 )  # fmt: skip
 _VERSION = (
     "datastore", "version", "version_id", "active", "default", "image",
@@ -116,6 +117,8 @@ CACHE = {
     "list": Result("CACHED", _LAYER, many=True),
     "prune": Result("PRUNED", _LAYER, many=True),
     "verify": Result("DAMAGED", ("digest",), many=True),
+    "push": Result("PUSHED", _LAYER, many=True),
+    "pull": Result("PULLED", _LAYER, many=True),
 }
 DOCTOR = Result("DOCTOR", _FINDING, many=True)
 BACKUP = Result("ARCHIVED", ("archive", "image", "size", "digest", "trove"))

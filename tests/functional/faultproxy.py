@@ -26,12 +26,23 @@ SWALLOW = "swallow"
 #: The command dies when it has sent the request, and when it was answered.
 _KILL, _KILL_LATER = "kill", "kill later"
 
+#: The answer has as many bytes, and others.
+WRONG = "wrong bytes"
+
 STATUSES = ("401", "409", "413", "500", "503")
 ONCE = (_CUT, _LOSE, _TRUNCATE, _DELAY, SWALLOW, *STATUSES)
 #: From the request on, as when a service or the network is down.
 STAYS = ("cut on", "500 on", "503 on")
 KILLS = (_KILL, _KILL_LATER)
 KINDS = (*ONCE, *STAYS, *KILLS)
+
+_ON = " on"
+#: What a registry may do once, or from a request on.
+OF_REGISTRIES = (
+    _CUT, _LOSE, _TRUNCATE, _DELAY, WRONG, "401", "404", "429", "500",
+    "cut on", "truncate on", "delay on", "wrong bytes on", "401 on", "404 on",
+    "429 on", "500 on",
+)  # fmt: skip
 
 _DELAYED = 1.5
 _ACCEPTED = (
@@ -179,7 +190,7 @@ class _Server:
         self._seen.requests.append(f"{name} {method} {path}")
         kind = self._fault()
         body = await reader.readexactly(_length(head))
-        if kind in STATUSES:
+        if kind.isdecimal():
             writer.write(_refusal(int(kind)))
             await writer.drain()
             return
@@ -204,6 +215,8 @@ class _Server:
             self._kill()
         if kind == _TRUNCATE:
             answer = answer[: answer.index(b"\r\n\r\n") + 4 + 5]
+        if kind == WRONG:
+            answer = _change(answer)
         writer.write(answer)
         await writer.drain()
 
@@ -211,11 +224,11 @@ class _Server:
         kind: str = self._plan.get("kind", "")
         number = len(self._seen.requests)
         wanted = self._plan.get("number", 0)
-        stays = kind in STAYS and 0 < wanted < number
+        stays = kind.endswith(_ON) and 0 < wanted < number
         if number != wanted and not stays:
             return ""
         self._seen.hurt = True
-        return kind.removesuffix(" on")
+        return kind.removesuffix(_ON)
 
     def _kill(self) -> typing.NoReturn:
         with contextlib.suppress(ProcessLookupError):
@@ -258,6 +271,14 @@ class _Server:
 def changes_something(service: str, method: str) -> bool:
     """Tell whether a request changes what the cloud has."""
     return service != "keystone" and method not in ("GET", "HEAD")
+
+
+def _change(answer: bytes) -> bytes:
+    """Return an answer with another byte in the middle of its body."""
+    begin, end, body = answer.partition(b"\r\n\r\n")
+    half = len(body) // 2
+    other = bytes([body[half] ^ 1]) if body else b""
+    return begin + end + body[:half] + other + body[half + 1 :]
 
 
 def _length(head: bytes) -> int:

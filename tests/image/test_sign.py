@@ -38,14 +38,7 @@ class SignTest(base.TestCase):
     def run_build(
         self, *words: str | os.PathLike[str]
     ) -> commands.Outcome:
-        return commands.run(
-            "trove-image-builder", "build", "mariadb",
-            "--runtime", "native", "--image-format", "tar",
-            "--elements-path", self.place / "elements",
-            "--cache-dir", self.place / "cache",
-            "--output-dir", self.image.parent, "-f", "json", *words,
-            timeout=self.timeout,
-        )  # fmt: skip
+        return tiny.build(self.place, *words)
 
     def build(self, *words: str | os.PathLike[str]) -> typing.Any:
         outcome = self.run_build(*words)

@@ -7,8 +7,11 @@ builder, diskimage-builder, the layers, the cache, the disk: all that is
 real.
 """
 
+import os
 import pathlib
 import sys
+
+from tests import commands
 
 #: The command line that writes the elements, but for the directory.
 COMMAND = (sys.executable, "-m", "tests.image.tiny")
@@ -93,6 +96,29 @@ def write(directory: pathlib.Path) -> None:
         "trove-boot-bios", "trove-boot-efi", "trove-datastore-native",
     ):  # fmt: skip
         (directory / name).mkdir()
+
+
+def build(
+    place: pathlib.Path,
+    *words: str | os.PathLike[str],
+    cache: str = "cache",
+    output: str = "output",
+    timeout: float = 300.0,
+) -> commands.Outcome:
+    """Build an image of MariaDB, a tar archive.
+
+    :param place: has the elements, in ``elements``.
+    :param cache: the cache in that directory.
+    :param output: the directory of the image in it.
+    """
+    return commands.run(
+        "trove-image-builder", "build", "mariadb",
+        "--runtime", "native", "--image-format", "tar",
+        "--elements-path", place / "elements",
+        "--cache-dir", place / cache,
+        "--output-dir", place / output, "-f", "json", *words,
+        timeout=timeout,
+    )  # fmt: skip
 
 
 def hook(element: pathlib.Path, phase: str, name: str, text: str) -> None:

@@ -28,6 +28,7 @@ TOOL = "ssh-keygen"
 #: The namespaces of signatures.
 MANIFEST = "trove-image-manifest@openstack.org"
 RECORD = "trove-image-record@openstack.org"
+LAYER = "trove-image-layer@openstack.org"
 
 _PROBE = "trove-image-probe@openstack.org"
 # ssh-keygen needs a name for the signer; the key identifies the signer
@@ -87,12 +88,41 @@ class TrustedKeys:
         signature = path(file)
         try:
             text = bounds.read_bytes(signature, _LARGEST)
-            key, made_for = _parse(text)
         except FileNotFoundError as exc:
             raise self.refusal(
                 f"{file} is not signed: there is no {signature}"
             ) from exc
         except (OSError, ValueError) as exc:
+            raise self.refusal(
+                f"{signature} cannot be read as a signature of SSH: {exc}"
+            ) from exc
+        self.require_signature(
+            str(file), data, text, namespace, where=str(signature)
+        )
+
+    def require_signature(
+        self,
+        file: str,
+        data: bytes,
+        text: bytes,
+        namespace: str,
+        *,
+        where: str,
+    ) -> PublicKey:
+        """Check that one of the keys has made a signature of some data.
+
+        :param file: a name of the data, for the error.
+        :param text: the signature.
+        :param namespace: the namespace of the signature.
+        :param where: a name of the signature, for the error.
+        :returns: the key.
+        :raises ImageError: as for :meth:`require`.
+        :raises MissingToolError: ssh-keygen is not on this host.
+        """
+        signature = where
+        try:
+            key, made_for = _parse(text)
+        except ValueError as exc:
             raise self.refusal(
                 f"{signature} cannot be read as a signature of SSH: {exc}"
             ) from exc
@@ -109,6 +139,7 @@ class TrustedKeys:
                 f"{file} is not what was {by}: it was changed since, or"
                 f" {signature} was"
             )
+        return key
 
     def _is_good(self, data: bytes, signature: bytes, namespace: str) -> bool:
         try:

@@ -24,6 +24,7 @@ from trove_tools.build import lower_layers
 from trove_tools.build import parallel
 from trove_tools.build import preflight
 from trove_tools.build import ramdisk
+from trove_tools.build import remote_cache
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
 from trove_tools.host import digests
@@ -112,6 +113,7 @@ def build(
     force: bool,
     screen: console.Console,
     key: signature.SigningKey | None = None,
+    remote: remote_cache.RemoteCache | None = None,
 ) -> Result:
     """Build an image unless it is up to date.
 
@@ -121,6 +123,7 @@ def build(
     :param cache: the cache of layers.
     :param force: build even if the image is up to date.
     :param key: the key that signs the manifest.
+    :param remote: the layers in a registry, if it is used.
     :raises MissingToolError: the host lacks a program or a privilege.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: the build failed; only the log is left.
@@ -136,13 +139,15 @@ def build(
         )
     workspace.take_down_dead(cache.workspaces, screen.warn)
     cache_maintenance.abandoned(cache, screen.warn)
-    missing = require(plan, output, work, cache)
+    missing = require(plan, output, work, cache, remote)
     with workspace.open_workspace(
         output, plan.file, work, cache.workspaces, screen.warn
     ) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
-            made, found = _make(plan, space, cache, missing, screen)
+            made, found = _make(
+                plan, space, cache, missing, screen, remote
+            )
         except OSError as exc:
             kept = space.keep_log(output)
             raise errors.BuildError(
@@ -186,10 +191,12 @@ def require(
     output: pathlib.Path,
     work: pathlib.Path | None,
     cache: _cache.Cache,
+    remote: remote_cache.RemoteCache | None = None,
 ) -> list[layers.Layer]:
     """Check all requirements of a build that are known in advance.
 
-    :returns: the layers that are not in the cache.
+    :param remote: the layers in a registry, if it is used.
+    :returns: the layers that have to be built.
     :raises MissingToolError: the host lacks a program or a privilege.
     :raises UsageError: a directory cannot be written to.
     :raises BuildError: a source in the plan is not available.
@@ -197,7 +204,7 @@ def require(
     paths.require_writable(output, "--output-dir")
     if work is not None:
         paths.require_writable(work, "--work-dir")
-    missing = lower_layers.missing(plan.layers, cache)
+    missing = lower_layers.missing(plan.layers, cache, remote)
     requirements.require_tools("build")
     requirements.require_arch(plan.guest["arch"])
     requirements.require_layout(
@@ -223,6 +230,7 @@ def _make(
     cache: _cache.Cache,
     missing: collections.abc.Sequence[layers.Layer],
     screen: console.Console,
+    remote: remote_cache.RemoteCache | None,
 ) -> tuple[manifest.Manifest, _contents.Contents]:
     """Build the image, and return its manifest and contents."""
     steps = len(dib.PHASES) + 3
@@ -230,7 +238,9 @@ def _make(
         steps += lower_layers.STEPS + len(layer.containers)
     ramdisk.mount(space.work)
     # diskimage-builder, which reads files in the cache, needs a plain path
-    cache = _cache.Cache(space.plain(cache.directory), cache.not_before)
+    cache = _cache.Cache(
+        space.plain(cache.directory), cache.not_before, cache.allow_unsigned
+    )
     downloads = cache.downloads
     if plan.downloads:
         downloads = space.plain(pathlib.Path(plan.downloads).absolute())
@@ -256,7 +266,7 @@ def _make(
             clean=variables.Filter(plan.secrets()),
         )
         below = lower_layers.Stack(
-            plan.layers, cache, run, plan.guest, progress
+            plan.layers, cache, run, plan.guest, progress, remote
         )
         last = plan.layers[-1]
         kind = "tar" if plan.output["format"] == "tar" else "raw"

@@ -46,6 +46,11 @@ class Record:
         packages were downloaded no earlier.
     :param facts: facts from the build for the image's manifest.
     :param timeline: the timeline of its build, as a span of kind layer.
+    :param origin: the repository that it was fetched from; empty if it was
+        built on this host.
+    :param signed_by: the fingerprint of the key that signed it there.
+    :param unsigned: it, or a layer below it, was fetched without a signature
+        of a trusted key.
     """
 
     name: str
@@ -58,6 +63,9 @@ class Record:
     facts: dict[str, typing.Any]
     timeline: dict[str, typing.Any]
     version: int = _VERSION
+    origin: str = ""
+    signed_by: str = ""
+    unsigned: bool = False
 
     def is_valid(self) -> bool:
         """Return whether all values read from JSON have the right types."""
@@ -70,9 +78,13 @@ class Record:
             self.version == _VERSION
             and all(
                 isinstance(text, str)
-                for text in (self.name, self.digest, self.sha256)
+                for text in (
+                    self.name, self.digest, self.sha256, self.origin,
+                    self.signed_by,
+                )
             )
             and isinstance(self.size, int)
+            and isinstance(self.unsigned, bool)
             and all(
                 isinstance(mapping, dict)
                 for mapping in (self.inputs, self.facts, self.timeline)
@@ -102,12 +114,16 @@ class Cache:
     :param directory: the directory; created if it does not exist.
     :param not_before: seconds since 1970; entries whose lowest layer was built
         earlier are too old to be used.
+    :param allow_unsigned: use layers that were fetched without a signature.
     :raises UsageError: the directory is not writable, or is writable by other
         users.
     """
 
     def __init__(
-        self, directory: pathlib.Path, not_before: float = 0
+        self,
+        directory: pathlib.Path,
+        not_before: float = 0,
+        allow_unsigned: bool = False,
     ) -> None:
         self.directory = directory.absolute()
         self.layers = self.directory / "layers"
@@ -115,6 +131,7 @@ class Cache:
         #: links to the workspaces of builds, see :mod:`.workspace`
         self.workspaces = self.directory / "workspaces"
         self.not_before = not_before
+        self.allow_unsigned = allow_unsigned
         self._locks = self.directory / "locks"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -200,7 +217,7 @@ class Cache:
         entry = self.read(digest)
         if (
             entry is None
-            or self.is_stale(entry)
+            or not self.is_usable(entry.record)
             or not digests.is_same(entry.archive, entry.record.sha256)
         ):
             return None
@@ -228,10 +245,19 @@ class Cache:
         except (OSError, ValueError, TypeError):
             return None
 
-    def is_stale(self, entry: Entry) -> bool:
+    def is_stale(self, record: Record) -> bool:
         """Return whether the packages in a layer may be too old."""
-        since = datetime.datetime.fromisoformat(entry.record.since)
+        since = datetime.datetime.fromisoformat(record.since)
         return since.timestamp() < self.not_before
+
+    def is_usable(self, record: Record) -> bool:
+        """Return whether a layer is neither too old nor unsigned.
+
+        Unsigned layers are usable if ``allow_unsigned`` is set.
+        """
+        return not self.is_stale(record) and (
+            self.allow_unsigned or not record.unsigned
+        )
 
     @contextlib.contextmanager
     def partial(self) -> collections.abc.Iterator[pathlib.Path]:
@@ -265,6 +291,15 @@ class Cache:
             created=created,
             **{"since": created, **values},
         )
+        return self.adopt(place, record)
+
+    def adopt(self, place: pathlib.Path, record: Record) -> Entry:
+        """Create or replace an entry whose record is known.
+
+        The caller must hold the entry's lock.
+
+        :param place: the directory of :meth:`partial`, with the archive.
+        """
         file = place / _RECORD
         with open(file, "w") as stream:
             content = credentials.hide_all(dataclasses.asdict(record))

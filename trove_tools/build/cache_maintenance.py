@@ -99,7 +99,7 @@ def prune(
     found = entries(cache)
     total = sum(entry.record.size for entry in found)
     for entry in reversed(found):
-        if total <= limit and not (stale and cache.is_stale(entry)):
+        if total <= limit and not (stale and cache.is_stale(entry.record)):
             continue
         with _locked(cache, entry.record.digest) as free:
             if not free:

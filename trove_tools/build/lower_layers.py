@@ -13,6 +13,7 @@ from trove_tools.build import containers
 from trove_tools.build import dib
 from trove_tools.build import natives
 from trove_tools.build import parallel
+from trove_tools.build import remote_cache
 from trove_tools.plan import layers
 
 #: The number of progress steps of a layer's build, without its containers.
@@ -27,6 +28,10 @@ class Report:
     :param created: the time of its build; empty if unknown.
     :param size: the size of its archive in bytes; the last layer has no
         archive.
+    :param origin: the repository that it was fetched from; empty if it was
+        built on this host.
+    :param signed_by: the fingerprint of the key that signed it there.
+    :param unsigned: it, or a layer below it, was fetched without a signature.
     """
 
     name: str
@@ -34,6 +39,9 @@ class Report:
     cached: bool
     created: str = ""
     size: int = 0
+    origin: str = ""
+    signed_by: str = ""
+    unsigned: bool = False
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the data for a manifest."""
@@ -47,6 +55,7 @@ class Stack:
     :param cache: the cache of layers.
     :param run: the settings of diskimage-builder.
     :param progress: the progress of the build.
+    :param remote: the layers in a registry, if it is used.
     """
 
     def __init__(
@@ -56,8 +65,10 @@ class Stack:
         run: dib.Run,
         guest: collections.abc.Mapping[str, str],
         progress: parallel.Lanes,
+        remote: remote_cache.RemoteCache | None = None,
     ) -> None:
         self.chain = chain
+        self._remote = remote
         self._progress = progress
         self._reports: dict[str, Report] = {}
         self._roots: dict[str, pathlib.Path] = {}
@@ -100,16 +111,28 @@ class Stack:
         timeline = self._run.timeline
         with self._cache.hold(
             layer.digest,
-            functools.partial(self._build, number),
+            functools.partial(self._provide, number),
             lambda: self._progress.state(
                 f"{layer.name}: wait for another build of it"
             ),
         ) as (entry, built):
-            self._reports[layer.digest] = _report(entry, not built)
-            if not built:
+            cached = not built or bool(entry.record.origin)
+            self._reports[layer.digest] = _report(entry, cached)
+            if cached:
                 timeline.enter("layer", layer.name, cached=True)
                 timeline.leave("layer")
             yield entry
+
+    def _provide(self, number: int) -> None:
+        """Fetch a layer from the registry, or build it."""
+        layer = self.chain[number]
+        if self._remote is not None:
+            with self._run.timeline.within("step", f"fetch {layer.name}"):
+                if self._remote.fetch(
+                    layer.digest, self._cache, self._progress.state
+                ):
+                    return
+        self._build(number)
 
     def _build(self, number: int) -> None:
         layer = self.chain[number]
@@ -155,7 +178,14 @@ class Stack:
                 inputs=layer.as_dict(),
                 facts=facts,
                 timeline=timeline.as_list()[-1],
-                **({"since": parent.record.since} if parent else {}),
+                **(
+                    {
+                        "since": parent.record.since,
+                        "unsigned": parent.record.unsigned,
+                    }
+                    if parent
+                    else {}
+                ),
             )
 
     def root(self, entry: _cache.Entry) -> pathlib.Path:
@@ -184,16 +214,22 @@ class Stack:
 
 
 def missing(
-    chain: collections.abc.Sequence[layers.Layer], cache: _cache.Cache
+    chain: collections.abc.Sequence[layers.Layer],
+    cache: _cache.Cache,
+    remote: remote_cache.RemoteCache | None = None,
 ) -> list[layers.Layer]:
-    """Return the layers below the last that are not cached.
+    """Return the layers below the last that have to be built.
 
     Another build may add or remove cached layers at any time.
+
+    :param remote: the layers in a registry, which need not be built either.
     """
     found: list[layers.Layer] = []
     for layer in reversed(chain[:-1]):
         entry = cache.read(layer.digest)
-        if entry is not None and not cache.is_stale(entry):
+        if entry is not None and cache.is_usable(entry.record):
+            break
+        if remote is not None and remote.find(layer.digest, cache):
             break
         found.append(layer)
     return found
@@ -202,5 +238,6 @@ def missing(
 def _report(entry: _cache.Entry, cached: bool) -> Report:
     record = entry.record
     return Report(
-        record.name, record.digest, cached, record.created, record.size
-    )
+        record.name, record.digest, cached, record.created, record.size,
+        record.origin, record.signed_by, record.unsigned,
+    )  # fmt: skip

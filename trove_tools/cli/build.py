@@ -24,6 +24,7 @@ from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import jobs
+from trove_tools.build import remote_cache
 from trove_tools.catalog import loader
 from trove_tools.catalog import model
 from trove_tools.cli import cache as caching
@@ -100,13 +101,17 @@ def build(
     _require_for_later(plans, settings)
     key = signature.open_signing_key(settings.sign_key)
     cache = caching.open_cache(settings, fresh=settings.fresh)
-    outcomes = _build_in_parallel(plans, settings, cache, screen, key)
+    remote = caching.open_remote(settings, screen, key)
+    outcomes = _build_in_parallel(
+        plans, settings, cache, screen, key, remote
+    )
     rows = []
     for plan in plans:
         try:
             result = _build_one(
-                plan, settings, cache, screen, outcomes.get(plan.name), key
-            )
+                plan, settings, cache, screen, outcomes.get(plan.name), key,
+                remote,
+            )  # fmt: skip
             rows.append(_row(plan, result, settings, screen, catalog, key))
         except errors.TroveToolsError as exc:
             if len(plans) == 1:
@@ -120,8 +125,16 @@ def build(
                     "error": exc.message.splitlines()[0],
                 }
             )
-    caching.evict(settings, cache, screen)
     _print(rows, settings.format)
+    if remote is not None and remote.target is not None:
+        # the images can be used meanwhile
+        remote_cache.push_layers(
+            (layer.digest for plan in plans for layer in plan.layers[:-1]),
+            cache,
+            remote,
+            screen,
+        )
+    caching.evict(settings, cache, screen)
     return _status(rows)
 
 
@@ -147,6 +160,7 @@ def _build_one(
     screen: console.Console,
     outcome: jobs.Outcome | None,
     key: signature.SigningKey | None,
+    remote: remote_cache.RemoteCache | None,
 ) -> _build.Result:
     """Build an image, unless a child process has built it.
 
@@ -162,6 +176,7 @@ def _build_one(
             force=_forced(settings),
             screen=screen,
             key=key,
+            remote=remote,
         )
     for text in outcome.warnings:
         screen.warn(f"{plan.name}: {text}")
@@ -219,6 +234,7 @@ def _build_in_parallel(
     cache: _cache.Cache,
     screen: console.Console,
     key: signature.SigningKey | None,
+    remote: remote_cache.RemoteCache | None,
 ) -> dict[str, jobs.Outcome]:
     """Build the images that are not current, several at a time.
 
@@ -240,7 +256,9 @@ def _build_in_parallel(
         return {}
     for plan in wanted.values():
         # report what the host lacks once, not once per job
-        _build.require(plan, settings.output_dir, settings.work_dir, cache)
+        _build.require(
+            plan, settings.output_dir, settings.work_dir, cache, remote
+        )
     begin = time.time()
 
     def data(plan: _plan.Plan) -> dict[str, typing.Any]:
@@ -251,7 +269,11 @@ def _build_in_parallel(
         return to_job_data(
             plan,
             settings.replaced(
-                force=_forced(settings), fresh=False, max_age=age
+                force=_forced(settings),
+                fresh=False,
+                max_age=age,
+                # a repository that fails is reported once
+                cache_from=remote.usable_sources() if remote else [],
             ),
         )
 
@@ -353,6 +375,7 @@ def build_job() -> int:
         data = json.load(sys.stdin)
         end.debug = data["settings"]["debug"]
         plan, settings = from_job_data(data)
+        key = signature.open_signing_key(settings.sign_key)
         result = _build.build(
             plan,
             output=settings.output_dir,
@@ -360,7 +383,8 @@ def build_job() -> int:
             cache=caching.open_cache(settings),
             force=settings.force,
             screen=screen,
-            key=signature.open_signing_key(settings.sign_key),
+            key=key,
+            remote=caching.open_remote(settings, screen, key),
         )
         screen.result(result.as_dict())
     return end.status

@@ -14,7 +14,7 @@ UMASK = 0o022
 _BUILD = (
     "common", "arch", "guest", "system", "container", "plan", "name", "lock",
     "place", "cache", "age", "fresh", "force", "jobs", "all", "after",
-    "verify", "sign",
+    "verify", "sign", "trust", "remote",
 )  # fmt: skip
 
 
@@ -145,15 +145,19 @@ PROGRAM = common.Program(
         ),
         common.Command(
             "cache",
-            "list, prune or verify the cached layers",
+            "list, prune, verify, push or pull the cached layers",
             "cache:run",
-            groups=("common", "cache", "age"),
+            groups=("common", "cache", "age", "sign", "trust", "remote"),
             arguments=(
                 common.argument(
-                    "action", choices=("list", "prune", "verify")
+                    "action",
+                    choices=("list", "prune", "verify", "push", "pull"),
                 ),
             ),
-            examples=("cache list", "cache prune --cache-size 10"),
+            examples=(
+                "cache list", "cache prune --cache-size 10",
+                "cache push --cache-to registry.example/trove/layers",
+            ),
         ),
         common.Command(
             "doctor",
@@ -161,6 +165,7 @@ PROGRAM = common.Program(
             "doctor:run",
             groups=(
                 "common", "place", "cache", "age", "doctor", "sign", "trust",
+                "remote",
             ),  # fmt: skip
             examples=("doctor", "doctor --clean"),
         ),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trove-image-builder cache: lists, checks and prunes the cache."""
+"""trove-image-builder cache: lists, checks, prunes and shares the cache."""
 
+import collections.abc
 import datetime
 import time
 import typing
@@ -8,15 +9,22 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
+from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
+from trove_tools.build import remote_cache
 from trove_tools.build import workspace
 from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import paths
+from trove_tools.sources.network import session
+from trove_tools.sources.registry import client
 
 _GIB = 1024**3
 _DAY = 24 * 60 * 60
+
+# fields that would make a table too wide
+_IN_JSON = ("origin", "signed_by", "unsigned")
 
 
 def open_cache(
@@ -31,6 +39,52 @@ def open_cache(
     return _cache.Cache(
         settings.cache_dir or paths.user_cache(),
         now if fresh else now - settings.max_age * _DAY,
+        settings.allow_unsigned,
+    )
+
+
+def open_remote(
+    settings: options.Settings,
+    screen: console.Console,
+    key: signature.SigningKey | None,
+) -> remote_cache.RemoteCache | None:
+    """Return the layers in a registry, if the options name one.
+
+    :param key: the signing key; layers that it has signed are trusted.
+    :raises UsageError: a repository or a key cannot be used, or no key is
+        given and unsigned layers are not allowed.
+    """
+    if not settings.cache_from and not settings.cache_to:
+        return None
+    trusted = signature.read_trusted_keys(settings.trusted_key)
+    known = trusted.keys if trusted else ()
+    if key is not None:
+        known = (*known, key.public)
+    unsigned = settings.allow_unsigned
+    if settings.cache_from and not known and not unsigned:
+        raise errors.UsageError(
+            "--cache-from: no key is trusted, so no layer there can be used",
+            hint="name the public key of the builder that signs the layers:"
+            " --trusted-key KEYFILE.pub; or use --allow-unsigned if nobody"
+            " else can write to that registry",
+        )
+    if settings.cache_to and key is None and not unsigned:
+        raise errors.UsageError(
+            "--cache-to: there is no key to sign the layers with",
+            hint="name one: --sign-key KEYFILE; or use --allow-unsigned",
+        )
+    return remote_cache.RemoteCache(
+        [
+            client.Repository(client.parse(text, "--cache-from"))
+            for text in dict.fromkeys(settings.cache_from)
+        ],
+        client.Repository(client.parse(settings.cache_to, "--cache-to"))
+        if settings.cache_to
+        else None,
+        trusted=signature.TrustedKeys(known) if known else None,
+        key=key,
+        allow_unsigned=unsigned,
+        screen=screen,
     )
 
 
@@ -67,15 +121,35 @@ def run(call: common.Call) -> int:
 
     :returns: an exit status.
     """
-    cache = open_cache(call.settings)
-    actions = {"list": _list, "prune": _prune, "verify": _verify}
-    return actions[call.flags.action](call.settings, cache, call.screen)
+    settings, screen = call.settings, call.screen
+    actions = {
+        "list": _list, "prune": _prune, "verify": _verify, "push": _push,
+        "pull": _pull,
+    }  # fmt: skip
+    with session.open_session():
+        key = signature.open_signing_key(settings.sign_key)
+        remote = open_remote(settings, screen, key)
+        return actions[call.flags.action](
+            settings, open_cache(settings), screen, remote
+        )
+
+
+_Remote = remote_cache.RemoteCache | None
 
 
 def _list(
-    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    remote: _Remote,
 ) -> int:
     rows = [_row(cache, entry) for entry in cache_maintenance.entries(cache)]
+    for repository in _repositories(remote):
+        assert remote is not None
+        rows += [
+            _remote_row(cache, layer)
+            for layer in remote.list_layers(repository)
+        ]
     _emit(rows, settings, results.CACHE["list"])
     layers, downloads = (
         cache_maintenance.size(directory)
@@ -88,8 +162,75 @@ def _list(
     return errors.EXIT_OK
 
 
+def _repositories(
+    remote: _Remote,
+) -> collections.abc.Iterable[client.Repository]:
+    """Return the repositories that are read or written, each once."""
+    if remote is None:
+        return []
+    target = [remote.target] if remote.target is not None else []
+    return {str(one): one for one in (*remote.sources, *target)}.values()
+
+
+def _push(
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    remote: _Remote,
+) -> int:
+    if remote is None or remote.target is None:
+        raise errors.UsageError(
+            "cache push: no repository was named",
+            hint="name one: --cache-to HOST[:PORT]/REPOSITORY",
+        )
+    written = remote_cache.push_layers(
+        (e.record.digest for e in cache_maintenance.entries(cache)),
+        cache,
+        remote,
+        screen,
+    )
+    return _report(written, "push", settings, cache, remote, remote.target)
+
+
+def _pull(
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    remote: _Remote,
+) -> int:
+    if remote is None or not remote.sources:
+        raise errors.UsageError(
+            "cache pull: no repository was named",
+            hint="name one: --cache-from HOST[:PORT]/REPOSITORY",
+        )
+    fetched = remote_cache.fetch_layers(cache, remote, screen)
+    return _report(fetched, "pull", settings, cache, remote, *remote.sources)
+
+
+def _report(
+    entries: collections.abc.Iterable[_cache.Entry],
+    action: str,
+    settings: options.Settings,
+    cache: _cache.Cache,
+    remote: remote_cache.RemoteCache,
+    *repositories: client.Repository,
+) -> int:
+    """Print the layers that were copied.
+
+    :returns: the exit status: whether all repositories have answered.
+    """
+    rows = [_row(cache, entry) for entry in entries]
+    _emit(rows, settings, results.CACHE[action])
+    if all(map(remote.is_usable, repositories)):
+        return errors.EXIT_OK
+    return errors.EXIT_FAILED
+
+
 def _prune(
-    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    remote: _Remote,
 ) -> int:
     limit = settings.cache_size * _GIB
     removed = [
@@ -98,6 +239,11 @@ def _prune(
             cache, limit, screen.warn, stale=True
         )
     ]
+    if remote is not None:
+        removed += [
+            _remote_row(cache, layer)
+            for layer in remote_cache.prune_target(cache, remote)
+        ]
     _emit(removed, settings, results.CACHE["prune"])
     freed = sum(row["size"] for row in removed)
     screen.say(f"removed {len(removed)} layers, {console.size(freed)}")
@@ -105,7 +251,10 @@ def _prune(
 
 
 def _verify(
-    settings: options.Settings, cache: _cache.Cache, screen: console.Console
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    _remote: _Remote,
 ) -> int:
     removed = [
         {"digest": digest} for digest in cache_maintenance.damaged(cache)
@@ -126,15 +275,35 @@ def _verify(
 
 
 def _row(cache: _cache.Cache, entry: _cache.Entry) -> dict[str, typing.Any]:
-    record = entry.record
     used = datetime.datetime.fromtimestamp(entry.used, datetime.UTC)
+    return _describe(cache, entry.record, used.isoformat(), "")
+
+
+def _remote_row(
+    cache: _cache.Cache, layer: remote_cache.RemoteLayer
+) -> dict[str, typing.Any]:
+    return _describe(cache, layer.record, "", str(layer.repository))
+
+
+def _describe(
+    cache: _cache.Cache, record: _cache.Record, used: str, repository: str
+) -> dict[str, typing.Any]:
+    """Return a layer as a row.
+
+    :param used: the time of the last use; empty if unknown.
+    :param repository: the repository that has it; empty for the local cache.
+    """
     return {
         "layer": record.name,
         "digest": record.digest,
         "size": record.size,
         "created": record.created,
-        "used": used.isoformat(),
-        "stale": cache.is_stale(entry),
+        "used": used,
+        "stale": cache.is_stale(record),
+        "repository": repository,
+        "origin": record.origin,
+        "signed_by": record.signed_by,
+        "unsigned": record.unsigned,
         "elements": [
             name
             for name in record.inputs.get("elements", ())
@@ -159,4 +328,10 @@ def _emit(
             }
             for row in rows
         ]
-    console.emit(rows, settings.format, result.fields, result=result)
+    columns = [
+        name
+        for name in result.fields
+        if name not in _IN_JSON
+        and (name != "repository" or any(row[name] for row in rows))
+    ]
+    console.emit(rows, settings.format, columns, result=result)

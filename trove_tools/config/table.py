@@ -183,8 +183,20 @@ _TABLE: tuple[Topic | Option, ...] = (
            " ssh-agent has the private key, with this public key", kinds.path,
            metavar="KEYFILE"),
     Option("trusted_key", "trust",
-           "refuse an image whose manifest is not signed with one of these"
-           " public SSH keys", kinds.path, many=True, metavar="KEYFILE.pub"),
+           "refuse an image, or a layer in a registry, that is not signed with"
+           " one of these public SSH keys", kinds.path, many=True,
+           metavar="KEYFILE.pub"),
+    Topic("registry", "layers and images that builders share"),
+    Option("cache_from", "remote",
+           "repository from which layers are fetched; http://... for a"
+           " registry without TLS", many=True,
+           metavar="HOST[:PORT]/REPOSITORY"),
+    Option("cache_to", "remote",
+           "repository to which the layers are written",
+           metavar="HOST[:PORT]/REPOSITORY"),
+    Option("allow_unsigned", "remote",
+           "also fetch and write layers without the signature of a trusted"
+           " key; the manifest marks them", kinds.boolean, False),
     Topic("looking", "how an image is compared and verified"),
     Option("files", "compare", "compare all files of the two images instead",
            kinds.boolean, False),

@@ -19,8 +19,9 @@ from trove_tools.sources.container import sources
 def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
     declared = table.group(
-        "arch", "guest", "system", "container", "plan", "name", "place", "sign"
-    )
+        "arch", "guest", "system", "container", "plan", "name", "place",
+        "sign", "trust", "remote",
+    )  # fmt: skip
     values = {
         option.name: [] if option.many else option.default
         for option in declared

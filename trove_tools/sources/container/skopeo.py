@@ -24,8 +24,8 @@ from trove_tools.host import process
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
 
-# the host that serves the API of a registry, if it differs from its name
-_HUB = {"docker.io": "registry-1.docker.io"}
+#: The host that serves the API of a registry, if it differs from its name.
+HUB = {"docker.io": "registry-1.docker.io"}
 #: Seconds to wait for a registry's answer.
 _TIMEOUT = 5.0
 _POLICY = pathlib.Path("/etc/containers/policy.json")
@@ -131,7 +131,7 @@ def unreachable(image: str, mirror: str | None) -> str:
     :param mirror: the registry to use instead, or None.
     """
     host = image.partition("/")[0]
-    parts = urllib.parse.urlsplit(_url(mirror or _HUB.get(host, host)))
+    parts = urllib.parse.urlsplit(_url(mirror or HUB.get(host, host)))
     # https://distribution.github.io/distribution/spec/api/#api-version-check
     url = f"{parts.scheme}://{parts.netloc}/v2/"
     try:
