@@ -281,7 +281,7 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
     # its warnings about all other formats are not useful to users
     logging.getLogger(format_inspector.__name__).disabled = True
     try:
-        found = format_inspector.detect_file_format(str(path))
+        detected = format_inspector.detect_file_format(str(path))
     except format_inspector.ImageFormatError as exc:
         raise errors.ImageError(
             f"{path} is not a usable image: {exc}", hint=_AGAIN
@@ -293,8 +293,8 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
             f"{path} is not a disk image: its format is unknown",
             hint=_NAMED,
         ) from exc
-    name = str(found)
-    if found is None or name not in names:
+    name = str(detected)
+    if detected is None or name not in names:
         hint = _CONVERT if name != "iso" else _INSTALLED
         raise errors.ImageError(
             f"{path} is an image of the format {name.upper()}, not a qcow2 or"
@@ -304,7 +304,7 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
     if name != "qcow2":
         return
     try:
-        found.safety_check()
+        detected.safety_check()
     except format_inspector.SafetyCheckFailed as exc:
         failure = min(exc.failures)
         what, hint = _UNSAFE.get(failure, (f"is not safe: {failure}", _AGAIN))

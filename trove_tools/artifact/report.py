@@ -58,23 +58,23 @@ class Bar:
     depth: int = 0
 
 
-def directory_bars(found: contents.Contents) -> list[Bar]:
+def directory_bars(image: contents.Contents) -> list[Bar]:
     """Return the largest directories, as a tree.
 
     Every directory is followed by its subdirectories, the largest first. The
     image store is shown by containers, because the names of its directories
     have no meaning.
     """
-    total = found.directories.get("/", 0)
+    total = image.directories.get("/", 0)
     sizes = {
         path: size
-        for path, size in found.directories.items()
+        for path, size in image.directories.items()
         if size >= LEAST_SHARE * total
         and path != "/"
         and not path.startswith(f"{_STORE}/")
     }
     shown = [path for path in sizes if not _is_passed(path, sizes)]
-    return list(_bars_below("", shown, sizes, found, 0))
+    return list(_bars_below("", shown, sizes, image, 0))
 
 
 def _is_passed(path: str, sizes: collections.abc.Mapping[str, int]) -> bool:
@@ -89,7 +89,7 @@ def _bars_below(
     parent: str,
     shown: collections.abc.Sequence[str],
     sizes: collections.abc.Mapping[str, int],
-    found: contents.Contents,
+    image: contents.Contents,
     depth: int,
 ) -> collections.abc.Iterator[Bar]:
     inside = [path for path in shown if path.startswith(f"{parent}/")]
@@ -103,11 +103,11 @@ def _bars_below(
         name = path.removeprefix(f"{parent}/") if parent else path
         yield Bar(name, _kind(path), sizes[path], depth)
         if path == _STORE:
-            for container in sorted(found.containers, key=lambda c: -c.size):
+            for container in sorted(image.containers, key=lambda c: -c.size):
                 yield Bar(
                     container.names[0], "container", container.size, depth + 1
                 )
-        yield from _bars_below(path, shown, sizes, found, depth + 1)
+        yield from _bars_below(path, shown, sizes, image, depth + 1)
 
 
 def _kind(path: str) -> str:
@@ -116,14 +116,14 @@ def _kind(path: str) -> str:
     return "agent" if f"{path}/".startswith(f"{_AGENT}/") else "system"
 
 
-def package_bars(found: contents.Contents) -> list[Bar]:
+def package_bars(image: contents.Contents) -> list[Bar]:
     """Return the packages whose size is known, the largest first."""
     bars = [
         Bar(f"{package.name} {package.version}", kind, package.size)
         for kind, packages in (
-            ("system", found.packages),
-            ("agent", found.python),
-            *(("container", c.packages) for c in found.containers),
+            ("system", image.packages),
+            ("agent", image.python),
+            *(("container", c.packages) for c in image.containers),
         )
         for package in packages
         if package.size
@@ -220,7 +220,7 @@ def render(image: pathlib.Path, made: manifest.Manifest) -> str:
         "size": console.size,
     }
     style = (_DIRECTORY / "report.css").read_text()
-    found = sbom.read_stated(image, made)
+    described = sbom.read_stated(image, made)
     record = verification.read(image, made.image.get("sha256", ""))
     guest = made.guest
     return environment.get_template("report.html").render(
@@ -231,26 +231,26 @@ def render(image: pathlib.Path, made: manifest.Manifest) -> str:
         f"{guest['distribution'].capitalize()} {guest['version']}"
         f" {guest.get('arch', '')}, built {format_date(made.created)}",
         dev=made.dev,
-        facts=list_numbers(made, found),
+        facts=list_numbers(made, described),
         datastores=made.datastores,
         checks=list_checks(record),
         timeline=build_timeline(made.timeline),
-        sizes=_sizes(found),
+        sizes=_sizes(described),
         inputs=list_inputs(made),
         layers=list_layers(made),
     )
 
 
-def _sizes(found: contents.Contents | None) -> dict[str, typing.Any] | None:
-    if found is None:
+def _sizes(image: contents.Contents | None) -> dict[str, typing.Any] | None:
+    if image is None:
         return None
-    total = found.directories["/"]
-    packages = package_bars(found)
+    total = image.directories["/"]
+    packages = package_bars(image)
     return {
         "kinds": KINDS,
         "total": total,
         "least": round(LEAST_SHARE * total),
-        "directories": directory_bars(found),
+        "directories": directory_bars(image),
         "packages": packages[: MOST_PACKAGES],
         "smaller": max(0, len(packages) - MOST_PACKAGES),
     }
@@ -291,18 +291,18 @@ def describe_status(record: verification.Record | None) -> dict[str, str]:
 
 
 def list_numbers(
-    made: manifest.Manifest, found: contents.Contents | None
+    made: manifest.Manifest, image: contents.Contents | None
 ) -> list[tuple[str, str, str]]:
     """Return the most important numbers, each with name, value and note."""
     shown = [("image file", console.size(made.image["size"]),
               made.image["format"])]  # fmt: skip
-    if found is not None:
+    if image is not None:
         shown += [
-            ("in the image", console.size(found.directories["/"]),
+            ("in the image", console.size(image.directories["/"]),
              "on a disk of "
              + console.size(made.image.get("virtual_size", 0))),
-            ("packages", str(len(found.packages)),
-             f"and {len(found.python)} of the agent"),
+            ("packages", str(len(image.packages)),
+             f"and {len(image.python)} of the agent"),
         ]  # fmt: skip
     shown.append(("guest agent", made.agent.get("version", ""),
                   f"Trove, from {made.agent.get('source', '')}"))  # fmt: skip

@@ -43,14 +43,14 @@ def path(image: pathlib.Path) -> pathlib.Path:
 
 
 def write(
-    found: _contents.Contents, made: manifest.Manifest, file: pathlib.Path
+    contents: _contents.Contents, made: manifest.Manifest, file: pathlib.Path
 ) -> None:
     """Write the bill of materials of an image.
 
-    :param found: the contents of the image.
+    :param contents: the contents of the image.
     :param made: the manifest of the image.
     """
-    data = credentials.hide_all(_bill(found, made))
+    data = credentials.hide_all(_bill(contents, made))
     file.write_text(json.dumps(data, indent=1) + "\n")
 
 
@@ -93,13 +93,13 @@ def read(
 
 
 def _bill(
-    found: _contents.Contents, made: manifest.Manifest
+    contents: _contents.Contents, made: manifest.Manifest
 ) -> dict[str, typing.Any]:
     parts = _Parts(made)
     components = [
-        *(parts.debian(package) for package in found.packages),
-        *(parts.python(package) for package in found.python),
-        *(parts.container(container) for container in found.containers),
+        *(parts.debian(package) for package in contents.packages),
+        *(parts.python(package) for package in contents.python),
+        *(parts.container(container) for container in contents.containers),
     ]
     components.sort(key=_reference)
     every = [*components, *(p for c in components for p in _parts_of(c))]
@@ -171,63 +171,63 @@ class _Parts:
         self._arch = guest.get("arch", "")
 
     def debian(
-        self, found: _package.Package, where: str = "", system: str = ""
+        self, package: _package.Package, where: str = "", system: str = ""
     ) -> dict[str, typing.Any]:
         system = system or self._system
-        name = f"{system.partition('-')[0]}/{found.name.lower()}"
+        name = f"{system.partition('-')[0]}/{package.name.lower()}"
         purl = _purl(
-            "deb", name, found.version, arch=found.arch, distro=system
+            "deb", name, package.version, arch=package.arch, distro=system
         )
-        return _library(found, purl, where)
+        return _library(package, purl, where)
 
-    def python(self, found: _package.Package) -> dict[str, typing.Any]:
-        name = found.name.lower().replace("_", "-")
-        return _library(found, _purl("pypi", name, found.version))
+    def python(self, package: _package.Package) -> dict[str, typing.Any]:
+        name = package.name.lower().replace("_", "-")
+        return _library(package, _purl("pypi", name, package.version))
 
-    def container(self, found: docker.Container) -> dict[str, typing.Any]:
-        repository, _, tag = found.names[0].rpartition(":")
+    def container(self, image: docker.Container) -> dict[str, typing.Any]:
+        repository, _, tag = image.names[0].rpartition(":")
         name = repository.rpartition("/")[2]
-        properties = [(SIZE, str(found.size))]
-        properties += [(NAMES, name) for name in found.names]
-        properties.append((SYSTEM, found.system))
+        properties = [(SIZE, str(image.size))]
+        properties += [(NAMES, name) for name in image.names]
+        properties.append((SYSTEM, image.system))
         return {
             "type": "container",
-            "bom-ref": found.id,
+            "bom-ref": image.id,
             "name": repository,
             "version": tag,
             "purl": _purl(
-                "oci", name.lower(), found.id, arch=self._arch,
+                "oci", name.lower(), image.id, arch=self._arch,
                 repository_url=repository if name != repository else "",
                 tag=tag,
             ),
             "hashes": [
-                {"alg": "SHA-256", "content": found.id.partition(":")[2]}
+                {"alg": "SHA-256", "content": image.id.partition(":")[2]}
             ],
             "properties": _named(properties),
             "components": [
-                self.debian(package, found.id, found.system)
-                for package in found.packages
+                self.debian(package, image.id, image.system)
+                for package in image.packages
             ],
         }  # fmt: skip
 
 
 def _library(
-    found: _package.Package, purl: str, where: str = ""
+    package: _package.Package, purl: str, where: str = ""
 ) -> dict[str, typing.Any]:
     # the same package may be in several containers
     component: dict[str, typing.Any] = {
         "type": "library",
         "bom-ref": f"{where}/{purl}" if where else purl,
-        "name": found.name,
-        "version": found.version,
+        "name": package.name,
+        "version": package.version,
         "purl": purl,
     }
-    if found.licences:
+    if package.licences:
         component["licenses"] = [
             {"license": {"id" if _is_spdx(licence) else "name": licence}}
-            for licence in found.licences
+            for licence in package.licences
         ]
-    properties = [(SIZE, str(found.size or "")), (SOURCE, found.source)]
+    properties = [(SIZE, str(package.size or "")), (SOURCE, package.source)]
     if any(value for _, value in properties):
         component["properties"] = _named(properties)
     return component
@@ -246,11 +246,11 @@ def _purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
 
     :param qualifiers: sorted by name; empty ones are left out.
     """
-    told = "&".join(
+    query = "&".join(
         f"{key}={_quoted(value)}" for key, value in qualifiers.items() if value
     )
     address = f"pkg:{kind}/{_quoted(name)}@{_quoted(version)}"
-    return f"{address}?{told}" if told else address
+    return f"{address}?{query}" if query else address
 
 
 def _quoted(text: str) -> str:
@@ -316,10 +316,10 @@ def _container(component: dict[str, typing.Any]) -> docker.Container:
 
 
 def _properties(component: dict[str, typing.Any]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    properties: dict[str, list[str]] = {}
     for entry in component.get("properties", ()):
-        found.setdefault(entry["name"], []).append(_text(entry["value"]))
-    return found
+        properties.setdefault(entry["name"], []).append(_text(entry["value"]))
+    return properties
 
 
 def _text(value: typing.Any) -> str:

@@ -264,16 +264,16 @@ def recall(
         parameters.
     """
     try:
-        found = _load(image, sha256, trusted)
+        record = _load(image, sha256, trusted)
     except errors.ImageError:
         return None
     same = (
-        found is not None
-        and found.get("ok") is True
-        and found.get("report_version") == VERSION
-        and found.get("asked") == asked.as_dict()
+        record is not None
+        and record.get("ok") is True
+        and record.get("report_version") == VERSION
+        and record.get("asked") == asked.as_dict()
     )
-    return found if same else None
+    return record if same else None
 
 
 def write(

@@ -154,10 +154,10 @@ class PartxPartitioning(partitioning.Partitioning):
                     self._remove_copies()
                     copies = False
                 elif time.monotonic() > deadline:
-                    found = mounts.find_holders(
+                    holders = mounts.find_holders(
                         loopdevice.list_devices(device)
                     )
-                    by = ", ".join(map(str, found))
+                    by = ", ".join(map(str, holders))
                     raise exception.BlockDeviceSetupException(
                         f"{device} is still in use"
                         + (f" by {by}, in another mount namespace" * bool(by))

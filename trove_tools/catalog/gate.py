@@ -50,16 +50,16 @@ def list_natives(catalog: model.Catalog, guest: str) -> dict[str, str]:
 def list_booted(catalog: model.Catalog) -> set[tuple[str, str, str]]:
     """Return the datastores, versions and runtimes that the gate boots."""
     guest = find_system(catalog)
-    found = set()
+    booted = set()
     for name in list_containers(catalog):
         entry = catalog.datastore(name)
-        found.add((name, entry.default_version, model.CONTAINER))
+        booted.add((name, entry.default_version, model.CONTAINER))
     for name in list_natives(catalog, guest).values():
         entry = catalog.datastore(name)
         version = entry.version_for(model.NATIVE, guest)
         assert version is not None
-        found.add((name, version.version, model.NATIVE))
-    return found
+        booted.add((name, version.version, model.NATIVE))
+    return booted
 
 
 def find_system(catalog: model.Catalog) -> str:

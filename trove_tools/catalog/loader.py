@@ -31,10 +31,10 @@ def load(
     :param directory: the directory of the catalog.
     :raises CatalogError: lists all errors.
     """
-    found = validation.Problems()
-    series = _read(directory / "series.yaml", "series", found)
-    guests = _read(directory / "guests.yaml", "guests", found)
-    runtimes = _read(directory / "runtimes.yaml", "runtimes", found)
+    problems = validation.Problems()
+    series = _read(directory / "series.yaml", "series", problems)
+    guests = _read(directory / "guests.yaml", "guests", problems)
+    runtimes = _read(directory / "runtimes.yaml", "runtimes", problems)
     entries = {}
     for place in (directory / "datastores", *further):
         paths.require_directory(
@@ -43,15 +43,15 @@ def load(
             "correct --catalog or TROVE_TOOLS_CATALOG",
         )
         for file in sorted(place.glob("*.yaml")):
-            entry = _read(file, "datastore", found)
+            entry = _read(file, "datastore", problems)
             if entry is not None:
                 entries[file.stem] = (file, entry)
-    if not found:
+    if not problems:
         for file, entry in entries.values():
-            found.add(
+            problems.add(
                 file, validation.find_contradictions(file, entry, guests)
             )
-    found.raise_any()
+    problems.raise_any()
     return model.Catalog(
         series=model.Series(**series),
         guests={guest["name"]: _guest(guest) for guest in guests},
@@ -68,7 +68,7 @@ def _schemas() -> bytes:
 
 
 def _read(
-    file: pathlib.Path, kind: str, found: validation.Problems
+    file: pathlib.Path, kind: str, problems: validation.Problems
 ) -> typing.Any:
     """Read a file; if it is invalid, record a problem and return None."""
     try:
@@ -77,20 +77,20 @@ def _read(
         bounds.require(data)
     except (OSError, ValueError) as exc:
         # such as an invalid date
-        found.add(file, [validation.Problem((), f"cannot be read: {exc}")])
+        problems.add(file, [validation.Problem((), f"cannot be read: {exc}")])
         return None
     except RecursionError:
-        found.add(file, [validation.Problem((), str(bounds.too_deep()))])
+        problems.add(file, [validation.Problem((), str(bounds.too_deep()))])
         return None
     except yaml.YAMLError as exc:
-        found.add_yaml(file, exc)
+        problems.add_yaml(file, exc)
         return None
     known = validation.ValidFiles(_schemas())
     if known.has(kind, content):
         return data
     schema = yaml.load(_schemas(), _Loader)[kind]
     wrong = validation.find_violations(data, schema)
-    found.add(file, wrong)
+    problems.add(file, wrong)
     if wrong:
         return None
     known.add(kind, content)

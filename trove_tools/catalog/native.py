@@ -127,23 +127,23 @@ def resolve(
     :raises KeyError: the catalog lacks a property; the argument of the error
         is the property's name.
     """
-    said = {key: runtime[key] for key in _FIELDS if key in runtime}
+    entry = {key: runtime[key] for key in _FIELDS if key in runtime}
     differing = runtime.get("guests", {})
-    said = _merge(said, version.get("native", {}))
+    entry = _merge(entry, version.get("native", {}))
     for name in (find_family(guest["distribution"]), guest["name"]):
-        said = _merge(said, differing.get(name, {}))
-    said = _fill(
-        said,
+        entry = _merge(entry, differing.get(name, {}))
+    entry = _fill(
+        entry,
         {
             "{version}": version["version"],
             "{distribution}": guest["distribution"],
             "{release}": guest["release"],
         },
     )
-    cluster = said.pop("cluster", {"ports": ()})
-    packages = *said.pop("packages", ()), *cluster.get("packages", ())
-    repository = said.pop("repository", None)
-    file = said.pop("file", None)
+    cluster = entry.pop("cluster", {"ports": ()})
+    packages = *entry.pop("packages", ()), *cluster.get("packages", ())
+    repository = entry.pop("repository", None)
+    file = entry.pop("file", None)
     if not packages and file is None:
         raise KeyError("packages")
     return Native(
@@ -151,7 +151,7 @@ def resolve(
         cluster_ports=tuple(cluster["ports"]),
         repository=_repository(repository) if repository else None,
         file=_file(file) if file else None,
-        **_frozen(said),
+        **_frozen(entry),
     )
 
 

@@ -49,10 +49,10 @@ class Problems:
         self, file: pathlib.Path, wrong: collections.abc.Iterable[Problem]
     ) -> None:
         """Add the problems of a file, sorted by line."""
-        found = [
+        located = [
             (find_line(file, problem.place), problem) for problem in wrong
         ]
-        for line, problem in sorted(found):
+        for line, problem in sorted(located):
             place = "".join(
                 f"[{key}]" if isinstance(key, int) else f".{key}"
                 for key in problem.place

@@ -226,9 +226,9 @@ def _from_manifest(
     ]
     if not chosen:
         known = [f"{entry.name}:{entry.version}" for entry in entries]
-        asked = f"{settings.datastore or ''}:{settings.version or ''}"
+        version_name = f"{settings.datastore or ''}:{settings.version or ''}"
         raise errors.UsageError(
-            f"{path} does not contain {asked.strip(':')}",
+            f"{path} does not contain {version_name.strip(':')}",
             hint=f"its manifest names {', '.join(known)}; leave out"
             " --datastore and --version to load all of it",
         )

@@ -86,8 +86,8 @@ def _detach(device: str) -> bool:
 
 def _by(numbers: collections.abc.Collection[str]) -> str:
     """Return the part of a message that names a device's users."""
-    found = ", ".join(map(str, mounts.find_holders(numbers)))
-    return f" by {found}, in another mount namespace" if found else ""
+    holders = ", ".join(map(str, mounts.find_holders(numbers)))
+    return f" by {holders}, in another mount namespace" if holders else ""
 
 
 def remove_dead(
@@ -187,17 +187,17 @@ def _is_root() -> bool:
 def kill(directory: pathlib.Path) -> None:
     """Kill processes with a root or working directory below a directory."""
     for _ in range(50):
-        found = _processes(directory)
-        if not found:
+        pids = _processes(directory)
+        if not pids:
             return
-        for pid in found:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
 
 
 def _processes(directory: pathlib.Path) -> list[int]:
-    found = []
+    pids = []
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -206,8 +206,8 @@ def _processes(directory: pathlib.Path) -> list[int]:
             if any(
                 pathlib.Path(root).is_relative_to(directory) for root in roots
             ):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def _unmount_all(directory: pathlib.Path, *options: str) -> None:

@@ -66,13 +66,13 @@ def refuse(
     if not address:
         return
     if _REFUSED.search(address):
-        found = "there are credentials in the URL"
+        problem = "there are credentials in the URL"
     elif not query and _QUERY.search(address):
-        found = "there is a query in the URL, which may hold a token"
+        problem = "there is a query in the URL, which may hold a token"
     else:
         return
     raise errors.UsageError(
-        f"{what}: {found}, and other users of this host could read it on"
+        f"{what}: {problem}, and other users of this host could read it on"
         " command lines",
         hint=hint,
     )

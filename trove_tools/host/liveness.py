@@ -64,17 +64,17 @@ def boot() -> str:
 
 def identify(pid: int) -> Process | None:
     """Return the process that has an id now; None if there is none."""
-    found = stat(pid)
-    return None if found is None else Process(pid, found.start, boot())
+    fields = stat(pid)
+    return None if fields is None else Process(pid, fields.start, boot())
 
 
 def alive(process: Process) -> bool:
     """Return whether a process is still running."""
-    found = stat(process.pid)
+    fields = stat(process.pid)
     return (
-        found is not None
-        and not found.dead
-        and found.start == process.start
+        fields is not None
+        and not fields.dead
+        and fields.start == process.start
         and process.boot == boot()
     )
 

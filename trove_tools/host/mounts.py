@@ -51,26 +51,26 @@ def read_mounts(process: str | int = "self") -> list[Mount]:
 
     :raises OSError: the process has ended, or this user may not inspect it.
     """
-    found = []
+    mounts = []
     text = (PROC / str(process) / "mountinfo").read_bytes()
     for line in filter(None, text.split(b"\n")):
         fields = line.split(b" ")
         point = _ESCAPED.sub(lambda code: bytes([int(code[1], 8)]), fields[4])
-        found.append(
+        mounts.append(
             Mount(fields[2].decode(), pathlib.Path(os.fsdecode(point)))
         )
-    return found
+    return mounts
 
 
 def list_below(directory: pathlib.Path) -> list[Mount]:
     """Return the mounts on and below a directory, the latest mount first."""
-    found = [
+    mounts = [
         mount
         for mount in read_mounts()
         if mount.point.is_relative_to(directory)
     ]
     # later mounts lie on top of earlier ones
-    return found[::-1]
+    return mounts[::-1]
 
 
 def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
@@ -79,7 +79,7 @@ def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
     :param devices: "major:minor" of each file system's device.
     :returns: the process with the lowest id in each namespace.
     """
-    found = []
+    holders = []
     seen = {_namespace("self")}
     for pid in sorted(
         int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()
@@ -95,8 +95,8 @@ def find_holders(devices: collections.abc.Collection[str]) -> list[Holder]:
             # the process has ended
             continue
         if mounted.intersection(devices):
-            found.append(Holder(pid, command))
-    return found
+            holders.append(Holder(pid, command))
+    return holders
 
 
 def _namespace(process: str | int) -> str | None:

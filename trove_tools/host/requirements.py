@@ -100,10 +100,13 @@ def require_arch(arch: str) -> None:
     # the kernel's admin-guide
     handler = BINFMT / f"qemu-{machine}"
     try:
-        found = handler.read_text()
+        registration = handler.read_text()
     except OSError:
-        found = ""
-    if not found.startswith("enabled") or "\nflags: " not in found:
+        registration = ""
+    if (
+        not registration.startswith("enabled")
+        or "\nflags: " not in registration
+    ):
         raise errors.MissingToolError(
             f"programs for {arch} do not run on this host: {handler} is not"
             " there, or disabled",
@@ -111,7 +114,7 @@ def require_arch(arch: str) -> None:
             " and install qemu-user-static and binfmt-support again; a"
             " container has what its host has registered",
         )
-    if "F" not in found.partition("\nflags: ")[2].split("\n")[0]:
+    if "F" not in registration.partition("\nflags: ")[2].split("\n")[0]:
         raise errors.MissingToolError(
             f"{handler} was registered without the flag F, so it ends at the"
             " root of the build",
@@ -216,12 +219,12 @@ def check_tools_for(
     """
     findings = []
     for name in _tools(purpose, arch):
-        found = process.find(name)
+        program = process.find(name)
         findings.append(
             Finding(
                 f"{name} ({words})",
-                found is not None,
-                found or "not found",
+                program is not None,
+                program or "not found",
                 hosttools.install_command([name]) or "",
             )
         )

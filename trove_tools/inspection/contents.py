@@ -131,13 +131,13 @@ def measure_directories(
         total += sum(totals.get(os.path.join(place, name), 0)
                      for name in below)  # fmt: skip
         totals[place] = total
-    found = {
+    sizes = {
         "/" + os.path.relpath(place, top) if place != top else "/": total
         for place, total in sorted(totals.items())
         if total >= least or place == top
     }
     return {
-        path: total for path, total in found.items()
+        path: total for path, total in sizes.items()
         if not path.startswith(_NAMELESS)
     }  # fmt: skip
 
@@ -148,7 +148,7 @@ def read_configuration(root: pathlib.Path) -> dict[str, str]:
     :returns: the texts of :func:`trove_tools.inspection.rootfile.describe`,
         with the beginning of the digest.
     """
-    found = {}
+    states = {}
     for place, below, names in os.walk(root / "etc"):
         links = [
             each for each in below if os.path.islink(os.path.join(place, each))
@@ -157,13 +157,13 @@ def read_configuration(root: pathlib.Path) -> dict[str, str]:
             file = pathlib.Path(place, name)
             path = f"/{file.relative_to(root)}"
             if path not in _DERIVED:
-                found[path] = rootfile.describe(file, _DIGITS)
+                states[path] = rootfile.describe(file, _DIGITS)
         below[:] = [
             each for each in below
             if f"/{pathlib.Path(place, each).relative_to(root)}"
             not in _DERIVED
         ]  # fmt: skip
-    return dict(sorted(found.items()))
+    return dict(sorted(states.items()))
 
 
 class Served(typing.NamedTuple):
@@ -180,7 +180,7 @@ class Served(typing.NamedTuple):
 
 
 def find_datastores(
-    found: Contents, catalog: model.Catalog
+    image: Contents, catalog: model.Catalog
 ) -> list[Served]:
     """Return the datastores in an image.
 
@@ -192,9 +192,9 @@ def find_datastores(
         for datastore in catalog.datastores.values()
         for runtime in datastore.runtimes.values()
         for served in (
-            _contained(found.containers, datastore, runtime.container)
+            _contained(image.containers, datastore, runtime.container)
             if runtime.container
-            else _native(found.packages, datastore)
+            else _native(image.packages, datastore)
         )
     ]
 

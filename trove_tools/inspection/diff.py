@@ -114,11 +114,11 @@ def _versions(
     packages: collections.abc.Iterable[package.Package],
 ) -> dict[str, str]:
     """Return the versions by package name, as a text with commas."""
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for entry in packages:
-        found.setdefault(entry.name, set()).add(entry.version)
+        by_name.setdefault(entry.name, set()).add(entry.version)
     return {
-        name: ", ".join(sorted(versions)) for name, versions in found.items()
+        name: ", ".join(sorted(versions)) for name, versions in by_name.items()
     }
 
 
@@ -137,9 +137,9 @@ def _containers(
         )
 
 
-def _by_name(found: contents.Contents) -> dict[str, typing.Any]:
+def _by_name(image: contents.Contents) -> dict[str, typing.Any]:
     # an image may have several names; the first one identifies it
-    return {container.names[0]: container for container in found.containers}
+    return {container.names[0]: container for container in image.containers}
 
 
 def _directories(

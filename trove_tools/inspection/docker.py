@@ -77,7 +77,7 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     config = _json(root, f"{_IMAGES}/imagedb/content/{_path(identity)}")
     layers = _mapping(config.get("rootfs")).get("diff_ids")
     size, system = 0, ""
-    found: tuple[package.Package, ...] = ()
+    packages: tuple[package.Package, ...] = ()
     for chain in _chain(layers if isinstance(layers, list) else []):
         place = f"{_IMAGES}/layerdb/{_path(chain)}"
         text = rootfile.read_text(root / place / "size").strip()
@@ -86,9 +86,9 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # a layer that installs packages contains the complete list
-            found = package.read_dpkg(layer) or found
+            packages = package.read_dpkg(layer) or packages
             system = _system(layer) or system
-    return Container(tuple(sorted(names)), identity, size, found, system)
+    return Container(tuple(sorted(names)), identity, size, packages, system)
 
 
 def _system(layer: pathlib.Path) -> str:

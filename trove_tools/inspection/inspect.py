@@ -259,8 +259,8 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
         raise errors.ImageError(**json.loads(done.stdout))
     if done.status != 0:
         raise process.make_failure(argv, done.status, done.stderr)
-    found: dict[str, typing.Any] = json.loads(done.stdout)
-    return found
+    output: dict[str, typing.Any] = json.loads(done.stdout)
+    return output
 
 
 def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:

@@ -167,11 +167,11 @@ def by_sshd(root: pathlib.Path) -> Logins:
     """Find settings of sshd that permit unwanted logins."""
     if not (root / "usr/sbin/sshd").exists():
         return
-    found: dict[str, tuple[str, str]] = {}
+    values: dict[str, tuple[str, str]] = {}
     in_match: list[tuple[str, str, str]] = []
-    _read_sshd(root, _SSHD, found, in_match, set())
+    _read_sshd(root, _SSHD, values, in_match, set())
     settings = [
-        (name, *found.get(name, (setting.default, _SSHD)))
+        (name, *values.get(name, (setting.default, _SSHD)))
         for name, setting in _SETTINGS.items()
     ]
     for name, value, path in [*settings, *in_match]:
@@ -186,7 +186,7 @@ def by_sshd(root: pathlib.Path) -> Logins:
 def _read_sshd(
     root: pathlib.Path,
     name: str,
-    found: dict[str, tuple[str, str]],
+    settings: dict[str, tuple[str, str]],
     in_match: list[tuple[str, str, str]],
     read: set[str],
 ) -> None:
@@ -207,14 +207,14 @@ def _read_sshd(
             for word in value.split():
                 pattern = word if word.startswith("/") else f"/etc/ssh/{word}"
                 for path in _matching(root, pattern):
-                    _read_sshd(root, path, found, in_match, read)
+                    _read_sshd(root, path, settings, in_match, read)
         elif keyword == "match":
             matching = value.lower() != "all"
         elif keyword in _SETTINGS:
             if matching:
                 in_match.append((keyword, value, name))
             else:
-                found.setdefault(keyword, (value, name))
+                settings.setdefault(keyword, (value, name))
 
 
 def _sshd_words(line: str) -> tuple[str, str]:

@@ -94,7 +94,7 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
     text = rootfile.read_text(root / "usr/share/doc" / name / "copyright")
     if not _MACHINE_READABLE.match(text):
         return ()
-    found = {
+    licences = {
         word.strip()
         for stanza in re.split(r"\n\n+", text)
         # other stanzas explain licences
@@ -102,7 +102,7 @@ def _dpkg_licences(root: pathlib.Path, name: str) -> tuple[str, ...]:
         for line in _LICENCE.findall(stanza)
         for word in _BETWEEN_LICENCES.split(" ".join(line.split()))
     }
-    return tuple(sorted(found - {""}))
+    return tuple(sorted(licences - {""}))
 
 
 def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
@@ -110,12 +110,12 @@ def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
 
     :returns: empty if there is no such environment.
     """
-    found = []
+    packages = []
     for metadata in venv.glob("lib/python3*/site-packages/*.dist-info"):
         text = rootfile.read_text(metadata / "METADATA", _LARGEST_METADATA)
         fields = email.parser.HeaderParser().parsestr(text)
         if fields["Name"] and fields["Version"]:
-            found.append(
+            packages.append(
                 Package(
                     name=fields["Name"],
                     version=fields["Version"],
@@ -127,7 +127,7 @@ def read_python(venv: pathlib.Path) -> tuple[Package, ...]:
                     ),
                 )
             )
-    return tuple(sorted(found))
+    return tuple(sorted(packages))
 
 
 def _python_size(record: pathlib.Path) -> int:

@@ -144,14 +144,14 @@ class FileState(typing.NamedTuple):
 
 def read_states(root: pathlib.Path) -> dict[str, FileState]:
     """Return the state of each file and directory of a root, by its path."""
-    found = {}
+    states = {}
     for place, below, names in os.walk(root):
         for name in (*below, *names):
             file = pathlib.Path(place, name)
-            found["/" + os.path.relpath(file, root)] = FileState(
+            states["/" + os.path.relpath(file, root)] = FileState(
                 describe(file), int(file.lstat().st_mtime)
             )
-    return found
+    return states
 
 
 def describe(file: pathlib.Path, digits: int = 64) -> str:
@@ -188,7 +188,7 @@ def compare_states(
         if one == other:
             continue
         timed = one and other and one.what == other.what
-        for found, side in ((one, left), (other, right)):
-            if found is not None:
-                side[path] = f"@{found.time}" if timed else found.what
+        for state, side in ((one, left), (other, right)):
+            if state is not None:
+                side[path] = f"@{state.time}" if timed else state.what
     return left, right

@@ -227,15 +227,15 @@ def find_secrets(file: rootfile.File) -> Secrets:
     """
     if not file.status.st_size:
         return
-    found: set[tuple[str, str]] = set()
+    results: set[tuple[str, str]] = set()
     kept_by_name = _by_name(file)
     if kept_by_name:
-        found.add((CREDENTIALS, kept_by_name))
+        results.add((CREDENTIALS, kept_by_name))
     for number, chunk in enumerate(rootfile.read_chunks(file.path)):
         if number == 0:
-            found |= set(_at_the_beginning(file, chunk))
-        found |= set(_in_content(file, chunk, _LEVELS, number == 0))
-    yield from found
+            results |= set(_at_the_beginning(file, chunk))
+        results |= set(_in_content(file, chunk, _LEVELS, number == 0))
+    yield from results
 
 
 def _by_name(file: rootfile.File) -> str:

@@ -98,7 +98,7 @@ def parse_date(text: str) -> Date:
 
 
 def find_snapshots(
-    found: debian.Mirrors, guest: model.Guest, wanted: Date
+    known: debian.Mirrors, guest: model.Guest, wanted: Date
 ) -> debian.Mirrors:
     """Return the snapshots of a guest system's mirrors.
 
@@ -109,15 +109,15 @@ def find_snapshots(
             f"--snapshot: there are none of {guest.distribution}'s packages",
             hint=f"guest systems with some: {', '.join(_DISTRIBUTIONS)}",
         )
-    if not found.archive:
+    if not known.archive:
         raise errors.UsageError(
             f"--snapshot: this host does not say which mirror of"
             f" {guest.distribution} to ask",
             hint="name it with --mirror",
         )
-    security = found.security
+    security = known.security
     return debian.Mirrors(
-        find_snapshot(found.archive, guest.release, wanted),
+        find_snapshot(known.archive, guest.release, wanted),
         security
         and find_snapshot(security, f"{guest.release}-security", wanted),
     )
@@ -140,17 +140,17 @@ def find_snapshot(mirror: str, suite: str, wanted: Date) -> str:
             f"--snapshot: {mirror} offers no snapshots",
             hint=_HINT,
         )
-    found = template.replace(MARK, wanted.identity).rstrip("/")
+    address = template.replace(MARK, wanted.identity).rstrip("/")
     try:
-        release = _release(found, suite)
+        release = _release(address, suite)
     except OSError as exc:
         raise errors.UsageError(
             f"--snapshot: {mirror} has no snapshot of {wanted.identity} that"
-            f" can be reached: {found}: {_reason(exc)}",
+            f" can be reached: {address}: {_reason(exc)}",
             hint=causes.find_remedy(_reason(exc)) or _HINT,
         ) from exc
-    _require_older(release, found, wanted)
-    return found
+    _require_older(release, address, wanted)
+    return address
 
 
 _HINT = (
@@ -187,11 +187,11 @@ def _release(address: str, suite: str) -> str:
         return head.decode(errors="replace")
 
 
-def _require_older(release: str, found: str, wanted: Date) -> None:
+def _require_older(release: str, address: str, wanted: Date) -> None:
     """Raise an error if a snapshot is newer than the wanted time.
 
     :param release: the snapshot's InRelease file.
-    :param found: the URL of the snapshot, for the error.
+    :param address: the URL of the snapshot, for the error.
     :param wanted: the wanted time.
     :raises UsageError: the snapshot is newer.
     """
@@ -204,10 +204,10 @@ def _require_older(release: str, found: str, wanted: Date) -> None:
         return
     if made > wanted.when:
         raise errors.UsageError(
-            f"--snapshot: {found} is of {made:%Y-%m-%d %H:%M} UTC, later than"
-            f" {wanted.identity}",
-            hint="the mirror takes any date, or has a later one only; give"
-            " one that it has",
+            f"--snapshot: {address} is of {made:%Y-%m-%d %H:%M} UTC, which is"
+            f" later than {wanted.identity}",
+            hint="the mirror ignores the date, or only has later snapshots;"
+            " give a date that it has",
         )
 
 

@@ -120,13 +120,13 @@ def make(
     size = _disk_size(settings.disk_size, chosen, table)
     places = elements.path(settings.elements_path)
     further = tuple(_exist(settings.element, places))
-    found = mirrors.choose(
+    chosen_mirrors = mirrors.choose(
         settings.mirror, settings.security_mirror, guest.distribution
     )
     epoch, date = _epoch(settings.source_date_epoch), None
     if settings.snapshot:
         date = _date(settings.snapshot)
-        found = mirrors.find_snapshots(found, guest, date)
+        chosen_mirrors = mirrors.find_snapshots(chosen_mirrors, guest, date)
         epoch = date.epoch if epoch is None else epoch
     return Request(
         choices=chosen,
@@ -136,7 +136,7 @@ def make(
         agent=agent.parse_agent(
             settings.agent, settings.constraints, catalog.series
         ),
-        mirrors=found,
+        mirrors=chosen_mirrors,
         snapshot=date.identity if date else "",
         epoch=epoch,
         elements_path=places,
@@ -166,16 +166,16 @@ def make(
 
 def _inherited() -> dict[str, str]:
     """Return the ``DIB_*`` variables of this process."""
-    found = {
+    values = {
         name: value
         for name, value in os.environ.items()
         if name.startswith("DIB_")
     }
-    for name, value in found.items():
+    for name, value in values.items():
         # diskimage-builder passes these URLs to git and curl on command lines
         fetched = name.startswith("DIB_REPOLOCATION_")
         credentials.refuse(value, name, "leave it out", query=not fetched)
-    return found
+    return values
 
 
 def _date(text: str) -> mirrors.Date:

@@ -148,10 +148,10 @@ def _version(
     version = datastore.version(name or None)
     if name or guest is None:
         return version
-    found = datastore.version_for(
+    supported = datastore.version_for(
         runtime.name, guest.name, unsupported=unsupported
     )
-    return found or version
+    return supported or version
 
 
 def _systems(choice: Choice, unsupported: bool) -> tuple[str, ...]:
@@ -343,12 +343,12 @@ def _with_natives(
     catalog: model.Catalog,
 ) -> tuple[Choice, ...]:
     """Add to each native choice how the datastore is installed."""
-    said = _native.wishes(settings, catalog.datastores)
+    wishes = _native.wishes(settings, catalog.datastores)
     return tuple(
         dataclasses.replace(
             choice,
             native=_native.make(
-                choice.datastore, choice.version, guest, settings.arch, said
+                choice.datastore, choice.version, guest, settings.arch, wishes
             ),
         )
         if choice.runtime.name == model.NATIVE

@@ -62,9 +62,9 @@ def read_key(directory: pathlib.Path) -> bytes:
                 with contextlib.suppress(FileExistsError):
                     os.link(made.name, file)
         with open(trust.open_own(file, os.O_RDONLY, "the key"), "rb") as key:
-            found = key.read(_KEY_SIZE)
-        if len(found) == _KEY_SIZE:
-            return found
+            secret = key.read(_KEY_SIZE)
+        if len(secret) == _KEY_SIZE:
+            return secret
     return secrets.token_bytes(_KEY_SIZE)
 
 
@@ -77,15 +77,15 @@ def mask_values(
     :param key: the secret key of the cache.
     :returns: the texts by name; only for variables that may hold a secret.
     """
-    found = {}
+    masked = {}
     for name, value in values.items():
         shown = credentials.hide(value)
         safe = name in _SAFE or name.startswith(_SAFE_BEGINNINGS)
         if not safe or shown != value:
             text = f"{name}={value}".encode(errors="surrogateescape")
             digest = hmac.new(key, text, hashlib.sha256).hexdigest()
-            found[name] = f"{shown if safe else ''} {KEYED}{digest}".strip()
-    return found
+            masked[name] = f"{shown if safe else ''} {KEYED}{digest}".strip()
+    return masked
 
 
 class Filter:

@@ -211,5 +211,5 @@ def _speaks(port: int) -> bool:
 
 
 def _silent(what: str, log: pathlib.Path) -> errors.VerifyError:
-    said = "".join(f"\n  {line}" for line in processes.read_tail(log))
-    return errors.VerifyError(f"the message broker {what}{said}")
+    tail = "".join(f"\n  {line}" for line in processes.read_tail(log))
+    return errors.VerifyError(f"the message broker {what}{tail}")

@@ -235,8 +235,8 @@ def _stop_if_hopeless(subject: _subject.Subject) -> None:
 
     :raises CheckError: the logs show a hopeless defect.
     """
-    found = defects.by_logs(diagnosis.read_logs(subject.machine))
-    hopeless = [defect.cause for defect, _ in found if defect.hopeless]
+    shown = defects.by_logs(diagnosis.read_logs(subject.machine))
+    hopeless = [defect.cause for defect, _ in shown if defect.hopeless]
     if hopeless:
         raise outcome.CheckError("; ".join(hopeless))
 
@@ -262,11 +262,11 @@ def require_word(subject: _subject.Subject, fault: str) -> None:
     :raises CheckError: the word is missing, or the database does not answer.
     """
     account = subject.account()
-    found = sql.try_until_works(
+    word = sql.try_until_works(
         subject.machine, lambda: sql.read(account), fault
     )
-    if found != subject.word:
-        raise outcome.CheckError(f"what was written is not there: {found!r}")
+    if word != subject.word:
+        raise outcome.CheckError(f"what was written is not there: {word!r}")
 
 
 def _restart(subject: _subject.Subject) -> str:

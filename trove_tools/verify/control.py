@@ -160,10 +160,10 @@ class Control:
         return answer
 
     def _lost(self, name: str) -> errors.VerifyError:
-        said = processes.read_tail(self._directory / "driver.log")
+        tail = processes.read_tail(self._directory / "driver.log")
         return errors.VerifyError(
             f"Trove's own code broke at `{name}`"
-            + "".join(f"\n  {line}" for line in said)
+            + "".join(f"\n  {line}" for line in tail)
         )
 
     def close(self) -> None:

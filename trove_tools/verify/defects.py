@@ -144,7 +144,7 @@ def by_facts(facts: Facts | None) -> list[Defect]:
 
 def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
     """Return the defects that logs show, each with its last log line."""
-    found = []
+    shown = []
     for defect in DEFECTS:
         if not defect.pattern:
             continue
@@ -152,9 +152,9 @@ def by_logs(logs: Logs) -> list[tuple[Defect, str]]:
         for name, lines in logs.items():
             hits = [line for line in lines if pattern.search(line)]
             if hits:
-                found.append((defect, f"{name}: {hits[-1].strip()}"))
+                shown.append((defect, f"{name}: {hits[-1].strip()}"))
                 break
-    return found
+    return shown
 
 
 def causes_by_facts(facts: Facts | None) -> list[Defect]:
@@ -164,13 +164,13 @@ def causes_by_facts(facts: Facts | None) -> list[Defect]:
 
 def explain(facts: Facts | None, logs: Logs) -> tuple[list[str], list[str]]:
     """Return the causes of a failure, and the log lines that show them."""
-    found = {defect.name: defect for defect in causes_by_facts(facts)}
+    known = {defect.name: defect for defect in causes_by_facts(facts)}
     lines = []
     for defect, line in by_logs(logs):
-        found.setdefault(defect.name, defect)
+        known.setdefault(defect.name, defect)
         lines.append(line)
-    hidden = {name for defect in found.values() for name in defect.hides}
+    hidden = {name for defect in known.values() for name in defect.hides}
     causes = [
-        str(defect) for name, defect in found.items() if name not in hidden
+        str(defect) for name, defect in known.items() if name not in hidden
     ]
     return causes, lines

@@ -70,21 +70,21 @@ def ask_guest(
 
 def read_facts(machine: _machine.Machine) -> dict[str, typing.Any] | None:
     """Return the facts about the guest; None if it does not answer."""
-    found = ask_guest(machine, "facts")
-    return found if isinstance(found, dict) else None
+    facts = ask_guest(machine, "facts")
+    return facts if isinstance(facts, dict) else None
 
 
 def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
     """Return the last lines of logs that may explain a failure, by name."""
-    found = read_journal(machine.directory / _machine.JOURNAL)
+    logs = read_journal(machine.directory / _machine.JOURNAL)
     for name, argv in _COMMANDS.items():
         try:
             lines = machine.run(*argv).output.splitlines()
         except outcome.CheckError:
             # the guest would not answer the next command either
             break
-        found[name] = lines[-int(_TAIL) :]
-    return found
+        logs[name] = lines[-int(_TAIL) :]
+    return logs
 
 
 def explain_failure(
@@ -96,17 +96,17 @@ def explain_failure(
     """
     machine.say("asking the guest for its logs")
     known = read_facts(machine)
-    found = read_logs(machine)
-    causes, lines = defects.explain(known, found)
+    logs = read_logs(machine)
+    causes, lines = defects.explain(known, logs)
     if known is None:
         lines.append("the guest does not answer any more")
-    for name, tail in found.items():
-        said = [
+    for name, tail in logs.items():
+        text = [
             line.replace(secret, "***") for line in tail if line.strip()
         ]
-        if said:
+        if text:
             lines.append(f"{name}:")
-            lines += [f"  {line}" for line in said[-_LOG_LINES:]]
+            lines += [f"  {line}" for line in text[-_LOG_LINES:]]
     explained = outcome.CheckError(failure.message, lines, failure.hint)
     if causes:
         explained.add_hint("; ".join(causes))
@@ -153,12 +153,12 @@ def read_journal(file: pathlib.Path) -> dict[str, list[str]]:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:
         return {}
-    found: dict[str, list[str]] = {}
+    by_kind: dict[str, list[str]] = {}
     for line in lines:
         match = _LINE.match(line)
         if match is None:
             continue
         for kind, wanted in _KINDS.items():
             if wanted(match["who"], match["text"]):
-                found.setdefault(kind, []).append(line)
-    return {kind: said[-_LAST:] for kind, said in found.items()}
+                by_kind.setdefault(kind, []).append(line)
+    return {kind: kept[-_LAST:] for kind, kept in by_kind.items()}

@@ -45,20 +45,20 @@ class Disk:
 
 
 def check_image(
-    found: outcome.Report,
+    report: outcome.Report,
     image: pathlib.Path,
     known: manifest.Manifest | None,
     sha256: str | None,
 ) -> Disk:
     """Check that the file is a complete image that matches its manifest.
 
-    :param found: the report that records the check.
+    :param report: the report that records the check.
     :param known: the image's manifest, if it has one.
     :param sha256: the file's SHA-256, if it is known already.
     :raises CheckError: it is not the image that the manifest describes.
     :raises ImageError: the file is not a complete image.
     """
-    with found.check("image") as check:
+    with report.check("image") as check:
         disk = inspect_image(image, known)
         check.detail = (
             f"intact; {disk.format}, {disk.size / _GIB:.1f} GiB disk"
@@ -85,10 +85,10 @@ def inspect_image(
     """
     require_file(image, known)
     file = imagefile.inspect(image)
-    found = Disk(image.resolve(), file.format, file.virtual_size)
-    if found.format == "qcow2":
-        _check(found.path)
-    return found
+    disk = Disk(image.resolve(), file.format, file.virtual_size)
+    if disk.format == "qcow2":
+        _check(disk.path)
+    return disk
 
 
 def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:

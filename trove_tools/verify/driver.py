@@ -170,15 +170,15 @@ class Driver:
 
     def status(self) -> Answer:
         """Return the last status that the conductor got from the instance."""
-        found = instances.InstanceServiceStatus.find_by(instance_id=self._id)
+        row = instances.InstanceServiceStatus.find_by(instance_id=self._id)
         try:
             fault = instances.DBInstanceFault.find_by(instance_id=self._id)
             faults = [fault.message, *str(fault.details or "").splitlines()]
         except exception.ModelNotFoundError:
             faults = []
         return {
-            "status": found.get_status().description,
-            "updated": str(found.updated_at),
+            "status": row.get_status().description,
+            "updated": str(row.updated_at),
             "faults": faults,
         }
 

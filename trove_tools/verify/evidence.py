@@ -72,8 +72,8 @@ def unit_properties() -> dict[str, str]:
     lines = output(
         "systemctl", "show", UNIT, f"--property={','.join(names)}"
     )
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    return {name: found.get(name, "") for name in names}
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: values.get(name, "") for name in names}
 
 
 def name_of(database: str, number: str) -> str:
@@ -202,8 +202,8 @@ def try_file_system(kind: str) -> str | None:
             if os.statvfs(f"{place}/mounted").f_blocks <= before:
                 return "it did not grow"
         except subprocess.CalledProcessError as exc:
-            said = exc.output.decode(errors="replace").split()
-            return f"{exc.cmd[0]}: {' '.join(said)[:300] or exc}"
+            words = exc.output.decode(errors="replace").split()
+            return f"{exc.cmd[0]}: {' '.join(words)[:300] or exc}"
         except (OSError, subprocess.SubprocessError) as exc:
             return str(exc)
         finally:
@@ -219,7 +219,7 @@ def listeners(lines: typing.Iterable[str]) -> list[str]:
     :param lines: what ``ss -H -ltunp`` prints.
     :returns: protocol, port and program, such as ``tcp/22 sshd``.
     """
-    found = set()
+    sockets = set()
     for line in lines:
         protocol, *words = line.split() or [""]
         if protocol not in ("tcp", "udp"):
@@ -229,8 +229,8 @@ def listeners(lines: typing.Iterable[str]) -> list[str]:
             continue
         program = re.search(r'\(\("([^"]*)"', line)
         name = program[1] if program else ""
-        found.add(f"{protocol}/{port} {name}".strip())
-    return sorted(found)
+        sockets.add(f"{protocol}/{port} {name}".strip())
+    return sorted(sockets)
 
 
 def exposed(settings: dict[str, dict[str, str]]) -> list[str]:

@@ -100,11 +100,11 @@ def read(file: pathlib.Path) -> Sections:
             hint="name the file that the deployment tool has made of it, on a"
             " host of the control plane",
         )
-    found: dict[str, dict[str, list[str]]] = {}
+    sections: dict[str, dict[str, list[str]]] = {}
     try:
         # parse the text, because the parser's own method would read a file
         # of any size
-        parser = cfg.ConfigParser(str(file), found)
+        parser = cfg.ConfigParser(str(file), sections)
         iniparser.BaseParser.parse(parser, text.splitlines(keepends=True))
     except (cfg.ConfigFileParseError, cfg.ParseError) as exc:
         raise errors.UsageError(
@@ -116,7 +116,7 @@ def read(file: pathlib.Path) -> Sections:
             name: values[0] if len(values) == 1 else values
             for name, values in options.items()
         }
-        for section, options in found.items()
+        for section, options in sections.items()
     }
 
 

@@ -87,26 +87,26 @@ def verify(
     :raises UsageError: this user or this release cannot verify the image.
     """
     begin = time.monotonic()
-    found = outcome.Report(
+    report = outcome.Report(
         image=str(image),
         level=request.level,
         build_id=known.build_id if known else None,
     )
     with (
-        workspace.open_workspace(found, image) as place,
+        workspace.open_workspace(report, image) as place,
         screen.progress(f"verify {image.name}") as progress,
     ):
         progress.state("reading the image")
-        disk = disks.check_image(found, image, known, sha256)
+        disk = disks.check_image(report, image, known, sha256)
         progress.state("choosing how to run the guest")
         chosen = _machines.choose_machines(
             request.machine, request.settings, request.level
         )
         for text in chosen.notes:
             screen.say(text)
-        _Ladder(found, place, disk, request, chosen, progress).climb()
-    found.seconds = round(time.monotonic() - begin, 1)
-    return found
+        _Ladder(report, place, disk, request, chosen, progress).climb()
+    report.seconds = round(time.monotonic() - begin, 1)
+    return report
 
 
 def require(request: Request) -> None:
@@ -127,14 +127,14 @@ class _Ladder:
 
     def __init__(
         self,
-        found: outcome.Report,
+        report: outcome.Report,
         place: pathlib.Path,
         disk: disks.Disk,
         request: Request,
         chosen: _machines.Machines,
         progress: console.Progress,
     ) -> None:
-        self._found = found
+        self._report = report
         self._place = place
         self._disk = disk
         self._request = request
@@ -142,21 +142,21 @@ class _Ladder:
         self._progress = progress
         self._line = _machines.ProgressLine(progress, len(chosen.kinds) > 1)
         self._numbers = itertools.count(1)
-        found.machines = list(chosen.kinds)
-        found.accelerator = chosen.accelerator
+        report.machines = list(chosen.kinds)
+        report.accelerator = chosen.accelerator
         self._looking = checks.of_datastore(request.level)
         self._life: tuple[checks.Check, ...] = ()
         if request.level == levels.LIFE:
             self._life = life_checks.chosen(request.only)
         self._swift: _swift.Swift | None = None
-        found.missing = {
+        report.missing = {
             check.name: chosen.absent
             for check in (
                 *checks.GUEST, *self._looking, *self._life, checks.POWER_OFF
             )
             if not set(check.machines) & set(chosen.kinds)
         }
-        found.missing |= life_checks.left_out(request.only)
+        report.missing |= life_checks.left_out(request.only)
 
     def climb(self) -> None:
         """Run all checks that the chosen machines support."""
@@ -241,7 +241,7 @@ class _Ladder:
         )
         life = request.level == levels.LIFE
         with contextlib.ExitStack() as stack:
-            with self._found.check("control plane") as check:
+            with self._report.check("control plane") as check:
                 plane = stack.enter_context(
                     control.start_control_plane(
                         self._place, request.venv, where, managers,
@@ -316,7 +316,7 @@ class _Ladder:
                 functools.partial(self._open, kind),
                 self._disk,
                 self._request.settings,
-                self._found.facts,
+                self._report.facts,
             )
             try:
                 whole = subject()
@@ -334,8 +334,8 @@ class _Ladder:
                         )
                 self._check(checks.POWER_OFF, whole)
             finally:
-                if not self._found.ok:
-                    self._found.console = machine.console.tail()
+                if not self._report.ok:
+                    self._report.console = machine.console.tail()
 
     def _check(self, check: checks.Check, subject: _subject.Subject) -> None:
         """Run a check if this machine supports it.
@@ -349,7 +349,7 @@ class _Ladder:
         ):
             return
         try:
-            with self._found.check(name, machine.kind, check.proves) as made:
+            with self._report.check(name, machine.kind, check.proves) as made:
                 try:
                     made.detail = check.run(subject)
                 except (outcome.UnsupportedError, outcome.UnmadeError):
@@ -368,7 +368,7 @@ class _Ladder:
     def _has_passed(self, name: str, kind: str) -> bool:
         return any(
             check.ok and (check.name, check.machine) == (name, kind)
-            for check in self._found.checks
+            for check in self._report.checks
         )
 
     def _explained(

@@ -172,8 +172,8 @@ class ProgressLine:
         with self._lock:
             if self._ended:
                 raise EndedError
-            said = f"{kind}: {text}" if self._several and text else text
-            self._states[threading.get_ident()] = said
+            line = f"{kind}: {text}" if self._several and text else text
+            self._states[threading.get_ident()] = line
             states = filter(None, self._states.values())
             self._progress.state(" | ".join(states))
 

@@ -91,11 +91,11 @@ class Report:
         :param machine: the kind of machine that runs the check.
         :param proves: what the check proves when it passes.
         """
-        found = verification.Check(name, machine, proves)
+        result = verification.Check(name, machine, proves)
         begin = time.monotonic()
         try:
-            yield found
-            found.ok = True
+            yield result
+            result.ok = True
         except UnsupportedError as exc:
             self.unsupported[name] = exc.message
             raise
@@ -103,16 +103,16 @@ class Report:
             self.missing[name] = exc.message
             raise
         except CheckError as exc:
-            found.detail, found.log = exc.message, exc.log
-            found.hint = exc.hint
+            result.detail, result.log = exc.message, exc.log
+            result.hint = exc.hint
             raise
         except BaseException:
-            found.detail = found.detail or "not finished"
+            result.detail = result.detail or "not finished"
             raise
         finally:
-            found.seconds = round(time.monotonic() - begin, 1)
+            result.seconds = round(time.monotonic() - begin, 1)
             if name not in self.unsupported and name not in self.missing:
-                self.checks.append(found)
+                self.checks.append(result)
 
     def as_dict(self) -> dict[str, typing.Any]:
         """Return the report as a dictionary for JSON."""

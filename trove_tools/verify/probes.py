@@ -216,11 +216,11 @@ def probe(subject: _subject.Subject) -> str:
     for command in health.setup:
         done = machine.run("sh", "-c", target.fill(command), seconds=_SETUP)
         if done.status != 0:
-            said = done.output.replace(subject.password, "***")
+            output = done.output.replace(subject.password, "***")
             raise outcome.CheckError(
                 "the probe's setup failed in the guest"
                 f" (status {done.status})",
-                said.splitlines(),
+                output.splitlines(),
             )
     subject.say("waiting for an answer")
     wait = machine.limits.wait(_QUIET)

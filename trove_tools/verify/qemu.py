@@ -96,13 +96,13 @@ class Monitor:
         patience = process.scale_timeout(_ANSWER)
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
-            found = None
+            answer = None
             for line in self._lines(left):
                 self._note(line)
-                if found is None and wanted(line):
-                    found = line
-            if found is not None:
-                return found
+                if answer is None and wanted(line):
+                    answer = line
+            if answer is not None:
+                return answer
         raise errors.VerifyError(
             f"QEMU did not answer within {patience:.0f} s"
         )
@@ -212,8 +212,8 @@ class Qemu(machine.Machine):
         try:
             self._monitor.greet()
         except errors.VerifyError as exc:
-            said = "".join(f"\n  {line}" for line in self._output())
-            raise errors.VerifyError(f"QEMU did not start{said}") from exc
+            tail = "".join(f"\n  {line}" for line in self._output())
+            raise errors.VerifyError(f"QEMU did not start{tail}") from exc
 
     def _prepare(self) -> None:
         """Make the disks and the seed."""
@@ -276,8 +276,8 @@ class Qemu(machine.Machine):
 
     def _output(self) -> list[str]:
         """Return QEMU's own last messages, without warnings."""
-        said = processes.read_tail(self.directory / _OUTPUT, 20)
-        return [line for line in said if "warning:" not in line][-10:]
+        tail = processes.read_tail(self.directory / _OUTPUT, 20)
+        return [line for line in tail if "warning:" not in line][-10:]
 
     def _early_end(self, event: Event) -> str:
         stage = self.console.stage or "the boot was over"

@@ -123,9 +123,9 @@ def _tcg(reason: str) -> Accelerator:
 
 
 def _major_version() -> int:
-    said = process.run([SYSTEM, "--version"]).stdout
-    found = re.search(r"version (\d+)", said)
-    return int(found.group(1)) if found else _FLAGS_RIGHT
+    output = process.run([SYSTEM, "--version"]).stdout
+    match = re.search(r"version (\d+)", output)
+    return int(match.group(1)) if match else _FLAGS_RIGHT
 
 
 def probe_kvm(refresh: bool = False) -> Kvm:
@@ -143,10 +143,10 @@ def probe_kvm(refresh: bool = False) -> Kvm:
         if known is not None:
             return known
     begin = time.monotonic()
-    found = _ask()
+    result = _ask()
     if time.monotonic() - begin > _WORTH_REMEMBERING:
-        _remember(cache, key, found)
-    return found
+        _remember(cache, key, result)
+    return result
 
 
 def _absent() -> str | None:
@@ -189,8 +189,10 @@ def _ask() -> Kvm:
             )
     if done.status == _WORKS:
         return Kvm(True, "KVM ran a one-sector guest")
-    said = [line for line in done.stderr.splitlines() if "warning" not in line]
-    why = said[0] if said else f"QEMU ended with status {done.status}"
+    lines = [
+        line for line in done.stderr.splitlines() if "warning" not in line
+    ]
+    why = lines[0] if lines else f"QEMU ended with status {done.status}"
     return Kvm(
         False, "KVM does not run a guest: " + why.removeprefix(f"{SYSTEM}: ")
     )
@@ -220,9 +222,9 @@ def _recall(cache: pathlib.Path, key: dict[str, typing.Any]) -> Kvm | None:
 
 
 def _remember(
-    cache: pathlib.Path, key: dict[str, typing.Any], found: Kvm
+    cache: pathlib.Path, key: dict[str, typing.Any], result: Kvm
 ) -> None:
-    text = json.dumps({"key": key, **dataclasses.asdict(found)})
+    text = json.dumps({"key": key, **dataclasses.asdict(result)})
     # without a cache the next run repeats the probe, which does no harm
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)

@@ -117,8 +117,8 @@ def read_words(account: Account) -> list[str]:
 
 def read_version(account: Account) -> str:
     """Return the server's version; for PostgreSQL with its name."""
-    ((said,),) = execute(account, "SELECT VERSION()")
-    parts = str(said).split()
+    ((text,),) = execute(account, "SELECT VERSION()")
+    parts = str(text).split()
     # PostgreSQL's text begins with its name, and describes compilers later
     return " ".join(parts[: 2 if account.protocol == "postgresql" else 1])
 

@@ -108,8 +108,8 @@ def read_boot_times(machine: _machine.Machine) -> dict[str, float]:
 
 def list_slowest_units(machine: _machine.Machine) -> list[str]:
     """Return the five units that took longest to start."""
-    said = machine.run("systemd-analyze", "--no-pager", "blame").output
-    return [line.strip() for line in said.splitlines()[:5]]
+    output = machine.run("systemd-analyze", "--no-pager", "blame").output
+    return [line.strip() for line in output.splitlines()[:5]]
 
 
 def raise_for_failure(machine: _machine.Machine, word: str) -> None:

@@ -31,7 +31,7 @@ _PREFIX = "trove-verify-"
 
 @contextlib.contextmanager
 def open_workspace(
-    found: outcome.Report, image: pathlib.Path
+    report: outcome.Report, image: pathlib.Path
 ) -> collections.abc.Iterator[pathlib.Path]:
     """Make a work directory and remove it later; keep the logs of a failure.
 
@@ -41,7 +41,7 @@ def open_workspace(
     parent = pathlib.Path(tempfile.gettempdir())
     place, lock = cleanup.new_directory(parent, _PREFIX)
     try:
-        with _keeping_logs(found, image, place):
+        with _keeping_logs(report, image, place):
             yield place
     finally:
         shutil.rmtree(place)
@@ -50,7 +50,7 @@ def open_workspace(
 
 @contextlib.contextmanager
 def _keeping_logs(
-    found: outcome.Report, image: pathlib.Path, place: pathlib.Path
+    report: outcome.Report, image: pathlib.Path, place: pathlib.Path
 ) -> collections.abc.Iterator[None]:
     try:
         yield
@@ -62,11 +62,11 @@ def _keeping_logs(
             where = f"all logs are in {kept}"
             exc.hint = f"{exc.hint}; {where}" if exc.hint else where
         raise
-    if found.ok:
+    if report.ok:
         remove_logs(image)
     else:
         kept = keep_logs(place, image)
-        found.logs = str(kept) if kept else None
+        report.logs = str(kept) if kept else None
 
 
 def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
@@ -110,12 +110,12 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
     :returns: the directory of the copies; None if there are no logs.
     :raises OSError: the copies cannot be written.
     """
-    found = [
+    logs = [
         log
         for log in sorted(work.rglob("*.log"))
         if log.is_file() and log.stat().st_size
     ]
-    if not found:
+    if not logs:
         return None
     kept = logs_directory(image)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
     made = pathlib.Path(
         tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent)
     )
-    for log in found:
+    for log in logs:
         copy = made / log.relative_to(work)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, copy)

@@ -159,7 +159,7 @@ def _choose(
             hint="build a version that it has, or give --repository"
             f" {native.datastore}=URL with another",
         )
-    found = [chosen]
+    packages_chosen = [chosen]
     for name in others:
         named = [package for package in packages if package.name == name]
         same = [
@@ -168,12 +168,12 @@ def _choose(
         other = apt.newest(same or named)
         # a package that the vendor lacks comes from the distribution
         if other is not None:
-            found.append(other)
-    return found
+            packages_chosen.append(other)
+    return packages_chosen
 
 
-def _is(found: str, wanted: str) -> bool:
-    upstream = found.rpartition(":")[2]
+def _is(version: str, wanted: str) -> bool:
+    upstream = version.rpartition(":")[2]
     return upstream == wanted or upstream.startswith(
         (f"{wanted}.", f"{wanted}-")
     )
@@ -190,12 +190,12 @@ def _download(package: apt.Package, cache: pathlib.Path) -> None:
         return
     fetched = file.with_name(f".{file.name}.trove")
     try:
-        found = fetch.save(
+        sha256 = fetch.save(
             package.url, fetched, f"package {package.name}", packages=True
         )
         digests.require(
             package.url,
-            found,
+            sha256,
             package.sha256,
             "nothing was installed; find out who changed it, or use another"
             " mirror (--repository)",
@@ -338,8 +338,8 @@ def _file(
     # some tools of the elements fail with special characters in names
     here = place / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
     here.parent.mkdir()
-    found = fetch.save(file.location, here, f"{native.datastore}'s package")
-    sources.require_digest(file.location, found, file.sha256)
+    sha256 = fetch.save(file.location, here, f"{native.datastore}'s package")
+    sources.require_digest(file.location, sha256, file.sha256)
     package = packagefile.require(
         here,
         wanted,

@@ -156,7 +156,7 @@ def wishes(
     :param known: the names of all datastores in the catalog.
     :raises UsageError: a value is invalid.
     """
-    found = Wishes(
+    result = Wishes(
         read_assignments("--repository", settings.repository, known),
         read_assignments("--repository-key", settings.repository_key, known),
         {
@@ -175,7 +175,7 @@ def wishes(
             ).items()
         },
     )
-    for name, url in found.repositories.items():
+    for name, url in result.repositories.items():
         credentials.refuse(
             url,
             f"--repository {name}",
@@ -186,21 +186,21 @@ def wishes(
             raise errors.UsageError(
                 f"--repository {name}={url}: this is no http or https address",
             )
-    for name, value in found.fingerprints.items():
+    for name, value in result.fingerprints.items():
         if not _FINGERPRINT.fullmatch(value):
             raise errors.UsageError(
                 f"--repository-fingerprint {name}={value}: a fingerprint has"
                 " 40 hexadecimal digits",
                 hint="`gpg --show-keys FILE` prints it",
             )
-    for value in found.digests.values():
+    for value in result.digests.values():
         if not _SHA256.fullmatch(value):
             raise errors.UsageError(
                 f"--package-sha256 {value}: a sha256 has 64 hexadecimal"
                 " digits",
                 hint="`sha256sum FILE` prints it",
             )
-    return found
+    return result
 
 
 def make(
@@ -208,14 +208,14 @@ def make(
     version: model.Version,
     guest: model.Guest,
     arch: str,
-    said: Wishes,
+    wishes: Wishes,
 ) -> Native:
     """Return how a datastore is installed in the guest system.
 
     A package on this host is checked here, so that a wrong package is
     reported before the build starts.
 
-    :param said: the user's options.
+    :param wishes: the user's options.
     :raises UsageError: an option does not apply to the datastore, or a
         package is missing or wrong.
     """
@@ -223,9 +223,9 @@ def make(
     name = datastore.name
     if settings.repository is None:
         for flag, values in (
-            ("--repository", said.repositories),
-            ("--repository-key", said.keys),
-            ("--repository-fingerprint", said.fingerprints),
+            ("--repository", wishes.repositories),
+            ("--repository-key", wishes.keys),
+            ("--repository-fingerprint", wishes.fingerprints),
         ):
             if name in values:
                 raise errors.UsageError(
@@ -233,10 +233,10 @@ def make(
                     " a vendor's repository",
                     hint="the distribution's mirror is given with --mirror",
                 )
-    if settings.file is None and name in said.packages:
+    if settings.file is None and name in wishes.packages:
         raise errors.UsageError(
-            f"--package {name}={said.packages[name]}: {name} is not installed"
-            " from a file",
+            f"--package {name}={wishes.packages[name]}: {name} is not"
+            " installed from a file",
             hint="leave it out",
         )
     return Native(
@@ -245,19 +245,19 @@ def make(
         family=guest.family,
         arch=arch,
         settings=settings,
-        repository=_repository(name, settings.repository, said)
+        repository=_repository(name, settings.repository, wishes)
         if settings.repository
         else None,
-        file=_file(datastore, version.version, guest, arch, settings, said)
+        file=_file(datastore, version.version, guest, arch, settings, wishes)
         if settings.file
         else None,
     )
 
 
 def _repository(
-    name: str, known: native.Repository, said: Wishes
+    name: str, known: native.Repository, wishes: Wishes
 ) -> Repository:
-    key = said.keys.get(name, known.key)
+    key = wishes.keys.get(name, known.key)
     if not paths.is_url(key):
         place = pathlib.Path(key).expanduser()
         paths.require_file(
@@ -266,10 +266,10 @@ def _repository(
             "name the vendor's public key, as a file or a URL",
         )
         key = str(place.resolve())
-    fingerprint = said.fingerprints.get(name)
+    fingerprint = wishes.fingerprints.get(name)
     return Repository(
         vendor=known.base,
-        base=said.repositories.get(name, known.base).rstrip("/"),
+        base=wishes.repositories.get(name, known.base).rstrip("/"),
         paths=known.paths,
         suite=known.suite,
         components=known.components,
@@ -285,13 +285,13 @@ def _file(
     guest: model.Guest,
     arch: str,
     settings: native.Native,
-    said: Wishes,
+    wishes: Wishes,
 ) -> File:
     wanted = settings.file
     assert wanted is not None
     name = datastore.name
-    location = said.packages.get(name) or said.packages.get("")
-    digest = said.digests.get(name) or said.digests.get("", "")
+    location = wishes.packages.get(name) or wishes.packages.get("")
+    digest = wishes.digests.get(name) or wishes.digests.get("", "")
     if not location:
         raise errors.UsageError(
             f"{name} is installed from a package that its vendor gives to"
@@ -315,8 +315,8 @@ def _file(
         return File(location, digest, archive=archive)
     place = pathlib.Path(location).expanduser()
     paths.require_file(place, "--package", f"get it from {wanted.source}")
-    found = digests.sha256(place)
-    require_digest(location, found, digest)
+    sha256 = digests.sha256(place)
+    require_digest(location, sha256, digest)
     package = packagefile.require(
         place,
         wanted,
@@ -327,21 +327,21 @@ def _file(
         shown=place.name,
     )
     return File(
-        str(place.resolve()), found, package.name, package.version, archive
+        str(place.resolve()), sha256, package.name, package.version, archive
     )
 
 
-def require_digest(location: str, found: str, wanted: str) -> None:
+def require_digest(location: str, sha256: str, wanted: str) -> None:
     """Raise an error if a package has another digest than the expected one.
 
     :param location: the URL or path of the package, for the error.
-    :param found: the package's sha256.
+    :param sha256: the package's sha256.
     :param wanted: the expected sha256; any is accepted if empty.
     :raises UsageError: the digests differ.
     """
     digests.require(
         location,
-        found,
+        sha256,
         wanted,
         "get the file again, and the digest from its vendor; build again if"
         " it was replaced while the build ran",

@@ -69,16 +69,16 @@ def read(file: pathlib.Path, flag: str) -> tuple[Authority, ...]:
             f"{flag} {file}: the file contains a private key",
             hint="name a file with nothing but certificates",
         )
-    found = tuple(
+    authorities = tuple(
         _authority(pem, file, flag) for pem in _CERTIFICATE.findall(text)
     )
-    if not found:
+    if not authorities:
         raise errors.UsageError(
             f"{flag} {file}: the file contains no certificate in PEM",
             hint="it is text that begins with -----BEGIN CERTIFICATE-----;"
             " `openssl x509 -inform DER -in FILE` converts a binary one",
         )
-    return found
+    return authorities
 
 
 def _authority(pem: str, file: pathlib.Path, flag: str) -> Authority:
@@ -137,14 +137,14 @@ def bundle(
 
     Files that cannot be read are ignored.
     """
-    found: dict[str, None] = {}
+    certificates: dict[str, None] = {}
     for file in files:
         try:
             text = pathlib.Path(file).read_text(errors="replace")
         except OSError:
             continue
-        found.update(dict.fromkeys(_CERTIFICATE.findall(text)))
-    return "".join(f"{pem}\n" for pem in found)
+        certificates.update(dict.fromkeys(_CERTIFICATE.findall(text)))
+    return "".join(f"{pem}\n" for pem in certificates)
 
 
 def of_system() -> list[str]:
@@ -226,7 +226,7 @@ def read_guest_authorities(
 
     :raises UsageError: a file contains no certificate of an authority.
     """
-    found: list[Authority] = []
+    authorities: list[Authority] = []
     paths = []
     for file in files:
         path = str(file.resolve())
@@ -235,6 +235,6 @@ def read_guest_authorities(
                 f"--guest-ca {file}: there is a colon in the path {path}",
                 hint="give a copy of the file whose path has none",
             )
-        found += read(file, "--guest-ca")
+        authorities += read(file, "--guest-ca")
         paths.append(path)
-    return GuestCA(tuple(paths), tuple(found))
+    return GuestCA(tuple(paths), tuple(authorities))

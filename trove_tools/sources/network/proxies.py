@@ -69,14 +69,14 @@ class Proxies:
         # the options for http apply to https if there are none for https
         schemes = ("https", "http") if parts.scheme == "https" else ("http",)
         host = (parts.hostname or "").lower()
-        found = self._of_apt(schemes, f"::{host}")
-        if not found:
-            found = self._detect(parts.scheme, host, url)
-        if not found:
-            found = self._of_apt(schemes, "")
-        if not found:
-            found = self._of_environment(schemes)
-        return _checked(found)
+        proxy = self._of_apt(schemes, f"::{host}")
+        if not proxy:
+            proxy = self._detect(parts.scheme, host, url)
+        if not proxy:
+            proxy = self._of_apt(schemes, "")
+        if not proxy:
+            proxy = self._of_environment(schemes)
+        return _checked(proxy)
 
     def for_others(self, url: str) -> str:
         """Return the proxy for other URLs than packages; empty for none.
@@ -186,7 +186,7 @@ def findings() -> list[requirements.Finding]:
     known = of_host()
     distribution = hosttools.os_release().get("ID", "")
     mirror = debian.read_mirrors(distribution).archive or "http://deb.debian.org"
-    found = []
+    results = []
     for what, choose, url in (
         ("packages", known.for_packages, mirror),
         ("everything else", known.for_others, "https://pypi.org"),
@@ -200,8 +200,8 @@ def findings() -> list[requirements.Finding]:
         else:
             shown = credentials.hide(proxy) or "none"
             finding = requirements.Finding(f"proxy for {what}", True, shown)
-        found.append(finding)
-    return found
+        results.append(finding)
+    return results
 
 
 def split(url: str) -> urllib.parse.SplitResult:

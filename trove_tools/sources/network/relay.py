@@ -143,10 +143,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if parts.scheme != "http" or not parts.hostname:
             self.send_error(400, "this is a proxy")
             return
-        told = self.headers.get("Content-Length") or "0"
-        length = bounds.parse_number(told)
+        header = self.headers.get("Content-Length") or "0"
+        length = bounds.parse_number(header)
         if self.headers.get("Transfer-Encoding") or (
-            not length and told.strip("0")
+            not length and header.strip("0")
         ):
             self.send_error(411)
             return

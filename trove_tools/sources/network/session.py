@@ -131,13 +131,13 @@ def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
     :param warn: as for :func:`trove_tools.host.cleanup.remove_dead`.
     :returns: the directories that were removed.
     """
-    found = [
+    directories = [
         directory
         for directory in _PARENT.glob(f"{_PREFIX}*")
         if directory.lstat().st_uid == os.geteuid()
         and not directory.is_symlink()
     ]
-    return cleanup.remove_dead(found, warn)
+    return cleanup.remove_dead(directories, warn)
 
 
 def bootstrap_options() -> list[str]:

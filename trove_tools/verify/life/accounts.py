@@ -22,8 +22,8 @@ def users(instance: _instance.Instance) -> str:
     account = instance.account
 
     def listed() -> tuple[set[str], dict[str, list[str]]]:
-        found = instance.call("accounts")
-        return set(found["databases"]), found["users"]
+        answer = instance.call("accounts")
+        return set(answer["databases"]), answer["users"]
 
     instance.call("create_databases", names=[first, second])
     instance.wait_until(

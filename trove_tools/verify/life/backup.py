@@ -200,8 +200,8 @@ def _refusal(instance: _instance.Instance) -> str:
     healthy, and an unchanged database is healthy.
     """
     journal = instance.machine.directory / _machine.JOURNAL
-    _, found, rest = journal.read_text(errors="replace").partition(_MAJOR)
-    return found + rest.partition("\n")[0]
+    _, begin, rest = journal.read_text(errors="replace").partition(_MAJOR)
+    return begin + rest.partition("\n")[0]
 
 
 def _state(instance: _instance.Instance, word: str) -> str:

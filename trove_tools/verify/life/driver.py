@@ -302,8 +302,8 @@ class Life(requests.Requests, base.Driver):  # type: ignore[misc]
     def volume(self, instance: str) -> Answer:
         """Return the agent's data about the volume."""
         loaded = self.load(instance, "InstanceRestart")
-        found: Answer = loaded.guest.get_volume_info()
-        return found
+        values: Answer = loaded.guest.get_volume_info()
+        return values
 
     def rebuild(self, instance: str, image: str) -> Answer:
         """Replace the image of the instance's server; its volume remains."""
@@ -332,8 +332,8 @@ class Life(requests.Requests, base.Driver):  # type: ignore[misc]
     def logs(self, instance: str) -> Answer:
         """List the guest's logs."""
         loaded = self.load(instance, "InstanceRestart")
-        found = loaded.guest.guest_log_list()
-        return {"logs": {log["name"]: log for log in found}}
+        listed = loaded.guest.guest_log_list()
+        return {"logs": {log["name"]: log for log in listed}}
 
     def log(self, instance: str, log: str, **wanted: bool) -> Answer:
         """Enable, disable, publish or discard a log.
@@ -342,10 +342,10 @@ class Life(requests.Requests, base.Driver):  # type: ignore[misc]
         """
         actions = ("enable", "disable", "publish", "discard")
         guest = self.load(instance, "InstanceRestart").guest
-        found: Answer = guest.guest_log_action(
+        description: Answer = guest.guest_log_action(
             log, *(wanted.get(action, False) for action in actions)
         )
-        return found
+        return description
 
     def settle(self, instance: str) -> Answer:
         """Clear the task, replicas and backups that a failed action left.
