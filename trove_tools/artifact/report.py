@@ -193,16 +193,16 @@ def write(image: pathlib.Path) -> pathlib.Path | None:
         not write there.
     :raises ImageError: one of those files is damaged.
     """
-    made = manifest.read(image)
+    image_manifest = manifest.read(image)
     file = path(image)
     writable = trust.is_own(file.parent) and os.access(file.parent, os.W_OK)
-    if made is None or not writable:
+    if image_manifest is None or not writable:
         return None
-    files.write_file(file, render(image, made))
+    files.write_file(file, render(image, image_manifest))
     return file
 
 
-def render(image: pathlib.Path, made: manifest.Manifest) -> str:
+def render(image: pathlib.Path, image_manifest: manifest.Manifest) -> str:
     """Return the HTML text of an image's report."""
     # imported here because only builds and verify write a report
     import jinja2
@@ -220,24 +220,26 @@ def render(image: pathlib.Path, made: manifest.Manifest) -> str:
         "size": console.size,
     }
     style = (_DIRECTORY / "report.css").read_text()
-    described = sbom.read_stated(image, made)
-    record = verification.read(image, made.image.get("sha256", ""))
-    guest = made.guest
+    described = sbom.read_stated(image, image_manifest)
+    record = verification.read(image, image_manifest.image.get("sha256", ""))
+    guest = image_manifest.guest
     return environment.get_template("report.html").render(
         style=environment.filters["safe"](style),
-        name=manifest.sidecar(pathlib.Path(made.image["file"])).stem,
+        name=manifest.sidecar(pathlib.Path(image_manifest.image["file"])).stem,
         status=describe_status(record),
-        about=f"Guest image for OpenStack Trove {made.series['name']}: "
-        f"{guest['distribution'].capitalize()} {guest['version']}"
-        f" {guest.get('arch', '')}, built {format_date(made.created)}",
-        dev=made.dev,
-        facts=list_numbers(made, described),
-        datastores=made.datastores,
+        about="Guest image for OpenStack Trove"
+        f" {image_manifest.series['name']}:"
+        f" {guest['distribution'].capitalize()} {guest['version']}"
+        f" {guest.get('arch', '')}, built"
+        f" {format_date(image_manifest.created)}",
+        dev=image_manifest.dev,
+        facts=list_numbers(image_manifest, described),
+        datastores=image_manifest.datastores,
         checks=list_checks(record),
-        timeline=build_timeline(made.timeline),
+        timeline=build_timeline(image_manifest.timeline),
         sizes=_sizes(described),
-        inputs=list_inputs(made),
-        layers=list_layers(made),
+        inputs=list_inputs(image_manifest),
+        layers=list_layers(image_manifest),
     )
 
 
@@ -291,24 +293,27 @@ def describe_status(record: verification.Record | None) -> dict[str, str]:
 
 
 def list_numbers(
-    made: manifest.Manifest, image: contents.Contents | None
+    image_manifest: manifest.Manifest, image: contents.Contents | None
 ) -> list[tuple[str, str, str]]:
     """Return the most important numbers, each with name, value and note."""
-    shown = [("image file", console.size(made.image["size"]),
-              made.image["format"])]  # fmt: skip
+    shown = [("image file", console.size(image_manifest.image["size"]),
+              image_manifest.image["format"])]  # fmt: skip
     if image is not None:
         shown += [
             ("in the image", console.size(image.directories["/"]),
              "on a disk of "
-             + console.size(made.image.get("virtual_size", 0))),
+             + console.size(image_manifest.image.get("virtual_size", 0))),
             ("packages", str(len(image.packages)),
              f"and {len(image.python)} of the agent"),
         ]  # fmt: skip
-    shown.append(("guest agent", made.agent.get("version", ""),
-                  f"Trove, from {made.agent.get('source', '')}"))  # fmt: skip
-    if made.timeline:
-        last = made.timeline[-1]
-        layers = [span for span in made.timeline if span["kind"] == "layer"]
+    agent = image_manifest.agent
+    shown.append(("guest agent", agent.get("version", ""),
+                  f"Trove, from {agent.get('source', '')}"))  # fmt: skip
+    if image_manifest.timeline:
+        last = image_manifest.timeline[-1]
+        layers = [
+            span for span in image_manifest.timeline if span["kind"] == "layer"
+        ]
         cached = sum(bool(layer.get("cached")) for layer in layers)
         shown.append(
             ("build", format_seconds(last["begin"] + last["seconds"]),
@@ -337,16 +342,16 @@ def list_checks(
     return {"note": note, "rows": record.checks, "longest": longest}
 
 
-def list_inputs(made: manifest.Manifest) -> Pairs:
+def list_inputs(image_manifest: manifest.Manifest) -> Pairs:
     """Return the inputs of the build with their digests."""
-    agent = made.agent
+    agent = image_manifest.agent
     shown: list[tuple[str, str]] = [
-        ("image, sha256", made.image.get("sha256", "")),
-        ("image, sha512", made.image.get("sha512", "")),
-        ("plan", made.plan_digest),
-        ("build", made.build_id),
+        ("image, sha256", image_manifest.image.get("sha256", "")),
+        ("image, sha512", image_manifest.image.get("sha512", "")),
+        ("plan", image_manifest.plan_digest),
+        ("build", image_manifest.build_id),
     ]
-    shown += list(made.tools.items())
+    shown += list(image_manifest.tools.items())
     shown.append(
         ("guest agent", " ".join(
             str(text) for text in (
@@ -360,15 +365,17 @@ def list_inputs(made: manifest.Manifest) -> Pairs:
          f"{container.digest} ({container.source}"
          + (f", {console.size(container.size)}" if container.size else "")
          + ")")
-        for datastore in made.datastores
+        for datastore in image_manifest.datastores
         for container in datastore.containers
     ]  # fmt: skip
     return _pairs(shown)
 
 
-def list_layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
+def list_layers(
+    image_manifest: manifest.Manifest,
+) -> list[dict[str, typing.Any]]:
     """Return the digest of each layer, and the inputs that it covers."""
-    known = {layer["digest"]: layer for layer in made.layers}
+    known = {layer["digest"]: layer for layer in image_manifest.layers}
     return [
         {
             "name": layer["name"],
@@ -378,7 +385,7 @@ def list_layers(made: manifest.Manifest) -> list[dict[str, typing.Any]]:
                 [*layer["environment"].items(), *layer["inputs"].items()]
             ),
         }
-        for layer in made.plan.get("layers", [])
+        for layer in image_manifest.plan.get("layers", [])
     ]
 
 

@@ -43,14 +43,16 @@ def path(image: pathlib.Path) -> pathlib.Path:
 
 
 def write(
-    contents: _contents.Contents, made: manifest.Manifest, file: pathlib.Path
+    contents: _contents.Contents,
+    image_manifest: manifest.Manifest,
+    file: pathlib.Path,
 ) -> None:
     """Write the bill of materials of an image.
 
     :param contents: the contents of the image.
-    :param made: the manifest of the image.
+    :param image_manifest: the manifest of the image.
     """
-    data = credentials.hide_all(_bill(contents, made))
+    data = credentials.hide_all(_bill(contents, image_manifest))
     file.write_text(json.dumps(data, indent=1) + "\n")
 
 
@@ -93,9 +95,9 @@ def read(
 
 
 def _bill(
-    contents: _contents.Contents, made: manifest.Manifest
+    contents: _contents.Contents, image_manifest: manifest.Manifest
 ) -> dict[str, typing.Any]:
-    parts = _Parts(made)
+    parts = _Parts(image_manifest)
     components = [
         *(parts.debian(package) for package in contents.packages),
         *(parts.python(package) for package in contents.python),
@@ -106,25 +108,25 @@ def _bill(
     image = {
         "type": "operating-system",
         "bom-ref": "image",
-        "name": pathlib.Path(made.image["file"]).stem,
-        "version": made.build_id,
+        "name": pathlib.Path(image_manifest.image["file"]).stem,
+        "version": image_manifest.build_id,
         "description": "guest image for OpenStack Trove: "
         + ", ".join(
             f"{datastore.name} {datastore.version}"
-            for datastore in made.datastores
+            for datastore in image_manifest.datastores
         ),
         "hashes": [
-            {"alg": algorithm, "content": made.image[name]}
+            {"alg": algorithm, "content": image_manifest.image[name]}
             for name, algorithm in _DIGESTS.items()
-            if name in made.image
+            if name in image_manifest.image
         ],
     }
     tools = [
         {"type": "application", "name": name, "version": version}
-        for name, version in sorted(made.tools.items())
+        for name, version in sorted(image_manifest.tools.items())
     ]
-    serial = uuid.uuid5(_SPACE, made.image.get("sha256", ""))
-    created = datetime.datetime.fromisoformat(made.created)
+    serial = uuid.uuid5(_SPACE, image_manifest.image.get("sha256", ""))
+    created = datetime.datetime.fromisoformat(image_manifest.created)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -163,8 +165,8 @@ def _dependency(
 class _Parts:
     """Creates the components of the bill of materials."""
 
-    def __init__(self, made: manifest.Manifest) -> None:
-        guest = made.guest
+    def __init__(self, image_manifest: manifest.Manifest) -> None:
+        guest = image_manifest.guest
         self._system = "-".join(
             guest.get(name, "") for name in ("distribution", "version")
         )
@@ -338,14 +340,14 @@ def read_contents(image: pathlib.Path) -> _contents.Contents | None:
     :returns: None unless both files exist and their digests match this image.
     :raises ImageError: one of them is damaged.
     """
-    made = manifest.read(image)
-    if made is None or not is_manifest_of(made, image):
+    image_manifest = manifest.read(image)
+    if image_manifest is None or not is_manifest_of(image_manifest, image):
         return None
-    return read_stated(image, made)
+    return read_stated(image, image_manifest)
 
 
 def read_stated(
-    image: pathlib.Path, made: manifest.Manifest
+    image: pathlib.Path, image_manifest: manifest.Manifest
 ) -> _contents.Contents | None:
     """Return the description in the files beside an image.
 
@@ -356,9 +358,11 @@ def read_stated(
         the one in the manifest.
     """
     bill = path(image)
-    if made.contents is None or not bill.exists():
+    if image_manifest.contents is None or not bill.exists():
         return None
-    if made.sbom is not None and made.sbom["sha256"] != digests.sha256(bill):
+    if image_manifest.sbom is not None and image_manifest.sbom[
+        "sha256"
+    ] != digests.sha256(bill):
         raise errors.ImageError(
             f"{bill} is not the bill of materials that the manifest names: it"
             " was changed after the build",
@@ -367,15 +371,17 @@ def read_stated(
         )
     packages, agent, containers = read(image)
     return _contents.Contents(
-        system=made.contents["system"],
+        system=image_manifest.contents["system"],
         packages=packages,
         python=agent,
         containers=containers,
-        directories=made.contents["directories"],
-        configuration=made.contents["configuration"],
+        directories=image_manifest.contents["directories"],
+        configuration=image_manifest.contents["configuration"],
     )
 
 
-def is_manifest_of(made: manifest.Manifest, image: pathlib.Path) -> bool:
+def is_manifest_of(
+    image_manifest: manifest.Manifest, image: pathlib.Path
+) -> bool:
     """Return whether a manifest describes an image file, by its digest."""
-    return digests.is_same(image, made.image.get("sha256", ""))
+    return digests.is_same(image, image_manifest.image.get("sha256", ""))

@@ -36,13 +36,13 @@ def load(
     guests = _read(directory / "guests.yaml", "guests", problems)
     runtimes = _read(directory / "runtimes.yaml", "runtimes", problems)
     entries = {}
-    for place in (directory / "datastores", *further):
+    for entries_directory in (directory / "datastores", *further):
         paths.require_directory(
-            place,
+            entries_directory,
             "catalog directory",
             "correct --catalog or TROVE_TOOLS_CATALOG",
         )
-        for file in sorted(place.glob("*.yaml")):
+        for file in sorted(entries_directory.glob("*.yaml")):
             entry = _read(file, "datastore", problems)
             if entry is not None:
                 entries[file.stem] = (file, entry)

@@ -148,13 +148,13 @@ def new_directory(
         until it is closed.
     """
     while True:
-        place = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        directory = tempfile.mkdtemp(prefix=prefix, dir=parent)
         # another build may remove the directory before it is locked
         with contextlib.suppress(FileNotFoundError):
-            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.exists(place):
-                return pathlib.Path(place), lock
+            if os.path.exists(directory):
+                return pathlib.Path(directory), lock
             os.close(lock)
 
 

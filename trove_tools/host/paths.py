@@ -94,15 +94,15 @@ def require_writable(directory: pathlib.Path, flag: str) -> None:
     :raises UsageError: it cannot be written to or created.
     """
     try:
-        place = find_existing(directory)
-        if not place.is_dir():
-            raise NotADirectoryError(0, f"{place} is not a directory")
+        existing = find_existing(directory)
+        if not existing.is_dir():
+            raise NotADirectoryError(0, f"{existing} is not a directory")
         try:
-            with tempfile.TemporaryFile(dir=place):
+            with tempfile.TemporaryFile(dir=existing):
                 pass
         except FileNotFoundError as exc:
             # the kernel reports this error in /proc and /sys
-            text = f"no file can be made in {place}"
+            text = f"no file can be made in {existing}"
             raise FileNotFoundError(0, text) from exc
     except OSError as exc:
         raise _not_writable(directory, flag, exc) from exc

@@ -75,8 +75,8 @@ def _search_path() -> str:
     An ordinary user's PATH in Debian does not have these directories.  They
     hold many programs that run through sudo, and some that need no root.
     """
-    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return os.pathsep.join(dict.fromkeys([*places, *_SYSTEM_PLACES]))
+    directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([*directories, *_SYSTEM_PLACES]))
 
 
 def make_environment(

@@ -163,16 +163,16 @@ def check_space(
         (work or output, WORK_SPACE),
         (cache, CACHE_SPACE),
     ):
-        place = paths.find_existing(directory)
-        device = place.stat().st_dev
-        first, total = wanted.get(device, (place, 0))
+        existing = paths.find_existing(directory)
+        device = existing.stat().st_dev
+        first, total = wanted.get(device, (existing, 0))
         wanted[device] = (first, total + size)
     findings = []
-    for place, size in wanted.values():
-        free = shutil.disk_usage(place).free / _GIB
+    for existing, size in wanted.values():
+        free = shutil.disk_usage(existing).free / _GIB
         findings.append(
             Finding(
-                f"disk space in {place}",
+                f"disk space in {existing}",
                 free >= size,
                 f"{free:.1f} GiB free, {size} GiB needed",
                 "make room, or give --output-dir, --work-dir and --cache-dir"

@@ -119,22 +119,24 @@ def measure_directories(
     met: set[tuple[int, int]] = set()
     top = os.fspath(root)
     # subdirectories come first, so that their totals are known
-    for place, below, files in os.walk(top, topdown=False):
+    for directory, below, files in os.walk(top, topdown=False):
         total = 0
         for name in sorted(files):
-            status = os.lstat(os.path.join(place, name))
+            status = os.lstat(os.path.join(directory, name))
             if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
                 if (status.st_dev, status.st_ino) in met:
                     continue
                 met.add((status.st_dev, status.st_ino))
             total += status.st_size
-        total += sum(totals.get(os.path.join(place, name), 0)
+        total += sum(totals.get(os.path.join(directory, name), 0)
                      for name in below)  # fmt: skip
-        totals[place] = total
+        totals[directory] = total
     sizes = {
-        "/" + os.path.relpath(place, top) if place != top else "/": total
-        for place, total in sorted(totals.items())
-        if total >= least or place == top
+        "/" + os.path.relpath(directory, top)
+        if directory != top
+        else "/": total
+        for directory, total in sorted(totals.items())
+        if total >= least or directory == top
     }
     return {
         path: total for path, total in sizes.items()
@@ -149,18 +151,20 @@ def read_configuration(root: pathlib.Path) -> dict[str, str]:
         with the beginning of the digest.
     """
     states = {}
-    for place, below, names in os.walk(root / "etc"):
+    for directory, below, names in os.walk(root / "etc"):
         links = [
-            each for each in below if os.path.islink(os.path.join(place, each))
+            each
+            for each in below
+            if os.path.islink(os.path.join(directory, each))
         ]
         for name in (*names, *links):
-            file = pathlib.Path(place, name)
+            file = pathlib.Path(directory, name)
             path = f"/{file.relative_to(root)}"
             if path not in _DERIVED:
                 states[path] = rootfile.describe(file, _DIGITS)
         below[:] = [
             each for each in below
-            if f"/{pathlib.Path(place, each).relative_to(root)}"
+            if f"/{pathlib.Path(directory, each).relative_to(root)}"
             not in _DERIVED
         ]  # fmt: skip
     return dict(sorted(states.items()))

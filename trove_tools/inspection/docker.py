@@ -79,10 +79,10 @@ def _image(root: pathlib.Path, identity: str, names: set[str]) -> Container:
     size, system = 0, ""
     packages: tuple[package.Package, ...] = ()
     for chain in _chain(layers if isinstance(layers, list) else []):
-        place = f"{_IMAGES}/layerdb/{_path(chain)}"
-        text = rootfile.read_text(root / place / "size").strip()
+        record = f"{_IMAGES}/layerdb/{_path(chain)}"
+        text = rootfile.read_text(root / record / "size").strip()
         size += bounds.parse_number(text)
-        directory = rootfile.read_text(root / place / "cache-id").strip()
+        directory = rootfile.read_text(root / record / "cache-id").strip()
         if _CACHE_ID.fullmatch(directory):
             layer = root / _STORE / "overlay2" / directory / "diff"
             # a layer that installs packages contains the complete list

@@ -123,14 +123,14 @@ def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
     :raises ImageError: the file is not an image, or has no root.
     """
     with tempfile.TemporaryDirectory(prefix="trove-inspect-") as name:
-        place = pathlib.Path(name)
-        root = place / "root"
+        work = pathlib.Path(name)
+        root = work / "root"
         root.mkdir()
         if image.name.endswith(".tar"):
             _read(image, ["tar", "-xf", image, "-C", root])
             yield root
             return
-        raw = _as_raw(image, place / "raw")
+        raw = _as_raw(image, work / "raw")
         _mount(raw, root)
         try:
             yield root

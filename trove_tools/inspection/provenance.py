@@ -85,10 +85,10 @@ class Provenance:
         )
 
     def _is_recorded(self, path: pathlib.Path) -> bool:
-        place = find_library(path)
-        if place is None:
+        library = find_library(path)
+        if library is None:
             return False
-        recorded = self._record(place).get(str(path.relative_to(place)))
+        recorded = self._record(library).get(str(path.relative_to(library)))
         if not recorded:
             return False
         digest = base64.urlsafe_b64encode(
@@ -96,18 +96,18 @@ class Provenance:
         )
         return recorded == f"sha256={digest.decode().rstrip('=')}"
 
-    def _record(self, place: pathlib.Path) -> dict[str, str]:
+    def _record(self, library: pathlib.Path) -> dict[str, str]:
         """Return the recorded digests of files below a package directory."""
-        if place not in self._records:
-            self._records[place] = {
+        if library not in self._records:
+            self._records[library] = {
                 row[0]: row[1]
-                for record in place.glob("*.dist-info/RECORD")
+                for record in library.glob("*.dist-info/RECORD")
                 for row in csv.reader(
                     rootfile.read_text(record, _LARGEST).splitlines()
                 )
                 if len(row) > 1
             }
-        return self._records[place]
+        return self._records[library]
 
     def _is_compiled(self, file: rootfile.File) -> bool:
         """Return whether a compiled module was made from a published source.

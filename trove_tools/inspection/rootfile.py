@@ -98,10 +98,10 @@ def read_text(path: pathlib.Path, largest: int = SMALL) -> str:
 def compute_digest(path: pathlib.Path, algorithm: str) -> bytes:
     """Return the digest of a regular file."""
     with open(path, "rb", buffering=0) as stream:
-        made = hashlib.file_digest(
+        digest = hashlib.file_digest(
             stream, lambda: hashlib.new(algorithm, usedforsecurity=False)
         )
-    return made.digest()
+    return digest.digest()
 
 
 def read_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
@@ -145,9 +145,9 @@ class FileState(typing.NamedTuple):
 def read_states(root: pathlib.Path) -> dict[str, FileState]:
     """Return the state of each file and directory of a root, by its path."""
     states = {}
-    for place, below, names in os.walk(root):
+    for directory, below, names in os.walk(root):
         for name in (*below, *names):
-            file = pathlib.Path(place, name)
+            file = pathlib.Path(directory, name)
             states["/" + os.path.relpath(file, root)] = FileState(
                 describe(file), int(file.lstat().st_mtime)
             )

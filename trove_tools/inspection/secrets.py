@@ -244,7 +244,7 @@ def _by_name(file: rootfile.File) -> str:
     if _NAMES.fullmatch(file.path.name):
         return "a file that is made to hold passwords"
     return next(
-        (what for place, what in _PLACES if place.match(file.name)), ""
+        (what for pattern, what in _PLACES if pattern.match(file.name)), ""
     )
 
 

@@ -150,26 +150,26 @@ def _constraints(text: str | None) -> dict[str, str]:
     }
 
 
-def require_constraints(content: bytes, place: str) -> None:
+def require_constraints(content: bytes, origin: str) -> None:
     """Raise an error unless a file contains constraints for pip.
 
     :param content: the content of the file.
-    :param place: the file's path or URL, for the error.
+    :param origin: the file's path or URL, for the error.
     :raises UsageError: a line is not a constraint.
     """
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as exc:
-        raise _no_constraints(place, "it is no text") from exc
+        raise _no_constraints(origin, "it is no text") from exc
     for number, line in enumerate(lines, 1):
         text = re.sub(r"(^|\s)#.*", "", line).strip()
         if text and not _CONSTRAINT.match(text):
-            raise _no_constraints(place, f"line {number} is none")
+            raise _no_constraints(origin, f"line {number} is none")
 
 
-def _no_constraints(place: str, why: str) -> errors.UsageError:
+def _no_constraints(origin: str, why: str) -> errors.UsageError:
     return errors.UsageError(
-        f"--constraints {place} is no file of constraints: {why}",
+        f"--constraints {origin} is no file of constraints: {why}",
         hint="each line is NAME==VERSION, as in OpenStack's"
         " upper-constraints.txt",
     )

@@ -159,7 +159,7 @@ def make_layers(
     natives = tuple(
         choice.native for choice in request.choices if choice.native
     )
-    made: list[Layer] = []
+    layers: list[Layer] = []
     for name in NAMES:
         values = {
             variable: value
@@ -173,7 +173,7 @@ def make_layers(
             )
             and (name == NAMES[-1] or variable not in _DISK)
         }
-        made.append(
+        layers.append(
             Layer(
                 name=name,
                 elements=given[name],
@@ -191,22 +191,22 @@ def make_layers(
                 masked=variables.mask_values(values, request.key),
                 containers=containers if name == "datastore" else (),
                 natives=natives if name == "datastore" else (),
-                parent=made[-1].digest if made else "",
+                parent=layers[-1].digest if layers else "",
             )
         )
-    return tuple(made)
+    return tuple(layers)
 
 
 def find_unread(
     inherited: collections.abc.Iterable[str],
-    made: collections.abc.Iterable[Layer],
+    layers: collections.abc.Iterable[Layer],
 ) -> tuple[str, ...]:
     """Return the user's variables that no layer reads.
 
     :param inherited: the names of the variables that the user has set.
-    :param made: the layers of the build.
+    :param layers: the layers of the build.
     """
-    passed = set().union(*(layer.environment for layer in made))
+    passed = set().union(*(layer.environment for layer in layers))
     return tuple(sorted(set(inherited) - passed))
 
 

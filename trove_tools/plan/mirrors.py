@@ -197,14 +197,14 @@ def _require_older(release: str, address: str, wanted: Date) -> None:
     """
     field = _DATE.search(release)
     try:
-        made = datetime.datetime.strptime(
+        date = datetime.datetime.strptime(
             field[1] if field else "", "%a, %d %b %Y %H:%M:%S UTC"
         ).replace(tzinfo=datetime.UTC)
     except ValueError:
         return
-    if made > wanted.when:
+    if date > wanted.when:
         raise errors.UsageError(
-            f"--snapshot: {address} is of {made:%Y-%m-%d %H:%M} UTC, which is"
+            f"--snapshot: {address} is of {date:%Y-%m-%d %H:%M} UTC, which is"
             f" later than {wanted.identity}",
             hint="the mirror ignores the date, or only has later snapshots;"
             " give a date that it has",

@@ -118,8 +118,8 @@ def make(
         )
     table = _partition_table(settings)
     size = _disk_size(settings.disk_size, chosen, table)
-    places = elements.path(settings.elements_path)
-    further = tuple(_exist(settings.element, places))
+    directories = elements.path(settings.elements_path)
+    further = tuple(_exist(settings.element, directories))
     chosen_mirrors = mirrors.choose(
         settings.mirror, settings.security_mirror, guest.distribution
     )
@@ -139,8 +139,8 @@ def make(
         mirrors=chosen_mirrors,
         snapshot=date.identity if date else "",
         epoch=epoch,
-        elements_path=places,
-        library=_library(chosen, guest, further, table, places),
+        elements_path=directories,
+        library=_library(chosen, guest, further, table, directories),
         further_elements=further,
         guest_user=_guest_user(settings.guest_user),
         dev_key=read_public_key(settings.dev) if settings.dev else "",
@@ -251,7 +251,7 @@ def _library(
     guest: model.Guest,
     further: collections.abc.Iterable[str],
     partition_table: str,
-    places: collections.abc.Sequence[str],
+    directories: collections.abc.Sequence[str],
 ) -> elements.Library:
     """Read only the elements that the build may use, of over a hundred."""
     named = [
@@ -266,7 +266,7 @@ def _library(
         named += [*choice.runtime.shared_elements, *choice.elements]
         if choice.container:
             named.append(elements.LOCAL_MANIFESTS)
-    return elements.read(named, (*places, elements.shipped_path()))
+    return elements.read(named, (*directories, elements.shipped_path()))
 
 
 def _allowed(word: str) -> str:
@@ -285,8 +285,8 @@ def _allowed(word: str) -> str:
     return word
 
 
-def _exist(names: list[str], places: tuple[str, ...]) -> list[str]:
-    everywhere = (*places, elements.shipped_path())
+def _exist(names: list[str], directories: tuple[str, ...]) -> list[str]:
+    everywhere = (*directories, elements.shipped_path())
     for name in names:
         if elements.find(name, everywhere) is None:
             known = elements.names(everywhere)

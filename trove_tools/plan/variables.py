@@ -55,12 +55,12 @@ def read_key(directory: pathlib.Path) -> bytes:
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            with tempfile.NamedTemporaryFile(dir=directory) as made:
-                made.write(secrets.token_bytes(_KEY_SIZE))
-                made.flush()
+            with tempfile.NamedTemporaryFile(dir=directory) as new_file:
+                new_file.write(secrets.token_bytes(_KEY_SIZE))
+                new_file.flush()
                 # another build may have created the key meanwhile
                 with contextlib.suppress(FileExistsError):
-                    os.link(made.name, file)
+                    os.link(new_file.name, file)
         with open(trust.open_own(file, os.O_RDONLY, "the key"), "rb") as key:
             secret = key.read(_KEY_SIZE)
         if len(secret) == _KEY_SIZE:

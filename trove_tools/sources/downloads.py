@@ -44,26 +44,26 @@ def own(
     """
     archives = shared / _APT / distribution
     archives.mkdir(parents=True, exist_ok=True)
-    place, lock = cleanup.new_directory(shared, _PREFIX)
+    directory, lock = cleanup.new_directory(shared, _PREFIX)
     try:
-        mine = place / _APT / distribution
+        mine = directory / _APT / distribution
         mine.mkdir(parents=True)
         _note(archives, check=True)
         _link(archives, mine)
         for entry in shared.iterdir():
             if entry.name != _APT and not entry.name.startswith("."):
-                (place / entry.name).symlink_to(entry)
+                (directory / entry.name).symlink_to(entry)
         try:
-            yield place
+            yield directory
         finally:
             _keep(mine.glob("*.deb"), archives)
             _note(archives, check=False)
-            _keep(place.iterdir(), shared)
+            _keep(directory.iterdir(), shared)
     finally:
         try:
-            shutil.rmtree(place)
+            shutil.rmtree(directory)
         except PermissionError:
-            cleanup.remove(place)
+            cleanup.remove(directory)
         os.close(lock)
 
 
@@ -116,11 +116,11 @@ def _link(archives: pathlib.Path, mine: pathlib.Path) -> None:
 
 
 def _keep(
-    found: collections.abc.Iterable[pathlib.Path], place: pathlib.Path
+    found: collections.abc.Iterable[pathlib.Path], directory: pathlib.Path
 ) -> None:
     """Move files to a directory, unless it has a file of that name."""
     for entry in list(found):
-        kept = place / entry.name
+        kept = directory / entry.name
         if entry.is_symlink() or entry.name == _APT or kept.exists():
             continue
         # if this fails, the next build fetches the file again

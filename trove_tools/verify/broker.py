@@ -54,8 +54,8 @@ class Broker:
 
     def url(self, address: str = _ADDRESS, port: int | None = None) -> str:
         """Return the transport URL for a client that uses this address."""
-        place = f"{address}:{port or self.port}"
-        return f"rabbit://{self.user}:{self.password}@{place}/"
+        server = f"{address}:{port or self.port}"
+        return f"rabbit://{self.user}:{self.password}@{server}/"
 
 
 class _PortTakenError(Exception):
@@ -87,10 +87,10 @@ def start_broker(
     require()
     with contextlib.ExitStack() as stack:
         for attempt in range(_ATTEMPTS):
-            place = directory / f"broker-{attempt}"
-            place.mkdir(mode=0o700)
+            attempt_directory = directory / f"broker-{attempt}"
+            attempt_directory.mkdir(mode=0o700)
             try:
-                running = stack.enter_context(_node(place, port))
+                running = stack.enter_context(_node(attempt_directory, port))
                 break
             except _PortTakenError as exc:
                 if port is not None or attempt == _ATTEMPTS - 1:
@@ -103,35 +103,35 @@ def start_broker(
 
 @contextlib.contextmanager
 def _node(
-    place: pathlib.Path, port: int | None
+    directory: pathlib.Path, port: int | None
 ) -> collections.abc.Iterator[Broker]:
     if port is not None and not processes.is_free(port):
         raise _in_use(port)
     port = port or processes.find_free_port()
     node = Broker(port, "verify", secrets.token_hex(16))
-    environment = _write_settings(place, node)
+    environment = _write_settings(directory, node)
     names = [EPMD, "-address", _ADDRESS]
     with (
         # in the foreground, because a daemon would outlive verify
         processes.run_child(
-            names, place / "epmd.log", env=environment, cwd=place
+            names, directory / "epmd.log", env=environment, cwd=directory
         ),
         processes.run_child(
             [SERVER],
-            place / "broker.log",
+            directory / "broker.log",
             env=environment,
-            cwd=place,
+            cwd=directory,
             # its data is not used again, so it need not stop cleanly
             sign=signal.SIGKILL,
         ) as server,
     ):
-        _wait(node, server, place / "broker.log")
+        _wait(node, server, directory / "broker.log")
         yield node
 
 
-def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
+def _write_settings(directory: pathlib.Path, node: Broker) -> dict[str, str]:
     """Write the broker's configuration files, and return its environment."""
-    settings = place / "rabbitmq.conf"
+    settings = directory / "rabbitmq.conf"
     settings.write_text(
         f"listeners.tcp.default = {_ADDRESS}:{node.port}\n"
         f"default_user = {node.user}\n"
@@ -143,13 +143,13 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
         "disk_free_limit.absolute = 1MB\n"
         "vm_memory_high_watermark.absolute = 512MB\n"
     )
-    cookie = place / ".erlang.cookie"
+    cookie = directory / ".erlang.cookie"
     cookie.write_text(secrets.token_hex(20))
     cookie.chmod(0o400)
-    (place / "env.conf").touch()
-    (place / "enabled_plugins").write_text("[].\n")
+    (directory / "env.conf").touch()
+    (directory / "enabled_plugins").write_text("[].\n")
     return {
-        "HOME": str(place),
+        "HOME": str(directory),
         "ERL_EPMD_PORT": str(processes.find_free_port()),
         "ERL_EPMD_ADDRESS": _ADDRESS,
         # makes the script exec the server, so that both have one process id
@@ -162,12 +162,12 @@ def _write_settings(place: pathlib.Path, node: Broker) -> dict[str, str]:
             " -start_epmd false +sbwt none"
         ),
         "RABBITMQ_CONFIG_FILE": str(settings),
-        "RABBITMQ_CONF_ENV_FILE": str(place / "env.conf"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
-        "RABBITMQ_MNESIA_BASE": str(place / "data"),
-        "RABBITMQ_LOG_BASE": str(place),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "env.conf"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+        "RABBITMQ_LOG_BASE": str(directory),
         "RABBITMQ_LOGS": "-",
-        "RABBITMQ_PID_FILE": str(place / "pid"),
+        "RABBITMQ_PID_FILE": str(directory / "pid"),
     }
 
 

@@ -189,18 +189,18 @@ class Container(machine.Machine):
         self._running.callback(self._await_end)
         self._volume, volume = _attach(self.guest.volume)
         self._running.callback(os.close, self._volume)
-        place = self.directory
+        directory = self.directory
         command = [
-            NSPAWN, *_OPTIONS, f"--directory={place}/root",
+            NSPAWN, *_OPTIONS, f"--directory={directory}/root",
             f"--machine={name}",
-            f"--network-namespace-path={place}/network",
-            f"--bind-ro={place}/seed:{seed.DIRECTORY}",
+            f"--network-namespace-path={directory}/network",
+            f"--bind-ro={directory}/seed:{seed.DIRECTORY}",
         ]  # fmt: skip
         script = _START.format(
             groups=shlex.join(map(str, groups)),
             network=self._network.path(),
             device=self._disk,
-            place=shlex.quote(str(place)),
+            place=shlex.quote(str(directory)),
             command=process.show(command),
         )
         self._child = self._running.enter_context(

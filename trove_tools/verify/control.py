@@ -179,7 +179,7 @@ class FailedError(errors.VerifyError):
 def start_control_plane(
     directory: pathlib.Path,
     venv: pathlib.Path,
-    place: Place,
+    access: Place,
     managers: Sections,
     *,
     deployment: Deployment = Deployment(),  # noqa: B008 (frozen)
@@ -207,15 +207,15 @@ def start_control_plane(
     with contextlib.ExitStack() as stack:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             # the tables do not need the broker, which starts slowly
-            _write(settings, _plane(directory, place))
+            _write(settings, _plane(directory, access))
             tables = pool.submit(_make_tables, venv, settings, directory)
             node = stack.enter_context(broker.start_broker(directory, port))
             tables.result()
         guest = _guest(
-            node.url(place.address, place.port), place, managers, deployment
+            node.url(access.address, access.port), access, managers, deployment
         )
         _write(directory / "guest.conf", guest)
-        sections = _plane(directory, place)
+        sections = _plane(directory, access)
         for name, values in guest_configuration.configure_control_plane(
             guest
         ).items():
@@ -296,7 +296,7 @@ def _make_tables(
         database.execute("PRAGMA journal_mode=WAL")
 
 
-def _plane(directory: pathlib.Path, place: Place) -> Sections:
+def _plane(directory: pathlib.Path, access: Place) -> Sections:
     return {
         "DEFAULT": {
             "control_exchange": "trove",
@@ -307,7 +307,7 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
             "template_path": directory / "templates",
             "taskmanager_rpc_encr_key": secrets.token_hex(16),
             "inst_rpc_key_encr_key": secrets.token_hex(16),
-            "agent_call_high_timeout": place.patience + 60,
+            "agent_call_high_timeout": access.patience + 60,
             "usage_sleep_time": 1,
             "use_stderr": True,
         },
@@ -321,7 +321,7 @@ def _plane(directory: pathlib.Path, place: Place) -> Sections:
 
 
 def _guest(
-    url: str, place: Place, managers: Sections, deployment: Deployment
+    url: str, access: Place, managers: Sections, deployment: Deployment
 ) -> Sections:
     """Return the content of the guests' configuration file.
 
@@ -346,9 +346,9 @@ def _guest(
     for name in ("state_change_wait_time", "command_process_timeout"):
         # an operator's timeouts are meant for guests with their own processor
         given = str(common.get(name, ""))
-        common[name] = max(place.patience, bounds.parse_number(given))
+        common[name] = max(access.patience, bounds.parse_number(given))
     # verify receives the journal even if the guest answers nothing
-    common["use_stderr"] = place.journal
+    common["use_stderr"] = access.journal
     device = {"device_path": deployment.device} if deployment.device else {}
     for name, values in managers.items():
         sections[name] = {**values, **device, **sections.get(name, {})}
@@ -363,10 +363,10 @@ def _write_user_data(
     """Write the operator's user data to the file of each manager."""
     if not deployment.user_data:
         return
-    place = directory / "cloudinit"
-    place.mkdir(mode=0o700)
+    target = directory / "cloudinit"
+    target.mkdir(mode=0o700)
     for name in managers:
-        (place / f"{name}.cloudinit").write_text(deployment.user_data)
+        (target / f"{name}.cloudinit").write_text(deployment.user_data)
 
 
 def _write(file: pathlib.Path, sections: Sections) -> None:

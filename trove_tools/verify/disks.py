@@ -150,19 +150,19 @@ def make_volume(file: pathlib.Path, gib: int) -> pathlib.Path:
 
 
 def attach_copy(
-    disk: Disk, place: pathlib.Path, spare: int
+    disk: Disk, directory: pathlib.Path, spare: int
 ) -> tuple[int, str]:
     """Attach a private copy of an image's root partition to a loop device.
 
     The copy has no file name: it disappears with the device.
 
-    :param place: directory for the copy if it does not fit into memory.
+    :param directory: directory for the copy if it does not fit into memory.
     :param spare: bytes of memory to leave for the guest's other disk.
     :returns: the descriptor that keeps the device attached, and its path.
     """
     if _free_memory() > disk.size + spare:
-        place = _MEMORY
-    copy = os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        directory = _MEMORY
+    copy = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         path = pathlib.Path(f"/proc/{os.getpid()}/fd/{copy}")
         process.run(

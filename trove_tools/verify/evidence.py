@@ -181,25 +181,25 @@ def try_file_system(kind: str) -> str | None:
     ]
     if missing:
         return None
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # noqa: S108
-        file = f"{place}/volume"
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:  # noqa: S108
+        file = f"{directory}/volume"
         device = ""
         try:
-            os.mkdir(f"{place}/mounted")
+            os.mkdir(f"{directory}/mounted")
             with open(file, "wb") as stream:
                 # mkfs.xfs needs 300 MiB; most of this file stays unwritten
                 stream.truncate(_SMALL)
             device = run("losetup", "--find", "--show", file)
             run(*make, "-m", "5", device)
-            run("mount", device, f"{place}/mounted")
-            before = os.statvfs(f"{place}/mounted").f_blocks
+            run("mount", device, f"{directory}/mounted")
+            before = os.statvfs(f"{directory}/mounted").f_blocks
             os.truncate(file, _LARGE)
             run("losetup", "--set-capacity", device)
             if kind == "xfs":
-                run("xfs_growfs", f"{place}/mounted")
+                run("xfs_growfs", f"{directory}/mounted")
             else:
                 run("resize2fs", device)
-            if os.statvfs(f"{place}/mounted").f_blocks <= before:
+            if os.statvfs(f"{directory}/mounted").f_blocks <= before:
                 return "it did not grow"
         except subprocess.CalledProcessError as exc:
             words = exc.output.decode(errors="replace").split()
@@ -208,7 +208,7 @@ def try_file_system(kind: str) -> str | None:
             return str(exc)
         finally:
             if device:
-                output("umount", f"{place}/mounted")
+                output("umount", f"{directory}/mounted")
                 output("losetup", "--detach", device)
     return ""
 

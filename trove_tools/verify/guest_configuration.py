@@ -144,7 +144,7 @@ def configure_guest(operator: Sections, broker: str) -> Sections:
     :param operator: the operator's options, as :func:`read` returns them.
     :param broker: the transport URL of verify's broker.
     """
-    made: Sections = {
+    sections: Sections = {
         section: {
             name: value
             for name, value in options.items()
@@ -152,13 +152,13 @@ def configure_guest(operator: Sections, broker: str) -> Sections:
         }
         for section, options in operator.items()
     }
-    made.setdefault("DEFAULT", {})["transport_url"] = broker
-    if "transport_url" in made.get(_NOTIFICATIONS, {}):
-        made[_NOTIFICATIONS]["transport_url"] = broker
-    rabbit = made.get(_RABBIT, {})
+    sections.setdefault("DEFAULT", {})["transport_url"] = broker
+    if "transport_url" in sections.get(_NOTIFICATIONS, {}):
+        sections[_NOTIFICATIONS]["transport_url"] = broker
+    rabbit = sections.get(_RABBIT, {})
     for name in [option for option in rabbit if option.startswith("ssl")]:
         del rabbit[name]
-    return made
+    return sections
 
 
 def replaced(operator: Sections) -> list[str]:
@@ -166,12 +166,12 @@ def replaced(operator: Sections) -> list[str]:
 
     :returns: the options, each as ``[section] option``.
     """
-    made = configure_guest(operator, "")
+    guest = configure_guest(operator, "")
     return [
         f"[{section}] {name}"
         for section, options in operator.items()
         for name, value in options.items()
-        if made[section].get(name) != value
+        if guest[section].get(name) != value
     ]
 
 

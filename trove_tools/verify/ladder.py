@@ -93,7 +93,7 @@ def verify(
         build_id=known.build_id if known else None,
     )
     with (
-        workspace.open_workspace(report, image) as place,
+        workspace.open_workspace(report, image) as work,
         screen.progress(f"verify {image.name}") as progress,
     ):
         progress.state("reading the image")
@@ -104,7 +104,7 @@ def verify(
         )
         for text in chosen.notes:
             screen.say(text)
-        _Ladder(report, place, disk, request, chosen, progress).climb()
+        _Ladder(report, work, disk, request, chosen, progress).climb()
     report.seconds = round(time.monotonic() - begin, 1)
     return report
 
@@ -128,14 +128,14 @@ class _Ladder:
     def __init__(
         self,
         report: outcome.Report,
-        place: pathlib.Path,
+        work: pathlib.Path,
         disk: disks.Disk,
         request: Request,
         chosen: _machines.Machines,
         progress: console.Progress,
     ) -> None:
         self._report = report
-        self._place = place
+        self._work = work
         self._disk = disk
         self._request = request
         self._machines = chosen
@@ -244,14 +244,14 @@ class _Ladder:
             with self._report.check("control plane") as check:
                 plane = stack.enter_context(
                     control.start_control_plane(
-                        self._place, request.venv, where, managers,
+                        self._work, request.venv, where, managers,
                         port=request.broker_port,
                         **self._further(),
                     )
                 )  # fmt: skip
                 if life:
                     self._swift = stack.enter_context(
-                        _swift.swift(self._place, life_checks.TENANT)
+                        _swift.swift(self._work, life_checks.TENANT)
                     )
                 check.detail = (
                     "RabbitMQ, trove-conductor and Trove's own code run"
@@ -268,7 +268,7 @@ class _Ladder:
         )
 
     def _directory(self, kind: str) -> pathlib.Path:
-        where = self._place / f"{kind}-{next(self._numbers)}"
+        where = self._work / f"{kind}-{next(self._numbers)}"
         where.mkdir(mode=0o700)
         return where
 
@@ -305,7 +305,7 @@ class _Ladder:
         :param guest: further fields of :class:`machine.Guest`.
         :raises CheckError: a check failed, and later checks make no sense.
         """
-        volume = self._place / f"volume-{kind}.raw"
+        volume = self._work / f"volume-{kind}.raw"
         volume.unlink(missing_ok=True)
         disks.make_volume(volume, self._request.settings.volume)
         described = _machine.Guest(self._disk, volume, **guest)
@@ -325,7 +325,7 @@ class _Ladder:
                 for part in subjects:
                     inside = subject(**part)
                     with life_checks.opened(
-                        inside, self._swift, self._place, self._request.former
+                        inside, self._swift, self._work, self._request.former
                     ):
                         for check in self._looking:
                             self._check(check, inside)
@@ -349,9 +349,11 @@ class _Ladder:
         ):
             return
         try:
-            with self._report.check(name, machine.kind, check.proves) as made:
+            with self._report.check(
+                name, machine.kind, check.proves
+            ) as result:
                 try:
-                    made.detail = check.run(subject)
+                    result.detail = check.run(subject)
                 except (outcome.UnsupportedError, outcome.UnmadeError):
                     raise
                 except errors.VerifyError as exc:

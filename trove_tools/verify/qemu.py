@@ -218,16 +218,16 @@ class Qemu(machine.Machine):
     def _prepare(self) -> None:
         """Make the disks and the seed."""
         self._nonce = seed.new_nonce()
-        place = self.directory
-        disks.make_overlay(self.guest.disk, place / qemu_command.OVERLAY)
-        (place / qemu_command.VOLUME).symlink_to(self.guest.volume)
+        directory = self.directory
+        disks.make_overlay(self.guest.disk, directory / qemu_command.OVERLAY)
+        (directory / qemu_command.VOLUME).symlink_to(self.guest.volume)
         content = seed.write(
-            place / "seed",
+            directory / "seed",
             self.guest.instance,
             vendor_data=seed.boothook(self._nonce),
         )
-        seed.write_image(content, place / qemu_command.SEED)
-        shutil.copyfile(relay.__file__, place / "relay.py")
+        seed.write_image(content, directory / qemu_command.SEED)
+        shutil.copyfile(relay.__file__, directory / "relay.py")
 
     def _outlet(self) -> str:
         if self.guest.broker is None:

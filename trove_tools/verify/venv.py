@@ -102,19 +102,19 @@ def _install(path: pathlib.Path, report: Report) -> None:
     path.mkdir(exist_ok=True)
     _write_mark(path, complete=False)
     report(f"installing keystone, glance and trove into {path} (once)")
-    made = process.run(
+    result = process.run(
         [sys.executable, "-m", "venv", path], check=False, timeout=_TIMEOUT
     )
-    if made.status != 0:
-        if "ensurepip" in made.stdout + made.stderr:
+    if result.status != 0:
+        if "ensurepip" in result.stdout + result.stderr:
             raise errors.MissingToolError(
                 "this Python cannot make virtual environments",
                 hint="install with: sudo apt-get install python3-venv",
             )
         raise process.make_failure(
             [sys.executable, "-m", "venv", path],
-            made.status,
-            made.stderr or made.stdout,
+            result.status,
+            result.stderr or result.stdout,
         )
     try:
         process.run(

@@ -39,25 +39,25 @@ def open_workspace(
     because the report contains it already.
     """
     parent = pathlib.Path(tempfile.gettempdir())
-    place, lock = cleanup.new_directory(parent, _PREFIX)
+    work, lock = cleanup.new_directory(parent, _PREFIX)
     try:
-        with _keeping_logs(report, image, place):
-            yield place
+        with _keeping_logs(report, image, work):
+            yield work
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(work)
         os.close(lock)
 
 
 @contextlib.contextmanager
 def _keeping_logs(
-    report: outcome.Report, image: pathlib.Path, place: pathlib.Path
+    report: outcome.Report, image: pathlib.Path, work: pathlib.Path
 ) -> collections.abc.Iterator[None]:
     try:
         yield
     except outcome.CheckError:
         pass
     except errors.VerifyError as exc:
-        kept = keep_logs(place, image)
+        kept = keep_logs(work, image)
         if kept is not None:
             where = f"all logs are in {kept}"
             exc.hint = f"{exc.hint}; {where}" if exc.hint else where
@@ -65,7 +65,7 @@ def _keeping_logs(
     if report.ok:
         remove_logs(image)
     else:
-        kept = keep_logs(place, image)
+        kept = keep_logs(work, image)
         report.logs = str(kept) if kept else None
 
 
@@ -76,17 +76,17 @@ def remove_abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
     :returns: the directories and control groups that were removed.
     """
     removed = []
-    for place in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if place.is_symlink() or place.lstat().st_uid != os.geteuid():
+    for directory in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if directory.is_symlink() or directory.lstat().st_uid != os.geteuid():
             continue
         with contextlib.suppress(FileNotFoundError):
-            if cleanup.take_down(place, _remove, warn):
-                removed.append(place)
+            if cleanup.take_down(directory, _remove, warn):
+                removed.append(directory)
     return [*removed, *isolation.remove_left()]
 
 
-def _remove(place: pathlib.Path) -> list[str]:
-    shutil.rmtree(place)
+def _remove(directory: pathlib.Path) -> list[str]:
+    shutil.rmtree(directory)
     return []
 
 
@@ -120,26 +120,26 @@ def keep_logs(work: pathlib.Path, image: pathlib.Path) -> pathlib.Path | None:
     kept = logs_directory(image)
     kept.parent.mkdir(parents=True, exist_ok=True)
     # other users may read the image, but not the guest's logs
-    made = pathlib.Path(
+    copies = pathlib.Path(
         tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent)
     )
     for log in logs:
-        copy = made / log.relative_to(work)
+        copy = copies / log.relative_to(work)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, copy)
     # another verify of the image may do the same now; one copy remains
     shutil.rmtree(kept, ignore_errors=True)
     try:
-        made.rename(kept)
+        copies.rename(kept)
     except OSError:
-        shutil.rmtree(made)
+        shutil.rmtree(copies)
     return kept
 
 
 def remove_logs(image: pathlib.Path) -> None:
     """Remove the logs of an earlier failure."""
-    for place in _log_places(image):
+    for directory in _log_places(image):
         # another user may have put a link in place of the directory
-        if trust.is_own(place.parent):
+        if trust.is_own(directory.parent):
             with contextlib.suppress(OSError):
-                shutil.rmtree(place)
+                shutil.rmtree(directory)

@@ -107,8 +107,8 @@ def _archive(
             "its name does not tell the version (wanted:"
             f" {wanted.archive.version})"
         )
-    places = wanted.archive.architectures
-    missing = {wanted.archive.installer, *places.values()}
+    marks = wanted.archive.architectures
+    missing = {wanted.archive.installer, *marks.values()}
     found: set[str] = set()
     architecture, top = "another one", ""
     with tarfile.open(file) as content:
@@ -117,13 +117,13 @@ def _archive(
             directory, _, inside = name.partition("/")
             top = top or directory
             found |= {
-                each
-                for each in missing - found
-                if inside == each or inside.startswith(f"{each}/")
+                path
+                for path in missing - found
+                if inside == path or inside.startswith(f"{path}/")
             }
-            for each, place in places.items():
-                if place in found:
-                    architecture = each
+            for name, mark in marks.items():
+                if mark in found:
+                    architecture = name
             # the rest of the archive is large, and decompressing it is slow
             if wanted.archive.installer in found and architecture == arch:
                 break

@@ -43,23 +43,23 @@ def prepare(
         the version.
     :raises UsageError: the user's package is not the wanted one.
     """
-    place = directory / native.datastore
-    place.mkdir(parents=True)
-    _settings(native, place)
+    target = directory / native.datastore
+    target.mkdir(parents=True)
+    _settings(native, target)
     if native.repository is not None:
         with _keys(native) as ring:
             if native.family == "debian":
                 pins = _apt(native, ring, cache, mirror, log)
-                _deb822(native, place, pins)
-                ring.export(place / "key.gpg")
+                _deb822(native, target, pins)
+                ring.export(target / "key.gpg")
             else:
-                _yum(native, ring, place, log)
-                ring.export(place / "key.asc", armor=True)
+                _yum(native, ring, target, log)
+                ring.export(target / "key.asc", armor=True)
     if native.file is not None:
-        _file(native, native.file, place, log)
+        _file(native, native.file, target, log)
 
 
-def _settings(native: sources.Native, place: pathlib.Path) -> None:
+def _settings(native: sources.Native, directory: pathlib.Path) -> None:
     settings = native.settings
     for name, lines in (
         ("packages", settings.packages),
@@ -71,9 +71,9 @@ def _settings(native: sources.Native, place: pathlib.Path) -> None:
         ("sysctl", [f"{k} = {v}" for k, v in settings.sysctl.items()]),
         ("limits", [f"{k}={v}" for k, v in settings.limits.items()]),
     ):
-        (place / name).write_text("".join(f"{line}\n" for line in lines))
+        (directory / name).write_text("".join(f"{line}\n" for line in lines))
     for path, content in settings.config.items():
-        file = place / "config" / path.lstrip("/")
+        file = directory / "config" / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
 
@@ -253,7 +253,9 @@ def _pins(
     )
 
 
-def _deb822(native: sources.Native, place: pathlib.Path, pins: str) -> None:
+def _deb822(
+    native: sources.Native, directory: pathlib.Path, pins: str
+) -> None:
     """Write apt's sources for the build and for guests, and the pins."""
     repository = native.repository
     assert repository is not None
@@ -269,17 +271,17 @@ def _deb822(native: sources.Native, place: pathlib.Path, pins: str) -> None:
             f"Signed-By: {keys}\n"
         )
 
-    (place / "build.sources").write_text(stanza(repository.base))
-    (place / "pin").write_text(pins)
+    (directory / "build.sources").write_text(stanza(repository.base))
+    (directory / "pin").write_text(pins)
     # guests seldom reach the mirror of the build host, so they get no source
     if repository.base == repository.vendor:
-        (place / "guest.sources").write_text(stanza(repository.vendor))
+        (directory / "guest.sources").write_text(stanza(repository.vendor))
 
 
 def _yum(
     native: sources.Native,
     ring: keyring.Keyring,
-    place: pathlib.Path,
+    directory: pathlib.Path,
     log: Write,
 ) -> None:
     """Check the signature of yum's repositories, and write yum's sources.
@@ -319,16 +321,16 @@ def _yum(
             for number, url in enumerate(_urls(base, repository.paths))
         )
 
-    (place / "build.repo").write_text(stanzas(repository.base))
+    (directory / "build.repo").write_text(stanzas(repository.base))
     if repository.base == repository.vendor:
-        (place / "guest.repo").write_text(stanzas(repository.vendor))
+        (directory / "guest.repo").write_text(stanzas(repository.vendor))
     log(f"{native.datastore} from {repository.base}\n")
 
 
 def _file(
     native: sources.Native,
     file: sources.File,
-    place: pathlib.Path,
+    directory: pathlib.Path,
     log: Write,
 ) -> None:
     """Download or copy the user's package, and check it again."""
@@ -336,7 +338,7 @@ def _file(
     assert wanted is not None
     name = pathlib.Path(urllib.parse.urlsplit(file.location).path).name
     # some tools of the elements fail with special characters in names
-    here = place / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
+    here = directory / "file" / re.sub(r"[^A-Za-z0-9._+~-]", "_", name)
     here.parent.mkdir()
     sha256 = fetch.save(file.location, here, f"{native.datastore}'s package")
     sources.require_digest(file.location, sha256, file.sha256)
@@ -352,7 +354,9 @@ def _file(
     log(f"{package.name} {package.version} from {file.location}\n")
     server = package.name
     if file.archive:
-        (place / "installer").write_text(f"{package.name}/{file.archive}\n")
+        (directory / "installer").write_text(
+            f"{package.name}/{file.archive}\n"
+        )
         # the guest's list of packages, which has versions, will lack it
         server = f"{package.name} {package.version}"
-    (place / "server").write_text(f"{server}\n")
+    (directory / "server").write_text(f"{server}\n")

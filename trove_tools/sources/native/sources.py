@@ -259,13 +259,13 @@ def _repository(
 ) -> Repository:
     key = wishes.keys.get(name, known.key)
     if not paths.is_url(key):
-        place = pathlib.Path(key).expanduser()
+        path = pathlib.Path(key).expanduser()
         paths.require_file(
-            place,
+            path,
             f"--repository-key {name}: file",
             "name the vendor's public key, as a file or a URL",
         )
-        key = str(place.resolve())
+        key = str(path.resolve())
     fingerprint = wishes.fingerprints.get(name)
     return Repository(
         vendor=known.base,
@@ -313,21 +313,21 @@ def _file(
                 " states it",
             )
         return File(location, digest, archive=archive)
-    place = pathlib.Path(location).expanduser()
-    paths.require_file(place, "--package", f"get it from {wanted.source}")
-    sha256 = digests.sha256(place)
+    path = pathlib.Path(location).expanduser()
+    paths.require_file(path, "--package", f"get it from {wanted.source}")
+    sha256 = digests.sha256(path)
     require_digest(location, sha256, digest)
     package = packagefile.require(
-        place,
+        path,
         wanted,
         datastore=name,
         version=version,
         arch=arch,
         family=guest.family,
-        shown=place.name,
+        shown=path.name,
     )
     return File(
-        str(place.resolve()), sha256, package.name, package.version, archive
+        str(path.resolve()), sha256, package.name, package.version, archive
     )
 
 

@@ -34,9 +34,9 @@ def connect(
     if not proxy:
         return socket.create_connection((host, port), _TIMEOUT)
     parts = urllib.parse.urlsplit(proxy)
-    place = parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]
+    address = parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]
     try:
-        near = socket.create_connection(place, _TIMEOUT)
+        near = socket.create_connection(address, _TIMEOUT)
         if parts.scheme == "https":
             context = ssl.create_default_context()
             near = context.wrap_socket(near, server_hostname=parts.hostname)
@@ -83,8 +83,8 @@ def refusal(proxy: str, status: int, reason: str = "") -> RefusedError:
 
 def _tunnel(near: socket.socket, proxy: str, host: str, port: int) -> None:
     """Open a tunnel to a server through an HTTP proxy."""
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {address} HTTP/1.1", f"Host: {address}"]
     if login(proxy):
         lines.append(f"Proxy-Authorization: {login(proxy)}")
     near.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())

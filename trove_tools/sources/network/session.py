@@ -60,12 +60,12 @@ def open_session(
         authorities.read(certificate, "--ca-certificate")
     known = proxies.of_host()
     with contextlib.ExitStack() as stack:
-        place, lock = cleanup.new_directory(_PARENT, _PREFIX)
+        directory, lock = cleanup.new_directory(_PARENT, _PREFIX)
         stack.callback(os.close, lock)
-        stack.callback(shutil.rmtree, place)
+        stack.callback(shutil.rmtree, directory)
         # apt reads the directory as the user _apt
-        place.chmod(0o755)
-        values: dict[str, str | None] = {DIRECTORY: str(place)}
+        directory.chmod(0o755)
+        values: dict[str, str | None] = {DIRECTORY: str(directory)}
         lines = []
         if known:
             packages = stack.enter_context(
@@ -82,7 +82,7 @@ def open_session(
                 f'Acquire::{scheme}::Proxy "{packages.url}";'
                 for scheme in ("http", "https")
             ]
-        trusted = place / "ca.crt"
+        trusted = directory / "ca.crt"
         of_apt = authorities.of_apt(known.apt)
         files: list[str | os.PathLike[str]] = [
             *authorities.of_system(),
@@ -92,12 +92,12 @@ def open_session(
             files += [*authorities.of_programs(), certificate]
             values.update(dict.fromkeys(authorities.VARIABLES, str(trusted)))
         if known or of_apt or certificate is not None:
-            (place / _SPECIAL).touch()
+            (directory / _SPECIAL).touch()
         trusted.write_text(authorities.bundle(files))
         trusted.chmod(0o644)
         if trusted.stat().st_size:
             lines.append(f'Acquire::https::CaInfo "{trusted}";')
-        conf = place / "apt.conf"
+        conf = directory / "apt.conf"
         conf.write_text("".join(f"{line}\n" for line in lines))
         conf.chmod(0o644)
         stack.enter_context(_environment(values))
@@ -142,10 +142,10 @@ def abandoned(warn: cleanup.Warn) -> list[pathlib.Path]:
 
 def bootstrap_options() -> list[str]:
     """Return the options for mmdebstrap with which apt reaches its mirrors."""
-    place = os.environ.get(DIRECTORY)
-    if not place or not os.path.exists(f"{place}/{_SPECIAL}"):
+    directory = os.environ.get(DIRECTORY)
+    if not directory or not os.path.exists(f"{directory}/{_SPECIAL}"):
         return []
-    return [f"--setup-hook=upload {place}/apt.conf {APT_CONF}"]
+    return [f"--setup-hook=upload {directory}/apt.conf {APT_CONF}"]
 
 
 def needs_mmdebstrap() -> bool:

@@ -170,7 +170,7 @@ def plug(plane: control.Control) -> None:
 
 def make(
     subject: _subject.Subject,
-    made: collections.abc.Iterable[checks.Check],
+    selected: collections.abc.Iterable[checks.Check],
     check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
     end: collections.abc.Callable[[], None],
 ) -> None:
@@ -179,15 +179,15 @@ def make(
     Most of the time is spent waiting for a healthy database, so two instances
     take little longer than one.
 
-    :param made: the checks.
+    :param selected: the checks.
     :param check: runs one check.
     :param end: makes the second thread end soon.
     """
-    made = tuple(made)
-    apart = [one for one in made if one.name in _APART]
-    own = [one for one in made if one.name not in _APART]
+    selected = tuple(selected)
+    apart = [one for one in selected if one.name in _APART]
+    own = [one for one in selected if one.name not in _APART]
     if not own or not apart:
-        for one in made:
+        for one in selected:
             check(one, subject)
         return
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -207,7 +207,7 @@ def make(
 
 def _make_apart(
     subject: _subject.Subject,
-    made: collections.abc.Iterable[checks.Check],
+    selected: collections.abc.Iterable[checks.Check],
     check: collections.abc.Callable[[checks.Check, _subject.Subject], None],
 ) -> None:
     """Create another instance, and run checks with it."""
@@ -239,15 +239,15 @@ def _make_apart(
             ),
             subject,
         )
-        for one in made:
+        for one in selected:
             check(one, other)
         other.machine.say("")
 
 
 def left_out(names: collections.abc.Collection[str]) -> dict[str, str]:
     """Return the checks that ``--only`` leaves out, each with the reason."""
-    made = chosen(names)
-    return {c.name: "left out by --only" for c in CHECKS if c not in made}
+    selected = chosen(names)
+    return {c.name: "left out by --only" for c in CHECKS if c not in selected}
 
 
 def chosen(names: collections.abc.Collection[str]) -> tuple[checks.Check, ...]:

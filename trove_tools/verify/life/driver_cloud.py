@@ -204,8 +204,8 @@ class _Neutron:
         wanted = body["port"]
         network = wanted["network_id"]
         given = ask("port", network=network)
-        made = add_port(wanted["name"], network, **given)
-        return {"port": PORTS[made]}
+        port_id = add_port(wanted["name"], network, **given)
+        return {"port": PORTS[port_id]}
 
     def list_ports(self, **wanted: str) -> typing.Any:
         return {

@@ -143,12 +143,12 @@ def _answers(instance: _instance.Instance) -> bool:
 
 def volume(instance: _instance.Instance) -> str:
     """Enlarge the volume, and check the size that the database sees."""
-    place = _DATA[instance.datastore.protocol]
+    directory = _DATA[instance.datastore.protocol]
 
     def size() -> float:
         done = instance.machine.run(
             "docker", "exec", "database", "stat", "--file-system",
-            "--format=%b %S", place,
+            "--format=%b %S", directory,
         )  # fmt: skip
         if done.status != 0:
             raise outcome.CheckError(

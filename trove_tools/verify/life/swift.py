@@ -112,14 +112,14 @@ def swift(
     :raises VerifyError: Swift does not start.
     """
     require()
-    place = directory / "swift"
-    place.mkdir(mode=0o700)
+    work = directory / "swift"
+    work.mkdir(mode=0o700)
     key, port = secrets.token_hex(16), processes.find_free_port()
     # in a file, because other users can see a command line
-    (place / "key").write_text(key)
+    (work / "key").write_text(key)
     log = directory / "swift.log"
     with processes.run_child(
-        [PYTHON, "-I", SERVER, place, str(port), tenant], log, cwd=place
+        [PYTHON, "-I", SERVER, work, str(port), tenant], log, cwd=work
     ) as server:
         deadline = time.monotonic() + process.scale_timeout(_START)
         while not (token := _log_in(port, tenant, key)):
