@@ -104,7 +104,7 @@ def examine(
         record = verification.recall(image, sha256, asked, believed)
     if record is not None:
         screen.say(
-            f"{image} is as it was when it was verified; see"
+            f"{image} has not changed since it was verified; see"
             f" {verification.path(image)}, or verify again with --force"
         )
         return record, None
@@ -200,7 +200,7 @@ def _injected(
         configuration = guest_configuration.read(settings.guest_config)
         names = guest_configuration.replaced(configuration)
         screen.say(
-            f"the guest gets {settings.guest_config}, but for"
+            f"the guest gets {settings.guest_config}, except for"
             f" {', '.join(names) or 'nothing'}"
         )
     return guest_configuration.Deployment(
@@ -226,7 +226,8 @@ def _user_data(file: pathlib.Path) -> str:
         mapping = False
     if not mapping:
         raise errors.UsageError(
-            f"--user-data {file}: no cloud-config; Trove would leave it out",
+            f"--user-data {file}: not a cloud-config, so Trove would"
+            " ignore it",
             hint="write it as a mapping in YAML, with runcmd for commands",
         )
     return text

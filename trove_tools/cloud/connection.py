@@ -233,10 +233,11 @@ class Login:
         projects = self.find_projects(wanted)
         if len(projects) == 1:
             return projects[0]
-        what = "several projects are" if projects else "no project is"
         raise errors.UsageError(
-            f"{what} called {wanted!r}, as far as one may see",
-            hint=f"correct {option}; an id is never ambiguous",
+            f"several projects are called {wanted!r}"
+            if projects
+            else f"there is no project {wanted!r} that this user can see",
+            hint=f"correct {option}, or give an id",
         )
 
     def find_owner(self, wanted: str) -> str:

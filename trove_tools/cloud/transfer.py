@@ -256,9 +256,9 @@ def download_image(
     wanted = (sha256 or "").lower()
     if not _SHA256.fullmatch(wanted):
         raise errors.UsageError(
-            f"{url} could be anything: its digest is not said"
+            f"{url} cannot be verified: no digest was given"
             if not wanted
-            else f"{sha256!r} is no sha256: that has 64 hexadecimal digits",
+            else f"{sha256!r} is not a sha256 of 64 hexadecimal digits",
             hint="pass the publisher's digest: --sha256 DIGEST",
         )
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name

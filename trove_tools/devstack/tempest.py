@@ -135,12 +135,12 @@ def _defaults(
             raise errors.UsageError(
                 f"this cloud has no datastore {name} that is ready to use",
                 hint=errors.nearest(name, defaults, "datastores of this cloud")
-                + "; load-trove-image IMAGE --activate brings one",
+                + "; load-trove-image IMAGE --activate adds one",
             )
     if not defaults:
         raise errors.CloudError(
             "this cloud has no datastore that is ready to use",
-            hint="load-trove-image IMAGE --activate brings one",
+            hint="load-trove-image IMAGE --activate adds one",
         )
     return {
         name: version

@@ -134,7 +134,7 @@ def take_down(
         raise
     except (errors.TroveToolsError, OSError) as exc:
         why = getattr(exc, "message", None) or exc
-        warn(f"what a killed build left in {directory} stays there: {why}")
+        warn(f"the leftovers of a killed build stay in {directory}: {why}")
         return False
 
 

@@ -79,10 +79,10 @@ def require_layout(partition_table: str, image_format: str) -> None:
         known = FILESYSTEMS.read_text().split()
     if "vfat" not in known:
         raise errors.MissingToolError(
-            "this host's kernel does not mount vfat, which a disk for UEFI"
-            " has",
-            hint="build on a host whose kernel does (module vfat), or give"
-            " --image-format tar for the root file system alone",
+            "this host's kernel cannot mount vfat, which a disk for UEFI"
+            " needs",
+            hint="build on a host whose kernel has the module vfat, or give"
+            " --image-format tar, which makes no disk",
         )
 
 
@@ -108,16 +108,16 @@ def require_arch(arch: str) -> None:
         or "\nflags: " not in registration
     ):
         raise errors.MissingToolError(
-            f"programs for {arch} do not run on this host: {handler} is not"
-            " there, or disabled",
+            f"programs for {arch} do not run on this host: {handler} is"
+            " missing or disabled",
             hint="mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc,"
-            " and install qemu-user-static and binfmt-support again; a"
-            " container has what its host has registered",
+            " and install qemu-user-static and binfmt-support again; for"
+            " a container, do this on its host",
         )
     if "F" not in registration.partition("\nflags: ")[2].split("\n")[0]:
         raise errors.MissingToolError(
-            f"{handler} was registered without the flag F, so it ends at the"
-            " root of the build",
+            f"{handler} was registered without the flag F, so it does not"
+            " work inside the root of the build",
             hint="install qemu-user-static and binfmt-support again",
         )
 
@@ -175,8 +175,8 @@ def check_space(
                 f"disk space in {existing}",
                 free >= size,
                 f"{free:.1f} GiB free, {size} GiB needed",
-                "make room, or give --output-dir, --work-dir and --cache-dir"
-                " elsewhere",
+                "free some space, or set --output-dir, --work-dir and"
+                " --cache-dir to another file system",
             )
         )
     return findings

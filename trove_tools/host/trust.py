@@ -51,10 +51,10 @@ def require_own_place(path: pathlib.Path, what: str) -> None:
             reason = ""
         if reason:
             raise errors.UsageError(
-                f"{what} {path} is not used: other users can put something"
-                f" else in its place, because of {parent}: {reason}",
-                hint="name a directory that is below your home directory, or"
-                f" let nobody else write to {parent}",
+                f"{what} {path} is not used: other users can replace it,"
+                f" because of {parent}: {reason}",
+                hint="name a directory in your home directory, or let nobody"
+                f" else write to {parent}",
             )
 
 

@@ -178,7 +178,7 @@ def _read(
     except errors.CommandError as exc:
         raise errors.ImageError(
             f"{image} cannot be read: {exc.output.strip()}",
-            hint="is it a whole image? build it again, or copy it again",
+            hint="the file may be incomplete: copy or build the image again",
         ) from exc
 
 
@@ -208,7 +208,7 @@ class Inspection:
         raise errors.ImageError(
             f"the image is not safe to be published:{listed}",
             hint="remove this in an element's hook in post-install.d or"
-            " cleanup.d, then build again; what has to be there is named by"
+            " cleanup.d, then build again; to accept a finding, give"
             " --allow KIND:PATH",
         )
 

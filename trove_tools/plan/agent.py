@@ -169,7 +169,7 @@ def require_constraints(content: bytes, origin: str) -> None:
 
 def _no_constraints(origin: str, why: str) -> errors.UsageError:
     return errors.UsageError(
-        f"--constraints {origin} is no file of constraints: {why}",
+        f"--constraints {origin} is not a file of constraints: {why}",
         hint="each line is NAME==VERSION, as in OpenStack's"
         " upper-constraints.txt",
     )
@@ -178,13 +178,13 @@ def _no_constraints(origin: str, why: str) -> errors.UsageError:
 def _checkout(directory: pathlib.Path) -> Agent:
     if not (directory / "trove" / "guestagent").is_dir():
         raise errors.UsageError(
-            f"--agent {directory}: this is no checkout of Trove",
+            f"--agent {directory}: this is not a checkout of Trove",
             hint="name the directory that holds trove/guestagent",
         )
     if not any((directory / name).is_file() for name in _PACKAGES):
         raise errors.UsageError(
-            f"--agent {directory}: nothing there says how Trove is installed;"
-            f" there is none of {', '.join(_PACKAGES)}",
+            f"--agent {directory}: it has no file to install Trove from:"
+            f" none of {', '.join(_PACKAGES)}",
             hint="name a whole checkout of Trove",
         )
     return Agent(

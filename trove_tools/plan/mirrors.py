@@ -106,13 +106,14 @@ def find_snapshots(
     """
     if guest.distribution not in _DISTRIBUTIONS:
         raise errors.UsageError(
-            f"--snapshot: there are none of {guest.distribution}'s packages",
-            hint=f"guest systems with some: {', '.join(_DISTRIBUTIONS)}",
+            f"--snapshot: there are no snapshots of"
+            f" {guest.distribution}'s packages",
+            hint=f"guest systems with snapshots: {', '.join(_DISTRIBUTIONS)}",
         )
     if not known.archive:
         raise errors.UsageError(
-            f"--snapshot: this host does not say which mirror of"
-            f" {guest.distribution} to ask",
+            f"--snapshot: this host's apt sources name no mirror of"
+            f" {guest.distribution}",
             hint="name it with --mirror",
         )
     security = known.security
@@ -165,7 +166,7 @@ def _told(mirror: str, suite: str) -> str:
         field = _FIELD.search(_release(mirror, suite))
     except OSError as exc:
         raise errors.UsageError(
-            f"--snapshot: {mirror} cannot be asked for its snapshots:"
+            f"--snapshot: the snapshots of {mirror} cannot be found:"
             f" {_reason(exc)}",
             hint=causes.find_remedy(_reason(exc))
             or "check --mirror and --security-mirror, or this host's apt"
@@ -181,7 +182,7 @@ def _told(mirror: str, suite: str) -> str:
 def _release(address: str, suite: str) -> str:
     url = f"{address}/dists/{suite}/InRelease"
     if not paths.is_url(url):
-        raise OSError("snapshots are asked for by http and https only")
+        raise OSError("snapshots need an http or https URL")
     with session.open_url(url, _TIMEOUT, packages=True) as answer:
         head: bytes = answer.read(_HEAD)
         return head.decode(errors="replace")

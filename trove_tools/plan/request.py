@@ -111,8 +111,8 @@ def make(
     chosen, guest = _choices.choose(words, settings, catalog)
     if settings.unattended_upgrades and guest.family != "debian":
         raise errors.UsageError(
-            f"--unattended-upgrades: guests of {guest.name} have no apt, which"
-            " that is made for",
+            f"--unattended-upgrades: this needs apt, which guests of"
+            f" {guest.name} do not have",
             hint="leave it out and renew images instead, or choose a guest"
             " system of Debian or Ubuntu with --guest",
         )
@@ -190,8 +190,8 @@ def _date(text: str) -> mirrors.Date:
 def _epoch(seconds: int | None) -> int | None:
     if seconds is not None and seconds > _EPOCH_MAX:
         raise errors.UsageError(
-            f"--source-date-epoch {seconds}: not every file system and archive"
-            f" has times after {_EPOCH_MAX}",
+            f"--source-date-epoch {seconds}: some file systems and archives"
+            f" cannot store times after {_EPOCH_MAX}",
             hint="give seconds since 1970, such as `date +%s` prints",
         )
     return seconds
@@ -310,8 +310,8 @@ def _name(name: str | None) -> str | None:
         )
     if not name.isprintable() or not name.strip():
         raise errors.UsageError(
-            f"--name {name!r}: a name has only characters that can be printed,"
-            " and one of them that is no blank",
+            f"--name {name!r}: a name must consist of printable characters,"
+            " and not only of blanks",
             hint="give another name, or leave --name out",
         )
     if len(os.fsencode(name)) > _NAME_MAX:

@@ -69,7 +69,8 @@ def choose(
     names = [choice.datastore.name for choice in choices]
     if len(set(names)) < len(names):
         raise errors.UsageError(
-            f"an image serves a datastore once: {', '.join(names)}",
+            "an image contains only one version of a datastore:"
+            f" {', '.join(names)}",
             hint="build the versions one by one, without --together",
         )
     _require_ports(choices)
@@ -186,8 +187,8 @@ def _common_guest(
     )
     raise errors.UsageError(
         f"no guest system has {wanted}",
-        hint="`trove-image-builder list --long` names what each guest system"
-        " has",
+        hint="`trove-image-builder list --long` prints the guest systems of"
+        " each version",
     )
 
 

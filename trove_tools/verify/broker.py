@@ -96,7 +96,8 @@ def start_broker(
                 if port is not None or attempt == _ATTEMPTS - 1:
                     raise errors.VerifyError(
                         f"the message broker cannot listen: {exc}",
-                        hint="end what uses the port, or verify again",
+                        hint="stop the process that uses the port, or verify"
+                        " again",
                     ) from exc
         yield running
 

@@ -102,7 +102,7 @@ def _network(subject: _subject.Subject) -> str:
 def _kernel(subject: _subject.Subject) -> str:
     facts = diagnosis.read_facts(subject.machine)
     if facts is None:
-        raise outcome.CheckError("the guest does not tell its facts")
+        raise outcome.CheckError("the guest's facts cannot be read")
     known = [defect for defect in defects.by_facts(facts) if defect.kernel]
     if known:
         raise outcome.CheckError(
@@ -180,7 +180,7 @@ def _ping(subject: _subject.Subject) -> str:
 def _defects(subject: _subject.Subject) -> str:
     facts = diagnosis.read_facts(subject.machine)
     if facts is None:
-        raise outcome.CheckError("the guest does not tell its facts")
+        raise outcome.CheckError("the guest's facts cannot be read")
     facts["ports"] = [subject.control()[1].port]
     known = defects.by_facts(facts)
     if known:
@@ -242,7 +242,7 @@ def _stop_if_hopeless(subject: _subject.Subject) -> None:
 
 
 def _sql(subject: _subject.Subject) -> str:
-    subject.say("doing SQL from outside the guest")
+    subject.say("running SQL from outside the guest")
     account = subject.account()
     fault = "the created user cannot work"
     server = sql.try_until_works(
@@ -266,7 +266,9 @@ def require_word(subject: _subject.Subject, fault: str) -> None:
         subject.machine, lambda: sql.read(account), fault
     )
     if word != subject.word:
-        raise outcome.CheckError(f"what was written is not there: {word!r}")
+        raise outcome.CheckError(
+            f"the written word is missing; the table has {word!r}"
+        )
 
 
 def _restart(subject: _subject.Subject) -> str:
@@ -277,7 +279,7 @@ def _restart(subject: _subject.Subject) -> str:
         "the agent does not restart the database",
     )
     plane.call("restart", go_on)
-    subject.say("doing SQL after the restart")
+    subject.say("running SQL after the restart")
     account = subject.account()
     fault = "no SQL after the restart"
     sql.try_until_works(

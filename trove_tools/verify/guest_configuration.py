@@ -97,8 +97,8 @@ def read(file: pathlib.Path) -> Sections:
     if "{{" in text or "{%" in text:
         raise errors.UsageError(
             f"{option}: this is a template, with values still to be filled in",
-            hint="name the file that the deployment tool has made of it, on a"
-            " host of the control plane",
+            hint="name the file that the deployment tool has generated from"
+            " it, on a host of the control plane",
         )
     sections: dict[str, dict[str, list[str]]] = {}
     try:

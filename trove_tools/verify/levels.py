@@ -18,7 +18,7 @@ BOOT, DATASTORE, AGENT, LIFE = "boot", "datastore", "agent", "life"
 WITH_TROVE = (AGENT, LIFE)
 
 #: The hint for an image that the agent cannot verify.
-_WITHOUT_AGENT = "ask it as a client: --level datastore"
+_WITHOUT_AGENT = "verify it as a client does: --level datastore"
 
 #: The runtime of the datastores that Trove's agent starts.
 _RUNTIME = "container"
@@ -116,8 +116,8 @@ def _find_datastore(
     """
     if name is None:
         raise errors.UsageError(
-            "no manifest beside the image tells what is in it",
-            hint="name what it is for: --datastore NAME; known datastores:"
+            "the image has no manifest that names its datastores",
+            hint="name its datastore: --datastore NAME; known datastores:"
             f" {', '.join(sorted(catalog.datastores))}",
         )
     return catalog.datastore(name)

@@ -214,7 +214,7 @@ class Machine(abc.ABC):
 
         :raises CheckError: this kind of machine does not support it.
         """
-        raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
+        raise outcome.CheckError(f"a machine of the kind {self.kind} cannot")
 
     def connect(self, port: int) -> socket.socket:
         """Connect to a port of the guest, as its clients do.
@@ -233,7 +233,7 @@ class Machine(abc.ABC):
         :param instance: the same as for :class:`Guest`.
         :raises CheckError: this kind of machine does not support it.
         """
-        raise outcome.CheckError(f"not in a machine of the kind {self.kind}")
+        raise outcome.CheckError(f"a machine of the kind {self.kind} cannot")
 
     @abc.abstractmethod
     def power_off(self) -> None:

@@ -160,7 +160,7 @@ def _tcp(health: model.Health, target: Target, patience: float) -> str:
                 break
             answer += block
     if not answer:
-        raise NoAnswerError("the connection was closed without a word")
+        raise NoAnswerError("the connection was closed without an answer")
     return answer.decode(errors="replace")
 
 

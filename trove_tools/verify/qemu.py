@@ -320,7 +320,9 @@ class Qemu(machine.Machine):
                 self.stay_alive()
         except OSError as exc:
             self.stay_alive()
-            raise outcome.CheckError(f"the guest hangs up: {exc}") from exc
+            raise outcome.CheckError(
+                f"the guest closed the connection: {exc}"
+            ) from exc
         raise outcome.CheckError(
             "the guest does not answer any more"
             f" ({process.show(request['argv'])})",
@@ -390,7 +392,7 @@ class Qemu(machine.Machine):
         if status != 0 or reasons != ["guest-shutdown"]:
             raise outcome.CheckError(
                 f"QEMU ended with status {status},"
-                f" because of {reasons or 'nothing it told'}",
+                f" because of {reasons or 'an unknown reason'}",
                 self._output(),
             )
 

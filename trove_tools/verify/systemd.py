@@ -126,5 +126,5 @@ def raise_for_failure(machine: _machine.Machine, word: str) -> None:
         log += [f"{unit.unit}:", *(f"  {line}" for line in unit.log)]
     units = ", ".join(unit.unit for unit in failed)
     raise outcome.CheckError(
-        f"systemd is {word}, failed: {units or 'nothing it names'}", log
+        f"systemd is {word}, failed: {units or 'no unit'}", log
     )

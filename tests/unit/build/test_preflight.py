@@ -122,7 +122,7 @@ class PreflightTest(base.TestCase):
         error = self.assertRaises(
             errors.UsageError, self.check, agent=source
         )
-        self.assertIn("no file of constraints", error.message)
+        self.assertIn("not a file of constraints", error.message)
 
     def test_git(self) -> None:
         place = self.temp_dir()

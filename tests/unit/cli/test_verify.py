@@ -76,7 +76,7 @@ class DeploymentTest(base.TestCase):
             error = self.assertRaises(
                 errors.UsageError, self.injected, user_data=self.file(text)
             )
-            self.assertIn("no cloud-config", error.message)
+            self.assertIn("not a cloud-config", error.message)
 
     def test_what_the_guest_gets(self) -> None:
         made, said = self.injected(
@@ -86,7 +86,7 @@ class DeploymentTest(base.TestCase):
             user_data=self.file("#cloud-config\nruncmd: [x]\n"),
             disk_bus="scsi",
         )
-        self.assertIn("but for [DEFAULT] transport_url", said)
+        self.assertIn("except for [DEFAULT] transport_url", said)
         self.assertNotIn("secret", said)
         self.assertEqual("#cloud-config\nruncmd: [x]\n", made.user_data)
         self.assertEqual("/dev/sdb", made.device)

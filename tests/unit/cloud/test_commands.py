@@ -123,7 +123,7 @@ class CommandsTest(base.TestCase):
             (2, activate.main, ["--instances", "mariadb"], "no version of"),
             (2, activate.main, ["--rebuild-instances"], "no DATASTORE"),
             (2, activate.main, ["x:1", "--at-once", "0"], "--at-once 0"),
-            (2, load.main, ["http://x/y"], "its digest is not said"),
+            (2, load.main, ["http://x/y"], "no digest was given"),
             (2, activate.main, [":11.8"], "names no datastore version"),
             (2, activate.main, ["mariadb"], "has no datastore"),
         ):

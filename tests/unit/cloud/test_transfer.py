@@ -104,7 +104,7 @@ class FetchTest(base.TestCase):
 
     def test_which_digest(self) -> None:
         self.assertIn("--sha256 DIGEST", self.refused(None).hint or "")
-        self.assertIn("is no sha256", self.refused("abc").message)
+        self.assertIn("is not a sha256", self.refused("abc").message)
 
     def test_another_digest(self) -> None:
         self.wire.get(URL, content=DATA + b"x")

@@ -46,12 +46,12 @@ class ForeignTest(base.TestCase):
         requirements.require_arch("arm64")
 
     def test_not_registered(self) -> None:
-        self.assertIn("is not there, or disabled", self.refused())
+        self.assertIn("is missing or disabled", self.refused())
 
     def test_disabled(self) -> None:
         text = _HANDLER.format(flags="F").replace("enabled", "disabled")
         self.handler(text)
-        self.assertIn("is not there, or disabled", self.refused())
+        self.assertIn("is missing or disabled", self.refused())
 
     def test_interpreter_outside_the_root(self) -> None:
         self.handler(_HANDLER.format(flags="OC"))

@@ -123,7 +123,7 @@ class CheckoutTest(base.TestCase):
             None,
             SERIES,
         )
-        self.assertIn("no checkout of Trove", error.message)
+        self.assertIn("not a checkout of Trove", error.message)
 
     def test_not_a_whole_checkout(self) -> None:
         (self.directory / "setup.cfg").unlink()
@@ -153,5 +153,5 @@ class ConstraintsTest(base.TestCase):
     @ddt.data(b"<html>\n", b"\xff\xfe", b"a==1\nhttps://h/x\n", b"trove\n")
     def test_something_else(self, content: bytes) -> None:
         error = self.assertRaises(errors.UsageError, self.parse, content)
-        self.assertIn("no file of constraints", error.message)
+        self.assertIn("not a file of constraints", error.message)
         self.assertIn("NAME==VERSION", error.hint or "")

@@ -100,8 +100,8 @@ class OfTest(base.TestCase):
         self.assertIn("later than", said)
 
     def test_mirror_that_does_not_answer(self) -> None:
-        self.assertIn("cannot be asked", self.refused("http://127.0.0.1:9/x"))
-        self.assertIn("cannot be asked", self.refused("file:///etc"))
+        self.assertIn("cannot be found", self.refused("http://127.0.0.1:9/x"))
+        self.assertIn("cannot be found", self.refused("file:///etc"))
 
     def test_archives_that_apt_knows(self) -> None:
         asked = []

@@ -242,7 +242,7 @@ class AgentTest(LadderCase):
     def test_data_that_is_lost(self) -> None:
         self.patch_object(sql, "read", lambda account: "other")
         check = self.fails()
-        self.assertIn("what was written is not there", check.detail)
+        self.assertIn("the written word is missing", check.detail)
 
     def test_troves_own_code_fails(self) -> None:
         self.plane.answers["restart"] = control.FailedError("GuestError: no")

@@ -233,7 +233,7 @@ class SystemdTest(MachineCase):
             outcome.CheckError,
             systemd.raise_for_failure, self.machine, "maintenance",
         )  # fmt: skip
-        self.assertIn("nothing it names", error.message)
+        self.assertIn("no unit", error.message)
 
     def test_the_times(self) -> None:
         self.machine.answers["systemctl show"] = (

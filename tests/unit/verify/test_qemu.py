@@ -265,7 +265,7 @@ class RunningTest(QemuCase):
         error: outcome.CheckError = self.assertRaises(
             outcome.CheckError, self.machine.power_off
         )
-        self.assertIn("nothing it told", error.message)
+        self.assertIn("an unknown reason", error.message)
 
     def test_the_volume_grows(self) -> None:
         self.machine.grow_volume(3)

@@ -104,7 +104,7 @@ def _archive(
     named = re.search(wanted.archive.version, pathlib.Path(shown).name)
     if named is None:
         raise UnreadableError(
-            "its name does not tell the version (wanted:"
+            "its name does not contain the version (expected:"
             f" {wanted.archive.version})"
         )
     marks = wanted.archive.architectures
@@ -145,14 +145,14 @@ def _deb(file: pathlib.Path) -> Package:
 def _control(file: pathlib.Path) -> str:
     with open(file, "rb") as stream:
         if stream.read(len(_AR_MAGIC)) != _AR_MAGIC:
-            raise UnreadableError("it is no ar archive")
+            raise UnreadableError("it is not an ar archive")
         while header := stream.read(60):
             name = header[:16].decode("ascii", "replace").strip().rstrip("/")
             size = int(header[48:58])
             if name.startswith("control.tar"):
                 content = stream.read(size)
                 if len(content) < size:
-                    raise UnreadableError("it ends too early")
+                    raise UnreadableError("it is truncated")
                 return _member(content, name)
             stream.seek(size + size % 2, io.SEEK_CUR)
     raise UnreadableError("it has no control file")
@@ -186,7 +186,7 @@ def _rpm(file: pathlib.Path, arch: str) -> Package:
     with open(file, "rb") as stream:
         lead = stream.read(96)
     if len(lead) < 96 or not lead.startswith(_RPM_MAGIC):
-        raise UnreadableError("it is no RPM package")
+        raise UnreadableError("it is not an RPM package")
     text = lead[10:76].split(b"\0")[0].decode("ascii", "replace")
     name, version, _ = text.rsplit("-", 2)
     # the lead's number for the architecture: 1 is x86, including x86_64

@@ -218,10 +218,10 @@ def _where(read: apt.Repository, mirror: str) -> str:
     if host and host != urllib.parse.urlsplit(mirror).hostname:
         return f'origin "{host}"'
     raise errors.BuildError(
-        f"apt cannot tell the packages of {read.url} from the distribution's:"
-        " it calls itself nothing else, and has the same host",
-        hint="let the mirror's Release file have an Origin of its own, or"
-        " give it a host name of its own",
+        f"apt cannot distinguish the packages of {read.url} from the"
+        " distribution's: both have the same origin and the same host",
+        hint="give the mirror another Origin in its Release file, or another"
+        " host name",
     )
 
 

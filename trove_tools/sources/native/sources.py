@@ -184,7 +184,7 @@ def wishes(
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise errors.UsageError(
-                f"--repository {name}={url}: this is no http or https address",
+                f"--repository {name}={url}: this is not an http or https URL",
             )
     for name, value in result.fingerprints.items():
         if not _FINGERPRINT.fullmatch(value):

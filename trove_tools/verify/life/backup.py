@@ -21,7 +21,7 @@ def require_container(instance: _instance.Instance) -> None:
     """
     if not instance.datastore.backup:
         raise outcome.UnmadeError(
-            "the image does not carry the container that takes backups"
+            "the image does not contain the container that takes backups"
         )
 
 

@@ -93,7 +93,7 @@ def require() -> None:
     )
     if done.status != 0:
         raise errors.MissingToolError(
-            "not found on this host: Swift, which backups and logs go to",
+            "not found on this host: Swift, which stores backups and logs",
             hint="install with: sudo apt-get install --no-install-recommends"
             " python3-swift",
         )

@@ -156,7 +156,7 @@ class OptionsTest(base.TestCase):
     @ddt.data(
         ({"repository": ["http://x"]}, "--repository DATASTORE=http://x"),
         ({"repository": ["mysl=http://x"]}, "did you mean mysql?"),
-        ({"repository": ["mysql=/srv/x"]}, "no http or https address"),
+        ({"repository": ["mysql=/srv/x"]}, "not an http or https URL"),
         ({"repository": ["mysql=http://a:b@x"]}, "credentials"),
         ({"repository": ["mysql=http://token@x"]}, "credentials"),
         ({"repository": ["redis=http://x"]}, "--mirror"),

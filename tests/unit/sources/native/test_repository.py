@@ -207,7 +207,7 @@ class RefusedTest(base.TestCase):
             mirror=f"{self.server.url}/debian",
             log=self.logged.append,
         )
-        self.assertIn("cannot tell the packages", error.message)
+        self.assertIn("cannot distinguish the packages", error.message)
 
 
 @ddt.ddt
