@@ -73,13 +73,11 @@ class EventConsole(console.Console):
 
     An event is a line with a JSON object; its ``event`` is ``say``,
     ``warning``, ``state`` (all with ``text``), ``error`` (``message`` and
-    ``hint``) or ``result`` (``data``).
-
-    :param stream: the stream for the events; stdout if not given.
+    ``hint``) or ``result`` (``data``). Events are written to stdout.
     """
 
-    def __init__(self, stream: typing.TextIO | None = None) -> None:
-        super().__init__(stream=stream or sys.stdout)
+    def __init__(self) -> None:
+        super().__init__(stream=sys.stdout)
 
     def say(self, text: str) -> None:
         self._send("say", text=text)

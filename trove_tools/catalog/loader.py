@@ -16,9 +16,6 @@ from trove_tools.host import paths
 
 DIRECTORY = pathlib.Path(__file__).parent
 
-# the C parser is ten times as fast, and every command reads the catalog
-_Loader: typing.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def load(
     further: collections.abc.Sequence[pathlib.Path] = (),
@@ -73,7 +70,7 @@ def _read(
     """Read a file; if it is invalid, record a problem and return None."""
     try:
         content = bounds.read_bytes(file)
-        data = yaml.load(content, _Loader)
+        data = bounds.parse_yaml(content)
         bounds.require(data)
     except (OSError, ValueError) as exc:
         # such as an invalid date
@@ -88,7 +85,7 @@ def _read(
     known = validation.ValidFiles(_schemas())
     if known.has(kind, content):
         return data
-    schema = yaml.load(_schemas(), _Loader)[kind]
+    schema = bounds.parse_yaml(_schemas())[kind]
     wrong = validation.find_violations(data, schema)
     problems.add(file, wrong)
     if wrong:

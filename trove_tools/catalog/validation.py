@@ -157,14 +157,11 @@ class ValidFiles:
     """The digests of valid catalog files.
 
     :param schemas: the content of the schemas, which is part of the cache key.
-    :param directory: the cache directory; by default the user's.
     """
 
-    def __init__(
-        self, schemas: bytes, directory: pathlib.Path | None = None
-    ) -> None:
+    def __init__(self, schemas: bytes) -> None:
         self._schemas = schemas
-        self._directory = directory or paths.user_cache() / "catalog"
+        self._directory = paths.user_cache() / "catalog"
 
     def has(self, kind: str, content: bytes) -> bool:
         """Return whether this content was validated before."""

@@ -197,28 +197,24 @@ def require_space(
             )
 
 
-def check_tools(arch: str = "amd64") -> list[Finding]:
+def check_tools() -> list[Finding]:
     """Check for all programs that building and verifying need."""
     return [
-        *check_tools_for("build", "to build", arch),
-        *check_tools_for("packages", "to make containers of packages", arch),
-        *check_tools_for(
-            "containers", "to get containers from elsewhere", arch
-        ),
-        *check_tools_for("verify", "to verify", arch),
+        *check_tools_for("build", "to build"),
+        *check_tools_for("packages", "to make containers of packages"),
+        *check_tools_for("containers", "to get containers from elsewhere"),
+        *check_tools_for("verify", "to verify"),
     ]
 
 
-def check_tools_for(
-    purpose: str, words: str, arch: str = "amd64"
-) -> list[Finding]:
+def check_tools_for(purpose: str, words: str) -> list[Finding]:
     """Check for the programs for a purpose.
 
     :param purpose: as for :func:`require_tools`.
     :param words: the purpose as a phrase for the user.
     """
     findings = []
-    for name in _tools(purpose, arch):
+    for name in _tools(purpose, "amd64"):
         program = process.find(name)
         findings.append(
             Finding(

@@ -17,12 +17,10 @@ import typing
 
 import yaml
 
+from trove_tools.host import bounds
 from trove_tools.inspection import rootfile
 
 PASSWORD, LOGIN = "password", "login"
-
-# libyaml limits the nesting of a text, and takes a tenth of the time
-_Loader: typing.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Kind, path and description of findings.
 Logins = collections.abc.Iterator[tuple[str, str, str]]
@@ -281,7 +279,7 @@ def _cloud_settings(
         *_matching(root, f"/{directory}/cloud.cfg.d/*.cfg"),
     ):
         try:
-            settings = yaml.load(rootfile.read_text(root / path), _Loader)  # noqa: S506
+            settings = bounds.parse_yaml(rootfile.read_text(root / path))
         except (yaml.YAMLError, ValueError, RecursionError):
             continue
         if isinstance(settings, dict):

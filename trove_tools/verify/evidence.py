@@ -76,9 +76,9 @@ def unit_properties() -> dict[str, str]:
     return {name: values.get(name, "") for name in names}
 
 
-def name_of(database: str, number: str) -> str:
-    """Return the name for an id in a database that getent reads."""
-    lines = output("getent", database, number)
+def user_name(uid: str) -> str:
+    """Return the name of the user with a uid; empty if there is none."""
+    lines = output("getent", "passwd", uid)
     return lines[0].split(":")[0] if lines else ""
 
 
@@ -130,7 +130,7 @@ def database_user(settings: dict[str, dict[str, str]]) -> dict[str, str]:
     return {
         "database_user": own.get("database_service_uname", "database"),
         "database_uid": uid,
-        "database_uid_owner": name_of("passwd", uid),
+        "database_uid_owner": user_name(uid),
     }
 
 

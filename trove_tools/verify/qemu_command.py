@@ -128,20 +128,16 @@ def _major_version() -> int:
     return int(match.group(1)) if match else _FLAGS_RIGHT
 
 
-def probe_kvm(refresh: bool = False) -> Kvm:
-    """Return whether KVM boots a guest on this host.
-
-    :param refresh: boot the probe even if a result is cached.
-    """
+def probe_kvm() -> Kvm:
+    """Return whether KVM boots a guest on this host."""
     absent = _absent()
     if absent:
         return Kvm(False, absent)
     cache = _cache()
     key = _key()
-    if not refresh:
-        known = _recall(cache, key)
-        if known is not None:
-            return known
+    known = _recall(cache, key)
+    if known is not None:
+        return known
     begin = time.monotonic()
     result = _ask()
     if time.monotonic() - begin > _WORTH_REMEMBERING:

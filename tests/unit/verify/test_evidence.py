@@ -89,7 +89,7 @@ class ConfigurationTest(base.TestCase):
         return evidence.configured(str(place.parents[2]))
 
     def test_the_user_that_trove_makes(self) -> None:
-        self.patch_object(evidence, "name_of", lambda kind, uid: f"u{uid}")
+        self.patch_object(evidence, "user_name", lambda uid: f"u{uid}")
         for text, uid, name in (
             ("", "1001", "database"),
             ("[DEFAULT]\ndatabase_service_uid = 70\n", "70", "database"),

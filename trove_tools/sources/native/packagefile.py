@@ -31,10 +31,6 @@ class Package(typing.NamedTuple):
     architecture: str
 
 
-class UnreadableError(Exception):
-    """The file is not a valid package of the expected format."""
-
-
 def require(
     file: pathlib.Path,
     wanted: native.PackageFile,
@@ -63,7 +59,7 @@ def require(
             found = _deb(file)
         else:
             found = _rpm(file, arch)
-    except (UnreadableError, tarfile.TarError, EOFError, ValueError,
+    except (tarfile.TarError, EOFError, ValueError,
             lzma.LZMAError, zlib.error) as exc:  # fmt: skip
         what = "archive" if wanted.archive else f"{kind} package"
         raise errors.UsageError(
@@ -103,7 +99,7 @@ def _archive(
     assert wanted.archive is not None
     named = re.search(wanted.archive.version, pathlib.Path(shown).name)
     if named is None:
-        raise UnreadableError(
+        raise ValueError(
             "its name does not contain the version (expected:"
             f" {wanted.archive.version})"
         )
@@ -128,7 +124,7 @@ def _archive(
             if wanted.archive.installer in found and architecture == arch:
                 break
     if wanted.archive.installer not in found:
-        raise UnreadableError(f"there is no {wanted.archive.installer} in it")
+        raise ValueError(f"there is no {wanted.archive.installer} in it")
     return Package(top, named[1], architecture)
 
 
@@ -139,23 +135,23 @@ def _deb(file: pathlib.Path) -> Package:
             fields["package"], fields["version"], fields["architecture"]
         )
     except KeyError as exc:
-        raise UnreadableError(f"its control file has no {exc}") from exc
+        raise ValueError(f"its control file has no {exc}") from exc
 
 
 def _control(file: pathlib.Path) -> str:
     with open(file, "rb") as stream:
         if stream.read(len(_AR_MAGIC)) != _AR_MAGIC:
-            raise UnreadableError("it is not an ar archive")
+            raise ValueError("it is not an ar archive")
         while header := stream.read(60):
             name = header[:16].decode("ascii", "replace").strip().rstrip("/")
             size = int(header[48:58])
             if name.startswith("control.tar"):
                 content = stream.read(size)
                 if len(content) < size:
-                    raise UnreadableError("it is truncated")
+                    raise ValueError("it is truncated")
                 return _member(content, name)
             stream.seek(size + size % 2, io.SEEK_CUR)
-    raise UnreadableError("it has no control file")
+    raise ValueError("it has no control file")
 
 
 def _member(content: bytes, name: str) -> str:
@@ -168,7 +164,7 @@ def _member(content: bytes, name: str) -> str:
                 stream = archive.extractfile(member)
                 if stream is not None:
                     return stream.read().decode(errors="replace")
-    raise UnreadableError("it has no control file")
+    raise ValueError("it has no control file")
 
 
 def _unzstd(content: bytes) -> bytes:
@@ -186,7 +182,7 @@ def _rpm(file: pathlib.Path, arch: str) -> Package:
     with open(file, "rb") as stream:
         lead = stream.read(96)
     if len(lead) < 96 or not lead.startswith(_RPM_MAGIC):
-        raise UnreadableError("it is not an RPM package")
+        raise ValueError("it is not an RPM package")
     text = lead[10:76].split(b"\0")[0].decode("ascii", "replace")
     name, version, _ = text.rsplit("-", 2)
     # the lead's number for the architecture: 1 is x86, including x86_64
