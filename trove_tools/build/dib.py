@@ -21,7 +21,6 @@ import sys
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.build import element_copies
 from trove_tools.build import inputs
 from trove_tools.build import ramdisk
 from trove_tools.build import timeline as _timeline
@@ -321,7 +320,7 @@ class Run:
         :param variables: further variables for its hooks.
         :raises BuildError: the build failed.
         """
-        element_copies.write(
+        inputs.copy_elements(
             layer,
             (*self.elements_path, elements.shipped_path()),
             self._below(layer),

@@ -25,7 +25,7 @@ from trove_tools.sources.native import sources as _native
 NAMES = ("base", "runtime", "datastore", "agent")
 
 #: The element that represents all layers below; see
-#: :mod:`trove_tools.build.element_copies`.
+#: :mod:`trove_tools.build.inputs`.
 BELOW = "trove-layer-below"
 
 #: Variables with the addresses of package mirrors.

@@ -12,7 +12,7 @@ from tests import base
 from tests.unit.plan import samples
 from trove_tools import console
 from trove_tools.build import dib
-from trove_tools.build import element_copies
+from trove_tools.build import inputs
 from trove_tools.build import timeline
 from trove_tools.host import process
 from trove_tools.plan import elements
@@ -229,7 +229,7 @@ class CommandTest(RunCase):
 
 class BelowTest(RunCase):
     def test_what_a_layer_knows_of_those_below(self) -> None:
-        element_copies.write(
+        inputs.copy_elements(
             self.layers[1],
             (elements.DIRECTORY, elements.shipped_path()),
             self.directory,
@@ -257,7 +257,7 @@ class BelowTest(RunCase):
         umask = os.umask(0o077)
         self.addCleanup(os.umask, umask)
         place = self.directory / "elements"
-        element_copies.write(self.layers[1], [library], place)
+        inputs.copy_elements(self.layers[1], [library], place)
         made = place / "trove-pip"
         self.assertEqual(
             {

@@ -6,7 +6,6 @@ from tests import base
 from tests.standins import authority
 from tests.unit.plan import samples
 from trove_tools import errors
-from trove_tools.build import element_copies
 from trove_tools.build import inputs
 from trove_tools.catalog import loader
 from trove_tools.plan import agent
@@ -20,7 +19,7 @@ class ElementsTest(base.TestCase):
     def test_changed_after_the_plan(self) -> None:
         layer = plan.make(samples.a_request()).layers[0]
         place = self.temp_dir() / "elements"
-        element_copies.write(
+        inputs.copy_elements(
             layer, (elements.DIRECTORY, elements.shipped_path()), place
         )
         inputs.require_elements(layer, place)
