@@ -39,7 +39,7 @@ CERTIFICATE = (
 _REMEDIES = (
     (
         re.compile(r"the proxy \S+ (cannot be reached|refuses|does not)|"
-                   r"is no address of a proxy|"
+                   r"is not the URL of a proxy|"
                    r"Proxy Authentication Required|"
                    r"(resolve|connect to) proxy", re.IGNORECASE),
         PROXY,

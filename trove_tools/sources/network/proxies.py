@@ -216,7 +216,7 @@ def split(url: str) -> urllib.parse.SplitResult:
         _ = parts.port
     except ValueError as exc:
         raise errors.BuildError(
-            f"{credentials.hide(url)} is no address", hint="correct it"
+            f"{credentials.hide(url)} is not a URL", hint="correct it"
         ) from exc
     return parts
 
@@ -233,7 +233,7 @@ def _checked(proxy: str) -> str:
         known = False
     if not known or parts.scheme not in _SCHEMES:
         raise errors.BuildError(
-            f"{credentials.hide(proxy)} is no address of a proxy",
+            f"{credentials.hide(proxy)} is not the URL of a proxy",
             hint="correct it: http://HOST:PORT, https://HOST:PORT or"
             " socks5h://HOST:PORT, in apt's configuration (apt-config dump)"
             " or in http_proxy, https_proxy and all_proxy",

@@ -2,9 +2,9 @@
 """Runs the later operations of an instance with Trove's API and task manager.
 
 This is a separate program, like :mod:`trove_tools.verify.driver`, which it
-extends.  A request takes the path of a user's request: the models of Trove's
-API check it and call Trove's task manager, which runs in this process and not
-in another one.  The task manager calls the agent, Nova, Cinder and Neutron;
+extends.  A request is handled like a user's request: the models of Trove's
+API check it and call Trove's task manager, which runs in this process instead
+of a separate one.  The task manager calls the agent, Nova, Cinder and Neutron;
 the last three are in :mod:`trove_tools.verify.life.driver_cloud`.
 
 Usage: driver.py DESCRIPTOR[,DESCRIPTOR] TROVE.CONF
@@ -264,8 +264,8 @@ class Life(requests.Requests, base.Driver):  # type: ignore[misc]
     def heartbeat(self, instance: str) -> Answer:
         """Make the agent report the database's status to the conductor now.
 
-        Without this the agent reports only once a minute, which is the
-        interval of oslo.service for a periodic task that names none.
+        Without this, the agent reports only once a minute, which is the
+        default interval of a periodic task of oslo.service.
         """
         guest = self.load(instance, "InstanceRestart").guest
         guest._call("update_status", CONF.agent_call_low_timeout, "1.0")
