@@ -149,6 +149,8 @@ class InstancesTest(clouds.TestCase):
                 "remote_neutron_client": "trove.common.clients.neutron_client",
                 # there is no guest that could tell the size of its volume
                 "agent_call_low_timeout": "1",
+                # nor one that reports that it lives
+                "agent_heartbeat_expiry": "3600",
             }
         )
         config["service_credentials"]["project_id"] = nowhere

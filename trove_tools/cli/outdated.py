@@ -54,8 +54,8 @@ def list_outdated(call: common.Call) -> int:
             screen.warn(f"{row['image']}: not compared: {note}")
         screen.say(
             f"{row['image']} is {'outdated' if row['outdated'] else 'current'}"
-            f": {row['security']} security updates and {row['other']} other"
-            f" updates for {row['packages']} packages and the guest agent"
+            f"; security updates: {row['security']}, other updates:"
+            f" {row['other']}, compared packages: {row['packages']}"
         )
     return errors.EXIT_FAILED if missed else errors.EXIT_OK
 
