@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import sys
 import textwrap
 import typing
@@ -18,9 +17,11 @@ import typing
 from trove_tools import columns as table
 from trove_tools import errors
 from trove_tools import progress
-from trove_tools import results
 from trove_tools.host import bounds
 from trove_tools.host import credentials
+
+if typing.TYPE_CHECKING:
+    from trove_tools import results
 
 Row = collections.abc.Mapping[str, typing.Any]
 
@@ -170,7 +171,7 @@ def emit(
     form: str,
     columns: collections.abc.Sequence[str] = (),
     *,
-    result: results.Result | None = None,
+    result: "results.Result | None" = None,
 ) -> None:
     """Print a result on stdout.
 
@@ -210,6 +211,8 @@ def _width() -> int:
     :returns: without either, in a pipe, a width at which nothing is folded.
     """
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        import shutil
+
         return shutil.get_terminal_size().columns
     return sys.maxsize
 

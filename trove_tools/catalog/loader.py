@@ -6,8 +6,6 @@ import functools
 import pathlib
 import typing
 
-import yaml
-
 from trove_tools.catalog import model
 from trove_tools.catalog import native
 from trove_tools.catalog import validation
@@ -15,6 +13,9 @@ from trove_tools.host import bounds
 from trove_tools.host import paths
 
 DIRECTORY = pathlib.Path(__file__).parent
+
+# the files of the catalog that are not a datastore's
+_SHARED = ("series", "guests", "runtimes")
 
 
 def load(
@@ -28,33 +29,21 @@ def load(
     :param directory: the directory of the catalog.
     :raises CatalogError: lists all errors.
     """
-    problems = validation.Problems()
-    series = _read(directory / "series.yaml", "series", problems)
-    guests = _read(directory / "guests.yaml", "guests", problems)
-    runtimes = _read(directory / "runtimes.yaml", "runtimes", problems)
-    entries = {}
+    files = [directory / f"{name}.yaml" for name in _SHARED]
     for entries_directory in (directory / "datastores", *further):
         paths.require_directory(
             entries_directory,
             "catalog directory",
             "correct --catalog or TROVE_TOOLS_CATALOG",
         )
-        for file in sorted(entries_directory.glob("*.yaml")):
-            entry = _read(file, "datastore", problems)
-            if entry is not None:
-                entries[file.stem] = (file, entry)
-    if not problems:
-        for file, entry in entries.values():
-            problems.add(
-                file, validation.find_contradictions(file, entry, guests)
-            )
-    problems.raise_any()
+        files += sorted(entries_directory.glob("*.yaml"))
+    data = _read(files)
     return model.Catalog(
-        series=model.Series(**series),
-        guests={guest["name"]: _guest(guest) for guest in guests},
+        series=model.Series(**data["series"]),
+        guests={guest["name"]: _guest(guest) for guest in data["guests"]},
         datastores={
-            name: _datastore(entry, guests, runtimes)
-            for name, (_, entry) in sorted(entries.items())
+            name: _datastore(entry, data["guests"], data["runtimes"])
+            for name, entry in sorted(data["datastores"].items())
         },
     )
 
@@ -64,17 +53,81 @@ def _schemas() -> bytes:
     return (DIRECTORY / "schemas.yaml").read_bytes()
 
 
-def _read(
-    file: pathlib.Path, kind: str, problems: validation.Problems
+def _read(files: collections.abc.Sequence[pathlib.Path]) -> typing.Any:
+    """Return the data of the catalog's files.
+
+    :param files: those of :data:`_SHARED`, then those of datastores.
+    :returns: the data of each file in :data:`_SHARED`, by name, and those of
+        datastores.
+    :raises CatalogError: lists all errors.
+    """
+    problems = validation.Problems()
+    contents = {}
+    for file in files:
+        try:
+            contents[file] = bounds.read_bytes(file)
+        except (OSError, ValueError) as exc:
+            problems.add(file, [_unreadable(exc)])
+    known = validation.ValidFiles(_schemas() + validation.rules())
+    text = b"".join(
+        b"%s %d\n%s" % (file.stem.encode(), len(content), content)
+        for file, content in contents.items()
+    )
+    data = None if problems else known.read("catalog", text)
+    if data is None:
+        data = _check(files, contents, problems)
+        known.add("catalog", text, data)
+    return data
+
+
+def _check(
+    files: collections.abc.Sequence[pathlib.Path],
+    contents: dict[pathlib.Path, bytes],
+    problems: validation.Problems,
 ) -> typing.Any:
-    """Read a file; if it is invalid, record a problem and return None."""
+    """Parse and check the catalog's files, as for :func:`_read`."""
+    shared, entries = files[: len(_SHARED)], files[len(_SHARED) :]
+    parsed: dict[pathlib.Path, typing.Any] = {}
+    for file in contents:
+        kind = file.stem if file in shared else "datastore"
+        parsed[file] = _parse(file, contents[file], kind, problems)
+    # an entry of the user's replaces another one of the same name
+    data: dict[str, typing.Any] = {
+        **{file.stem: parsed.get(file) for file in shared},
+        "datastores": {file.stem: parsed.get(file) for file in entries},
+    }
+    if not problems:
+        for file in {file.stem: file for file in entries}.values():
+            problems.add(
+                file,
+                validation.find_contradictions(
+                    file, parsed[file], data["guests"]
+                ),
+            )
+    problems.raise_any()
+    return data
+
+
+def _unreadable(exc: Exception) -> validation.Problem:
+    return validation.Problem((), f"cannot be read: {exc}")
+
+
+def _parse(
+    file: pathlib.Path,
+    content: bytes,
+    kind: str,
+    problems: validation.Problems,
+) -> typing.Any:
+    """Parse a file; if it is invalid, record a problem and return None."""
+    # imported here because files that were valid before are not parsed
+    import yaml
+
     try:
-        content = bounds.read_bytes(file)
         data = bounds.parse_yaml(content)
         bounds.require(data)
-    except (OSError, ValueError) as exc:
+    except ValueError as exc:
         # such as an invalid date
-        problems.add(file, [validation.Problem((), f"cannot be read: {exc}")])
+        problems.add(file, [_unreadable(exc)])
         return None
     except RecursionError:
         problems.add(file, [validation.Problem((), str(bounds.too_deep()))])
@@ -82,16 +135,10 @@ def _read(
     except yaml.YAMLError as exc:
         problems.add_yaml(file, exc)
         return None
-    known = validation.ValidFiles(_schemas())
-    if known.has(kind, content):
-        return data
     schema = bounds.parse_yaml(_schemas())[kind]
     wrong = validation.find_violations(data, schema)
     problems.add(file, wrong)
-    if wrong:
-        return None
-    known.add(kind, content)
-    return data
+    return None if wrong else data
 
 
 def _guest(data: dict[str, typing.Any]) -> model.Guest:

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds problems in catalog files: violations of schemas, contradictions.
 
-Checking a file against a schema takes longer than all other work of ``list``.
-A valid file stays valid while neither the file nor the schemas change, so the
-digest of both is stored in the user's cache.  If the cache is lost or cannot
-be written, the files are checked again.
+Parsing a file and checking it against a schema takes longer than all other
+work of ``list``.  A valid file stays valid while neither the file nor the
+schemas change, so the data is stored in the user's cache under the digest of
+both.  If the cache is lost or cannot be written, the files are checked again.
 """
 
 import collections.abc
 import contextlib
 import hashlib
+import json
 import pathlib
 import sys
 import typing
-
-import yaml
 
 from trove_tools import errors
 from trove_tools.catalog import native
 from trove_tools.host import bounds
 from trove_tools.host import paths
 from trove_tools.host import trust
+
+if typing.TYPE_CHECKING:
+    import yaml
 
 Entry = dict[str, typing.Any]
 
@@ -60,8 +62,10 @@ class Problems:
             where = f"{file}:{line}: {place.lstrip('.')}".rstrip(" :")
             self._lines.append(f"{where}: {problem.text}")
 
-    def add_yaml(self, file: pathlib.Path, error: yaml.YAMLError) -> None:
+    def add_yaml(self, file: pathlib.Path, error: "yaml.YAMLError") -> None:
         """Add the problem that a file is not valid YAML."""
+        import yaml
+
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
             line = error.problem_mark.line + 1
             self._lines.append(f"{file}:{line}: not YAML: {error.problem}")
@@ -75,6 +79,11 @@ class Problems:
         """
         if self._lines:
             raise errors.CatalogError(self._lines)
+
+
+def rules() -> bytes:
+    """Return the content of this module, which has the rules."""
+    return pathlib.Path(__file__).read_bytes()
 
 
 def find_violations(
@@ -132,6 +141,9 @@ def find_line(
 
     :param place: the keys and list indexes on the path.
     """
+    # imported here because files that were valid before are not parsed
+    import yaml
+
     try:
         node = yaml.compose(bounds.read_bytes(file), yaml.SafeLoader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
@@ -154,7 +166,7 @@ def find_line(
 
 
 class ValidFiles:
-    """The digests of valid catalog files.
+    """The data of valid catalog files, by the digests of the files.
 
     :param schemas: the content of the schemas, which is part of the cache key.
     """
@@ -169,12 +181,32 @@ class ValidFiles:
             self._file(kind, content)
         )
 
-    def add(self, kind: str, content: bytes) -> None:
-        """Record that this content is valid."""
+    def read(self, kind: str, content: bytes) -> typing.Any:
+        """Return the data in this content; None if it is not known."""
+        if not self.has(kind, content):
+            return None
+        try:
+            data = bounds.read_json(self._file(kind, content))
+        except (OSError, ValueError):
+            return None
+        # a file of an earlier release is empty
+        return data if isinstance(data, dict) else None
+
+    def add(
+        self, kind: str, content: bytes, data: typing.Any = None
+    ) -> None:
+        """Record that this content is valid.
+
+        :param data: the data in it, if :meth:`read` is to return it.
+        """
+        from trove_tools.host import files
+
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             if trust.is_own(self._directory):
-                self._file(kind, content).touch()
+                files.write_file(
+                    self._file(kind, content), json.dumps(data)
+                )
 
     def _file(self, kind: str, content: bytes) -> pathlib.Path:
         total = hashlib.sha256(self._schemas)

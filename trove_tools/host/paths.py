@@ -10,7 +10,6 @@ import errno
 import os
 import pathlib
 import stat
-import tempfile
 
 from trove_tools import errors
 
@@ -93,6 +92,9 @@ def require_writable(directory: pathlib.Path, flag: str) -> None:
     :param flag: the option that names the directory.
     :raises UsageError: it cannot be written to or created.
     """
+    # imported here because it takes longer than the rest of this module
+    import tempfile
+
     try:
         existing = find_existing(directory)
         if not existing.is_dir():

@@ -13,6 +13,7 @@ from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.catalog import loader
 from trove_tools.catalog import native
+from trove_tools.host import paths
 from trove_tools.plan import elements
 from trove_tools.plan import plan
 from trove_tools.plan import request
@@ -112,6 +113,16 @@ class ShippedTest(base.TestCase):
             loader.validation, "find_violations", lambda data, schema: 1 / 0
         )
         self.assertEqual(self.catalog, loader.load())
+
+    def test_second_load_parses_nothing(self) -> None:
+        self.patch_object(yaml, "load", lambda *_: 1 / 0)
+        self.assertEqual(self.catalog, loader.load())
+
+    def test_damaged_cache(self) -> None:
+        (cached,) = (paths.user_cache() / "catalog").iterdir()
+        for content in ("", "{", "[]"):
+            cached.write_text(content)
+            self.assertEqual(self.catalog, loader.load())
 
     def test_cache_that_cannot_be_written(self) -> None:
         blocked = self.temp_dir() / "file"
