@@ -73,7 +73,8 @@ _FINDING = ("check", "ok", "found", "remedy")
 BUILD = Result(
     "BUILT",
     ("image", "guest", "result", "error", "verified", "built", "size",
-     "sha256", "seconds", "log", "manifest", "report", "signed_by"),
+     "sha256", "seconds", "log", "manifest", "report", "signed_by",
+     "fetched_from"),
     many=True,
 )  # fmt: skip
 VERIFY = Result(
@@ -82,6 +83,9 @@ VERIFY = Result(
      "unsupported", "seconds", "build_id", "sha256", "checks", "facts",
      "console", "logs", "asked", "report_version"),
 )  # fmt: skip
+PUSH = Result(
+    "PUSHED", ("image", "repository", "tags", "digest", "size", "signed")
+)
 INSPECT = Result(
     "INSPECTED",
     ("image", "safe", "findings", "allowed", "datastores", "agent", "system",
@@ -117,7 +121,7 @@ CACHE = {
     "list": Result("CACHED", _LAYER, many=True),
     "prune": Result("PRUNED", _LAYER, many=True),
     "verify": Result("DAMAGED", ("digest",), many=True),
-    "push": Result("PUSHED", _LAYER, many=True),
+    "push": Result("SHARED", _LAYER, many=True),
     "pull": Result("PULLED", _LAYER, many=True),
 }
 DOCTOR = Result("DOCTOR", _FINDING, many=True)

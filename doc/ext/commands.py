@@ -24,6 +24,7 @@ PROGRAMS = {
 RESULTS: dict[str, results.Result] = {
     "trove-image-builder build": results.BUILD,
     "trove-image-builder verify": results.VERIFY,
+    "trove-image-builder push": results.PUSH,
     "trove-image-builder inspect": results.INSPECT,
     "trove-image-builder diff": results.DIFF,
     "trove-image-builder outdated": results.OUTDATED,

@@ -2,17 +2,12 @@
 """Layers go to a real registry and come back; nothing else comes back."""
 
 import dataclasses
-import io
 import json
-import logging
 import subprocess
 import typing
 
-from tests import base
-from tests import registry
-from tests import signing
 from tests.functional import faultproxy
-from trove_tools import console
+from tests.functional import registries
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import remote_cache
@@ -23,46 +18,16 @@ ONE, TWO = "1" * 64, "2" * 64
 CONTENT = b"the root of a file system\n" * 1000
 
 
-class RegistryCase(base.TestCase):
-    """A test with a registry, two caches and two keys."""
-
-    timeout = 300
-    # otherwise a failure shows every request
-    log_level = logging.WARNING
+class CacheCase(registries.TestCase):
+    """A test with two caches."""
 
     def setUp(self) -> None:
         super().setUp()
-        lacking = registry.missing()
-        if lacking:
-            self.skipTest(f"{lacking} is not installed")
-        signing.need(self)
-        self.place = self.temp_dir()
-        self.port = self.start_registry("registry")
-        self.key = self.open_key("key")
-        self.other = self.open_key("other")
-        self.stream = io.StringIO()
         self.here = _cache.Cache(self.place / "here")
         self.there = _cache.Cache(self.place / "there")
-        self.patch_object(client, "PAUSES", (0.0, 0.0))
-
-    def start_registry(self, name: str, *, delete: bool = False) -> int:
-        """Run a registry for the time of the test; return its port."""
-        (self.place / name).mkdir()
-        running = registry.registry(self.place / name, delete=delete)
-        port = running.__enter__().port
-        self.addCleanup(running.__exit__, None, None, None)
-        return port
-
-    def open_key(self, name: str) -> signature.SigningKey:
-        key = signature.open_signing_key(
-            signing.make_key(self.place / name)
-        )
-        assert key is not None
-        return key
 
     def repository(self, name: str = "layers") -> client.Repository:
-        text = f"127.0.0.1:{self.port}/trove/{name}"
-        return client.Repository(client.parse(text, "--cache-from"))
+        return client.Repository(self.reference(name))
 
     def remote(
         self,
@@ -79,7 +44,7 @@ class RegistryCase(base.TestCase):
             else None,
             key=key,
             allow_unsigned=allow_unsigned,
-            screen=console.Console(stream=self.stream),
+            screen=self.screen,
         )
 
     def put(
@@ -133,14 +98,8 @@ class RegistryCase(base.TestCase):
         )
         return entry
 
-    def warnings(self) -> list[str]:
-        lines = self.stream.getvalue().splitlines()
-        self.stream.seek(0)
-        self.stream.truncate()
-        return [line for line in lines if line.startswith("warning: ")]
 
-
-class CopyTest(RegistryCase):
+class CopyTest(CacheCase):
     def test_there_and_back(self) -> None:
         entry = self.put()
         self.assertTrue(self.push(entry))
@@ -213,12 +172,11 @@ class CopyTest(RegistryCase):
         )
 
     def test_all(self) -> None:
-        screen = console.Console(stream=self.stream)
         self.put(ONE)
         self.put(TWO)
         remote = self.remote(self.key, key=self.key)
         written = remote_cache.push_layers(
-            [ONE, TWO, "3" * 64], self.here, remote, screen
+            [ONE, TWO, "3" * 64], self.here, remote, self.screen
         )
         self.assertEqual([ONE, TWO], [e.record.digest for e in written])
         self.assertEqual(
@@ -228,9 +186,9 @@ class CopyTest(RegistryCase):
                 for layer in remote.list_layers(remote.sources[0])
             ),
         )
-        fetched = remote_cache.fetch_layers(self.there, remote, screen)
+        fetched = remote_cache.fetch_layers(self.there, remote, self.screen)
         self.assertEqual(2, len(fetched))
-        again = remote_cache.fetch_layers(self.there, remote, screen)
+        again = remote_cache.fetch_layers(self.there, remote, self.screen)
         self.assertEqual([], again)
         self.assertEqual([], self.warnings())
 
@@ -242,7 +200,7 @@ class CopyTest(RegistryCase):
         self.assertIn("there is no room for its", warning)
 
 
-class TrustTest(RegistryCase):
+class TrustTest(CacheCase):
     def assert_refused(self, remote: remote_cache.RemoteCache) -> str:
         self.assertIsNone(self.fetch(remote))
         # a second question is no second warning
@@ -354,7 +312,7 @@ class TrustTest(RegistryCase):
             self.assertIn(ONE[:12], warning)
 
 
-class PruneTest(RegistryCase):
+class PruneTest(CacheCase):
     def test_old_layers(self) -> None:
         self.port = self.start_registry("deleting", delete=True)
         old = self.put(since="2000-01-01T00:00:00+00:00")
@@ -385,32 +343,24 @@ class PruneTest(RegistryCase):
         self.assertIn("allow deletion", error.hint or "")
 
 
-class FaultTest(RegistryCase):
+class FaultTest(CacheCase):
     """Every request of a copy fails in every way."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch_object(client, "TIMEOUT", (1.0, 1.0))
-        self.upstream = self.port
-        self.proxy = faultproxy.Proxy({"registry": self.port})
-        self.addCleanup(self.proxy.close)
-        self.port = self.proxy.ports["registry"]
-
-    def requests(self, act: typing.Callable[[], object]) -> list[str]:
-        self.proxy.plan(faultproxy.Plan())
-        act()
-        return self.proxy.seen().requests
+        self.proxy = self.start_proxy()
 
     def test_fetch(self) -> None:
         self.push(self.put())
-        requests = self.requests(
-            lambda: self.assertIsNotNone(self.fetch(self.remote(self.key)))
+        requests = registries.count_requests(
+            self.proxy,
+            lambda: self.assertIsNotNone(self.fetch(self.remote(self.key))),
         )
         self.assertEqual(
             ["manifests", "blobs"],
             [request.split("/")[-2] for request in requests],
         )
-        for number, kind in self.faults(requests):
+        for number, kind in registries.list_faults(requests):
             with self.there.locked(ONE):
                 self.there.remove(ONE)
             self.proxy.plan(faultproxy.Plan(number, kind))
@@ -422,12 +372,14 @@ class FaultTest(RegistryCase):
 
     def test_push(self) -> None:
         entry = self.put()
-        requests = self.requests(lambda: self.push(entry))
+        requests = registries.count_requests(
+            self.proxy, lambda: self.push(entry)
+        )
         self.assertEqual(
             ["GET", "HEAD", "POST", "PUT", "HEAD", "POST", "PUT", "PUT"],
             [request.split()[1] for request in requests],
         )
-        for number, kind in self.faults(requests):
+        for number, kind in registries.list_faults(requests):
             entry = self.put(content=f"{number} {kind}".encode())
             self.proxy.plan(faultproxy.Plan(number, kind))
             done = self.push(entry)
@@ -443,13 +395,6 @@ class FaultTest(RegistryCase):
             if done:
                 assert fetched is not None
                 self.assertEqual(entry.record.sha256, fetched.record.sha256)
-
-    def faults(
-        self, requests: list[str]
-    ) -> typing.Iterator[tuple[int, str]]:
-        for number in range(1, len(requests) + 1):
-            for kind in faultproxy.OF_REGISTRIES:
-                yield number, kind
 
     def assert_warned(self, failed: bool, number: int, kind: str) -> None:
         """Check that a failure was told once, and a success not at all."""

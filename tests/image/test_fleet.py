@@ -117,8 +117,47 @@ class FleetTest(base.TestCase):
         )
         self.assertEqual(names, sorted(row["layer"] for row in pushed))
 
+    def test_images(self) -> None:
+        directory = self.place / "registry"
+        directory.mkdir()
+        self.build("one", "--sign-key", self.key)
+        with registry.registry(directory) as running:
+            place = f"127.0.0.1:{running.port}/trove/images"
+            outcome = commands.run(
+                "trove-image-builder", "push",
+                self.place / "one" / f"{NAME}.tar", place, "-f", "json",
+            )  # fmt: skip
+            self.assertEqual(0, outcome.status, outcome.stderr)
+            made = outcome.json()
+            self.assertTrue(made["signed"])
+            self.assertEqual(NAME, made["tags"][0])
+
+            shared = ("--image-from", place, *self.trusted)
+            row = self.build("two", *shared).json()
+            self.assertFalse(row["built"])
+            self.assertEqual(place, row["fetched_from"])
+            self.assertTrue(row["signed_by"].startswith("SHA256:"))
+            same = self.build("two", *shared)
+            self.assertEqual("", same.json()["fetched_from"])
+            self.assertIn("up to date", same.stderr)
+            one, two = (
+                (self.place / name / f"{NAME}.tar").read_bytes()
+                for name in ("one", "two")
+            )
+            self.assertEqual(one, two)
+            # this builder's own images are others, but the plan is the same
+            other = signing.make_key(self.place / "other")
+            row = self.build("two", *shared, "--sign-key", other).json()
+            self.assertFalse(row["built"])
+        # it is gone
+        outcome = self.build("three", *shared)
+        (warning,) = self.warnings(outcome)
+        self.assertIn(f"the images in {place} are not used", warning)
+        self.assertTrue(outcome.json()["built"])
+
     def test_no_key(self) -> None:
         for words, said in (
+            (("--image-from", "r.example/a"), "no key is trusted"),
             (("--cache-from", "r.example/a"), "no key is trusted"),
             (("--cache-to", "r.example/a"), "there is no key to sign"),
         ):

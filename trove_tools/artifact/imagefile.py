@@ -17,6 +17,7 @@ the length of the file. The data is not read.
 import array
 import collections.abc
 import dataclasses
+import hashlib
 import logging
 import pathlib
 import struct
@@ -31,6 +32,9 @@ _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 _FEATURES = struct.Struct(">Q")
 _WORD = 8
 _SECTOR = 512
+_BLOCK = 1024 * 1024
+# bytes that oslo.utils inspects at a time
+_CHUNK = 4096
 
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
@@ -228,19 +232,47 @@ _UNSAFE = {
 }  # fmt: skip
 
 
+#: Returns the blocks of a file from the first one.
+Blocks = collections.abc.Callable[[], collections.abc.Iterator[bytes]]
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
     """A complete image file.
 
+    :param path: its path; there is no file if it is in a registry.
     :param format: ``qcow2`` or ``raw``, as Glance names them.
     :param size: bytes of the file.
     :param virtual_size: bytes of the disk in it.
+    :param remote: yields the file in blocks if it is in a registry.
     """
 
     path: pathlib.Path
     format: str
     size: int
     virtual_size: int
+    remote: Blocks | None = None
+
+    def read_blocks(self) -> collections.abc.Iterator[bytes]:
+        """Yield at most :attr:`size` bytes of the file in blocks."""
+        if self.remote is not None:
+            yield from self.remote()
+            return
+        left = self.size
+        with open(self.path, "rb") as stream:
+            while block := stream.read(min(_BLOCK, left)):
+                yield block
+                left -= len(block)
+
+    def compute_digest(self, name: str) -> str:
+        """Read the file, and return its digest.
+
+        :param name: the name of the algorithm, for hashlib.
+        """
+        total = hashlib.new(name)
+        for block in self.read_blocks():
+            total.update(block)
+        return total.hexdigest()
 
 
 def inspect(path: pathlib.Path) -> ImageFile:
@@ -259,19 +291,42 @@ def inspect(path: pathlib.Path) -> ImageFile:
         " build DATASTORE",
     )
     with open(path, "rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(0)
-        if stream.read(len(_MAGIC)) == _MAGIC:
-            disk = _check_qcow2(stream, path, size)
-            _require_format(path, "qcow2")
-            return ImageFile(path, "qcow2", size, disk)
-        _check_raw(stream, path, size)
-        return ImageFile(path, "raw", size, size)
+        return inspect_stream(stream, path)
 
 
-def _require_format(path: pathlib.Path, *names: str) -> None:
+def inspect_stream(
+    stream: typing.BinaryIO, path: pathlib.Path, remote: Blocks | None = None
+) -> ImageFile:
+    """Check an image that is open; see :func:`inspect`.
+
+    :param stream: the image, at any offset.
+    :param path: its path.
+    :param remote: yields its blocks if it is in a registry.
+    """
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    if stream.read(len(_MAGIC)) == _MAGIC:
+        disk = _check_qcow2(stream, path, size)
+        _require_format(stream, path, "qcow2")
+        return ImageFile(path, "qcow2", size, disk, remote)
+    _check_raw(stream, path, size)
+    return ImageFile(path, "raw", size, size, remote)
+
+
+class _Reader:
+    """A stream for oslo.utils that it cannot close."""
+
+    def __init__(self, stream: typing.BinaryIO) -> None:
+        self.read = stream.read
+
+
+def _require_format(
+    stream: typing.BinaryIO, path: pathlib.Path, *names: str
+) -> None:
     """Check that a file has one of the given formats and is safe to open.
 
+    :param stream: the open file.
+    :param path: its name, for the error.
     :param names: the accepted formats, as oslo.utils names them.
     :raises ImageError: the file has another format or is unsafe.
     """
@@ -281,7 +336,14 @@ def _require_format(path: pathlib.Path, *names: str) -> None:
     # its warnings about all other formats are not useful to users
     logging.getLogger(format_inspector.__name__).disabled = True
     try:
-        detected = format_inspector.detect_file_format(str(path))
+        stream.seek(0)
+        wrapper = format_inspector.InspectWrapper(
+            typing.cast(typing.IO[bytes], _Reader(stream))
+        )
+        while wrapper.format is None and wrapper.read(_CHUNK):
+            pass
+        wrapper.close()
+        detected = wrapper.format
     except format_inspector.ImageFormatError as exc:
         raise errors.ImageError(
             f"{path} is not a usable image: {exc}", hint=_AGAIN
@@ -326,7 +388,7 @@ def _check_raw(stream: typing.BinaryIO, path: pathlib.Path, size: int) -> None:
                 f"{path} is {name}, not a qcow2 or raw disk image",
                 hint=hint.format(file=path, stem=path.stem),
             )
-    _require_format(path, *_RAW)
+    _require_format(stream, path, *_RAW)
     stream.seek(0)
     head = stream.read(2 * _SECTOR)
     if head[510:512] != b"\x55\xaa":

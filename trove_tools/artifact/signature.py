@@ -210,6 +210,17 @@ def path(file: pathlib.Path) -> pathlib.Path:
     return file.with_name(f"{file.name}.sig")
 
 
+def find_signer(file: pathlib.Path) -> PublicKey | None:
+    """Return the key in the signature of a file, which is not verified.
+
+    :returns: None if the file is not signed.
+    """
+    try:
+        return _parse(bounds.read_bytes(path(file), _LARGEST))[0]
+    except (OSError, ValueError):
+        return None
+
+
 def write(
     file: pathlib.Path, text: str, namespace: str, key: SigningKey | None
 ) -> None:

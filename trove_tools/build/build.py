@@ -44,8 +44,10 @@ from trove_tools.sources.network import session
 class Result:
     """The result of a build.
 
-    :param built: whether the image was built now; false if it was up to date.
+    :param built: whether the image was built now; false if it was up to date,
+        or fetched.
     :param seconds: the duration of the build.
+    :param fetched_from: the repository that it was fetched from now.
     """
 
     image: pathlib.Path
@@ -53,6 +55,7 @@ class Result:
     log: pathlib.Path
     built: bool
     seconds: float
+    fetched_from: str = ""
 
     def pinned(self) -> dict[str, str]:
         """Return the digests of containers from registries, by reference."""
@@ -70,6 +73,7 @@ class Result:
             "size": self.manifest.image["size"],
             "sha256": self.manifest.image["sha256"],
             "built": self.built,
+            "fetched_from": self.fetched_from,
             "seconds": round(self.seconds, 1),
             "log": str(self.log),
             "manifest": str(manifest.path(self.image)),
@@ -80,17 +84,17 @@ class Result:
 def current(
     plan: _plan.Plan,
     output: pathlib.Path,
-    key: signature.SigningKey | None = None,
+    trusted: signature.TrustedKeys | None = None,
 ) -> manifest.Manifest | None:
     """Return the manifest of the existing image if it is up to date.
 
-    :param key: the signing key: a build signs only images that it has built,
-        so an image that is not signed with this key is not up to date.
+    :param trusted: an image that is not signed with one of these keys is not
+        up to date; None accepts any image.
     :returns: None if there is no image, or if it was built from another plan.
     """
     image = output / plan.file
     try:
-        found = manifest.read(image, key.trusted if key else None)
+        found = manifest.read(image, trusted)
     except (errors.ImageError, OSError):
         # other steps report errors such as a path that is too long
         return None
@@ -129,7 +133,9 @@ def build(
     :raises BuildError: the build failed; only the log is left.
     """
     begin = time.monotonic()
-    if not force and current(plan, output, key) is not None:
+    # a build signs only images that it has built
+    trusted = key.trusted if key else None
+    if not force and current(plan, output, trusted) is not None:
         seconds = time.monotonic() - begin
         return read_result(output / plan.file, seconds, built=False)
     if key is not None and current(plan, output) is not None:
@@ -171,19 +177,23 @@ def build(
 
 
 def read_result(
-    image: pathlib.Path, seconds: float, built: bool = True
+    image: pathlib.Path,
+    seconds: float,
+    built: bool = True,
+    fetched_from: str = "",
 ) -> Result:
     """Return the result of a build that another process has done.
 
     :param seconds: how long the build took.
     :param built: whether it was built now.
+    :param fetched_from: the repository that it was fetched from now.
     :raises ImageError: the image has no manifest that can be read.
     """
     made = manifest.read(image)
     if made is None:
         raise errors.ImageError(f"{image} has no manifest")
     log = manifest.sidecar(image) / "build.log"
-    return Result(image, made, log, built, seconds)
+    return Result(image, made, log, built, seconds, fetched_from)
 
 
 def require(

@@ -20,6 +20,7 @@ import typing
 from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
+from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
@@ -102,13 +103,15 @@ def build(
     key = signature.open_signing_key(settings.sign_key)
     cache = caching.open_cache(settings, fresh=settings.fresh)
     remote = caching.open_remote(settings, screen, key)
+    fetched = _fetch_images(plans, settings, cache, screen, key)
     outcomes = _build_in_parallel(
-        plans, settings, cache, screen, key, remote
-    )
+        [plan for plan in plans if plan.name not in fetched],
+        settings, cache, screen, key, remote,
+    )  # fmt: skip
     rows = []
     for plan in plans:
         try:
-            result = _build_one(
+            result = fetched.get(plan.name) or _build_one(
                 plan, settings, cache, screen, outcomes.get(plan.name), key,
                 remote,
             )  # fmt: skip
@@ -201,13 +204,16 @@ def _row(
     key: signature.SigningKey | None,
 ) -> Row:
     """Run the steps that follow a build, and return the row to print."""
-    if not result.built:
+    if result.fetched_from:
+        screen.say(f"{result.image} was fetched from {result.fetched_from}")
+    elif not result.built:
         screen.say(f"{result.image} is up to date; nothing to do")
     if settings.lock:
         lock.write(settings.lock, result.pinned())
     row: Row = {**result.as_dict(), "guest": _guest(plan), "result": "ok"}
-    if key is not None:
-        row["signed_by"] = key.public.fingerprint
+    signer = signature.find_signer(manifest.path(result.image))
+    if signer is not None:
+        row["signed_by"] = signer.fingerprint
     if settings.verify:
         from trove_tools.cli import verify
 
@@ -220,6 +226,40 @@ def _row(
             row["error"] = f"{wrong['name']}: {wrong['detail']}"
             screen.warn(f"{result.image}: {row['error']}")
     return row
+
+
+def _fetch_images(
+    plans: collections.abc.Iterable[_plan.Plan],
+    settings: options.Settings,
+    cache: _cache.Cache,
+    screen: console.Console,
+    key: signature.SigningKey | None,
+) -> dict[str, _build.Result]:
+    """Fetch the images that others have built from the same plans.
+
+    Images that were fetched earlier are up to date although this host has not
+    signed them.
+
+    :returns: the results of these images, by name.
+    """
+    shared = caching.open_images(settings, screen, key)
+    if shared is None or _forced(settings):
+        return {}
+    output = settings.output_dir
+    trusted = None
+    if not settings.allow_unsigned:
+        trusted = caching.trusted_keys(settings, key)
+    results = {}
+    for plan in plans:
+        begin, origin = time.monotonic(), ""
+        if _build.current(plan, output, trusted) is None:
+            if shared.fetch(plan, output, cache) is None:
+                continue
+            origin = str(shared.repository)
+        results[plan.name] = _build.read_result(
+            output / plan.file, time.monotonic() - begin, False, origin
+        )
+    return results
 
 
 def _forced(settings: options.Settings) -> bool:
@@ -249,7 +289,10 @@ def _build_in_parallel(
         plan.name: plan
         for plan in plans
         if _forced(settings)
-        or _build.current(plan, settings.output_dir, key) is None
+        or _build.current(
+            plan, settings.output_dir, key.trusted if key else None
+        )
+        is None
     }
     limit = min(settings.jobs or jobs.default(), len(wanted))
     if limit < 2:

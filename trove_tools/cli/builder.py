@@ -14,7 +14,7 @@ UMASK = 0o022
 _BUILD = (
     "common", "arch", "guest", "system", "container", "plan", "name", "lock",
     "place", "cache", "age", "fresh", "force", "jobs", "all", "after",
-    "verify", "sign", "trust", "remote",
+    "verify", "sign", "trust", "remote", "image",
 )  # fmt: skip
 
 
@@ -141,6 +141,22 @@ PROGRAM = common.Program(
                 f"outdated {_IMAGE}",
                 "outdated --security --format json *.qcow2",
                 "outdated IMAGE-ID --os-cloud admin -o /var/lib/images",
+            ),
+        ),
+        common.Command(
+            "push",
+            "put an image into a registry",
+            "push:push_image",
+            groups=("common", "trust"),
+            arguments=(
+                _FILE,
+                common.argument(
+                    "repository", metavar="REGISTRY/REPOSITORY[:TAG]"
+                ),
+            ),
+            examples=(
+                "push mariadb.qcow2 registry.example/trove/images",
+                "push mariadb.qcow2 registry.example/trove/images:stable",
             ),
         ),
         common.Command(

@@ -13,6 +13,7 @@ from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import remote_cache
+from trove_tools.build import shared_images
 from trove_tools.build import workspace
 from trove_tools.cli import common
 from trove_tools.config import options
@@ -56,18 +57,10 @@ def open_remote(
     """
     if not settings.cache_from and not settings.cache_to:
         return None
-    trusted = signature.read_trusted_keys(settings.trusted_key)
-    known = trusted.keys if trusted else ()
-    if key is not None:
-        known = (*known, key.public)
+    trusted = trusted_keys(settings, key)
     unsigned = settings.allow_unsigned
-    if settings.cache_from and not known and not unsigned:
-        raise errors.UsageError(
-            "--cache-from: no key is trusted, so no layer there can be used",
-            hint="name the public key of the builder that signs the layers:"
-            " --trusted-key KEYFILE.pub; or use --allow-unsigned if nobody"
-            " else can write to that registry",
-        )
+    if settings.cache_from:
+        _require_trust("--cache-from", settings, trusted)
     if settings.cache_to and key is None and not unsigned:
         raise errors.UsageError(
             "--cache-to: there is no key to sign the layers with",
@@ -81,11 +74,66 @@ def open_remote(
         client.Repository(client.parse(settings.cache_to, "--cache-to"))
         if settings.cache_to
         else None,
-        trusted=signature.TrustedKeys(known) if known else None,
+        trusted=trusted,
         key=key,
         allow_unsigned=unsigned,
         screen=screen,
     )
+
+
+def open_images(
+    settings: options.Settings,
+    screen: console.Console,
+    key: signature.SigningKey | None,
+) -> shared_images.SharedImages | None:
+    """Return the images in a registry, if the options name one.
+
+    :param key: as for :func:`open_remote`.
+    :raises UsageError: as for :func:`open_remote`.
+    """
+    if not settings.image_from:
+        return None
+    trusted = trusted_keys(settings, key)
+    _require_trust("--image-from", settings, trusted)
+    return shared_images.SharedImages(
+        client.parse(settings.image_from, "--image-from"),
+        None if settings.allow_unsigned else trusted,
+        screen,
+    )
+
+
+def trusted_keys(
+    settings: options.Settings, key: signature.SigningKey | None
+) -> signature.TrustedKeys | None:
+    """Return the keys whose layers and images a build uses.
+
+    :param key: the signing key, which is trusted, too.
+    :returns: None if there are none.
+    :raises UsageError: the file of a key cannot be used.
+    """
+    trusted = signature.read_trusted_keys(settings.trusted_key)
+    keys = trusted.keys if trusted else ()
+    if key is not None:
+        keys = (*keys, key.public)
+    return signature.TrustedKeys(keys) if keys else None
+
+
+def _require_trust(
+    flag: str,
+    settings: options.Settings,
+    trusted: signature.TrustedKeys | None,
+) -> None:
+    """Check that something from a registry can be used at all.
+
+    :raises UsageError: no key is trusted, and unsigned content is not allowed.
+    """
+    if trusted is None and not settings.allow_unsigned:
+        raise errors.UsageError(
+            f"{flag}: no key is trusted, so nothing there can be used",
+            hint="name the public key of the builder that signs:"
+            " --trusted-key KEYFILE.pub; or use --allow-unsigned if nobody"
+            " else can write to that registry",
+        )
 
 
 def evict(

@@ -2,6 +2,7 @@
 """load-trove-image: upload images to Glance and register them in Trove."""
 
 import pathlib
+import tempfile
 
 from trove_tools import errors
 from trove_tools import results
@@ -13,6 +14,7 @@ _EXAMPLES = (
     "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
     "load-trove-image --from-build mariadb:11.8",
     "load-trove-image other.qcow2 --datastore mariadb --version 11.8",
+    "load-trove-image oci://registry.example/trove/images:mariadb-11.8",
     "load-trove-image https://.../x.qcow2 --sha256 DIGEST --datastore ...",
     'eval "$(load-trove-image IMAGE -f shell)"; echo $LOADED_0_IMAGE_ID',
 )
@@ -42,27 +44,45 @@ def load_images(call: common.Call) -> int:
 
     :returns: an exit status.
     """
-    settings, screen = call.settings, call.screen
-    from trove_tools.cloud import load
-    from trove_tools.cloud import sources
-    from trove_tools.cloud import transfer
-
+    settings = call.settings
     if not call.flags.images and not settings.from_build:
         raise errors.UsageError(
             "no IMAGE was given",
             hint="name files or URLs, or use --from-build DATASTORE:VERSION",
         )
-    images, urls = [], {}
+    with tempfile.TemporaryDirectory(prefix="trove-tools-") as directory:
+        return _load(call, pathlib.Path(directory))
+
+
+def _load(call: common.Call, directory: pathlib.Path) -> int:
+    """Load the images.
+
+    :param directory: for the files beside images in a registry.
+    :returns: an exit status.
+    """
+    from trove_tools.artifact import remote_image
+    from trove_tools.cloud import load
+    from trove_tools.cloud import sources
+    from trove_tools.cloud import transfer
+
+    settings, screen = call.settings, call.screen
+    images, urls, remotes = [], {}, {}
     for word in call.flags.images:
         path = pathlib.Path(word)
-        if paths.is_url(word):
+        if remote_image.is_reference(word):
+            remote = remote_image.open_image(word)
+            path = remote.fetch_files(
+                pathlib.Path(tempfile.mkdtemp(dir=directory))
+            )
+            remotes[path] = remote
+        elif paths.is_url(word):
             path = transfer.download_image(word, settings.sha256, screen)
             urls[path] = word
         images.append(path)
     for name in settings.from_build:
         images.append(sources.find_newest_build(settings.output_dir, name))
         screen.say(f"the newest build of {name} is {images[-1].name}")
-    prepared = sources.prepare(images, settings, urls)
+    prepared = sources.prepare(images, settings, urls, remotes)
     request = load.Request(
         pin=settings.pin,
         activate=settings.activate,
@@ -106,8 +126,9 @@ PROGRAM = common.Program(
                     "images",
                     metavar="IMAGE",
                     nargs="*",
-                    help="image file, or its URL; the manifest beside a file"
-                    " describes it",
+                    help="image file, oci://REGISTRY/REPOSITORY:TAG or"
+                    " @DIGEST, or the URL of a file; the manifest beside an"
+                    " image describes it",
                 ),
             ),
         ),

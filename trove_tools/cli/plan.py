@@ -312,7 +312,8 @@ def _time(
     key: signature.SigningKey | None,
 ) -> str:
     """Return the estimated duration of a build, and its basis."""
-    if _build.current(plan, output, key) is not None:
+    trusted = key.trusted if key else None
+    if _build.current(plan, output, trusted) is not None:
         return f"none: {output / plan.file} is current"
     last = plan.layers[-1].name
     known = {

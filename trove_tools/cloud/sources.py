@@ -13,6 +13,7 @@ import typing
 from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest as manifests
+from trove_tools.artifact import remote_image
 from trove_tools.artifact import signature
 from trove_tools.artifact import verification
 from trove_tools.catalog import loader
@@ -70,11 +71,15 @@ def prepare(
     paths: collections.abc.Sequence[pathlib.Path],
     settings: options.Settings,
     urls: collections.abc.Mapping[pathlib.Path, str] | None = None,
+    remotes: collections.abc.Mapping[pathlib.Path, remote_image.RemoteImage]
+    | None = None,
 ) -> list[Source]:
     """Check image files and describe them; fail if one is bad.
 
     :param paths: the files.
     :param urls: the URLs of downloaded files.
+    :param remotes: the images in a registry; the files beside them are at
+        these paths, but the images are not.
     :param settings: the options of the groups ``load`` and ``trust``, and
         ``catalog`` and ``arch``.
     :raises UsageError: a file is missing, or its content is unknown.
@@ -85,8 +90,11 @@ def prepare(
     trusted = signature.read_trusted_keys(settings.trusted_key)
     inspected = []
     for path in paths:
-        file = imagefile.inspect(path)
+        remote = (remotes or {}).get(path)
+        file = remote.inspect(path) if remote else imagefile.inspect(path)
         manifest = manifests.read(path, trusted)
+        if remote is not None and manifest is not None:
+            remote.require_described(manifest)
         if manifest is None:
             facts = _from_options(path, settings)
         else:
@@ -205,10 +213,32 @@ def _content(
 
     :raises ImageError: the file's digests differ from those in its manifest.
     """
+    if file.remote is not None:
+        return _remote_content(file, manifest)
     sums = digests.compute(file.path)
     if manifest is not None:
         manifests.require_digests(manifest, file.path, sums)
     return upload.Content(file, sums["sha256"], sums["sha512"], url)
+
+
+def _remote_content(
+    file: imagefile.ImageFile, manifest: manifests.Manifest | None
+) -> upload.Content:
+    """Return a file in a registry with the digests in its manifest.
+
+    The registry sends only a file with that sha256; Glance's digest is
+    compared with the sha512.
+
+    :raises ImageError: the manifest lacks a digest.
+    """
+    known = manifest.image if manifest is not None else {}
+    try:
+        return upload.Content(file, known["sha256"], known["sha512"])
+    except KeyError as exc:
+        raise errors.ImageError(
+            f"the manifest of {file.path.name} has no {exc}",
+            hint="build the image again, and push it",
+        ) from exc
 
 
 def _from_manifest(

@@ -53,44 +53,38 @@ ALL_STORES = "all"
 
 
 class Body:
-    """The body of a request: a file in blocks.
+    """The body of a request: an image file in blocks.
 
     It has a length and can be iterated, but has no ``read``. So requests sends
     the length and our blocks; when keystoneauth repeats the request, because
     the token expired or the server redirected it, the iteration starts again
     at the first byte. A file object would continue at its end.
 
-    :param path: the file.
-    :param size: its length when it was checked.
+    :param file: the file, on this host or in a registry.
     :param progress: updated with every block.
     """
 
     def __init__(
-        self,
-        path: pathlib.Path,
-        size: int,
-        progress: console.Progress,
+        self, file: imagefile.ImageFile, progress: console.Progress
     ) -> None:
-        self._path = path
-        self._size = size
+        self._file = file
         self._progress = progress
         self._sent = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self._file.size
 
     def __iter__(self) -> collections.abc.Iterator[bytes]:
         if self._sent:
             self._progress.advance(-self._sent)
         self._sent = 0
-        with open(self._path, "rb") as stream:
-            while block := stream.read(min(_BLOCK, self._size - self._sent)):
-                yield block
-                self._sent += len(block)
-                self._progress.advance(len(block))
-        if self._sent != self._size:
+        for block in self._file.read_blocks():
+            yield block
+            self._sent += len(block)
+            self._progress.advance(len(block))
+        if self._sent != self._file.size:
             raise errors.ImageError(
-                f"{self._path} became shorter while it was being sent",
+                f"{self._file.path} became shorter while it was being sent",
                 hint="load it again when no program writes to it any more",
             )
 
@@ -193,7 +187,7 @@ def _put_file(
             "PUT",
             path,
             "sending the image",
-            data=Body(file.path, file.size, progress),
+            data=Body(file, progress),
             headers=headers,
             timeout=_STORING,
         )

@@ -27,7 +27,6 @@ from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
 from trove_tools.cloud.image import Image
-from trove_tools.host import digests
 from trove_tools.host import liveness
 
 #: The namespace of the ids: an arbitrary constant.
@@ -74,16 +73,19 @@ class Content:
             return f"{fields.get('size')} bytes, not {self.file.size}"
         ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
         if ours is None:
-            ours = digests.compute(self.file.path, [name])[name]
+            ours = self.file.compute_digest(name)
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
 
     def check_file(self) -> None:
         """Read the file again, and check that it has not changed.
 
+        A file in a registry is compared with its digest at every reading.
+
         :raises ImageError: the file has changed.
         """
-        sha256 = digests.compute(self.file.path, ["sha256"])["sha256"]
-        if sha256 != self.sha256:
+        if self.file.remote is not None:
+            return
+        if self.file.compute_digest("sha256") != self.sha256:
             raise errors.ImageError(
                 f"{self.file.path} has changed while it was being sent",
                 hint="load it again when nothing writes to it any more",

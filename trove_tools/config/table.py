@@ -194,9 +194,13 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("cache_to", "remote",
            "repository to which the layers are written",
            metavar="HOST[:PORT]/REPOSITORY"),
+    Option("image_from", "image",
+           "repository from which an image is fetched if it was built from the"
+           " same plan", metavar="HOST[:PORT]/REPOSITORY"),
     Option("allow_unsigned", "remote",
-           "also fetch and write layers without the signature of a trusted"
-           " key; the manifest marks them", kinds.boolean, False),
+           "also fetch and write layers, and fetch images, without the"
+           " signature of a trusted key; the manifest marks such layers",
+           kinds.boolean, False),
     Topic("looking", "how an image is compared and verified"),
     Option("files", "compare", "compare all files of the two images instead",
            kinds.boolean, False),

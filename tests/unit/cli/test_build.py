@@ -34,6 +34,7 @@ from trove_tools.sources.container import skopeo
 class Result:
     image: pathlib.Path
     built: bool = True
+    fetched_from: str = ""
 
     def as_dict(self) -> dict[str, typing.Any]:
         return {"image": str(self.image), "size": 3 << 20, "seconds": 1.5}
@@ -218,6 +219,7 @@ _LINES = {
     "trusted_key": "mariadb --trusted-key {dir}/key.pub",
     "cache_from": "mariadb --cache-from registry.example/a",
     "cache_to": "mariadb --cache-to registry.example/a",
+    "image_from": "mariadb --image-from registry.example/a",
     "allow_unsigned": "mariadb --allow-unsigned",
     "level": "mariadb --level boot",
     "machine": "mariadb --machine container",

@@ -11,6 +11,7 @@ from requests_mock.contrib import fixture
 from tests import base
 from trove_tools import console
 from trove_tools import errors
+from trove_tools.artifact import imagefile
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
 
@@ -33,7 +34,8 @@ class BodyTest(base.TestCase):
 
     def body(self, size: int | None = None) -> transfer.Body:
         size = len(self.data) if size is None else size
-        return transfer.Body(self.path, size, self.progress)
+        file = imagefile.ImageFile(self.path, "raw", size, size)
+        return transfer.Body(file, self.progress)
 
     def test_all_of_it_in_blocks(self) -> None:
         blocks = list(self.body())

@@ -21,11 +21,10 @@ from trove_tools.host import bounds
 from trove_tools.host import causes
 from trove_tools.host import digests
 from trove_tools.host import process
+from trove_tools.sources import registry
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
 
-#: The host that serves the API of a registry, if it differs from its name.
-HUB = {"docker.io": "registry-1.docker.io"}
 #: Seconds to wait for a registry's answer.
 _TIMEOUT = 5.0
 _POLICY = pathlib.Path("/etc/containers/policy.json")
@@ -131,7 +130,7 @@ def unreachable(image: str, mirror: str | None) -> str:
     :param mirror: the registry to use instead, or None.
     """
     host = image.partition("/")[0]
-    parts = urllib.parse.urlsplit(_url(mirror or HUB.get(host, host)))
+    parts = urllib.parse.urlsplit(_url(mirror or registry.HUB.get(host, host)))
     # https://distribution.github.io/distribution/spec/api/#api-version-check
     url = f"{parts.scheme}://{parts.netloc}/v2/"
     try:

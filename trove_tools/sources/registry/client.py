@@ -24,7 +24,7 @@ from trove_tools import errors
 from trove_tools.host import bounds
 from trove_tools.host import causes
 from trove_tools.host import credentials
-from trove_tools.sources.container import skopeo
+from trove_tools.sources import registry
 from trove_tools.sources.registry import login
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -171,7 +171,7 @@ class Repository:
     def __init__(self, reference: Reference) -> None:
         self.reference = dataclasses.replace(reference, tag="")
         scheme, _, host = reference.base.partition("://")
-        self._base = f"{scheme}://{skopeo.HUB.get(host, host)}"
+        self._base = f"{scheme}://{registry.HUB.get(host, host)}"
         self._url = f"{self._base}/v2/{reference.name}"
         self._session = requests.Session()
         # otherwise requests sends the passwords of ~/.netrc
@@ -219,20 +219,23 @@ class Repository:
     ) -> collections.abc.Iterator[bytes]:
         """Yield a blob in blocks.
 
-        :param digest: its digest, which is checked at the end.
+        :param digest: its digest, which is checked before the last block is
+            yielded, so whoever needs all blocks never gets a damaged blob.
         :param size: its size in bytes; a larger answer is an error.
         :param deadline: the latest end, in seconds of time.monotonic().
         :raises DamagedError: the registry has other data.
         :raises RegistryError: it does not send the data.
         """
-        total, received = hashlib.sha256(), 0
+        total, received, last = hashlib.sha256(), 0, b""
         with self._ask("GET", f"{self._url}/blobs/{digest}") as response:
             for block in self._blocks(response):
                 received += len(block)
                 if received > size:
                     break
                 total.update(block)
-                yield block
+                if last:
+                    yield last
+                last = block
                 if deadline is not None and time.monotonic() > deadline:
                     raise RegistryError(
                         f"{self} is too slow: it sent {received} of"
@@ -244,6 +247,8 @@ class Repository:
                 f"{self}: the blob {digest} is damaged or incomplete:"
                 f" {received} bytes of {size}, digest {found}"
             )
+        if last:
+            yield last
 
     def read_range(self, digest: str, start: int, length: int) -> bytes:
         """Return a part of a blob, whose digest cannot be checked.

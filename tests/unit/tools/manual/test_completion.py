@@ -70,7 +70,7 @@ class BashTest(ShellCase):
         ("trove-image-builder build mariadb:", ["10.11", "11.8"]),
         ("trove-image-builder build mariadb:11", ["11.8"]),
         ("trove-image-builder show ", ["mariadb", "redis"]),
-        ("trove-image-builder cache p", ["prune"]),
+        ("trove-image-builder cache pr", ["prune"]),
         ("trove-image-builder build --compr", ["--compression"]),
         ("trove-image-builder build --compression z", ["zlib", "zstd"]),
         ("trove-image-builder build --compression=zs", ["zstd"]),
@@ -166,7 +166,7 @@ class ZshTest(ShellCase):
                 "trove-image-builder build --compression=zstd ",
             "trove-image-builder build --guest ubu":
                 "trove-image-builder build --guest ubuntu-24.04 ",
-            "trove-image-builder cache p": "trove-image-builder cache prune ",
+            "trove-image-builder cache pr": "trove-image-builder cache prune ",
             "trove-image-builder verify tro":
                 "trove-image-builder verify trove-x.qcow2 ",
             "load-trove-image --from-build redis:":

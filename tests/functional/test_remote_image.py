@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images go to a real registry, and from there to builders and clouds."""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import pathlib
+import subprocess
+import tarfile
+import typing
+
+from tests import base
+from tests import commands
+from tests import signing
+from tests.functional import clouds
+from tests.functional import faultproxy
+from tests.functional import registries
+from tests.functional import test_load
+from tests.unit.cloud import images
+from tests.unit.plan import samples
+from trove_tools import errors
+from trove_tools.artifact import manifest
+from trove_tools.artifact import remote_image
+from trove_tools.artifact import signature
+from trove_tools.build import cache as _cache
+from trove_tools.build import shared_images
+from trove_tools.host import digests
+from trove_tools.plan import plan as _plan
+from trove_tools.sources.registry import client
+
+
+class ImageCase(registries.TestCase):
+    """A test with an image that was built from a plan."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.plan = _plan.make(samples.a_request())
+        (self.place / "built").mkdir()
+        self.image = self.place / "built" / self.plan.file
+        self.image.write_bytes(images.qcow2() + os.urandom(3000000))
+        self.describe(self.key)
+
+    def describe(
+        self,
+        key: signature.SigningKey | None,
+        **changes: typing.Any,
+    ) -> manifest.Manifest:
+        made = images.describe(
+            self.image, **{"plan_digest": self.plan.digest(), **changes}
+        )
+        manifest.write(made, manifest.path(self.image), key)
+        more = manifest.sidecar(self.image) / "dib-manifests" / "list"
+        more.parent.mkdir(exist_ok=True)
+        more.write_text("a list")
+        return made
+
+    def push(self, *tags: str) -> str:
+        made = manifest.read(self.image)
+        assert made is not None
+        return remote_image.push(
+            self.image,
+            made,
+            client.Repository(self.reference("images")),
+            tags or ("x", remote_image.plan_tag(self.plan.digest())),
+            lambda number: None,
+        )
+
+    def find(self, tag: str = "x") -> remote_image.RemoteImage:
+        return remote_image.find(self.reference("images"), tag)
+
+    def fetch(
+        self, *trusted: signature.SigningKey, not_before: float = 0
+    ) -> pathlib.Path | None:
+        shared = shared_images.SharedImages(
+            self.reference("images"),
+            signature.TrustedKeys(tuple(k.public for k in trusted))
+            if trusted
+            else None,
+            self.screen,
+        )
+        cache = _cache.Cache(self.place / "cache", not_before)
+        output = self.place / "output"
+        image = shared.fetch(self.plan, output, cache)
+        # nothing is left of what is not whole
+        names = [] if image is None else [image.name, image.stem + ".d"]
+        there = os.listdir(output) if output.exists() else []
+        self.assertEqual(sorted(names), sorted(there))
+        if image is not None:
+            self.assertEqual(self.image.read_bytes(), image.read_bytes())
+        return image
+
+
+class FetchTest(ImageCase):
+    def test_there_and_back(self) -> None:
+        digest = self.push()
+        self.assertEqual(digest, self.find().digest)
+        self.assertEqual(digest, self.push())
+        image = self.fetch(self.key)
+        assert image is not None
+        here, there = map(manifest.sidecar, (self.image, image))
+        files = [
+            {
+                str(file.relative_to(place)): file.read_bytes()
+                for file in place.rglob("*")
+                if file.is_file()
+            }
+            for place in (here, there)
+        ]
+        self.assertEqual(files[0], files[1])
+        self.assertIn("dib-manifests/list", files[1])
+        self.assertEqual([], self.warnings())
+
+    def test_for_other_tools(self) -> None:
+        self.push()
+        layout = self.place / "layout"
+        subprocess.run(
+            ["skopeo", "--insecure-policy", "copy", "--quiet",
+             "--src-tls-verify=false",
+             f"docker://127.0.0.1:{self.port}/trove/images:x",
+             f"dir:{layout}"],
+            check=True,
+        )  # fmt: skip
+        sha256 = digests.compute(self.image)["sha256"]
+        self.assertEqual(
+            self.image.read_bytes(), (layout / sha256).read_bytes()
+        )
+
+    def test_none(self) -> None:
+        self.assertIsNone(self.fetch(self.key))
+        self.push("y")
+        self.assertIsNone(self.fetch(self.key))
+        self.assertEqual([], self.warnings())
+
+    def test_too_old(self) -> None:
+        self.push()
+        self.assertIsNone(self.fetch(self.key, not_before=2**32))
+        self.assertEqual([], self.warnings())
+
+    def test_trust(self) -> None:
+        self.push()
+        self.assertIsNone(self.fetch(self.other))
+        self.assertIn("which is not trusted here", self.warnings()[0])
+        self.describe(None)
+        signature.path(manifest.path(self.image)).unlink(missing_ok=True)
+        self.push()
+        self.assertIsNone(self.fetch(self.key))
+        self.assertIn("is not signed", self.warnings()[0])
+        self.assertIsNotNone(self.fetch())
+
+    def test_another_plan(self) -> None:
+        self.describe(self.key, plan_digest="0" * 64)
+        self.push()
+        self.assertIsNone(self.fetch(self.key))
+        self.assertIn("from another plan", self.warnings()[0])
+
+    def test_another_image_under_a_signed_manifest(self) -> None:
+        self.push()
+        good = client.Repository(self.reference("images"))
+        _, data = good.read_manifest("x")
+        other = images.qcow2()
+        digest = remote_image._sha256(other)
+        good.write_blob(digest, other)
+        data["layers"][0].update(digest=digest, size=len(other))
+        tag = remote_image.plan_tag(self.plan.digest())
+        good.write_manifest(tag, json.dumps(data).encode())
+        self.assertIsNone(self.fetch(self.key))
+        self.assertIn("is not the image that its", self.warnings()[0])
+
+    def test_odd_manifests(self) -> None:
+        self.push()
+        repository = client.Repository(self.reference("images"))
+        _, good = repository.read_manifest("x")
+        image, files = good["layers"]
+        for layers in (
+            [], [image], [files, image], [image, files, files],
+            [{**image, "size": "1"}, files],
+            [{**image, "annotations": {}}, files],
+            *(
+                [{**image, "annotations": {remote_image._TITLE: name}}, files]
+                for name in ("../x.qcow2", "x", "/x.qcow2", "a/b.qcow2", ".d")
+            ),
+            [image, {**files, "size": 2**40}],
+        ):  # fmt: skip
+            # the registry itself refuses a wrong size
+            data = {**good, "layers": layers}
+            with contextlib.suppress(client.RegistryError):
+                repository.write_manifest("odd", json.dumps(data).encode())
+                self.assertRaises(client.DamagedError, self.find, "odd")
+
+    def test_hostile_archives(self) -> None:
+        for name, kind in (
+            ("../evil", tarfile.REGTYPE), ("/tmp/evil", tarfile.REGTYPE),
+            ("a/../../evil", tarfile.REGTYPE), ("link", tarfile.SYMTYPE),
+            ("link", tarfile.LNKTYPE), ("dev", tarfile.CHRTYPE),
+            ("fifo", tarfile.FIFOTYPE), ("manifest.json", tarfile.REGTYPE),
+            (".", tarfile.DIRTYPE), ("a\nb", tarfile.REGTYPE),
+        ):  # fmt: skip
+            packed = io.BytesIO()
+            with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+                archive.addfile(tarfile.TarInfo("manifest.json"))
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = kind, "/etc/passwd"
+                archive.addfile(member)
+            self.assert_refused(packed.getvalue())
+        for packed_bytes in (b"", b"x", gzip.compress(b"x" * 5000)):
+            self.assert_refused(packed_bytes)
+
+    def assert_refused(self, packed: bytes) -> None:
+        self.push()
+        repository = client.Repository(self.reference("images"))
+        _, data = repository.read_manifest("x")
+        digest = remote_image._sha256(packed)
+        repository.write_blob(digest, packed)
+        data["layers"][1].update(digest=digest, size=len(packed))
+        repository.write_manifest("bad", json.dumps(data).encode())
+        place = self.temp_dir()
+        self.assertRaises(
+            client.DamagedError, self.find("bad").fetch_files, place
+        )
+        (directory,) = place.iterdir()
+        self.assertLessEqual(
+            {file.name for file in directory.iterdir()}, {"manifest.json"}
+        )
+
+
+class FaultTest(ImageCase):
+    """Every request fails in every way; what arrives is right."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.proxy = self.start_proxy()
+
+    def test_fetch(self) -> None:
+        self.push()
+        requests = registries.count_requests(
+            self.proxy, lambda: self.fetch(self.key)
+        )
+        self.assertEqual(3, len(requests), "\n".join(requests))
+        for number, kind in registries.list_faults(requests):
+            self.forget()
+            self.proxy.plan(faultproxy.Plan(number, kind))
+            image = self.fetch(self.key)
+            self.assertTrue(self.proxy.seen().hurt, kind)
+            absent = number == 1 and kind.startswith("404")
+            self.assertEqual(
+                int(image is None and not absent), len(self.warnings()),
+                f"{number} {kind}",
+            )
+
+    def forget(self) -> None:
+        image = self.place / "output" / self.plan.file
+        image.unlink(missing_ok=True)
+        subprocess.run(["rm", "-rf", manifest.sidecar(image)], check=True)
+
+    def test_stream(self) -> None:
+        """A cloud gets the image, and nothing else as the image."""
+        self.push()
+        content = self.image.read_bytes()
+
+        def stream() -> bytes:
+            found = self.find()
+            path = found.fetch_files(self.temp_dir())
+            made = manifest.read(path)
+            assert made is not None
+            found.require_described(made)
+            file = found.inspect(path)
+            self.assertEqual(len(content), file.size)
+            return b"".join(file.read_blocks())
+
+        requests = registries.count_requests(self.proxy, stream)
+        self.assertGreater(len(requests), 3)
+        arrived = 0
+        for number, kind in registries.list_faults(requests):
+            self.proxy.plan(faultproxy.Plan(number, kind))
+            try:
+                self.assertEqual(content, stream(), f"{number} {kind}")
+                arrived += 1
+            except (client.RegistryError, errors.ImageError):
+                pass
+            self.assertTrue(self.proxy.seen().hurt, kind)
+        # what happens once, such as 429 or 500, does no harm
+        self.assertGreater(arrived, len(requests))
+
+    def test_push(self) -> None:
+        requests = registries.count_requests(self.proxy, self.push)
+        self.assertEqual(11, len(requests), "\n".join(requests))
+        for number, kind in registries.list_faults(requests):
+            self.image.write_bytes(images.qcow2() + os.urandom(9))
+            self.describe(self.key)
+            self.proxy.plan(faultproxy.Plan(number, kind))
+            try:
+                digest = self.push()
+            except client.RegistryError:
+                digest = ""
+            self.assertTrue(self.proxy.seen().hurt, kind)
+            self.proxy.plan(faultproxy.Plan())
+            found = self.find()
+            if digest:
+                self.assertEqual(digest, found.digest)
+            # the one before, or this one: it is whole
+            for _ in found.read_blocks():
+                pass
+
+
+class LoadTest(clouds.TestCase, registries.TestCase):
+    """load-trove-image streams from the registry to Glance."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_env(REGISTRY_AUTH_FILE=str(self.files / "auth.json"))
+        self.path = self.image_file()
+        self.set_env(TMPDIR=str(self.temp_dir()))
+
+    def push(self, path: pathlib.Path) -> typing.Any:
+        outcome = self.command(
+            "trove-image-builder", "push", path,
+            f"127.0.0.1:{self.port}/trove/images:x", "-f", "json",
+        )  # fmt: skip
+        self.assertEqual(0, outcome.status, outcome.stderr)
+        return outcome.json()
+
+    def address(self, mark: str = ":x") -> str:
+        return f"oci+http://127.0.0.1:{self.port}/trove/images{mark}"
+
+    def trusting(self, key: signature.SigningKey) -> tuple[str, pathlib.Path]:
+        return "--trusted-key", signing.public(key.file)
+
+    def test_by_tag_and_by_digest(self) -> None:
+        pushed = self.push(self.path)
+        self.assertFalse(pushed["signed"])
+        row = self.loaded(self.address())
+        self.assertEqual("sent", row["upload"])
+        (image,) = self.images()
+        sums = digests.compute(self.path)
+        self.assertEqual(sums["sha512"], image.hash_value)
+        self.assertEqual(sums["sha256"], row["sha256"])
+        self.assertEqual(self.path.stem, image.name)
+        row = self.loaded(self.address(f"@{pushed['digest']}"))
+        self.assertEqual("unchanged", row["upload"])
+        # the file is the same image
+        self.assertEqual("unchanged", self.loaded(self.path)["upload"])
+        self.assertEqual([], list(self.home.glob(".cache/**/*.qcow2")))
+
+    def test_nothing_is_there(self) -> None:
+        for mark in (":y", "", f"@sha256:{'0' * 64}"):
+            outcome = self.load(self.address(mark))
+            self.assertIn(outcome.status, (1, 2))
+            self.assertEqual([], self.images())
+
+    def test_signature(self) -> None:
+        self.push(self.path)
+        outcome = self.load(self.address(), *self.trusting(self.key))
+        self.assertEqual(1, outcome.status)
+        self.assertIn("is not signed", outcome.stderr)
+        signing.sign(
+            manifest.path(self.path), self.key.file, signature.MANIFEST
+        )
+        self.assertTrue(self.push(self.path)["signed"])
+        outcome = self.load(self.address(), *self.trusting(self.other))
+        self.assertEqual(1, outcome.status)
+        self.assertEqual([], self.images())
+        self.loaded(self.address(), *self.trusting(self.key))
+
+    def test_damage_on_the_way(self) -> None:
+        self.push(self.path)
+        sha256 = digests.compute(self.path)["sha256"]
+        (blob,) = (self.place / "registry").rglob(f"{sha256}/data")
+        content = blob.read_bytes()
+        half = len(content) // 2
+        for damaged in (
+            content[:half] + b"x" + content[half + 1 :], content[:-9],
+        ):  # fmt: skip
+            blob.write_bytes(damaged)
+            outcome = self.load(self.address())
+            self.assertEqual(1, outcome.status, outcome.stderr)
+            self.assertEqual([], self.images())
+            self.assertEqual([], self.versions())
+        blob.write_bytes(content)
+        self.loaded(self.address())
+
+    def test_memory(self) -> None:
+        path = self.large_file(400 * test_load.MIB)
+        images.describe(
+            path,
+            datastores=(
+                images.datastore(self.datastore, "1.0", manager="mariadb"),
+            ),
+        )
+        self.push(path)
+        process = subprocess.Popen(
+            commands.command_line(
+                "load-trove-image", self.address(), "-f", "json"
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(base.ROOT)},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(0, process.returncode)
+        self.assertEqual(path.stat().st_size, self.images()[0].size)
+        self.assertLess(usage.ru_maxrss * 1024, test_load.MEMORY)
