@@ -20,6 +20,7 @@ import typing
 
 from trove_tools import errors
 from trove_tools.config import kinds
+from trove_tools.host import trust
 
 PREFIX = "TROVE_TOOLS_"
 
@@ -341,6 +342,42 @@ def _read_files(
         if text:
             values[option.name] = option.read(text, f"{where}, {option.name}")
     return values
+
+
+def find_files(
+    flags: argparse.Namespace, defaults: collections.abc.Iterable[pathlib.Path]
+) -> list[pathlib.Path]:
+    """Return the configuration files to read.
+
+    :param flags: the parsed command line.
+    :param defaults: the files to read if no other file is named.
+    :raises UsageError: the file of ``--config-file`` is missing.
+    """
+    named = getattr(flags, "config_file", None) or os.environ.get(
+        "TROVE_TOOLS_CONFIG_FILE"
+    )
+    if named is None:
+        files = list(filter(os.path.exists, map(_expanded, defaults)))
+        if os.geteuid() == 0:
+            # the content of these files decides what root runs
+            for file in files:
+                trust.require_own(file.resolve(), "the configuration file")
+    else:
+        files = [_expanded(pathlib.Path(named))]
+        if not os.path.exists(files[0]):
+            raise errors.UsageError(
+                f"there is no configuration file {files[0]}",
+                hint="correct --config-file or TROVE_TOOLS_CONFIG_FILE",
+            )
+    return files
+
+
+def _expanded(file: pathlib.Path) -> pathlib.Path:
+    try:
+        return file.expanduser()
+    except RuntimeError:
+        # this user has no home directory
+        return file
 
 
 def oslo_options(

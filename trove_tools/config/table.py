@@ -8,16 +8,13 @@ older scripts are accepted, too, so that environments for these keep working.
 """
 
 import argparse
-import os
 import pathlib
 import typing
 
-from trove_tools import errors
 from trove_tools.config import kinds
 from trove_tools.config import options
 from trove_tools.config.options import Option
 from trove_tools.config.options import Topic
-from trove_tools.host import trust
 
 #: The default configuration files; the last one takes precedence, and
 #: ``--config-file`` replaces both.
@@ -430,31 +427,8 @@ def settings(
     :raises UsageError: a value is wrong, or the file of ``--config-file`` is
         missing.
     """
-    named = getattr(flags, "config_file", None) or os.environ.get(
-        "TROVE_TOOLS_CONFIG_FILE"
-    )
-    if named is None:
-        files = list(filter(os.path.exists, map(_expanded, FILES)))
-        if os.geteuid() == 0:
-            # the content of these files decides what root runs
-            for file in files:
-                trust.require_own(file.resolve(), "the configuration file")
-    else:
-        files = [_expanded(pathlib.Path(named))]
-        if not os.path.exists(files[0]):
-            raise errors.UsageError(
-                f"there is no configuration file {files[0]}",
-                hint="correct --config-file or TROVE_TOOLS_CONFIG_FILE",
-            )
+    files = options.find_files(flags, FILES)
     return options.resolve(declared, flags, files=files, known=_IN_FILES)
-
-
-def _expanded(file: pathlib.Path) -> pathlib.Path:
-    try:
-        return file.expanduser()
-    except RuntimeError:
-        # this user has no home directory
-        return file
 
 
 def list_opts() -> list[tuple[str, list[typing.Any]]]:
