@@ -312,18 +312,16 @@ _TABLE: tuple[Topic | Option, ...] = (
            "list the versions and their images; change nothing",
            kinds.boolean, False),
     Option("instances", "activate",
-           "list the instances of the version that run another image than its"
+           "list a version's instances that run another image than its"
            " current one", kinds.boolean, False),
     Option("rebuild_instances", "activate",
-           "have Trove rebuild these instances from the current image; it"
-           " stops at the first one that is not healthy again", kinds.boolean,
-           False),
-    Option("at_once", "activate",
-           "how many instances are rebuilt at the same time", kinds.natural,
-           1, metavar="N"),
+           "have Trove rebuild these instances; stop at the first one that is"
+           " not healthy again", kinds.boolean, False),
+    Option("at_once", "activate", "instances that are rebuilt at a time",
+           kinds.natural, 1, metavar="N"),
     Option("rebuild_timeout", "activate",
-           "seconds that an instance may take to be healthy again",
-           kinds.natural, 1800, metavar="SECONDS"),
+           "seconds until an instance must be healthy again", kinds.natural,
+           1800, metavar="SECONDS"),
     Option("dry_run", "change",
            "print the calls that would change something, without making them",
            kinds.boolean, False),
