@@ -21,6 +21,7 @@ _TROVE_TOOLS_LINES=(
     TROVE_GUEST_SYSTEM TROVE_GUEST_RUNTIME TROVE_GUEST_AGENT
     TROVE_GUEST_DEV_KEY TROVE_GUEST_CONSTRAINTS TROVE_GUEST_REGISTRY_MIRROR
     TROVE_GUEST_MIRROR TROVE_GUEST_SECURITY_MIRROR TROVE_GUEST_CACHE_DIR
+    TROVE_GUEST_IMAGE_FROM
 )
 _TROVE_TOOLS_NUMBERS=(
     TROVE_USAGE_TIMEOUT TROVE_STATE_CHANGE_WAIT_TIME
@@ -190,6 +191,7 @@ function write_trove_guest_build_options {
         ${TROVE_GUEST_SYSTEM:+--guest "$TROVE_GUEST_SYSTEM"}
         ${TROVE_GUEST_RUNTIME:+--runtime "$TROVE_GUEST_RUNTIME"}
         ${TROVE_GUEST_CACHE_DIR:+--cache-dir "$TROVE_GUEST_CACHE_DIR"}
+        ${TROVE_GUEST_IMAGE_FROM:+--image-from "$TROVE_GUEST_IMAGE_FROM"}
         ${TROVE_GUEST_REGISTRY_MIRROR:+--registry-mirror "$TROVE_GUEST_REGISTRY_MIRROR"}
         ${TROVE_GUEST_MIRROR:+--mirror "$TROVE_GUEST_MIRROR"}
         ${TROVE_GUEST_SECURITY_MIRROR:+--security-mirror "$TROVE_GUEST_SECURITY_MIRROR"}
@@ -198,6 +200,10 @@ function write_trove_guest_build_options {
     _trove_tools_list sources "$TROVE_GUEST_CONTAINER_SOURCE"
     for source in "${sources[@]}"; do
         options+=(--container-source "$source")
+    done
+    _trove_tools_list sources "$TROVE_GUEST_CACHE_FROM"
+    for source in "${sources[@]}"; do
+        options+=(--cache-from "$source")
     done
     if [[ $TROVE_GUEST_IMAGE_TOGETHER == True ]]; then
         options+=(--together)

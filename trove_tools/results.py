@@ -114,7 +114,8 @@ PLAN = Result(
     "PLANNED",
     ("name", "file", "digest", "datastores", "guest", "series", "agent",
      "layers", "elements_path", "output", "dev", "local_manifests", "guest_ca",
-     "unattended_upgrades", "allow", "unread", "reasons"),
+     "unattended_upgrades", "allow", "unread", "reasons", "image_in",
+     "layers_in", "seconds", "needs"),
     many=True,
 )  # fmt: skip
 CACHE = {

@@ -105,6 +105,22 @@ class PhasesTest(stack.StackCase):
         self.assertIn("/my keys/id.pub", options)
         self.assertEqual(["--partition-table", "gpt"], options[-2:])
 
+    def test_what_colleagues_have_built(self) -> None:
+        ran = self.stack(
+            "stack pre-install",
+            TROVE_GUEST_CACHE_FROM="r.example/a, http://10.0.0.1:5000/b",
+            TROVE_GUEST_IMAGE_FROM="r.example/images",
+            TROVE_GUEST_BUILD_OPTIONS="--trusted-key /k.pub",
+        )
+        self.assertEqual(0, ran.status, ran.stderr)
+        (build,) = ran.builds()
+        text = " ".join(build)
+        for words in (
+            "--cache-from r.example/a --cache-from http://10.0.0.1:5000/b",
+            "--image-from r.example/images", "--trusted-key /k.pub",
+        ):  # fmt: skip
+            self.assertIn(words, text)
+
     def test_configuration(self) -> None:
         ran = self.stack("stack post-config")
         self.assertEqual(0, ran.status, ran.stderr)

@@ -114,7 +114,9 @@ class ResultsTest(base.TestCase):
             (results.INSPECT,
              {*fields(contents.Contents), "image", "safe", "findings",
               "allowed", "datastores", "agent"}),
-            (results.PLAN, {*fields(plan.Plan), "digest", "file"}),
+            (results.PLAN,
+             {*fields(plan.Plan), "digest", "file", "image_in", "layers_in",
+              "seconds", "needs"}),
             (results.SHOW, {*fields(model.Datastore), "series", "gate"}),
             (results.SERVICES, fields(lifecycle.Status)),
         ):  # fmt: skip

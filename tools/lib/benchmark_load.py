@@ -120,7 +120,9 @@ def curl(file: pathlib.Path, headers: list[str], glance: str) -> float:
     return passed
 
 
-def load(file: pathlib.Path, env: dict[str, str]) -> tuple[float, int]:
+def load(
+    file: str | os.PathLike[str], env: dict[str, str]
+) -> tuple[float, int]:
     """Load an image; return the seconds, and the memory in MiB."""
     program = pathlib.Path(sys.executable).parent / "load-trove-image"
     begin = time.perf_counter()

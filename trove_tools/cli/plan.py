@@ -12,10 +12,8 @@ from trove_tools import errors
 from trove_tools import results
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
-from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
-from trove_tools.build import cache_maintenance
-from trove_tools.build import lower_layers
+from trove_tools.build import forecast
 from trove_tools.cli import cache as caching
 from trove_tools.cli import common
 from trove_tools.config import options
@@ -28,11 +26,7 @@ from trove_tools.sources.container import sources
 from trove_tools.sources.network import proxies
 from trove_tools.sources.network import session
 
-#: The seconds of each layer's build on two idle processors, measured with
-#: mariadb on debian-13 and an empty cache; the last entry is the rest of the
-#: build.
-_TYPICAL = {"base": 75, "runtime": 45, "datastore": 15, "agent": 35}
-#: The size of that image file in MiB.
+#: The size in MiB of an image of mariadb on debian-13.
 _TYPICAL_SIZE = 414
 
 _PYPI = "https://pypi.org/simple"
@@ -91,24 +85,41 @@ def print_plans(call: common.Call) -> int:
     settings = call.settings
     with session.open_session(settings.ca_certificate):
         plans = make_plans(call)
-    if settings.format == "table":
-        cache = _open_cache(settings)
-        key = signature.open_signing_key(settings.sign_key)
-        for number, plan in enumerate(plans):
-            if number:
-                print()
-            data = plan.as_dict()
-            if not settings.long:
-                data = summary(plan, cache, settings.output_dir, key)
-            console.emit(data, "table")
-        return errors.EXIT_OK
-    rows = [{**plan.as_dict(), "file": plan.file} for plan in plans]
+        forecaster = _open_forecaster(settings, call.screen)
+        if settings.format == "table":
+            for number, plan in enumerate(plans):
+                if number:
+                    print()
+                data = plan.as_dict()
+                if not settings.long:
+                    data = summary(plan, forecaster, settings.output_dir)
+                console.emit(data, "table")
+            return errors.EXIT_OK
+        forecasts = forecaster.make_forecasts(plans)
+    rows = [
+        {**plan.as_dict(), "file": plan.file, **expected.as_dict()}
+        for plan, expected in zip(plans, forecasts, strict=True)
+    ]
     console.emit(
         rows[0] if len(rows) == 1 else rows,
         settings.format,
         result=results.PLAN,
     )
     return errors.EXIT_OK
+
+
+def _open_forecaster(
+    settings: options.Settings, screen: console.Console
+) -> forecast.Forecaster:
+    """Return what makes the forecasts of builds with these options."""
+    key = signature.open_signing_key(settings.sign_key)
+    return forecast.Forecaster(
+        _open_cache(settings),
+        settings.output_dir,
+        trusted=key.trusted if key else None,
+        remote=caching.open_remote(settings, screen, key),
+        shared=caching.open_images(settings, screen, key),
+    )
 
 
 def _open_cache(settings: options.Settings) -> _cache.Cache | None:
@@ -121,22 +132,27 @@ def _open_cache(settings: options.Settings) -> _cache.Cache | None:
 
 def summary(
     plan: _plan.Plan,
-    cache: _cache.Cache | None,
+    forecaster: forecast.Forecaster,
     output: pathlib.Path,
-    key: signature.SigningKey | None = None,
 ) -> dict[str, typing.Any]:
     """Return a summary of a plan, as labels and values.
 
+    :param forecaster: makes the forecast of its build.
     :param output: the directory of the images.
-    :param key: the signing key.
     """
-    below = list(plan.layers[:-1])
-    missing = below
-    if cache is not None:
-        # in the order in which they are built
-        missing = lower_layers.missing(plan.layers, cache)[::-1]
-    cached = [layer.name for layer in below if layer not in missing]
-    earlier = _manifests(output)
+    (expected,) = forecaster.make_forecasts([plan])
+    missing = [
+        layer
+        for layer in plan.layers[:-1]
+        if expected.layers[layer.name] == forecast.BUILT
+    ]
+    cached = [
+        name
+        if where != forecast.REGISTRY
+        else f"{name} (of the registry)"
+        for name, where in expected.layers.items()
+        if where != forecast.BUILT
+    ]
     return {
         "name": plan.name,
         "guest system": "{distribution}-{version} ({release}), {arch}".format(
@@ -155,8 +171,8 @@ def summary(
         "disk": "{disk_size} GiB, {format}, compression {compression}".format(
             **plan.output
         ),
-        "file": _size(plan, earlier),
-        "time": _time(plan, cache, output, missing, earlier, key),
+        "file": _size(plan, forecaster.manifests),
+        "time": _time(plan, expected, output),
         "more": "digests, elements and environment: --long",
     }
 
@@ -281,17 +297,6 @@ def _pip_settings() -> dict[str, str]:
     return settings
 
 
-def _manifests(output: pathlib.Path) -> list[manifest.Manifest]:
-    """Return the manifests of a directory's images, the newest first."""
-    manifests = []
-    for file in output.glob("*.d/manifest.json"):
-        try:
-            manifests.append(manifest.load(file))
-        except errors.ImageError:
-            continue
-    return sorted(manifests, key=lambda each: each.created, reverse=True)
-
-
 def _size(
     plan: _plan.Plan, earlier: collections.abc.Iterable[manifest.Manifest]
 ) -> str:
@@ -304,38 +309,17 @@ def _size(
 
 
 def _time(
-    plan: _plan.Plan,
-    cache: _cache.Cache | None,
-    output: pathlib.Path,
-    missing: collections.abc.Iterable[_layers.Layer],
-    earlier: collections.abc.Sequence[manifest.Manifest],
-    key: signature.SigningKey | None,
+    plan: _plan.Plan, expected: forecast.Forecast, output: pathlib.Path
 ) -> str:
     """Return the estimated duration of a build, and its basis."""
-    trusted = key.trusted if key else None
-    if _build.current(plan, output, trusted) is not None:
+    if expected.image == forecast.FILE:
         return f"none: {output / plan.file} is current"
-    last = plan.layers[-1].name
-    known = {
-        entry.record.name: entry.record.timeline["seconds"]
-        for entry in reversed(
-            cache_maintenance.entries(cache) if cache else []
-        )
-        if "seconds" in entry.record.timeline
-    }
-    for made in earlier[:1]:
-        known[last] = sum(
-            span["seconds"]
-            for span in made.timeline
-            if span["kind"] != "layer" or span["name"] == last
-        )
-    wanted = [*(layer.name for layer in missing), last]
-    seconds = sum(known.get(name, _TYPICAL[name]) for name in wanted)
-    minutes = f"about {max(1, round(seconds / 60))} min"
-    guessed = [name for name in wanted if name not in known]
-    if not guessed:
+    if expected.image == forecast.REGISTRY:
+        return "that of a copy: the image is in the registry"
+    minutes = f"about {max(1, round(expected.seconds / 60))} min"
+    if not expected.guessed:
         return f"{minutes}, as earlier builds took here"
     return (
-        f"{minutes}; {', '.join(guessed)} as measured on two quiet"
+        f"{minutes}; {', '.join(expected.guessed)} as measured on two quiet"
         " processors, since none was built here"
     )

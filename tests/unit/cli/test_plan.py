@@ -6,6 +6,7 @@ import dataclasses
 from tests import base
 from tests.unit.plan import samples
 from trove_tools.build import cache
+from trove_tools.build import forecast
 from trove_tools.cli import plan as plans
 from trove_tools.host import requirements
 from trove_tools.plan import agent
@@ -35,7 +36,8 @@ class SummaryTest(base.TestCase):
             )  # fmt: skip
 
     def said(self) -> dict[str, str]:
-        return plans.summary(self.plan, self.cache, self.output)
+        forecaster = forecast.Forecaster(self.cache, self.output)
+        return plans.summary(self.plan, forecaster, self.output)
 
     def test_no_digests_and_one_screen(self) -> None:
         said = self.said()
