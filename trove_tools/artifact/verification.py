@@ -102,7 +102,6 @@ class Record:
         return f"{what} FAILED: {failed or 'not finished'}"
 
 
-
 def path(image: pathlib.Path) -> pathlib.Path:
     """Return the path of an image's verification record."""
     return manifest.sidecar(image) / "verify.json"

@@ -223,6 +223,7 @@ def _await_import(
                 )
             time.sleep(_PAUSE)
 
+
 #: Seconds without data after which a download fails.
 _TIMEOUT = 60
 

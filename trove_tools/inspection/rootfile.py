@@ -129,8 +129,6 @@ def read_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
             kept = piece[-OVERLAP:]
 
 
-
-
 class FileState(typing.NamedTuple):
     """The state of a file.
 
