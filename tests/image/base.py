@@ -156,27 +156,63 @@ def container(
     :param version: the default when not given.
     :returns: what it is, and its archive.
     """
+    ((made, archive),) = containers(_container(name, version))
+    return made, archive
+
+
+def containers(
+    *wanted: sources.Container,
+) -> list[tuple[prepare.Prepared, pathlib.Path]]:
+    """Make containers of packages, as a build of one image does.
+
+    :returns: for each: what it is, and its archive.
+    """
+    host = debian.read_mirrors("debian")
+    directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    epoch = int(EPOCH)
+    obtained = [
+        prepare.obtain(
+            each,
+            directory,
+            guest=GUEST,
+            mirror=host.archive,
+            security=host.security,
+            log=lambda text: None,
+            epoch=epoch,
+        )
+        for each in wanted
+    ]
+    return [
+        (made, directory / made.container.file)
+        for made in prepare.write_archives(
+            obtained, directory, GUEST["arch"], epoch
+        )
+    ]
+
+
+def _container(name: str, version: str | None) -> sources.Container:
     catalog = loader.load()
     datastore = catalog.datastore(name)
     wanted = datastore.runtime("container").container
     assert wanted is not None
-    host = debian.read_mirrors("debian")
-    directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    made = prepare.prepare(
-        sources.make(
-            datastore, version or datastore.default_version, wanted,
-            catalog.guest("debian-13"), source="packages", mirror=None,
-            locked=None,
-        ),
-        directory,
-        guest=GUEST,
-        mirror=host.archive,
-        security=host.security,
-        log=lambda text: None,
-        epoch=int(EPOCH),
+    return sources.make(
+        datastore, version or datastore.default_version, wanted,
+        catalog.guest("debian-13"), source="packages", mirror=None,
+        locked=None,
     )  # fmt: skip
-    return made, directory / f"{name}.tar"
+
+
+def with_backup(name: str) -> tuple[sources.Container, sources.Container]:
+    """Return the containers that an image with a datastore has."""
+    catalog = loader.load()
+    datastore = catalog.datastore(name)
+    backup = sources.make_backup(
+        datastore, datastore.default_version,
+        datastore.runtime("container").container, catalog.guest("debian-13"),
+        requirement=catalog.series.requirement, constraints=None,
+    )  # fmt: skip
+    return _container(name, None), backup
 
 
 def lock_file() -> pathlib.Path:

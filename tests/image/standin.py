@@ -67,7 +67,7 @@ def write(mariadb: pathlib.Path, file: pathlib.Path) -> str:
     config["Entrypoint"] = ["mysql-entrypoint.sh"]
     config["Cmd"] = ["mysqld"]
     digest = prepare.write_archive(
-        root, file, names=["mysql:8.4"], arch="amd64", config=config, epoch=0
+        [root], file, names=["mysql:8.4"], arch="amd64", config=config, epoch=0
     )
     root.unlink()
     return digest

@@ -6,6 +6,7 @@ agent's arguments, environment and health check.  Without an engine, in
 namespaces: what is tested is the container, not Docker.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -272,6 +273,14 @@ class ContractTest(base.TestCase):
         for secret in ("ssl/private", "shadow-", "machine-id", "apt/sources*"):
             self.assertEqual([], list(root.glob(f"etc/{secret}")))
 
+    def layers(self, archive: pathlib.Path) -> list[str]:
+        """Return the names of an archive's layers, the lowest first."""
+        (image,) = json.loads(
+            self.tar("--extract", "-O", "--file", archive, "manifest.json")
+        )
+        layers: list[str] = image["Layers"]
+        return layers
+
     def tar(self, *argv: typing.Any) -> str:
         done = subprocess.run(
             ["tar", *argv], check=True, capture_output=True, text=True
@@ -292,12 +301,28 @@ class ContractTest(base.TestCase):
         # made for that image some time ago, and made again here
         known = manifest.read(self.container_image())
         assert known is not None
-        (mariadb, _, _) = known.datastores
-        (container,) = (
-            each for each in mariadb.containers if not each.backup
+        found = {
+            each.names[0]: each.digest
+            for datastore in known.datastores
+            for each in datastore.containers
+            if each.source == "packages"
+        }
+        made = base.containers(
+            *base.with_backup("mariadb"), *base.with_backup("postgresql")
         )
-        made, _ = base.container("mariadb")
-        self.assertEqual(container.digest, made.digest)
+        self.assertEqual(
+            found,
+            {each.container.names[0]: each.digest for each, _ in made},
+        )
+        # what they have in common is in the image once
+        lowest = {self.layers(archive)[0] for _, archive in made}
+        self.assertEqual(1, len(lowest))
+        backups = {
+            tuple(self.layers(archive)[:2])
+            for each, archive in made
+            if each.container.backup
+        }
+        self.assertEqual(1, len(backups))
 
 
 class RegistryTest(base.TestCase):

@@ -116,34 +116,38 @@ def prepare(
         and container (as in the manifest).
     :raises BuildError: a container is not available or has another version.
     """
-    prepared = []
+    obtained = []
     for container in containers:
         run.progress.state(container.title)
-        made = _prepare.prepare(
-            container,
-            run.containers,
-            guest=guest,
-            mirror=mirror,
-            security=security,
-            log=run.write_log,
-            epoch=epoch,
-            is_snapshot=is_snapshot,
-            keep=keep,
+        obtained.append(
+            _prepare.obtain(
+                container,
+                run.containers,
+                guest=guest,
+                mirror=mirror,
+                security=security,
+                log=run.write_log,
+                epoch=epoch,
+                is_snapshot=is_snapshot,
+                keep=keep,
+            )
         )
         servers = () if container.backup else container.packages[:1]
         for server in servers:
             packages.of_version(
-                {server: made.installed},
+                {server: obtained[-1].installed},
                 server,
                 container.version,
                 mirror or "the mirror",
             )
-        prepared.append(
-            {
-                "datastore": container.datastore,
-                "installed": made.installed,
-                "container": made.as_dict(),
-            }
-        )
         run.progress.advance()
-    return prepared
+    return [
+        {
+            "datastore": each.container.datastore,
+            "installed": each.installed,
+            "container": each.as_dict(),
+        }
+        for each in _prepare.write_archives(
+            obtained, run.containers, guest["arch"], epoch
+        )
+    ]

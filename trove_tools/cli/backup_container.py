@@ -69,7 +69,7 @@ def make_container(call: common.Call) -> int:
         call.screen.progress(image),
         session.open_session(settings.ca_certificate),
     ):
-        prepared = prepare.prepare(
+        obtained = prepare.obtain(
             container,
             pathlib.Path(directory),
             guest={
@@ -80,6 +80,9 @@ def make_container(call: common.Call) -> int:
             mirror=chosen.archive,
             security=chosen.security,
             log=lambda text: None,
+        )
+        (prepared,) = prepare.write_archives(
+            [obtained], pathlib.Path(directory), settings.arch, epoch=0
         )
         shutil.move(pathlib.Path(directory, container.file), file)
     console.emit(

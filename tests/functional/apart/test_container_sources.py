@@ -31,7 +31,7 @@ def an_image(file: pathlib.Path, name: str, version: str, arch: str) -> str:
     root = file.with_suffix(".root")
     recipes.read("mariadb").write_overlay(root)
     return prepare.write_archive(
-        root, file, names=[name], arch=arch, epoch=0,
+        [root], file, names=[name], arch=arch, epoch=0,
         config={"Env": [f"MYSQL_VERSION={version}"]},
     )  # fmt: skip
 
@@ -56,10 +56,14 @@ class SourcesCase(base.TestCase):
         return sources.Container(**{**values, **changes})
 
     def prepare(self, container: sources.Container) -> prepare.Prepared:
-        return prepare.prepare(
+        obtained = prepare.obtain(
             container, self.place, guest=GUEST, mirror=None, security=None,
             log=lambda text: None,
         )  # fmt: skip
+        (prepared,) = prepare.write_archives(
+            [obtained], self.place, GUEST["arch"], 0
+        )
+        return prepared
 
     def refused(self, container: sources.Container) -> errors.BuildError:
         error = self.assertRaises(errors.BuildError, self.prepare, container)

@@ -9,10 +9,12 @@ import io
 import json
 import pathlib
 import tarfile
+import tempfile
 import typing
 
 from trove_tools.host import digests
 from trove_tools.sources.container import backup
+from trove_tools.sources.container import layers
 from trove_tools.sources.container import recipes
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import skopeo
@@ -24,7 +26,8 @@ class Prepared:
     """A container whose archive was written.
 
     :param digest: the digest of the manifest in a registry, or the image's id.
-    :param size: the size of the archive, in bytes.
+    :param size: the size of the archive, in bytes; several archives may have
+        the same layers.
     :param installed: the full version of the server, or of Trove for a backup
         container; empty if unknown.
     """
@@ -46,7 +49,24 @@ class Prepared:
         }
 
 
-def prepare(
+@dataclasses.dataclass(frozen=True)
+class Obtained:
+    """A container whose content is on this host.
+
+    :param installed: the full version of the server, or of Trove for a backup
+        container; empty if unknown.
+    :param digest: the digest of the copied image; empty for packages.
+    :param root: the root that the packages were installed in, as a tar
+        archive; None if the container's archive is written already.
+    """
+
+    container: sources.Container
+    installed: str
+    digest: str = ""
+    root: pathlib.Path | None = None
+
+
+def obtain(
     container: sources.Container,
     directory: pathlib.Path,
     *,
@@ -57,8 +77,8 @@ def prepare(
     epoch: int = 0,
     is_snapshot: bool = False,
     keep: rootfs.Keep | None = None,
-) -> Prepared:
-    """Write the archive of a container.
+) -> Obtained:
+    """Copy a container, or make its root from packages.
 
     :param directory: the directory for the archive and temporary files.
     :param guest: distribution, release and arch of the guest system.
@@ -72,21 +92,21 @@ def prepare(
     :raises BuildError: the container is not available, or is not the wanted
         one.
     """
-    file = directory / container.file
     if container.source != "packages":
         image = skopeo.find(container, guest["arch"])
         log(f"{image.transport} is {image.digest}\n")
-        skopeo.copy(container, image, file, guest["arch"])
+        skopeo.copy(
+            container, image, directory / container.file, guest["arch"]
+        )
         # checked after copying: a file that is still as in the plan was not
         # replaced while it was copied
         sources.require_unchanged(container)
         version = skopeo.version_in(image.config, container.variable)
-        return Prepared(container, image.digest, file.stat().st_size, version)
-    work = directory / file.stem
+        return Obtained(container, version, image.digest)
+    work = directory / pathlib.Path(container.file).stem
     work.mkdir()
-    recipe = _recipe(container)
     root, said = rootfs.make(
-        recipe,
+        _recipe(container),
         suite=container.suite,
         guest=guest,
         packages=container.packages,
@@ -104,18 +124,56 @@ def prepare(
         )
     else:
         version = rootfs.installed(root).get(container.packages[0], "")
-    config = recipe.configuration(container.version)
-    config["Env"].append(f"{container.variable}={version}")
-    digest = write_archive(
-        root,
-        file,
-        names=container.names,
-        arch=guest["arch"],
-        config=config,
-        epoch=epoch,
-    )
-    root.unlink()
-    return Prepared(container, digest, file.stat().st_size, version)
+    return Obtained(container, version, root=root)
+
+
+def write_archives(
+    containers: collections.abc.Sequence[Obtained],
+    directory: pathlib.Path,
+    arch: str,
+    epoch: int,
+) -> list[Prepared]:
+    """Write the archives of containers that an image has together.
+
+    Containers from packages share layers with the files that they have in
+    common.  The roots are removed.
+
+    :param directory: the directory for the archives and temporary files.
+    """
+    roots = [
+        layers.Root(
+            each.root,
+            (
+                each.container.suite,
+                "backup" if each.container.backup else "server",
+            ),
+        )
+        for each in containers
+        if each.root is not None
+    ]
+    prepared = []
+    with tempfile.TemporaryDirectory(prefix=".layers-", dir=directory) as name:
+        chains = layers.split(roots, pathlib.Path(name))
+        for each in containers:
+            container, digest = each.container, each.digest
+            file = directory / container.file
+            if each.root is not None:
+                config = _recipe(container).configuration(container.version)
+                config["Env"].append(f"{container.variable}={each.installed}")
+                chain = next(chains)
+                digest = write_archive(
+                    chain,
+                    file,
+                    names=container.names,
+                    arch=arch,
+                    config=config,
+                    epoch=epoch,
+                )
+                # the top layer; the temporary directory may be in memory
+                chain[-1].unlink()
+            size = file.stat().st_size
+            prepared.append(Prepared(container, digest, size, each.installed))
+    return prepared
 
 
 def _recipe(container: sources.Container) -> recipes.Recipe:
@@ -131,7 +189,7 @@ def _recipe(container: sources.Container) -> recipes.Recipe:
 
 
 def write_archive(
-    root: pathlib.Path,
+    chain: collections.abc.Sequence[pathlib.Path],
     file: pathlib.Path,
     *,
     names: collections.abc.Sequence[str],
@@ -141,17 +199,19 @@ def write_archive(
 ) -> str:
     """Write a container's image for ``docker load``, without Docker.
 
-    The archive has one layer.  Its content does not depend on the time and
-    the place of writing: the same root gives the same image id.
+    The archive does not depend on the time and the place of writing: the same
+    layers give the same image id.
 
-    :param root: a tar archive of the root, which becomes the layer.
+    :param chain: the layers, as tar archives, the lowest first.
     :param file: the archive to write.
     :param names: all names of the image, with tags.
     :param config: the image's ``config``: entrypoint, environment and so on.
     :param epoch: the recorded time of creation, in seconds since 1970.
     :returns: the image's id.
     """
-    layer = digests.compute(root, ("sha256",))["sha256"]
+    digest_of = {
+        layer: digests.compute(layer, ("sha256",))["sha256"] for layer in chain
+    }
     created = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
     stamp = created.isoformat().replace("+00:00", "Z")
     described = _json(
@@ -160,8 +220,13 @@ def write_archive(
             "os": "linux",
             "created": stamp,
             "config": dict(config),
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
-            "history": [{"created": stamp, "created_by": "trove-tools"}],
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [f"sha256:{each}" for each in digest_of.values()],
+            },
+            "history": [
+                {"created": stamp, "created_by": "trove-tools"} for _ in chain
+            ],
         }
     )
     identity = hashlib.sha256(described).hexdigest()
@@ -170,7 +235,9 @@ def write_archive(
             {
                 "Config": f"{identity}.json",
                 "RepoTags": list(names),
-                "Layers": [f"{layer}/layer.tar"],
+                "Layers": [
+                    f"{each}/layer.tar" for each in digest_of.values()
+                ],
             }
         ]
     )
@@ -180,9 +247,10 @@ def write_archive(
             (f"{identity}.json", described),
         ):
             archive.addfile(_member(name, len(content)), io.BytesIO(content))
-        with open(root, "rb") as stream:
-            member = _member(f"{layer}/layer.tar", root.stat().st_size)
-            archive.addfile(member, stream)
+        for layer, each in digest_of.items():
+            with open(layer, "rb") as stream:
+                member = _member(f"{each}/layer.tar", layer.stat().st_size)
+                archive.addfile(member, stream)
     return f"sha256:{identity}"
 
 

@@ -35,7 +35,7 @@ class PrepareTest(base.TestCase):
 
         self.patch_object(skopeo, "copy", copy)
         error = self.assertRaises(
-            errors.BuildError, prepare.prepare, container, place,
+            errors.BuildError, prepare.obtain, container, place,
             guest={"arch": "amd64"}, mirror=None, security=None,
             log=lambda text: None,
         )  # fmt: skip
@@ -47,11 +47,14 @@ class ArchiveTest(base.TestCase):
         super().setUp()
         self.root = self.temp_dir() / "root.tar"
         recipes.read("mariadb").write_overlay(self.root)
+        self.base = self.temp_dir() / "base.tar"
+        with tarfile.open(self.base, "w") as made:
+            made.addfile(tarfile.TarInfo("./a"))
 
     def write(self) -> tuple[str, bytes]:
         file = self.temp_dir() / "image.tar"
         identity = prepare.write_archive(
-            self.root,
+            [self.base, self.root],
             file,
             names=["mariadb:1", "registry.example/mariadb:1"],
             arch="amd64",
@@ -76,16 +79,19 @@ class ArchiveTest(base.TestCase):
 
             (listed,) = json.loads(read("manifest.json"))
             described = read(listed["Config"])
-            layer = read(listed["Layers"][0])
+            layers = [read(name) for name in listed["Layers"]]
         self.assertEqual(
             identity, f"sha256:{hashlib.sha256(described).hexdigest()}"
         )
         config = json.loads(described)
         self.assertEqual(
-            [f"sha256:{hashlib.sha256(layer).hexdigest()}"],
+            [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in layers],
             config["rootfs"]["diff_ids"],
         )
-        self.assertEqual(self.root.read_bytes(), layer)
+        self.assertEqual(
+            [self.base.read_bytes(), self.root.read_bytes()], layers
+        )
+        self.assertEqual(2, len(config["history"]))
         self.assertEqual("amd64", config["architecture"])
         self.assertEqual(
             ["docker-entrypoint.sh"], config["config"]["Entrypoint"]
