@@ -13,7 +13,9 @@ import dataclasses
 import hashlib
 import ipaddress
 import pathlib
+import queue
 import re
+import threading
 import time
 import typing
 import urllib.parse
@@ -37,6 +39,8 @@ TIMEOUT = (5.0, 30.0)
 PAUSES = (0.5, 2.0)
 
 _BLOCK = 1024 * 1024
+# blocks that are received before they are used
+_AHEAD = 4
 _PASSING = (429, 500, 502, 503, 504)
 # the number of tags in one answer, and the largest number of answers
 _PAGE, _PAGES = 1000, 100
@@ -228,7 +232,7 @@ class Repository:
         """
         total, received, last = hashlib.sha256(), 0, b""
         with self._ask("GET", f"{self._url}/blobs/{digest}") as response:
-            for block in self._blocks(response):
+            for block in _read_ahead(self._blocks(response)):
                 received += len(block)
                 if received > size:
                     break
@@ -469,6 +473,38 @@ class Repository:
                 login.find(self.reference.host, self.reference.name)
             )
         return self._login[0]
+
+
+def _read_ahead(
+    blocks: collections.abc.Iterator[bytes],
+) -> collections.abc.Iterator[bytes]:
+    """Yield blocks that a thread receives while earlier ones are used."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+    ended = threading.Event()
+
+    def receive() -> None:
+        last: BaseException | None = None
+        try:
+            for block in blocks:
+                waiting.put(block)
+                if ended.is_set():
+                    return
+        except BaseException as exc:
+            last = exc
+        waiting.put(last)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    try:
+        while (block := waiting.get()) is not None:
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+    finally:
+        ended.set()
+        # the thread may wait for room
+        while not waiting.empty():
+            waiting.get_nowait()
 
 
 def _keep_request(request: typing.Any) -> typing.Any:

@@ -3,6 +3,7 @@
 
 import base64
 import json
+import threading
 import time
 import typing
 
@@ -251,6 +252,17 @@ class RepositoryTest(base.TestCase):
             self.repository.read_blob(DIGEST, 1, deadline=time.monotonic()),
         )
         self.assertIn("too slow", error.message)
+
+    def test_reader_that_ends_early(self) -> None:
+        before = threading.active_count()
+        blocks = client._read_ahead(iter([b"x"] * 1000))
+        self.assertEqual(b"x", next(blocks))
+        typing.cast(typing.Any, blocks).close()
+        for _ in range(100):
+            if threading.active_count() == before:
+                break
+            time.sleep(0.01)
+        self.assertEqual(before, threading.active_count())
 
     def test_parts(self) -> None:
         self.mock.get(
