@@ -183,6 +183,8 @@ class HouseRulesTest(TreeCase):
 
     #: A module that is longer does more than one thing.
     longest = 420
+    #: This one is a list: of all options.
+    lists = ("trove_tools/config/table.py",)
 
     def complain(self, about: typing.Iterable[pathlib.Path]) -> None:
         self.assertEqual(
@@ -202,7 +204,8 @@ class HouseRulesTest(TreeCase):
         self.complain(
             file
             for file in tracked("trove_tools/*.py", "tools/*.py")
-            if len(file.read_text().splitlines()) > self.longest
+            if str(file.relative_to(base.ROOT)) not in self.lists
+            and len(file.read_text().splitlines()) > self.longest
         )
 
     def test_every_test_is_found(self) -> None:

@@ -17,7 +17,6 @@ the length of the file. The data is not read.
 import array
 import collections.abc
 import dataclasses
-import hashlib
 import logging
 import pathlib
 import struct
@@ -263,16 +262,6 @@ class ImageFile:
             while block := stream.read(min(_BLOCK, left)):
                 yield block
                 left -= len(block)
-
-    def compute_digest(self, name: str) -> str:
-        """Read the file, and return its digest.
-
-        :param name: the name of the algorithm, for hashlib.
-        """
-        total = hashlib.new(name)
-        for block in self.read_blocks():
-            total.update(block)
-        return total.hexdigest()
 
 
 def inspect(path: pathlib.Path) -> ImageFile:

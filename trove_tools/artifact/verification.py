@@ -321,3 +321,26 @@ def require_writable(image: pathlib.Path) -> None:
 def _is_writable(image: pathlib.Path) -> bool:
     directory = path(image).parent
     return trust.is_own(directory) and os.access(directory, os.W_OK)
+
+
+def require_whole(path: pathlib.Path, record: Record | None) -> None:
+    """Check that an image passed every check of its level.
+
+    :raises ImageError: it was not verified, or a check failed.
+    """
+    if record is None:
+        problem = "was not verified as it is now"
+    elif not record.ok:
+        problem = f"failed its verification: {record}"
+    elif record.missing:
+        problem = (
+            "was not verified as a whole; no machine has looked at"
+            f" {', '.join(record.missing)}"
+        )
+    else:
+        return
+    raise errors.ImageError(
+        f"{path} {problem}",
+        hint=f"verify it: trove-image-builder verify {path}; or leave out"
+        " --require-verified",
+    )

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder build``: builds one or several images.
 
-If several images are built at a time, each is built by a process that runs
-this module. The process reads the plan and all settings, as its parent has
-resolved them, from standard input: so no option can be lost or resolved
-differently, and no command line contains a secret.
+If several images are built at a time, each is built by a process of
+:mod:`trove_tools.cli.build_job`.
 """
 
 import collections.abc
 import contextlib
 import functools
-import json
 import os
 import pathlib
-import sys
 import time
 import typing
 
@@ -26,18 +22,16 @@ from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import jobs
 from trove_tools.build import remote_cache
-from trove_tools.catalog import loader
 from trove_tools.catalog import model
+from trove_tools.cli import build_job
 from trove_tools.cli import cache as caching
 from trove_tools.cli import common
-from trove_tools.cli import exit_status
 from trove_tools.cli import plan as plan_command
 from trove_tools.config import options
 from trove_tools.host import files
 from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.plan import plan as _plan
-from trove_tools.plan import request
 from trove_tools.sources.container import lock
 from trove_tools.sources.network import session
 
@@ -309,7 +303,7 @@ def _build_in_parallel(
         if settings.fresh:
             # a layer that another job of this build has built is fresh
             age = (time.time() - begin) / _DAY
-        return to_job_data(
+        return build_job.to_data(
             plan,
             settings.replaced(
                 force=_forced(settings),
@@ -322,7 +316,7 @@ def _build_in_parallel(
 
     return jobs.run(
         [
-            jobs.Job(name, functools.partial(data, plan), job_argv(name))
+            jobs.Job(name, functools.partial(data, plan), build_job.argv(name))
             for name, plan in wanted.items()
         ],
         limit,
@@ -367,71 +361,3 @@ def _status(rows: list[Row]) -> int:
         hint="remove the cause and run the command again: finished images are"
              " not built again",
     )
-
-
-def job_argv(name: str) -> list[str]:
-    """Return the command line of a job.
-
-    :param name: the image's name, which identifies the process in lists.
-    """
-    return [sys.executable, "-m", "trove_tools.cli.build", name]
-
-
-def to_job_data(
-    plan: _plan.Plan, settings: options.Settings
-) -> dict[str, typing.Any]:
-    """Return the input of a job as plain data.
-
-    :param plan: the plan of the image.
-    :param settings: the settings that the plan was made with.
-    """
-    return {
-        "datastores": [
-            f"{datastore['name']}:{datastore['version']}"
-            for datastore in plan.datastores
-        ],
-        "settings": settings.to_data(),
-    }
-
-
-def from_job_data(
-    data: dict[str, typing.Any],
-) -> tuple[_plan.Plan, options.Settings]:
-    """Restore the plan and the settings from the data of :func:`to_job_data`.
-
-    :raises TroveToolsError: the plan cannot be made.
-    """
-    settings = options.Settings.from_data(data["settings"])
-    catalog = loader.load(settings.catalog)
-    plan = _plan.make(request.make(data["datastores"], settings, catalog))
-    return plan, settings
-
-
-def build_job() -> int:
-    """Build the image that standard input describes.
-
-    :returns: an exit status.
-    """
-    screen = jobs.EventConsole()
-    end = exit_status.Ending(screen)
-    with end.reported():
-        data = json.load(sys.stdin)
-        end.debug = data["settings"]["debug"]
-        plan, settings = from_job_data(data)
-        key = signature.open_signing_key(settings.sign_key)
-        result = _build.build(
-            plan,
-            output=settings.output_dir,
-            work=settings.work_dir,
-            cache=caching.open_cache(settings),
-            force=settings.force,
-            screen=screen,
-            key=key,
-            remote=caching.open_remote(settings, screen, key),
-        )
-        screen.result(result.as_dict())
-    return end.status
-
-
-if __name__ == "__main__":
-    sys.exit(build_job())

@@ -27,6 +27,7 @@ from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
 from trove_tools.cloud.image import Image
+from trove_tools.host import digests
 from trove_tools.host import liveness
 
 #: The namespace of the ids: an arbitrary constant.
@@ -73,7 +74,7 @@ class Content:
             return f"{fields.get('size')} bytes, not {self.file.size}"
         ours = {"sha256": self.sha256, "sha512": self.sha512}.get(name)
         if ours is None:
-            ours = self.file.compute_digest(name)
+            ours = self._compute_digest(name)
         return None if theirs == ours else f"{name} {theirs}, not {ours}"
 
     def check_file(self) -> None:
@@ -85,11 +86,14 @@ class Content:
         """
         if self.file.remote is not None:
             return
-        if self.file.compute_digest("sha256") != self.sha256:
+        if self._compute_digest("sha256") != self.sha256:
             raise errors.ImageError(
                 f"{self.file.path} has changed while it was being sent",
                 hint="load it again when nothing writes to it any more",
             )
+
+    def _compute_digest(self, name: str) -> str:
+        return digests.compute_blocks(self.file.read_blocks(), [name])[name]
 
 
 def is_abandoned(image: Image) -> bool:

@@ -41,11 +41,22 @@ def compute(
     :param names: the names of the algorithms, for hashlib.
     :raises OSError: the file cannot be read.
     """
-    sums = {name: hashlib.new(name) for name in names}
     with open(file, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            for total in sums.values():
-                total.update(block)
+        return compute_blocks(iter(lambda: stream.read(_BLOCK), b""), names)
+
+
+def compute_blocks(
+    blocks: collections.abc.Iterable[bytes],
+    names: collections.abc.Iterable[str],
+) -> dict[str, str]:
+    """Return digests of a content that comes in blocks.
+
+    :param names: the names of the algorithms, for hashlib.
+    """
+    sums = {name: hashlib.new(name) for name in names}
+    for block in blocks:
+        for total in sums.values():
+            total.update(block)
     return {name: total.hexdigest() for name, total in sums.items()}
 
 
