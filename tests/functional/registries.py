@@ -11,6 +11,7 @@ from tests import signing
 from tests.functional import faultproxy
 from trove_tools import console
 from trove_tools.artifact import signature
+from trove_tools.sources.registry import address
 from trove_tools.sources.registry import client
 
 
@@ -52,10 +53,10 @@ class TestCase(base.TestCase):
         assert key is not None
         return key
 
-    def reference(self, name: str) -> client.Reference:
+    def reference(self, name: str) -> address.Reference:
         """Return the reference of a repository."""
         text = f"127.0.0.1:{self.port}/trove/{name}"
-        return client.parse(text, "--cache-from", tagged=True)
+        return address.parse(text, "--cache-from", tagged=True)
 
     def warnings(self) -> list[str]:
         """Return the warnings since the last call."""

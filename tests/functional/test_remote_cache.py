@@ -10,6 +10,7 @@ from tests.functional import faultproxy
 from tests.functional import registries
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
+from trove_tools.build import cache_maintenance
 from trove_tools.build import remote_cache
 from trove_tools.host import process
 from trove_tools.sources.registry import client
@@ -175,7 +176,7 @@ class CopyTest(CacheCase):
         self.put(ONE)
         self.put(TWO)
         remote = self.remote(self.key, key=self.key)
-        written = remote_cache.push_layers(
+        written = cache_maintenance.push_layers(
             [ONE, TWO, "3" * 64], self.here, remote, self.screen
         )
         self.assertEqual([ONE, TWO], [e.record.digest for e in written])
@@ -186,9 +187,13 @@ class CopyTest(CacheCase):
                 for layer in remote.list_layers(remote.sources[0])
             ),
         )
-        fetched = remote_cache.fetch_layers(self.there, remote, self.screen)
+        fetched = cache_maintenance.fetch_layers(
+            self.there, remote, self.screen
+        )
         self.assertEqual(2, len(fetched))
-        again = remote_cache.fetch_layers(self.there, remote, self.screen)
+        again = cache_maintenance.fetch_layers(
+            self.there, remote, self.screen
+        )
         self.assertEqual([], again)
         self.assertEqual([], self.warnings())
 
@@ -326,7 +331,7 @@ class PruneTest(CacheCase):
         self.repository().write_manifest(
             "latest", json.dumps({**data, "annotations": {}}).encode()
         )
-        deleted = list(remote_cache.prune_target(self.there, remote))
+        deleted = list(cache_maintenance.prune_target(self.there, remote))
         self.assertEqual([ONE], [layer.record.digest for layer in deleted])
         self.assertEqual(
             [TWO, "latest"], sorted(self.repository().list_tags())
@@ -338,7 +343,7 @@ class PruneTest(CacheCase):
         remote = self.remote(self.key, key=self.key)
         error = self.assertRaises(
             client.RegistryError,
-            list, remote_cache.prune_target(self.there, remote),
+            list, cache_maintenance.prune_target(self.there, remote),
         )  # fmt: skip
         self.assertIn("allow deletion", error.hint or "")
 

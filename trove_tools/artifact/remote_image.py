@@ -25,6 +25,8 @@ import typing
 from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest as _manifest
+from trove_tools.sources.registry import address
+from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 
 #: The media types; the first one ends with the format of the image.
@@ -178,7 +180,7 @@ def open_image(text: str) -> RemoteImage:
     :raises UsageError: it is not such a text.
     :raises RegistryError: there is no such image, or it cannot be read.
     """
-    reference = client.parse(text, "image", tagged=True)
+    reference = address.parse(text, "image", tagged=True)
     if not reference.tag:
         raise errors.UsageError(
             f"image {text} has neither a tag nor a digest",
@@ -187,7 +189,7 @@ def open_image(text: str) -> RemoteImage:
     return find(reference, reference.tag)
 
 
-def find(reference: client.Reference, tag: str) -> RemoteImage:
+def find(reference: address.Reference, tag: str) -> RemoteImage:
     """Return an image in a registry.
 
     :param reference: its repository.
@@ -275,7 +277,7 @@ def push(
         ],
         "annotations": {_CREATED: made.created, _TITLE: image.name},
     }
-    repository.write_blob(sha256, client.Body(image, advance))
+    repository.write_blob(sha256, blocks.Body(image, advance))
     for content in (config, files):
         repository.write_blob(_sha256(content), content)
     text = json.dumps(oci).encode()

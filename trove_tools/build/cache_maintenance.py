@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maintains the cache: list, verify and prune entries.
+"""Maintains the cache: list, verify, prune, push and fetch entries.
 
 Entries that are in use are locked and are not touched.
 """
@@ -9,8 +9,10 @@ import contextlib
 import os
 import pathlib
 
+from trove_tools import console
 from trove_tools import errors
 from trove_tools.build import cache as _cache
+from trove_tools.build import remote_cache
 from trove_tools.host import cleanup
 from trove_tools.sources import downloads
 from trove_tools.sources.network import session
@@ -122,3 +124,70 @@ def abandoned(
         *downloads.abandoned(cache.downloads, warn),
         *session.abandoned(warn),
     ]
+
+
+def push_layers(
+    digests: collections.abc.Iterable[str],
+    cache: _cache.Cache,
+    remote: remote_cache.RemoteCache,
+    screen: console.Console,
+) -> list[_cache.Entry]:
+    """Write layers of the local cache to the registry.
+
+    Layers that are not in the cache, that are too old, or that another
+    process removes at this moment are left out.
+
+    :param digests: the layers' digests.
+    :returns: the layers that were written.
+    """
+    written = []
+    with screen.progress("the cache in the registry") as progress:
+        for digest in dict.fromkeys(digests):
+            if not remote.is_usable(remote.target):
+                break
+            if cache.read(digest) is None:
+                continue
+            with cache.locked(digest, shared=True, wait=False) as free:
+                entry = cache.find(digest) if free else None
+                if entry is not None and remote.push(entry, progress.state):
+                    written.append(entry)
+    return written
+
+
+def fetch_layers(
+    cache: _cache.Cache,
+    remote: remote_cache.RemoteCache,
+    screen: console.Console,
+) -> list[_cache.Entry]:
+    """Fetch all layers that the local cache does not have.
+
+    :returns: the layers that were fetched.
+    :raises RegistryError: a repository cannot be read.
+    """
+    fetched = []
+    with screen.progress("the local cache") as progress:
+        for repository in remote.sources:
+            for layer in remote.list_layers(repository):
+                digest = layer.record.digest
+                with cache.locked(digest):
+                    if cache.find(digest) is None:
+                        entry = remote.fetch(digest, cache, progress.state)
+                        if entry is not None:
+                            fetched.append(entry)
+    return fetched
+
+
+def prune_target(
+    cache: _cache.Cache, remote: remote_cache.RemoteCache
+) -> collections.abc.Iterator[remote_cache.RemoteLayer]:
+    """Delete the layers of the target that are too old.
+
+    :returns: the deleted layers.
+    :raises RegistryError: the registry cannot be read, or does not allow it.
+    """
+    if remote.target is None:
+        return
+    for layer in remote.list_layers(remote.target):
+        if cache.is_stale(layer.record):
+            remote.target.delete_manifest(layer.manifest)
+            yield layer

@@ -27,6 +27,7 @@ from trove_tools.build import cache as _cache
 from trove_tools.host import bounds
 from trove_tools.host import credentials
 from trove_tools.host import process
+from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -288,12 +289,12 @@ class RemoteCache:
         if isinstance(took, int | float):
             deadline += took
         with cache.partial() as place:
-            blocks = layer.repository.read_blob(
+            received = layer.repository.read_blob(
                 f"sha256:{record.sha256}", record.size, deadline=deadline
             )
             try:
                 with open(place / _cache.ARCHIVE, "wb") as stream:
-                    for block in blocks:
+                    for block in received:
                         stream.write(block)
                 return cache.adopt(place, record)
             except OSError as exc:
@@ -337,7 +338,7 @@ class RemoteCache:
             "annotations": annotations,
         }
         target.write_blob(
-            f"sha256:{record.sha256}", client.Body(entry.archive)
+            f"sha256:{record.sha256}", blocks.Body(entry.archive)
         )
         target.write_blob(_sha256(config), config)
         # last, so that a layer with a tag is complete
@@ -365,71 +366,6 @@ class RemoteCache:
             self._broken.add(str(repository))
             what = f"the cache {repository} is not used any more"
         self._screen.warn(f"{what}: {exc.message}{hint}")
-
-
-def push_layers(
-    digests: collections.abc.Iterable[str],
-    cache: _cache.Cache,
-    remote: RemoteCache,
-    screen: console.Console,
-) -> list[_cache.Entry]:
-    """Write layers of the local cache to the registry.
-
-    Layers that are not in the cache, that are too old, or that another
-    process removes at this moment are left out.
-
-    :param digests: the layers' digests.
-    :returns: the layers that were written.
-    """
-    written = []
-    with screen.progress("the cache in the registry") as progress:
-        for digest in dict.fromkeys(digests):
-            if not remote.is_usable(remote.target):
-                break
-            if cache.read(digest) is None:
-                continue
-            with cache.locked(digest, shared=True, wait=False) as free:
-                entry = cache.find(digest) if free else None
-                if entry is not None and remote.push(entry, progress.state):
-                    written.append(entry)
-    return written
-
-
-def fetch_layers(
-    cache: _cache.Cache, remote: RemoteCache, screen: console.Console
-) -> list[_cache.Entry]:
-    """Fetch all layers that the local cache does not have.
-
-    :returns: the layers that were fetched.
-    :raises RegistryError: a repository cannot be read.
-    """
-    fetched = []
-    with screen.progress("the local cache") as progress:
-        for repository in remote.sources:
-            for layer in remote.list_layers(repository):
-                digest = layer.record.digest
-                with cache.locked(digest):
-                    if cache.find(digest) is None:
-                        entry = remote.fetch(digest, cache, progress.state)
-                        if entry is not None:
-                            fetched.append(entry)
-    return fetched
-
-
-def prune_target(
-    cache: _cache.Cache, remote: RemoteCache
-) -> collections.abc.Iterator[RemoteLayer]:
-    """Delete the layers of the target that are too old.
-
-    :returns: the deleted layers.
-    :raises RegistryError: the registry cannot be read, or does not allow it.
-    """
-    if remote.target is None:
-        return
-    for layer in remote.list_layers(remote.target):
-        if cache.is_stale(layer.record):
-            remote.target.delete_manifest(layer.manifest)
-            yield layer
 
 
 def _make_config(entry: _cache.Entry) -> dict[str, typing.Any]:

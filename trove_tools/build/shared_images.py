@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetches images that other builders have built from the same plan."""
 
+import collections.abc
 import datetime
 import pathlib
+import time
 
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import remote_image
 from trove_tools.artifact import signature
+from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import workspace
 from trove_tools.plan import plan as _plan
+from trove_tools.sources.registry import address
 from trove_tools.sources.registry import client
 
 
@@ -29,7 +33,7 @@ class SharedImages:
 
     def __init__(
         self,
-        repository: client.Reference,
+        repository: address.Reference,
         trusted: signature.TrustedKeys | None,
         screen: console.Console,
     ) -> None:
@@ -83,6 +87,33 @@ class SharedImages:
                     f"the image {found} cannot be stored: {exc.strerror}"
                 )
         return None
+
+    def fetch_all(
+        self,
+        plans: collections.abc.Iterable[_plan.Plan],
+        output: pathlib.Path,
+        cache: _cache.Cache,
+    ) -> dict[str, _build.Result]:
+        """Fetch the images of plans that are not up to date.
+
+        Images that were fetched earlier are up to date although this host has
+        not signed them.
+
+        :param output: the directory of the images.
+        :param cache: as for :meth:`fetch`.
+        :returns: the results of the images that need not be built, by name.
+        """
+        results = {}
+        for plan in plans:
+            begin, origin = time.monotonic(), ""
+            if _build.current(plan, output, self._trusted) is None:
+                if self.fetch(plan, output, cache) is None:
+                    continue
+                origin = str(self.repository)
+            results[plan.name] = _build.read_result(
+                output / plan.file, time.monotonic() - begin, False, origin
+            )
+        return results
 
     def _fetch(
         self,

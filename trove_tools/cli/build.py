@@ -20,6 +20,7 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
+from trove_tools.build import cache_maintenance
 from trove_tools.build import jobs
 from trove_tools.build import remote_cache
 from trove_tools.catalog import model
@@ -97,7 +98,10 @@ def build(
     key = signature.open_signing_key(settings.sign_key)
     cache = caching.open_cache(settings, fresh=settings.fresh)
     remote = caching.open_remote(settings, screen, key)
-    fetched = _fetch_images(plans, settings, cache, screen, key)
+    shared = caching.open_images(settings, screen, key)
+    fetched = {}
+    if shared is not None and not _forced(settings):
+        fetched = shared.fetch_all(plans, settings.output_dir, cache)
     outcomes = _build_in_parallel(
         [plan for plan in plans if plan.name not in fetched],
         settings, cache, screen, key, remote,
@@ -125,7 +129,7 @@ def build(
     _print(rows, settings.format)
     if remote is not None and remote.target is not None:
         # the images can be used meanwhile
-        remote_cache.push_layers(
+        cache_maintenance.push_layers(
             (layer.digest for plan in plans for layer in plan.layers[:-1]),
             cache,
             remote,
@@ -220,40 +224,6 @@ def _row(
             row["error"] = f"{wrong['name']}: {wrong['detail']}"
             screen.warn(f"{result.image}: {row['error']}")
     return row
-
-
-def _fetch_images(
-    plans: collections.abc.Iterable[_plan.Plan],
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    key: signature.SigningKey | None,
-) -> dict[str, _build.Result]:
-    """Fetch the images that others have built from the same plans.
-
-    Images that were fetched earlier are up to date although this host has not
-    signed them.
-
-    :returns: the results of these images, by name.
-    """
-    shared = caching.open_images(settings, screen, key)
-    if shared is None or _forced(settings):
-        return {}
-    output = settings.output_dir
-    trusted = None
-    if not settings.allow_unsigned:
-        trusted = caching.trusted_keys(settings, key)
-    results = {}
-    for plan in plans:
-        begin, origin = time.monotonic(), ""
-        if _build.current(plan, output, trusted) is None:
-            if shared.fetch(plan, output, cache) is None:
-                continue
-            origin = str(shared.repository)
-        results[plan.name] = _build.read_result(
-            output / plan.file, time.monotonic() - begin, False, origin
-        )
-    return results
 
 
 def _forced(settings: options.Settings) -> bool:

@@ -19,6 +19,7 @@ from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import paths
 from trove_tools.sources.network import session
+from trove_tools.sources.registry import address
 from trove_tools.sources.registry import client
 
 _GIB = 1024**3
@@ -68,10 +69,10 @@ def open_remote(
         )
     return remote_cache.RemoteCache(
         [
-            client.Repository(client.parse(text, "--cache-from"))
+            client.Repository(address.parse(text, "--cache-from"))
             for text in dict.fromkeys(settings.cache_from)
         ],
-        client.Repository(client.parse(settings.cache_to, "--cache-to"))
+        client.Repository(address.parse(settings.cache_to, "--cache-to"))
         if settings.cache_to
         else None,
         trusted=trusted,
@@ -96,7 +97,7 @@ def open_images(
     trusted = trusted_keys(settings, key)
     _require_trust("--image-from", settings, trusted)
     return shared_images.SharedImages(
-        client.parse(settings.image_from, "--image-from"),
+        address.parse(settings.image_from, "--image-from"),
         None if settings.allow_unsigned else trusted,
         screen,
     )
@@ -231,7 +232,7 @@ def _push(
             "cache push: no repository was named",
             hint="name one: --cache-to HOST[:PORT]/REPOSITORY",
         )
-    written = remote_cache.push_layers(
+    written = cache_maintenance.push_layers(
         (e.record.digest for e in cache_maintenance.entries(cache)),
         cache,
         remote,
@@ -251,7 +252,7 @@ def _pull(
             "cache pull: no repository was named",
             hint="name one: --cache-from HOST[:PORT]/REPOSITORY",
         )
-    fetched = remote_cache.fetch_layers(cache, remote, screen)
+    fetched = cache_maintenance.fetch_layers(cache, remote, screen)
     return _report(fetched, "pull", settings, cache, remote, *remote.sources)
 
 
@@ -290,7 +291,7 @@ def _prune(
     if remote is not None:
         removed += [
             _remote_row(cache, layer)
-            for layer in remote_cache.prune_target(cache, remote)
+            for layer in cache_maintenance.prune_target(cache, remote)
         ]
     _emit(removed, settings, results.CACHE["prune"])
     freed = sum(row["size"] for row in removed)

@@ -12,6 +12,7 @@ from trove_tools.cli import common
 from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.sources.network import session
+from trove_tools.sources.registry import address
 from trove_tools.sources.registry import client
 
 
@@ -25,7 +26,7 @@ def push_image(call: common.Call) -> int:
     :raises RegistryError: the registry did not store it.
     """
     image, settings = call.flags.image, call.settings
-    where = client.parse(call.flags.repository, "REPOSITORY", tagged=True)
+    where = address.parse(call.flags.repository, "REPOSITORY", tagged=True)
     if "@" in call.flags.repository:
         raise errors.UsageError(
             f"{where} has a digest, and only the registry gives one",

@@ -11,11 +11,7 @@ and compared with its digest.
 import collections.abc
 import dataclasses
 import hashlib
-import ipaddress
-import pathlib
-import queue
 import re
-import threading
 import time
 import typing
 import urllib.parse
@@ -27,6 +23,8 @@ from trove_tools.host import bounds
 from trove_tools.host import causes
 from trove_tools.host import credentials
 from trove_tools.sources import registry
+from trove_tools.sources.registry import address
+from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import login
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -39,14 +37,9 @@ TIMEOUT = (5.0, 30.0)
 PAUSES = (0.5, 2.0)
 
 _BLOCK = 1024 * 1024
-# blocks that are received before they are used
-_AHEAD = 4
 _PASSING = (429, 500, 502, 503, 504)
 # the number of tags in one answer, and the largest number of answers
 _PAGE, _PAGES = 1000, 100
-_NAME = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LINK = re.compile(r'<([^>]*)>;\s*rel="next"')
 
 
@@ -67,112 +60,13 @@ class DamagedError(RegistryError):
     """A registry has other data than its digest says."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Reference:
-    """The address of a repository, and what is meant in it.
-
-    :param base: the registry's URL, without a path.
-    :param name: the repository's path.
-    :param tag: a tag or a digest; empty if there is none.
-    """
-
-    base: str
-    name: str
-    tag: str = ""
-
-    @property
-    def host(self) -> str:
-        """The registry's name and port."""
-        return self.base.partition("://")[2]
-
-    def __str__(self) -> str:
-        mark = "@" if _DIGEST.fullmatch(self.tag) else ":"
-        return f"{self.host}/{self.name}" + (self.tag and mark + self.tag)
-
-
-def parse(text: str, what: str, *, tagged: bool = False) -> Reference:
-    """Return the reference in a text.
-
-    :param text: ``[oci://]HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]``; a registry
-        without TLS has ``http://`` or ``oci+http://`` before it.  Without
-        either, a registry on loopback is reached without TLS, as by Docker.
-    :param what: the option that has the text, for the message.
-    :param tagged: whether a tag or a digest is allowed.
-    :raises UsageError: it is not a reference.
-    """
-    scheme, separator, rest = text.rpartition("://")
-    credentials.refuse(
-        f"https://{rest}", what,
-        "leave them out, and log in with `skopeo login`",
-    )  # fmt: skip
-    host, _, path = rest.partition("/")
-    path, at, digest = path.partition("@")
-    name, colon, tag = path.partition(":")
-    kind = scheme.removeprefix("oci").removeprefix("+") or "https"
-    if not separator and _is_loopback(host):
-        kind = "http"
-    good = (
-        kind in ("http", "https")
-        and re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", host)
-        and _NAME.fullmatch(name)
-        and (not colon or _TAG.fullmatch(tag))
-        and (not at or (_DIGEST.fullmatch(digest) and not colon))
-    )
-    if not good or ((colon or at) and not tagged):
-        form = "HOST[:PORT]/REPOSITORY" + ("[:TAG|@DIGEST]" * tagged)
-        raise errors.UsageError(
-            f"{what} {text}: this is no repository in a registry",
-            hint=f"write {form}, in small letters; with http:// before it for"
-            " a registry without TLS",
-        )
-    return Reference(f"{kind}://{host}", name, tag or digest)
-
-
-def _is_loopback(host: str) -> bool:
-    address = host.rpartition(":")[0] or host
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-class Body:
-    """The body of a request: a file in blocks.
-
-    It has a length and can be iterated several times, so that a request can
-    be repeated.
-
-    :param advance: called with the number of bytes of each block.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        advance: collections.abc.Callable[[int], object] | None = None,
-    ) -> None:
-        self._path = path
-        self._size = path.stat().st_size
-        self._advance = advance or (lambda number: None)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> collections.abc.Iterator[bytes]:
-        with open(self._path, "rb") as stream:
-            while block := stream.read(_BLOCK):
-                yield block
-                self._advance(len(block))
-
-
 class Repository:
     """A repository in a registry.
 
     :param reference: its address; the tag is ignored.
     """
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: address.Reference) -> None:
         self.reference = dataclasses.replace(reference, tag="")
         scheme, _, host = reference.base.partition("://")
         self._base = f"{scheme}://{registry.HUB.get(host, host)}"
@@ -198,7 +92,7 @@ class Repository:
             text = self._read(response, LARGEST)
             said = response.headers.get("Docker-Content-Digest", "")
         digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
-        for wanted in (tag if _DIGEST.fullmatch(tag) else "", said):
+        for wanted in (tag if address.DIGEST.fullmatch(tag) else "", said):
             if wanted.startswith("sha256:") and wanted != digest:
                 raise DamagedError(
                     f"{self}: the manifest {tag} is damaged: its digest is"
@@ -232,7 +126,7 @@ class Repository:
         """
         total, received, last = hashlib.sha256(), 0, b""
         with self._ask("GET", f"{self._url}/blobs/{digest}") as response:
-            for block in _read_ahead(self._blocks(response)):
+            for block in blocks.read_ahead(self._blocks(response)):
                 received += len(block)
                 if received > size:
                     break
@@ -286,7 +180,7 @@ class Repository:
         return True
 
     def write_blob(
-        self, digest: str, content: bytes | Body
+        self, digest: str, content: bytes | blocks.Body
     ) -> None:
         """Write a blob, unless the repository has it.
 
@@ -353,7 +247,7 @@ class Repository:
             tags += [
                 tag
                 for tag in named
-                if isinstance(tag, str) and _TAG.fullmatch(tag)
+                if isinstance(tag, str) and address.TAG.fullmatch(tag)
             ]
             if not link:
                 break
@@ -387,7 +281,7 @@ class Repository:
         url: str,
         *,
         headers: collections.abc.Mapping[str, str] | None = None,
-        data: bytes | Body | None = None,
+        data: bytes | blocks.Body | None = None,
         repeat: bool = True,
     ) -> requests.Response:
         """Send a request, log in if necessary, and return the answer.
@@ -429,7 +323,7 @@ class Repository:
         method: str,
         url: str,
         headers: collections.abc.Mapping[str, str],
-        data: bytes | Body | None,
+        data: bytes | blocks.Body | None,
     ) -> requests.Response:
         # a token is valid for reading, or for writing, too
         kind = "read" if method in ("GET", "HEAD") else "write"
@@ -473,38 +367,6 @@ class Repository:
                 login.find(self.reference.host, self.reference.name)
             )
         return self._login[0]
-
-
-def _read_ahead(
-    blocks: collections.abc.Iterator[bytes],
-) -> collections.abc.Iterator[bytes]:
-    """Yield blocks that a thread receives while earlier ones are used."""
-    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
-    ended = threading.Event()
-
-    def receive() -> None:
-        last: BaseException | None = None
-        try:
-            for block in blocks:
-                waiting.put(block)
-                if ended.is_set():
-                    return
-        except BaseException as exc:
-            last = exc
-        waiting.put(last)
-
-    thread = threading.Thread(target=receive, daemon=True)
-    thread.start()
-    try:
-        while (block := waiting.get()) is not None:
-            if isinstance(block, BaseException):
-                raise block
-            yield block
-    finally:
-        ended.set()
-        # the thread may wait for room
-        while not waiting.empty():
-            waiting.get_nowait()
 
 
 def _keep_request(request: typing.Any) -> typing.Any:

@@ -11,6 +11,8 @@ from requests_mock.contrib import fixture
 
 from tests import base
 from trove_tools import errors
+from trove_tools.sources.registry import address
+from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 from trove_tools.sources.registry import login
 
@@ -33,12 +35,12 @@ class ParseTest(base.TestCase):
             ("localhost/a", ("http://localhost", "a", "")),
             ("https://localhost/a", ("https://localhost", "a", "")),
         ):  # fmt: skip
-            found = client.parse(text, "--x", tagged=True)
-            self.assertEqual(client.Reference(*wanted), found)
+            found = address.parse(text, "--x", tagged=True)
+            self.assertEqual(address.Reference(*wanted), found)
 
     def test_text(self) -> None:
         for text in ("r.example:5/a/b:c", f"r.example/a@{DIGEST}", "r/a"):
-            self.assertEqual(text, str(client.parse(text, "", tagged=True)))
+            self.assertEqual(text, str(address.parse(text, "", tagged=True)))
 
     def test_bad(self) -> None:
         for text in (
@@ -48,13 +50,13 @@ class ParseTest(base.TestCase):
             "r.example/a//b/", "u:secret@r.example/a",
         ):  # fmt: skip
             error = self.assertRaises(
-                errors.UsageError, client.parse, text, "--x", tagged=True
+                errors.UsageError, address.parse, text, "--x", tagged=True
             )
             self.assertNotIn("secret", error.message)
 
     def test_tag_that_is_not_meant(self) -> None:
         self.assertRaises(
-            errors.UsageError, client.parse, "r.example/a:b", "--cache-from"
+            errors.UsageError, address.parse, "r.example/a:b", "--cache-from"
         )
 
 
@@ -132,7 +134,7 @@ class RepositoryTest(base.TestCase):
         self.file = self.temp_dir() / "auth.json"
         self.set_env(REGISTRY_AUTH_FILE=str(self.file))
         self.repository = client.Repository(
-            client.parse("registry.example:5000/a/b", "--x")
+            address.parse("registry.example:5000/a/b", "--x")
         )
 
     def log_in(self, user: str = "u") -> str:
@@ -255,9 +257,9 @@ class RepositoryTest(base.TestCase):
 
     def test_reader_that_ends_early(self) -> None:
         before = threading.active_count()
-        blocks = client._read_ahead(iter([b"x"] * 1000))
-        self.assertEqual(b"x", next(blocks))
-        typing.cast(typing.Any, blocks).close()
+        ahead = blocks.read_ahead(iter([b"x"] * 1000))
+        self.assertEqual(b"x", next(ahead))
+        typing.cast(typing.Any, ahead).close()
         for _ in range(100):
             if threading.active_count() == before:
                 break
