@@ -11,6 +11,8 @@ import json
 import os
 import pathlib
 import py_compile
+import shlex
+import subprocess
 import sys
 import types
 import typing
@@ -30,6 +32,37 @@ def load(name: str, directory: pathlib.Path = AGENT) -> typing.Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class UnitTest(base.TestCase):
+    def test_network_plugin_starts_with_network_isolation(self) -> None:
+        """Only in a guest with Docker and a second port."""
+        unit = AGENT.parent / "static/etc/systemd/system"
+        (line,) = (
+            line
+            for line in (unit / "trove-guestagent.service")
+            .read_text()
+            .splitlines()
+            if line.startswith("ExecStartPre=")
+        )
+        place = self.temp_dir()
+        calls = place / "calls"
+        self.fake_program("systemctl", f'echo "$@" >>{calls}')
+        port, docker = place / "eth1.json", place / "docker"
+        _, *command = shlex.split(line)
+        command[-1] = (
+            command[-1]
+            .replace("/etc/trove/eth1.json", str(port))
+            .replace("/etc/docker", str(docker))
+        )
+        for made, called in ((None, False), (port, False), (docker, True)):
+            if made is not None:
+                made.mkdir()
+            done = subprocess.run(["sh", *command], check=False)
+            self.assertEqual(0, done.returncode)
+            self.assertEqual(called, calls.exists())
+        name = calls.read_text().split()[-1]
+        self.assertTrue((unit / name).is_file())
 
 
 class SettingsCase(base.TestCase):
