@@ -52,7 +52,7 @@ class RenewTest(ToolsCase):
         self.assertEqual(
             ["trove-image-builder build mysql mariadb:11.8 --output-dir"
              " /opt/stack/trove-guest-images --agent /opt/stack/trove"
-             " --format json --together",
+             " --patch --format json --together",
              "trove-devstack images /dev/stdin",
              "load-trove-image --os-cloud trove --activate /i/a b.qcow2"],
             self.recorded(),
@@ -72,7 +72,8 @@ class RenewTest(ToolsCase):
         self.assertEqual(
             "trove-image-builder build mysql --output-dir"
             " /opt/stack/trove-guest-images --output-dir /my images --agent"
-            " /opt/stack/trove --constraints /c.txt --agent /t --format json",
+            " /opt/stack/trove --constraints /c.txt --agent /t --patch --format"
+            " json",
             self.recorded()[0],
         )
 

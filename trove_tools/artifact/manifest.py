@@ -90,6 +90,8 @@ class Manifest:
     :param contents: the content that is not in the bill of materials: system,
         directories and configuration.
     :param sbom: file and sha256 of the bill of materials.
+    :param patched: the agent was replaced in an earlier image, with the option
+        ``--patch``.
     """
 
     build_id: str
@@ -109,6 +111,7 @@ class Manifest:
     layers: tuple[dict[str, typing.Any], ...] = ()
     contents: dict[str, typing.Any] | None = None
     sbom: dict[str, str] | None = None
+    patched: bool = False
 
     @property
     def starts_isolated(self) -> bool:

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds an image from a plan: check, build, convert, describe, publish."""
+"""Builds an image from a plan: check, build, convert, describe, publish.
+
+With ``--patch``, the agent is replaced in the previous image instead, if
+nothing else has changed; see :mod:`.patch`.
+"""
 
 import collections.abc
 import concurrent.futures
 import dataclasses
+import os
 import pathlib
+import sys
 import time
 import typing
 
@@ -20,8 +26,10 @@ from trove_tools.build import describe
 from trove_tools.build import dib
 from trove_tools.build import dib_python
 from trove_tools.build import disk
+from trove_tools.build import existing
 from trove_tools.build import lower_layers
 from trove_tools.build import parallel
+from trove_tools.build import patch as _patch
 from trove_tools.build import preflight
 from trove_tools.build import ramdisk
 from trove_tools.build import remote_cache
@@ -31,7 +39,6 @@ from trove_tools.host import digests
 from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import requirements
-from trove_tools.host import trust
 from trove_tools.inspection import contents as _contents
 from trove_tools.inspection import inspect
 from trove_tools.plan import layers
@@ -81,33 +88,6 @@ class Result:
         }
 
 
-def current(
-    plan: _plan.Plan,
-    output: pathlib.Path,
-    trusted: signature.TrustedKeys | None = None,
-) -> manifest.Manifest | None:
-    """Return the manifest of the existing image if it is up to date.
-
-    :param trusted: an image that is not signed with one of these keys is not
-        up to date; None accepts any image.
-    :returns: None if there is no image, or if it was built from another plan.
-    """
-    image = output / plan.file
-    try:
-        found = manifest.read(image, trusted)
-    except (errors.ImageError, OSError):
-        # other steps report errors such as a path that is too long
-        return None
-    if found is None or found.plan_digest != plan.digest():
-        return None
-    # an image that another user may have written is not trusted
-    record = manifest.path(image)
-    if not all(map(trust.is_own, (image, record.parent, record))):
-        return None
-    # the image file may have changed since its manifest was written
-    return found if sbom.is_manifest_of(found, image) else None
-
-
 def build(
     plan: _plan.Plan,
     *,
@@ -118,6 +98,7 @@ def build(
     screen: console.Console,
     key: signature.SigningKey | None = None,
     remote: remote_cache.RemoteCache | None = None,
+    patch: bool = False,
 ) -> Result:
     """Build an image unless it is up to date.
 
@@ -128,6 +109,7 @@ def build(
     :param force: build even if the image is up to date.
     :param key: the key that signs the manifest.
     :param remote: the layers in a registry, if it is used.
+    :param patch: replace the agent in the previous image, if possible.
     :raises MissingToolError: the host lacks a program or a privilege.
     :raises UsageError: a directory cannot be used.
     :raises BuildError: the build failed; only the log is left.
@@ -135,25 +117,39 @@ def build(
     begin = time.monotonic()
     # a build signs only images that it has built
     trusted = key.trusted if key else None
-    if not force and current(plan, output, trusted) is not None:
+    if not force and existing.find_current(plan, output, trusted, patch):
         seconds = time.monotonic() - begin
         return read_result(output / plan.file, seconds, built=False)
-    if key is not None and current(plan, output) is not None:
+    if key is not None and existing.find_current(plan, output) is not None:
         screen.say(
             f"{output / plan.file} is not signed with the key"
             f" {key.public.fingerprint}and is built again"
         )
     workspace.take_down_dead(cache.workspaces, screen.warn)
     cache_maintenance.abandoned(cache, screen.warn)
-    missing = require(plan, output, work, cache, remote)
+    previous = None
+    if patch and not force:
+        previous, reason = _patch.find_previous(plan, output, trusted)
+        if reason:
+            screen.say(f"{plan.name} is built from its layers: {reason}")
+    if previous is not None:
+        requirements.require_root()
+        missing: list[layers.Layer] = []
+    else:
+        missing = require(plan, output, work, cache, remote)
     with workspace.open_workspace(
         output, plan.file, work, cache.workspaces, screen.warn
     ) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
         try:
-            made, found = _make(
-                plan, space, cache, missing, screen, remote
-            )
+            if previous is not None:
+                made, found = _replace_agent(
+                    plan, previous, output, space, cache, screen
+                )
+            else:
+                made, found = _make(
+                    plan, space, cache, missing, screen, remote
+                )
         except OSError as exc:
             kept = space.keep_log(output)
             raise errors.BuildError(
@@ -251,30 +247,14 @@ def _make(
     cache = _cache.Cache(
         space.plain(cache.directory), cache.not_before, cache.allow_unsigned
     )
-    downloads = cache.downloads
-    if plan.downloads:
-        downloads = space.plain(pathlib.Path(plan.downloads).absolute())
     space.stem.parent.mkdir(0o700)
     with (
         screen.progress(plan.name, steps) as shown,
         dib_python.serve(space.work, space.log) as python,
     ):
         progress = parallel.Lanes(shown)
-        timeline = _timeline.Timeline()
-        run = dib.Run(
-            arch=plan.guest["arch"],
-            distribution=plan.guest["distribution"],
-            elements_path=plan.elements_path,
-            work=space.work,
-            log=space.log,
-            progress=progress,
-            timeline=timeline,
-            downloads=downloads,
-            containers=space.containers,
-            natives=space.natives,
-            python=python,
-            clean=variables.Filter(plan.secrets()),
-        )
+        run = _open_run(plan, space, cache, progress, python)
+        timeline = run.timeline
         below = lower_layers.Stack(
             plan.layers, cache, run, plan.guest, progress, remote
         )
@@ -299,6 +279,60 @@ def _make(
             facts=facts,
             contents=found,
         ), found
+
+
+def _open_run(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    cache: _cache.Cache,
+    progress: console.Progress,
+    python: str | os.PathLike[str] = sys.executable,
+) -> dib.Run:
+    """Return the settings of diskimage-builder for a plan."""
+    downloads = cache.downloads
+    if plan.downloads:
+        downloads = space.plain(pathlib.Path(plan.downloads).absolute())
+    return dib.Run(
+        arch=plan.guest["arch"],
+        distribution=plan.guest["distribution"],
+        elements_path=plan.elements_path,
+        work=space.work,
+        log=space.log,
+        progress=progress,
+        timeline=_timeline.Timeline(),
+        downloads=downloads,
+        containers=space.containers,
+        natives=space.natives,
+        python=python,
+        clean=variables.Filter(plan.secrets()),
+    )
+
+
+def _replace_agent(
+    plan: _plan.Plan,
+    previous: manifest.Manifest,
+    output: pathlib.Path,
+    space: workspace.Workspace,
+    cache: _cache.Cache,
+    screen: console.Console,
+) -> tuple[manifest.Manifest, _contents.Contents]:
+    """Copy the previous image with another agent; see :func:`_make`."""
+    cache = _cache.Cache(
+        space.plain(cache.directory), cache.not_before, cache.allow_unsigned
+    )
+    with screen.progress(plan.name, _patch.STEPS) as progress:
+        run = _open_run(plan, space, cache, progress)
+        with run.timeline.within("layer", plan.layers[-1].name):
+            found = _patch.patch(plan, output / plan.file, space, run)
+        found.require_safe()
+        made = describe.describe_patched(
+            plan,
+            space,
+            previous=previous,
+            timeline=run.timeline,
+            contents=found.contents,
+        )
+    return made, found.contents
 
 
 def _found_out(space: workspace.Workspace) -> None:

@@ -2,6 +2,7 @@
 """Creates the manifest of an image that was just built."""
 
 import collections.abc
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -21,6 +22,32 @@ from trove_tools.inspection import contents as _contents
 from trove_tools.plan import plan as _plan
 
 
+def describe_patched(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    *,
+    previous: manifest.Manifest,
+    timeline: _timeline.Timeline,
+    contents: _contents.Contents,
+) -> manifest.Manifest:
+    """Return the manifest of an image whose agent was replaced.
+
+    :param previous: the manifest of the image that was copied.
+    :param contents: the contents of the new image.
+    :raises BuildError: the image differs from the plan.
+    """
+    last = plan.layers[-1]
+    return dataclasses.replace(
+        previous,
+        **_measured(plan, space, timeline, contents),
+        layers=(
+            *previous.layers[:-1],
+            lower_layers.Report(last.name, last.digest, False).as_dict(),
+        ),
+        patched=True,
+    )
+
+
 def describe(
     plan: _plan.Plan,
     space: workspace.Workspace,
@@ -37,6 +64,28 @@ def describe(
     :param facts: the facts recorded by the datastore layer.
     :raises BuildError: the image differs from the plan.
     """
+    return manifest.Manifest(
+        guest=plan.guest,
+        series=plan.series,
+        datastores=tuple(_datastores(plan, space, facts)),
+        dev=plan.dev,
+        guest_ca=plan.guest_ca,
+        unattended_upgrades=plan.unattended_upgrades,
+        layers=tuple(each.as_dict() for each in reports),
+        **_measured(plan, space, timeline, contents),
+    )
+
+
+def _measured(
+    plan: _plan.Plan,
+    space: workspace.Workspace,
+    timeline: _timeline.Timeline,
+    contents: _contents.Contents,
+) -> dict[str, typing.Any]:
+    """Return the parts of a manifest that are new in each build.
+
+    :raises BuildError: the agent has no manager for a datastore of the plan.
+    """
     image = space.image
     virtual = image.stat().st_size
     if plan.output["format"] != "tar":
@@ -45,39 +94,32 @@ def describe(
     # the list of other packages from pip stays in the element's own file
     agent.pop("packages", None)
     check_managers(plan, agent)
-    return manifest.Manifest(
-        build_id=uuid.uuid4().hex,
-        created=datetime.datetime.now(datetime.UTC).isoformat(
+    return {
+        "build_id": uuid.uuid4().hex,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(
             timespec="seconds"
         ),
-        image={
+        "image": {
             "file": image.name,
             "format": plan.output["format"],
             "size": image.stat().st_size,
             "virtual_size": virtual,
             **digests.compute(image),
         },
-        guest=plan.guest,
-        series=plan.series,
-        agent=agent,
-        datastores=tuple(_datastores(plan, space, facts)),
-        dev=plan.dev,
-        guest_ca=plan.guest_ca,
-        unattended_upgrades=plan.unattended_upgrades,
-        plan=plan.as_dict(),
-        plan_digest=plan.digest(),
-        tools={
+        "agent": agent,
+        "plan": plan.as_dict(),
+        "plan_digest": plan.digest(),
+        "tools": {
             name: importlib.metadata.version(name)
             for name in ("trove-tools", "diskimage-builder")
         },
-        layers=tuple(each.as_dict() for each in reports),
-        timeline=tuple(timeline.as_list()),
-        contents={
+        "timeline": tuple(timeline.as_list()),
+        "contents": {
             "system": contents.system,
             "directories": contents.directories,
             "configuration": contents.configuration,
         },
-    )
+    }
 
 
 def check_managers(

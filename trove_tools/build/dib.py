@@ -328,14 +328,21 @@ class Run:
         inputs.require_elements(layer, self._below(layer))
         with _downloads.own(self.downloads, self.distribution) as downloads:
             given = {**self.environment(layer, parent, downloads), **variables}
-            self._run(layer, self.command(layer, stem, kind), given)
+            self.follow(layer, self.command(layer, stem, kind), given)
 
-    def _run(
+    def follow(
         self,
         layer: layers.Layer,
         command: list[str],
         variables: dict[str, str],
     ) -> None:
+        """Run a program that runs a layer's hooks, and parse its output.
+
+        :param command: prints a line before and after each hook, as
+            diskimage-builder does.
+        :param variables: the program's environment.
+        :raises BuildError: the program failed.
+        """
         follower = Log(layer.name, self.progress, self.timeline)
         # diskimage-builder only gets the variables of the layer
         hidden = [name for name in os.environ if name.startswith("DIB_")]

@@ -13,9 +13,9 @@ import typing
 from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
-from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
+from trove_tools.build import existing
 from trove_tools.build import remote_cache
 from trove_tools.build import shared_images
 from trove_tools.plan import plan as _plan
@@ -127,7 +127,7 @@ class Forecaster:
         return forecasts
 
     def _find_image(self, plan: _plan.Plan) -> str:
-        if _build.current(plan, self._output, self._trusted) is not None:
+        if existing.find_current(plan, self._output, self._trusted):
             return FILE
         if self._shared is not None and self._shared.find(plan) is not None:
             return REGISTRY

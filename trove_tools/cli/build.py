@@ -21,6 +21,7 @@ from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
+from trove_tools.build import existing
 from trove_tools.build import jobs
 from trove_tools.build import remote_cache
 from trove_tools.catalog import model
@@ -178,6 +179,7 @@ def _build_one(
             screen=screen,
             key=key,
             remote=remote,
+            patch=settings.patch,
         )
     for text in outcome.warnings:
         screen.warn(f"{plan.name}: {text}")
@@ -253,8 +255,11 @@ def _build_in_parallel(
         plan.name: plan
         for plan in plans
         if _forced(settings)
-        or _build.current(
-            plan, settings.output_dir, key.trusted if key else None
+        or existing.find_current(
+            plan,
+            settings.output_dir,
+            key.trusted if key else None,
+            settings.patch,
         )
         is None
     }

@@ -80,6 +80,7 @@ def main() -> int:
             screen=screen,
             key=key,
             remote=caching.open_remote(settings, screen, key),
+            patch=settings.patch,
         )
         screen.result(result.as_dict())
     return end.status

@@ -152,6 +152,9 @@ _TABLE: tuple[Topic | Option, ...] = (
     Option("refresh_packages", "fresh",
            "upgrade the packages in cached layers",
            kinds.boolean, False),
+    Option("patch", "fresh",
+           "for development: replace the agent's code in the previous image,"
+           " if nothing else has changed", kinds.boolean, False),
     Option("max_age", "age",
            "age in days at which layers are built again, to get security"
            " updates", kinds.duration, 7, metavar="DAYS"),

@@ -178,10 +178,12 @@ def find_largest_partition(raw: pathlib.Path) -> tuple[int, int]:
     :param raw: a raw disk image.
     :raises ImageError: there is no partition.
     """
-    listed = process.run(
-        ["partx", "--noheadings", "--raw", "--output", "START,SECTORS", raw],
-        check=False,
-    )
+    argv: list[process.Argument] = [
+        "partx", "--noheadings", "--raw", "--output", "START,SECTORS", raw,
+    ]  # fmt: skip
+    if not os.access(raw, os.R_OK):
+        argv = process.as_root(argv)
+    listed = process.run(argv, check=False)
     found = [
         (int(words[1]) * _SECTOR, int(words[0]) * _SECTOR)
         for words in map(str.split, listed.stdout.splitlines())

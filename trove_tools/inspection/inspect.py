@@ -118,10 +118,14 @@ def _run(
 def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
     """Open an image's root file system for reading.
 
-    :param image: a qcow2 or raw disk, or a tar archive of the root.
+    :param image: a qcow2 or raw disk, a tar archive of the root, or a
+        directory where the root is mounted.
     :returns: the directory of the root, while the context lasts.
     :raises ImageError: the file is not an image, or has no root.
     """
+    if image.is_dir():
+        yield image
+        return
     with tempfile.TemporaryDirectory(prefix="trove-inspect-") as name:
         work = pathlib.Path(name)
         root = work / "root"
@@ -217,15 +221,19 @@ def inspect_image(
     image: pathlib.Path,
     dev: bool = False,
     allow: collections.abc.Collection[str] = (),
+    changed_since: int = 0,
 ) -> Inspection:
     """Return the contents of an image, and the findings in it.
 
-    :param image: a qcow2 or raw disk, or a tar archive of the root.
+    :param image: a qcow2 or raw disk, a tar archive of the root, or a
+        directory where the root is mounted.
     :param dev: the image is for development, and may contain a login key.
     :param allow: the allowed findings, as ``KIND:PATH``.
+    :param changed_since: seconds since 1970; the content of files that were
+        not changed since then is not searched.
     :raises ImageError: the file is not an image.
     """
-    data = _as_root(image, "dev" if dev else "")
+    data = _as_root(image, "dev" if dev else "", str(changed_since))
     everything = [_findings.Finding(*finding) for finding in data["findings"]]
     allowed = [
         finding
@@ -248,11 +256,12 @@ def read_files(image: pathlib.Path) -> dict[str, rootfile.FileState]:
     return {path: rootfile.FileState(*state) for path, state in data.items()}
 
 
-def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
+def _as_root(image: pathlib.Path, *words: str) -> dict[str, typing.Any]:
     """Run this module as root, and return the data that it prints."""
-    paths.require_file(image, "image", "give the path of an image file")
+    if not image.is_dir():
+        paths.require_file(image, "image", "give the path of an image file")
     argv = process.as_root(
-        [sys.executable, "-m", __name__, os.fspath(image.resolve()), word]
+        [sys.executable, "-m", __name__, os.fspath(image.resolve()), *words]
     )
     done = process.run(argv, check=False)
     if done.status == errors.EXIT_USAGE:
@@ -263,24 +272,28 @@ def _as_root(image: pathlib.Path, word: str) -> dict[str, typing.Any]:
     return output
 
 
-def read_root(root: pathlib.Path, dev: bool = False) -> dict[str, typing.Any]:
+def read_root(
+    root: pathlib.Path, dev: bool = False, changed_since: int = 0
+) -> dict[str, typing.Any]:
     """Return contents and findings of a root file system as plain data."""
     return {
-        "findings": _findings.find_all(root, dev),
+        "findings": _findings.find_all(root, dev, changed_since),
         "contents": contents.read_contents(root).as_dict(),
     }
 
 
 def _main() -> int:
     """Inspect an image as root; print the result, or an error, as JSON."""
-    image, word = pathlib.Path(sys.argv[1]), sys.argv[2]
+    image, word, *since = sys.argv[1:]
     function = (
         rootfile.read_states
         if word == "files"
-        else functools.partial(read_root, dev=word == "dev")
+        else functools.partial(
+            read_root, dev=word == "dev", changed_since=int(since[0])
+        )
     )
     try:
-        with open_root(image) as root:
+        with open_root(pathlib.Path(image)) as root:
             print(json.dumps(call(root, function)))
     except errors.TroveToolsError as exc:
         print(json.dumps({"message": exc.message, "hint": exc.hint}))

@@ -100,11 +100,15 @@ _KNOWN = re.compile(
 _DATASTORES = "usr/share/trove/datastores"
 
 
-def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
+def find_all(
+    root: pathlib.Path, dev: bool = False, changed_since: int = 0
+) -> list[Finding]:
     """Return all content that must not be in an image.
 
     :param root: the directory of the image's root file system.
     :param dev: the image is for development: the guest's user may have a key.
+    :param changed_since: seconds since 1970; the content of files that were
+        not changed since then is not searched.
     """
     layers = docker.list_layers(root)
     inside = [f"{each.relative_to(root)}/" for each in layers]
@@ -125,7 +129,7 @@ def find_all(root: pathlib.Path, dev: bool = False) -> list[Finding]:
             for kind, path, what in logins.of_accounts(each)
         ]
     for file in rootfile.walk(root):
-        if file.is_regular:
+        if file.is_regular and file.status.st_ctime >= changed_since:
             found += _in_file(root, inside, file, origin, dev)
     return [Finding(*fields) for fields in sorted(set(found))]
 

@@ -18,6 +18,8 @@ DIRECTORY = pathlib.Path(__file__).parent.parent / "elements"
 GUEST, AGENT, VENV = (
     "trove-guest", "trove-guest-agent", "trove-guest-agent-venv",
 )  # fmt: skip
+#: What an installation of Python packages needs from the build host.
+PIP = "trove-pip"
 #: Serves the manifests of the image's containers to the guest's engine.
 LOCAL_MANIFESTS = "trove-local-manifests"
 #: The boot loader's packages.

@@ -71,7 +71,8 @@ class BuildingTest(base.TestCase):
         out, err = self.capture()
         settings = samples.settings(
             format=form, verify=True, fresh=False, force=False, lock=None,
-            refresh_packages=False, max_age=7, jobs=self.jobs, debug=False,
+            refresh_packages=False, patch=False, max_age=7, jobs=self.jobs,
+            debug=False,
         )  # fmt: skip
         status = 0
         try:
@@ -211,6 +212,7 @@ _LINES = {
     "force": "mariadb --force",
     "fresh": "mariadb --fresh",
     "refresh_packages": "mariadb --refresh-packages",
+    "patch": "mariadb --patch",
     "max_age": "mariadb --max-age 2.5",
     "jobs": "mariadb --jobs 3",
     "pid_file": "mariadb --pid-file {dir}/pid",

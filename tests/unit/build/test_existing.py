@@ -5,7 +5,7 @@ import types
 from tests import base
 from tests.unit.plan import samples
 from trove_tools.artifact import manifest
-from trove_tools.build import build
+from trove_tools.build import existing
 from trove_tools.host import digests
 from trove_tools.plan import plan
 
@@ -19,13 +19,14 @@ class CurrentTest(base.TestCase):
         manifest.sidecar(image).mkdir()
         manifest.path(image).touch()
         found = types.SimpleNamespace(
-            plan_digest=made.digest(), image=digests.compute(image)
+            plan_digest=made.digest(), image=digests.compute(image),
+            patched=False,
         )
         self.patch_object(manifest, "read", lambda *_: found)
-        self.assertIs(found, build.current(made, output))
+        self.assertIs(found, existing.find_current(made, output))
         status = image.stat()
         image.write_text("two")
         os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
-        self.assertIsNone(build.current(made, output))
+        self.assertIsNone(existing.find_current(made, output))
         image.unlink()
-        self.assertIsNone(build.current(made, output))
+        self.assertIsNone(existing.find_current(made, output))
