@@ -72,8 +72,8 @@ class RenewTest(ToolsCase):
         self.assertEqual(
             "trove-image-builder build mysql --output-dir"
             " /opt/stack/trove-guest-images --output-dir /my images --agent"
-            " /opt/stack/trove --constraints /c.txt --agent /t --patch --format"
-            " json",
+            " /opt/stack/trove --constraints /c.txt --agent /t --patch"
+            " --format json",
             self.recorded()[0],
         )
 
