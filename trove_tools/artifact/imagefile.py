@@ -21,6 +21,7 @@ import logging
 import pathlib
 import struct
 import sys
+import types
 import typing
 
 from trove_tools import errors
@@ -302,13 +303,6 @@ def inspect_stream(
     return ImageFile(path, "raw", size, size, remote)
 
 
-class _Reader:
-    """A stream for oslo.utils that it cannot close."""
-
-    def __init__(self, stream: typing.BinaryIO) -> None:
-        self.read = stream.read
-
-
 def _require_format(
     stream: typing.BinaryIO, path: pathlib.Path, *names: str
 ) -> None:
@@ -326,9 +320,9 @@ def _require_format(
     logging.getLogger(format_inspector.__name__).disabled = True
     try:
         stream.seek(0)
-        wrapper = format_inspector.InspectWrapper(
-            typing.cast(typing.IO[bytes], _Reader(stream))
-        )
+        # oslo.utils must not close the stream
+        reader: typing.Any = types.SimpleNamespace(read=stream.read)
+        wrapper = format_inspector.InspectWrapper(reader)
         while wrapper.format is None and wrapper.read(_CHUNK):
             pass
         wrapper.close()

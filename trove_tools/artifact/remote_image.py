@@ -102,12 +102,13 @@ class RemoteImage:
         return image
 
     def require_described(self, made: _manifest.Manifest) -> None:
-        """Check that a manifest describes this image.
+        """Check that a manifest describes this image, with its digests.
 
-        :raises ImageError: it describes another one.
+        :raises ImageError: it describes another one, or has no digests.
         """
-        wanted = Blob(f"sha256:{made.image['sha256']}", made.image["size"])
-        if wanted != self.image:
+        sha256 = made.image.get("sha256")
+        wanted = Blob(f"sha256:{sha256}", made.image["size"])
+        if wanted != self.image or not made.image.get("sha512"):
             raise errors.ImageError(
                 f"{self} is not the image that its manifest describes: its"
                 f" digest is {self.image.digest}, the manifest says"
