@@ -135,6 +135,7 @@ def patch(
             variables = {
                 **run.environment(layer, None),
                 "ARCH": run.arch,
+                "IMAGE_NAME": os.fspath(space.stem),
                 "DIB_OFFLINE": layer.environment.get("DIB_OFFLINE", ""),
             }
             run.follow(
