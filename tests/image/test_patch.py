@@ -100,8 +100,10 @@ class TinyTest(PatchCase):
         self.assertLess(left, _SIZE / 4)
         clean = self.built(output="two")
         for each in self.compare(image, clean):
-            # nothing limits the time stamps of these elements
-            self.assertTrue(str(each.old).startswith("@"), each)
+            # these elements neither limit time stamps nor remove what
+            # diskimage-builder records of its command line, which has paths
+            if not each.name.startswith("/etc/dib-manifests/dib_"):
+                self.assertTrue(str(each.old).startswith("@"), each)
         other = manifest.read(clean)
         assert other is not None
         self.assertEqual(other.plan_digest, made.plan_digest)
