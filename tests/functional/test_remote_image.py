@@ -25,7 +25,7 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import remote_image
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
-from trove_tools.build import shared_images
+from trove_tools.build import remote_images
 from trove_tools.host import digests
 from trove_tools.plan import plan as _plan
 from trove_tools.sources.registry import client
@@ -73,7 +73,7 @@ class ImageCase(registries.TestCase):
     def fetch(
         self, *trusted: signature.SigningKey, not_before: float = 0
     ) -> pathlib.Path | None:
-        shared = shared_images.SharedImages(
+        shared = remote_images.SharedImages(
             self.reference("images"),
             signature.TrustedKeys(tuple(k.public for k in trusted))
             if trusted

@@ -26,11 +26,11 @@ from trove_tools.build import describe
 from trove_tools.build import dib
 from trove_tools.build import dib_python
 from trove_tools.build import disk
-from trove_tools.build import existing
 from trove_tools.build import lower_layers
 from trove_tools.build import parallel
 from trove_tools.build import patch as _patch
 from trove_tools.build import preflight
+from trove_tools.build import previous as _previous
 from trove_tools.build import ramdisk
 from trove_tools.build import remote_cache
 from trove_tools.build import timeline as _timeline
@@ -117,10 +117,10 @@ def build(
     begin = time.monotonic()
     # a build signs only images that it has built
     trusted = key.trusted if key else None
-    if not force and existing.find_current(plan, output, trusted, patch):
+    if not force and _previous.find_current(plan, output, trusted, patch):
         seconds = time.monotonic() - begin
         return read_result(output / plan.file, seconds, built=False)
-    if key is not None and existing.find_current(plan, output) is not None:
+    if key is not None and _previous.find_current(plan, output) is not None:
         screen.say(
             f"{output / plan.file} is not signed with the key"
             f" {key.public.fingerprint}and is built again"

@@ -15,9 +15,9 @@ from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
-from trove_tools.build import existing
+from trove_tools.build import previous
 from trove_tools.build import remote_cache
-from trove_tools.build import shared_images
+from trove_tools.build import remote_images
 from trove_tools.plan import plan as _plan
 
 #: The seconds of each layer's build on two idle processors, measured with
@@ -78,7 +78,7 @@ class Forecaster:
         *,
         trusted: signature.TrustedKeys | None = None,
         remote: remote_cache.RemoteCache | None = None,
-        shared: shared_images.SharedImages | None = None,
+        shared: remote_images.SharedImages | None = None,
     ) -> None:
         self.manifests = _read_manifests(output)
         self._cache = cache
@@ -127,7 +127,7 @@ class Forecaster:
         return forecasts
 
     def _find_image(self, plan: _plan.Plan) -> str:
-        if existing.find_current(plan, self._output, self._trusted):
+        if previous.find_current(plan, self._output, self._trusted):
             return FILE
         if self._shared is not None and self._shared.find(plan) is not None:
             return REGISTRY

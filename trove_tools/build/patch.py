@@ -21,8 +21,8 @@ from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.artifact import signature
 from trove_tools.build import dib
-from trove_tools.build import existing
 from trove_tools.build import inputs
+from trove_tools.build import previous
 from trove_tools.build import workspace
 from trove_tools.host import loopdevice
 from trove_tools.host import process
@@ -76,8 +76,8 @@ def find_previous(
     :param trusted: the keys that must have signed the image; None accepts any.
     :returns: the image's manifest; or None, and the reason.
     """
-    found = existing.read_manifest(plan, output, trusted)
-    if found is None or not existing.is_intact(found, output / plan.file):
+    found = previous.read_manifest(plan, output, trusted)
+    if found is None or not previous.is_intact(found, output / plan.file):
         return None, "there is no intact image of an earlier build"
     if plan.output["format"] != "qcow2":
         return None, f"the format is {plan.output['format']}, not qcow2"

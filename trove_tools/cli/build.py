@@ -21,8 +21,8 @@ from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
-from trove_tools.build import existing
 from trove_tools.build import jobs
+from trove_tools.build import previous
 from trove_tools.build import remote_cache
 from trove_tools.catalog import model
 from trove_tools.cli import build_job
@@ -255,7 +255,7 @@ def _build_in_parallel(
         plan.name: plan
         for plan in plans
         if _forced(settings)
-        or existing.find_current(
+        or previous.find_current(
             plan,
             settings.output_dir,
             key.trusted if key else None,

@@ -13,7 +13,7 @@ from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import remote_cache
-from trove_tools.build import shared_images
+from trove_tools.build import remote_images
 from trove_tools.build import workspace
 from trove_tools.cli import common
 from trove_tools.config import options
@@ -86,7 +86,7 @@ def open_images(
     settings: options.Settings,
     screen: console.Console,
     key: signature.SigningKey | None,
-) -> shared_images.SharedImages | None:
+) -> remote_images.SharedImages | None:
     """Return the images in a registry, if the options name one.
 
     :param key: as for :func:`open_remote`.
@@ -96,7 +96,7 @@ def open_images(
         return None
     trusted = trusted_keys(settings, key)
     _require_trust("--image-from", settings, trusted)
-    return shared_images.SharedImages(
+    return remote_images.SharedImages(
         address.parse(settings.image_from, "--image-from"),
         None if settings.allow_unsigned else trusted,
         screen,

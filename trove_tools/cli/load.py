@@ -3,12 +3,16 @@
 
 import pathlib
 import tempfile
+import typing
 
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.cli import cloud as clouds
 from trove_tools.cli import common
 from trove_tools.host import paths
+
+if typing.TYPE_CHECKING:
+    from trove_tools.artifact import remote_image
 
 _EXAMPLES = (
     "load-trove-image trove-mariadb-11.8-debian-13-amd64.qcow2 --activate",
@@ -50,18 +54,47 @@ def load_images(call: common.Call) -> int:
             "no IMAGE was given",
             hint="name files or URLs, or use --from-build DATASTORE:VERSION",
         )
+    from trove_tools.cloud import load
+    from trove_tools.cloud import sources
+    from trove_tools.cloud import transfer
+
+    request = load.Request(
+        pin=settings.pin,
+        activate=settings.activate,
+        keep=settings.keep,
+        keep_in_use=settings.keep_in_use,
+        route=transfer.Route(settings.import_method, tuple(settings.store)),
+        rules=settings.parameters,
+        strict=settings.strict,
+        members=tuple(settings.member),
+    )
     with tempfile.TemporaryDirectory(prefix="trove-tools-") as directory:
-        return _load(call, pathlib.Path(directory))
+        images, urls, remotes = _find_images(call, pathlib.Path(directory))
+        prepared = sources.prepare(images, settings, urls, remotes)
+        series = call.catalog.series
+        session = clouds.connect(settings, call.screen)
+        rows = load.Loader(
+            session.cloud, request, series, call.screen
+        ).load_images(prepared)
+    return session.print_rows(
+        rows, settings.format, results.LOAD, _COLUMNS, call.screen
+    )
 
 
-def _load(call: common.Call, directory: pathlib.Path) -> int:
-    """Load the images.
+def _find_images(
+    call: common.Call, directory: pathlib.Path
+) -> tuple[
+    list[pathlib.Path],
+    dict[pathlib.Path, str],
+    dict[pathlib.Path, "remote_image.RemoteImage"],
+]:
+    """Find the images that the command line names.
 
     :param directory: for the files beside images in a registry.
-    :returns: an exit status.
+    :returns: the paths of all images; by path, the URLs of downloaded images,
+        and the images in a registry.
     """
     from trove_tools.artifact import remote_image
-    from trove_tools.cloud import load
     from trove_tools.cloud import sources
     from trove_tools.cloud import transfer
 
@@ -82,25 +115,7 @@ def _load(call: common.Call, directory: pathlib.Path) -> int:
     for name in settings.from_build:
         images.append(sources.find_newest_build(settings.output_dir, name))
         screen.say(f"the newest build of {name} is {images[-1].name}")
-    prepared = sources.prepare(images, settings, urls, remotes)
-    request = load.Request(
-        pin=settings.pin,
-        activate=settings.activate,
-        keep=settings.keep,
-        keep_in_use=settings.keep_in_use,
-        route=transfer.Route(settings.import_method, tuple(settings.store)),
-        rules=settings.parameters,
-        strict=settings.strict,
-        members=tuple(settings.member),
-    )
-    series = call.catalog.series
-    session = clouds.connect(settings, screen)
-    rows = load.Loader(
-        session.cloud, request, series, screen
-    ).load_images(prepared)
-    return session.print_rows(
-        rows, settings.format, results.LOAD, _COLUMNS, screen
-    )
+    return images, urls, remotes
 
 
 PROGRAM = common.Program(

@@ -9,9 +9,9 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools import results
 from trove_tools.artifact import manifest
-from trove_tools.artifact import outdated as _outdated
 from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
+from trove_tools.artifact import updates
 from trove_tools.cli import common
 from trove_tools.config import options
 from trove_tools.host import debian
@@ -74,10 +74,10 @@ def _compare(
             " there",
             hint="keep the directory NAME.d of an image, or build it again",
         )
-    found = _outdated.compare_image(
+    found = updates.compare_image(
         made,
         contents,
-        _outdated.Today(
+        updates.Today(
             _choose_mirrors(made, settings),
             call.catalog.series,
             (settings.cache_dir or paths.user_cache()) / "lists",

@@ -26,7 +26,7 @@ from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.artifact import manifest
 from trove_tools.build import cache
-from trove_tools.build import existing
+from trove_tools.build import previous
 from trove_tools.build import workspace
 from trove_tools.host import cleanup
 from trove_tools.host import files
@@ -401,11 +401,11 @@ class OutputTest(AttackCase):
         image = self.shared / planned.file
         self.attack('printf evil >"$1"', image)
         images.describe(image, plan_digest=planned.digest())
-        self.assertIsNone(existing.find_current(planned, self.shared))
+        self.assertIsNone(previous.find_current(planned, self.shared))
         os.chown(image, 0, 0)
-        self.assertIsNotNone(existing.find_current(planned, self.shared))
+        self.assertIsNotNone(previous.find_current(planned, self.shared))
         os.chown(manifest.path(image), USER, USER)
-        self.assertIsNone(existing.find_current(planned, self.shared))
+        self.assertIsNone(previous.find_current(planned, self.shared))
 
 
 @ddt.ddt

@@ -9,8 +9,8 @@ import typing
 from tests import base
 from tests.unit.plan import samples
 from trove_tools.artifact import manifest
-from trove_tools.build import existing
 from trove_tools.build import patch
+from trove_tools.build import previous
 from trove_tools.host import digests
 from trove_tools.host import process
 from trove_tools.plan import agent
@@ -97,7 +97,7 @@ class PreviousTest(base.TestCase):
         for patched in (False, True):
             self.reason(self.plan, patched=patched)
             for accepted in (False, True):
-                found = existing.find_current(
+                found = previous.find_current(
                     self.plan, self.output, patched=accepted
                 )
                 self.assertEqual(

@@ -13,7 +13,7 @@ from trove_tools.artifact import remote_image
 from trove_tools.artifact import signature
 from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
-from trove_tools.build import existing
+from trove_tools.build import previous
 from trove_tools.build import workspace
 from trove_tools.plan import plan as _plan
 from trove_tools.sources.registry import address
@@ -107,7 +107,7 @@ class SharedImages:
         results = {}
         for plan in plans:
             begin, origin = time.monotonic(), ""
-            if not existing.find_current(plan, output, self._trusted):
+            if not previous.find_current(plan, output, self._trusted):
                 if self.fetch(plan, output, cache) is None:
                     continue
                 origin = str(self.repository)

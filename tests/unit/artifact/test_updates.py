@@ -14,8 +14,8 @@ from tests.standins import repository
 from tests.unit.cloud import fakes
 from tests.unit.cloud import images
 from trove_tools.artifact import manifest
-from trove_tools.artifact import outdated
 from trove_tools.artifact import sbom
+from trove_tools.artifact import updates
 from trove_tools.cli import builder
 from trove_tools.cloud import image as _image
 from trove_tools.host import debian
@@ -57,7 +57,7 @@ class _Case(base.TestCase):
         self.patch_object(debian, "_KEYRINGS", keyrings)
         self.patch_object(debian, "takes_old_index", lambda: False)
         self.patch_object(
-            outdated, "_find_release", lambda requirement: ("26.0.0", "")
+            updates, "_find_release", lambda requirement: ("26.0.0", "")
         )
         self.stdout, self.stderr = self.capture()
         self.image = self.home / "x.qcow2"
@@ -371,7 +371,7 @@ class OthersTest(_Case):
             self.describe(agent=agent, plan=self.plan(source="packages"))
             for name in ("_find_release", "_find_commit"):
                 self.patch_object(
-                    outdated, name,
+                    updates, name,
                     lambda *args, found=found: (found, "" if found else "?"),
                 )  # fmt: skip
             row = self.outdated(status=int(newer))
@@ -455,5 +455,5 @@ class CommandTest(base.TestCase):
                 else "aaa\trefs/tags/x\nbbb\trefs/tags/x^{}\n"
             ),
         )  # fmt: skip
-        self.assertEqual(("26.0.3", ""), outdated._find_release("trove"))
-        self.assertEqual(("bbb", ""), outdated._find_commit("url", "x"))
+        self.assertEqual(("26.0.3", ""), updates._find_release("trove"))
+        self.assertEqual(("bbb", ""), updates._find_commit("url", "x"))

@@ -5,7 +5,7 @@ import types
 from tests import base
 from tests.unit.plan import samples
 from trove_tools.artifact import manifest
-from trove_tools.build import existing
+from trove_tools.build import previous
 from trove_tools.host import digests
 from trove_tools.plan import plan
 
@@ -23,10 +23,10 @@ class CurrentTest(base.TestCase):
             patched=False,
         )
         self.patch_object(manifest, "read", lambda *_: found)
-        self.assertIs(found, existing.find_current(made, output))
+        self.assertIs(found, previous.find_current(made, output))
         status = image.stat()
         image.write_text("two")
         os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
-        self.assertIsNone(existing.find_current(made, output))
+        self.assertIsNone(previous.find_current(made, output))
         image.unlink()
-        self.assertIsNone(existing.find_current(made, output))
+        self.assertIsNone(previous.find_current(made, output))
