@@ -22,6 +22,7 @@ import typing
 import hypothesis
 from hypothesis import strategies
 import testtools
+import yaml
 
 from tests import base
 from tests.unit.artifact import test_report
@@ -270,7 +271,7 @@ class CatalogTest(FuzzCase):
         self.directory.mkdir()
         source = loader.DIRECTORY / "datastores/mariadb.yaml"
         self.file = self.directory / source.name
-        self.sample = loader.yaml.safe_load(source.read_text())
+        self.sample = yaml.safe_load(source.read_text())
 
     @hypothesis.settings(few, max_examples=25)
     @hypothesis.given(strategies.data())
