@@ -47,7 +47,7 @@ def parse(text: str, what: str, *, tagged: bool = False) -> Reference:
     :param tagged: whether a tag or a digest is allowed.
     :raises UsageError: it is not a reference.
     """
-    scheme, separator, rest = text.rpartition("://")
+    scheme, _, rest = text.rpartition("://")
     credentials.refuse(
         f"https://{rest}", what,
         "leave them out, and log in with `skopeo login`",
@@ -55,9 +55,9 @@ def parse(text: str, what: str, *, tagged: bool = False) -> Reference:
     host, _, path = rest.partition("/")
     path, at, digest = path.partition("@")
     name, colon, tag = path.partition(":")
-    kind = scheme.removeprefix("oci").removeprefix("+") or "https"
-    if not separator and _is_loopback(host):
-        kind = "http"
+    kind = scheme.removeprefix("oci").removeprefix("+")
+    if not kind:
+        kind = "http" if _is_loopback(host) else "https"
     good = (
         kind in ("http", "https")
         and re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", host)
@@ -69,7 +69,7 @@ def parse(text: str, what: str, *, tagged: bool = False) -> Reference:
         form = "HOST[:PORT]/REPOSITORY" + ("[:TAG|@DIGEST]" * tagged)
         raise errors.UsageError(
             f"{what} {text}: this is no repository in a registry",
-            hint=f"write {form}, in small letters; with http:// before it for"
+            hint=f"write {form}, in lower case; with http:// before it for"
             " a registry without TLS",
         )
     return Reference(f"{kind}://{host}", name, tag or digest)

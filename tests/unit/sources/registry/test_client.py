@@ -34,6 +34,7 @@ class ParseTest(base.TestCase):
             ("[::1]:5000/a", ("http://[::1]:5000", "a", "")),
             ("localhost/a", ("http://localhost", "a", "")),
             ("https://localhost/a", ("https://localhost", "a", "")),
+            ("oci://127.0.0.1:5000/a", ("http://127.0.0.1:5000", "a", "")),
         ):  # fmt: skip
             found = address.parse(text, "--x", tagged=True)
             self.assertEqual(address.Reference(*wanted), found)
