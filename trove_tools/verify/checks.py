@@ -33,6 +33,11 @@ _LOOK_INTERVAL = 60.0
 _PING, _LONGEST_PING = 3.0, 30.0
 # timeout of the test of one file system
 _FILE_SYSTEM = 240.0
+#: The kernel's driver sd probes disks in parallel.
+SCSI_ORDER = (
+    "a kernel that is busy may name SCSI disks in another order: verify the"
+    " image again; virtio disks always have the same names"
+)
 # maximum delay between the addresses of the first and the last interface
 _ADDRESS = 20.0
 
@@ -120,7 +125,10 @@ def _volume(subject: _subject.Subject) -> str:
     if done.output.strip() != str(gib * _GIB):
         raise outcome.CheckError(
             f"{device} is not the second disk, of {gib} GiB:"
-            f" {done.output.strip()}"
+            f" {done.output.strip()}",
+            hint=SCSI_ORDER
+            if subject.settings.disk_bus == _machine.SCSI
+            else None,
         )
     return f"{device}, {gib} GiB"
 
