@@ -89,9 +89,19 @@ class AgentCase(base.TestCase):
                     found.append(line)
         return found
 
+    def wait_for_end(self) -> None:
+        """Wait for processes that end by themselves.
+
+        Erlang's program that starts others ends after the broker has ended.
+        """
+        deadline = time.monotonic() + 30
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.2)
+
     def nothing_is_left(self) -> None:
         """See that no process, mount, loop device or file has stayed."""
         place = str(self.scratch)
+        self.wait_for_end()
         self.assertEqual([], self.running())
         self.assertNotIn(place, pathlib.Path("/proc/mounts").read_text())
         self.assertNotIn(place, process.run(["losetup", "--all"]).stdout)
@@ -321,9 +331,7 @@ class LifeTest(AgentCase):
 
     def test_killed(self) -> None:
         self.end(signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while self.running() and time.monotonic() < deadline:
-            time.sleep(0.2)
+        self.wait_for_end()
         # only files can stay, and control groups without a process
         cleaned = base.builder(
             "doctor", "--clean", "--cache-dir", self.place / "cache"
