@@ -13,7 +13,6 @@ it was built from, so that a build of the same plan finds it.
 import collections.abc
 import dataclasses
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -28,22 +27,18 @@ from trove_tools.artifact import manifest as _manifest
 from trove_tools.sources.registry import address
 from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
+from trove_tools.sources.registry import oci
 
 #: The media types; the first one ends with the format of the image.
 IMAGE = "application/vnd.openstack.trove.image.v1."
 MANIFEST = "application/vnd.openstack.trove.image.manifest.v1+json"
 FILES = "application/vnd.openstack.trove.image.files.v1.tar+gzip"
 
-_TITLE = "org.opencontainers.image.title"
-_CREATED = "org.opencontainers.image.created"
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,200}\.(qcow2|raw|tar)")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # bytes of the archive of NAME.d, compressed and unpacked, and its files
 _LARGEST, _UNPACKED, _MOST = 64 * 1024**2, 512 * 1024**2, 2000
 # bytes that are read from a registry at a time to inspect an image
 _AHEAD = 1024 * 1024
-# the errors that JSON of an unexpected structure causes
-_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class Blob(typing.NamedTuple):
@@ -207,14 +202,14 @@ def find(reference: address.Reference, tag: str) -> RemoteImage:
             or files["mediaType"] != FILES
         ):
             raise ValueError("it has other media types")
-        file = image["annotations"][_TITLE]
+        file = image["annotations"][oci.TITLE]
         if not _FILE.fullmatch(file):
             raise ValueError(f"{file!r} is not the name of an image file")
         return RemoteImage(
             repository, digest, file, _read_blob(image),
             _read_blob(files, _LARGEST),
         )  # fmt: skip
-    except _ODD as exc:
+    except oci.UNEXPECTED as exc:
         raise client.DamagedError(
             f"{repository}: {tag} is not an image of trove-image-builder:"
             f" {exc}",
@@ -226,7 +221,7 @@ def _read_blob(
     data: dict[str, typing.Any], largest: int | None = None
 ) -> Blob:
     blob = Blob(data["digest"], data["size"])
-    if not _DIGEST.fullmatch(blob.digest) or type(blob.size) is not int:
+    if not address.DIGEST.fullmatch(blob.digest) or type(blob.size) is not int:
         raise ValueError("a digest or a size is not valid")
     if blob.size < 0 or (largest and blob.size > largest):
         raise ValueError(f"{blob.size} bytes are too many")
@@ -260,44 +255,32 @@ def push(
     config = _manifest.path(image).read_bytes()
     files = _pack(_manifest.sidecar(image))
     sha256 = f"sha256:{made.image['sha256']}"
-    oci = {
+    described = {
         "schemaVersion": 2,
         "mediaType": client.MANIFEST,
-        "config": _describe(MANIFEST, config),
+        "config": oci.describe(MANIFEST, config),
         "layers": [
             {
                 "mediaType": IMAGE + made.image["format"],
                 "digest": sha256,
                 "size": made.image["size"],
-                "annotations": {_TITLE: image.name},
+                "annotations": {oci.TITLE: image.name},
             },
             {
-                **_describe(FILES, files),
-                "annotations": {_TITLE: _manifest.sidecar(image).name},
+                **oci.describe(FILES, files),
+                "annotations": {oci.TITLE: _manifest.sidecar(image).name},
             },
         ],
-        "annotations": {_CREATED: made.created, _TITLE: image.name},
+        "annotations": {oci.CREATED: made.created, oci.TITLE: image.name},
     }
     repository.write_blob(sha256, blocks.Body(image, advance))
     for content in (config, files):
-        repository.write_blob(_sha256(content), content)
-    text = json.dumps(oci).encode()
+        repository.write_blob(oci.compute_digest(content), content)
+    text = json.dumps(described).encode()
     # last, so that an image with a tag is complete
     for tag in tags:
         repository.write_manifest(tag, text)
-    return _sha256(text)
-
-
-def _describe(kind: str, content: bytes) -> dict[str, typing.Any]:
-    return {
-        "mediaType": kind,
-        "digest": _sha256(content),
-        "size": len(content),
-    }
-
-
-def _sha256(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return oci.compute_digest(text)
 
 
 def _pack(directory: pathlib.Path) -> bytes:

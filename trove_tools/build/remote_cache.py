@@ -12,7 +12,6 @@ says so once.
 
 import collections.abc
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -26,16 +25,16 @@ from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.host import bounds
 from trove_tools.host import credentials
+from trove_tools.host import digests
 from trove_tools.host import process
 from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
+from trove_tools.sources.registry import oci
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _RECORD = "org.openstack.trove-tools.layer.record"
 _SIGNATURE = "org.openstack.trove-tools.layer.signature"
-_CREATED = "org.opencontainers.image.created"
-_TITLE = "org.opencontainers.image.title"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # fields of a record that only this host knows
@@ -44,8 +43,6 @@ _LOCAL = ("origin", "signed_by", "unsigned")
 _FETCHING = 60.0
 # bytes that stay free on the disk of the cache
 _SPARE = 1024**3
-# the errors that JSON of an unexpected structure causes
-_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +242,7 @@ class RemoteCache:
                 or not _DIGEST.fullmatch(record.sha256)
             ):
                 raise ValueError("its archive is not that of its record")
-        except _ODD as exc:
+        except oci.UNEXPECTED as exc:
             raise errors.ImageError(f"it is damaged: {exc}") from exc
         signed = data["annotations"].get(_SIGNATURE)
         key = self._verify(repository, text, signed)
@@ -313,8 +310,8 @@ class RemoteCache:
         }
         text = json.dumps(credentials.hide_all(content), sort_keys=True)
         annotations = {
-            _TITLE: f"layer {record.name}",
-            _CREATED: record.created,
+            oci.TITLE: f"layer {record.name}",
+            oci.CREATED: record.created,
             _RECORD: text,
         }
         if self._key is not None:
@@ -323,11 +320,7 @@ class RemoteCache:
         manifest = {
             "schemaVersion": 2,
             "mediaType": client.MANIFEST,
-            "config": {
-                "mediaType": _CONFIG,
-                "digest": _sha256(config),
-                "size": len(config),
-            },
+            "config": oci.describe(_CONFIG, config),
             "layers": [
                 {
                     "mediaType": _LAYER,
@@ -340,7 +333,7 @@ class RemoteCache:
         target.write_blob(
             f"sha256:{record.sha256}", blocks.Body(entry.archive)
         )
-        target.write_blob(_sha256(config), config)
+        target.write_blob(oci.compute_digest(config), config)
         # last, so that a layer with a tag is complete
         target.write_manifest(record.digest, json.dumps(manifest).encode())
 
@@ -382,15 +375,11 @@ def _make_config(entry: _cache.Entry) -> dict[str, typing.Any]:
 
 def _unpacked(archive: pathlib.Path) -> str:
     """Return the digest of an archive's content without compression."""
-    total = hashlib.sha256()
     child = process.start(["zstd", "-dcq", archive], pipe=True)
     assert child.stdout is not None
     with child.stdout as stream:
-        while block := stream.read(1 << 20):
-            total.update(block)
+        sums = digests.compute_blocks(
+            iter(lambda: stream.read(1 << 20), b""), ["sha256"]
+        )
     child.wait()
-    return f"sha256:{total.hexdigest()}"
-
-
-def _sha256(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return f"sha256:{sums['sha256']}"

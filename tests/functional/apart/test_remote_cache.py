@@ -14,6 +14,7 @@ from trove_tools.build import cache_maintenance
 from trove_tools.build import remote_cache
 from trove_tools.host import process
 from trove_tools.sources.registry import client
+from trove_tools.sources.registry import oci
 
 ONE, TWO = "1" * 64, "2" * 64
 CONTENT = b"the root of a file system\n" * 1000
@@ -257,7 +258,7 @@ class TrustTest(CacheCase):
     def test_another_archive(self) -> None:
         self.push(self.put())
         other = b"other"
-        digest = remote_cache._sha256(other)
+        digest = oci.compute_digest(other)
         self.repository().write_blob(digest, other)
         self.change(
             lambda data: data["layers"][0].update(

@@ -24,6 +24,7 @@ from trove_tools.build import remote_images
 from trove_tools.host import digests
 from trove_tools.plan import plan as _plan
 from trove_tools.sources.registry import client
+from trove_tools.sources.registry import oci
 
 
 class ImageCase(registries.TestCase):
@@ -155,7 +156,7 @@ class FetchTest(ImageCase):
         good = client.Repository(self.reference("images"))
         _, data = good.read_manifest("x")
         other = images.qcow2()
-        digest = remote_image._sha256(other)
+        digest = oci.compute_digest(other)
         good.write_blob(digest, other)
         data["layers"][0].update(digest=digest, size=len(other))
         tag = remote_image.plan_tag(self.plan.digest())
@@ -173,7 +174,7 @@ class FetchTest(ImageCase):
             [{**image, "size": "1"}, files],
             [{**image, "annotations": {}}, files],
             *(
-                [{**image, "annotations": {remote_image._TITLE: name}}, files]
+                [{**image, "annotations": {oci.TITLE: name}}, files]
                 for name in ("../x.qcow2", "x", "/x.qcow2", "a/b.qcow2", ".d")
             ),
             [image, {**files, "size": 2**40}],
@@ -206,7 +207,7 @@ class FetchTest(ImageCase):
         self.push()
         repository = client.Repository(self.reference("images"))
         _, data = repository.read_manifest("x")
-        digest = remote_image._sha256(packed)
+        digest = oci.compute_digest(packed)
         repository.write_blob(digest, packed)
         data["layers"][1].update(digest=digest, size=len(packed))
         repository.write_manifest("bad", json.dumps(data).encode())

@@ -9,10 +9,11 @@ below it.
 
 import collections.abc
 import dataclasses
-import hashlib
 import pathlib
 import tarfile
 import typing
+
+from trove_tools.host import digests
 
 # bytes
 _BLOCK = 1024 * 1024
@@ -108,16 +109,14 @@ def _read(archive: pathlib.Path) -> dict[str, _Entry]:
     return entries
 
 
-def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     """Return the digest of a regular file; empty for others."""
     if not member.isreg():
-        return b""
+        return ""
     stream = archive.extractfile(member)
     assert stream is not None
-    total = hashlib.sha256()
-    while block := stream.read(_BLOCK):
-        total.update(block)
-    return total.digest()
+    blocks = iter(lambda: stream.read(_BLOCK), b"")
+    return digests.compute_blocks(blocks, ["sha256"])["sha256"]
 
 
 def _write(

@@ -6,7 +6,6 @@ that ``skopeo login``, ``podman login`` or ``docker login`` have stored.
 """
 
 import collections.abc
-import hashlib
 import http
 import pathlib
 import re
@@ -24,13 +23,11 @@ from trove_tools.host import process
 from trove_tools.sources import registry
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
+from trove_tools.sources.registry import oci
 
 #: Seconds to wait for a registry's answer.
 _TIMEOUT = 5.0
 _POLICY = pathlib.Path("/etc/containers/policy.json")
-
-# the errors that JSON of an unexpected structure causes
-_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 # patterns of skopeo's messages, their meanings, and the remedies
 _MEANINGS = (
@@ -97,7 +94,7 @@ def find(container: sources.Container, arch: str) -> Image:
     """
     transport = _transport(container)
     raw = _inspect(container, transport, arch, "--raw")
-    digest = _sha256(raw)
+    digest = oci.compute_digest(raw.encode())
     if container.source == "registry":
         digests.require(
             container.reference,
@@ -111,11 +108,11 @@ def find(container: sources.Container, arch: str) -> Image:
         transport = f"{transport.rpartition(':')[0]}@{digest}"
     text = _inspect(container, transport, arch, "--config", "--raw")
     if container.source != "registry":
-        digest = _sha256(text)
+        digest = oci.compute_digest(text.encode())
     try:
         config: dict[str, typing.Any] = bounds.decode_json(text)
         _check(container, config, arch)
-    except _ODD as exc:
+    except oci.UNEXPECTED as exc:
         raise errors.BuildError(
             f"the configuration of {container.names[0]} makes no sense: {exc}",
             hint="name another image of a container",
@@ -179,7 +176,7 @@ def _transport(container: sources.Container) -> str:
         try:
             file = pathlib.Path(container.path, "index.json")
             return _oci("oci", container, bounds.read_json(file))
-        except _ODD as exc:
+        except oci.UNEXPECTED as exc:
             raise _no_image(container, f"index.json: {exc}") from exc
     return _archive(container)
 
@@ -206,7 +203,7 @@ def _archive(container: sources.Container) -> str:
                 if name == "index.json":
                     return _oci("oci-archive", container, listed)
                 return _docker(container, listed)
-    except (tarfile.TarError, OSError, EOFError, *_ODD) as exc:
+    except (tarfile.TarError, OSError, EOFError, *oci.UNEXPECTED) as exc:
         raise _no_image(container, str(exc)) from exc
     raise _no_image(container, "it has neither manifest.json nor index.json")
 
@@ -342,7 +339,3 @@ def _no_image(container: sources.Container, why: str) -> errors.BuildError:
         hint="an archive is what `docker save`, `podman save` or `skopeo"
         " copy` write; an OCI layout is a directory with index.json",
     )
-
-
-def _sha256(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

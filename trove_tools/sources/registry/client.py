@@ -26,6 +26,7 @@ from trove_tools.sources import registry
 from trove_tools.sources.registry import address
 from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import login
+from trove_tools.sources.registry import oci
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 #: The largest manifest, in bytes; registries have the same limit.
@@ -91,7 +92,7 @@ class Repository:
         ) as response:
             text = self._read(response, LARGEST)
             said = response.headers.get("Docker-Content-Digest", "")
-        digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+        digest = oci.compute_digest(text)
         for wanted in (tag if address.DIGEST.fullmatch(tag) else "", said):
             if wanted.startswith("sha256:") and wanted != digest:
                 raise DamagedError(
