@@ -4,9 +4,8 @@
 import typing
 
 from tests import base
-from tests.unit.devstack import fakes as devstack
+from tests.unit.cloud import played
 from trove_tools import errors
-from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import instances as _instances
 
@@ -67,21 +66,6 @@ def server(number: int, image: str) -> dict[str, typing.Any]:
 
 
 class InstancesTest(base.TestCase):
-    def cloud(
-        self,
-        trove: Played,
-        nova: Played | None = None,
-        cinder: Played | None = None,
-    ) -> connection.Cloud:
-        services: dict[str, typing.Any] = {}
-        if nova is not None:
-            services["compute"] = nova
-        if cinder is not None:
-            services["block_storage"] = cinder
-        login: typing.Any = devstack.Login(**services)
-        return connection.Cloud(login, typing.cast(typing.Any, None),
-                                typing.cast(typing.Any, trove))  # fmt: skip
-
     def test_servers_are_listed_by_image_and_page(self) -> None:
         def servers(params: dict[str, str]) -> typing.Any:
             if params["image"] == "other":
@@ -100,7 +84,7 @@ class InstancesTest(base.TestCase):
         trove = Played(
             mgmt__instances={"instances": [row(1), row(2), row(3), row(4)]}
         )
-        listed = _instances.Instances(self.cloud(trove, nova)).list_all(
+        listed = _instances.Instances(played.connect(trove, nova)).list_all(
             ["new", "other"]
         )
         self.assertEqual(
@@ -120,7 +104,7 @@ class InstancesTest(base.TestCase):
             mgmt__instances={"instances": [row(1, datastore=old), row(2)]}
         )
         nova = Played(servers__s2={"server": server(2, "x")})
-        listed = _instances.Instances(self.cloud(trove, nova)).list_all(
+        listed = _instances.Instances(played.connect(trove, nova)).list_all(
             [], ["mariadb:11.8"]
         )
         self.assertEqual(["i2"], [each.id for each in listed])
@@ -135,16 +119,15 @@ class InstancesTest(base.TestCase):
             (Played(volumes__v1={"volume": {}}), None),
             (None, None),
         ):
-            found = _instances.Instances(self.cloud(trove, nova, cinder)).get(
-                "i1"
-            )
+            cloud = played.connect(trove, nova, cinder)
+            found = _instances.Instances(cloud).get("i1")
             assert found is not None
             self.assertEqual(image, found.image_id)
             self.assertIn("boots from a volume", found.find_obstacle() or "")
 
     def test_one_that_is_gone(self) -> None:
         trove = Played(mgmt__instances__i1={"instance": row(1, deleted=True)})
-        instances = _instances.Instances(self.cloud(trove, Played()))
+        instances = _instances.Instances(played.connect(trove, Played()))
         self.assertIsNone(instances.get("i1"))
         self.assertIsNone(instances.get("i2"))
 
@@ -164,9 +147,9 @@ class InstancesTest(base.TestCase):
             servers__s1={"server": server(1, "new")},
             servers__s2={"server": server(2, "old")},
         )
-        counts = _instances.count_by_image(self.cloud(trove, nova), [])
+        counts = _instances.count_by_image(played.connect(trove, nova), [])
         self.assertEqual({"mariadb:11.8": {"new": 1, "old": 1}}, counts)
-        self.assertIsNone(_instances.count_by_image(self.cloud(trove), []))
+        self.assertIsNone(_instances.count_by_image(played.connect(trove), []))
 
     def test_a_service_that_cannot_tell(self) -> None:
         class Broken(Played):
@@ -175,5 +158,5 @@ class InstancesTest(base.TestCase):
 
         self.assertRaises(
             errors.CloudError, _instances.count_by_image,
-            self.cloud(Broken(), Played()), [],
+            played.connect(Broken(), Played()), [],
         )  # fmt: skip

@@ -5,9 +5,8 @@ import typing
 
 from tests import base
 from tests.unit.cloud import fakes
-from tests.unit.devstack import fakes as devstack
+from tests.unit.cloud import played
 from trove_tools import errors
-from trove_tools.cloud import connection
 from trove_tools.cloud import image as _image
 from trove_tools.cloud import removal
 
@@ -39,14 +38,7 @@ class UsersTest(base.TestCase):
         nova: Played | None = None,
         cinder: Played | None = None,
     ) -> str | None:
-        services: dict[str, typing.Any] = {}
-        if nova is not None:
-            services["compute"] = nova
-        if cinder is not None:
-            services["block_storage"] = cinder
-        login: typing.Any = devstack.Login(**services)
-        cloud = connection.Cloud(login, typing.cast(typing.Any, None),
-                                 typing.cast(typing.Any, trove))  # fmt: skip
+        cloud = played.connect(trove, nova, cinder)
         return removal.Users(cloud).find_reason(IMAGE)
 
     def instance(self, status: str, version: str = "11.8") -> Played:
