@@ -67,14 +67,9 @@ class CommandError(TroveToolsError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        output: str = "",
-        hint: str | None = None,
+        self, message: str, *, status: int, output: str = ""
     ) -> None:
-        super().__init__(message, hint)
+        super().__init__(message)
         self.status = status
         self.output = output
 

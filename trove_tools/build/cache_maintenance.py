@@ -43,12 +43,10 @@ def size(directory: pathlib.Path) -> int:
     return sum(seen.values())
 
 
-def damaged(
-    cache: _cache.Cache, *, remove: bool = True
-) -> collections.abc.Iterator[str]:
-    """Check every entry, and yield the digests of the damaged ones.
+def remove_damaged(cache: _cache.Cache) -> collections.abc.Iterator[str]:
+    """Check every entry, and remove the damaged ones.
 
-    :param remove: also remove them.
+    :returns: the digests of the removed entries.
     """
     for directory in sorted(cache.layers.iterdir()):
         if directory.name.startswith("."):
@@ -60,8 +58,7 @@ def damaged(
             entry = cache.read(directory.name)
             if entry is not None and _cache.is_whole(entry):
                 continue
-            if remove:
-                cache.remove(directory.name)
+            cache.remove(directory.name)
             yield directory.name
 
 

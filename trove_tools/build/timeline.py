@@ -65,10 +65,10 @@ class Timeline:
 
     @contextlib.contextmanager
     def within(
-        self, kind: str, name: str, cached: bool = False
+        self, kind: str, name: str
     ) -> collections.abc.Iterator[None]:
         """Record a part that lasts as long as this context."""
-        self.enter(kind, name, cached)
+        self.enter(kind, name)
         try:
             yield
         finally:

@@ -306,7 +306,8 @@ def _verify(
     _remote: _Remote,
 ) -> int:
     removed = [
-        {"digest": digest} for digest in cache_maintenance.damaged(cache)
+        {"digest": digest}
+        for digest in cache_maintenance.remove_damaged(cache)
     ]
     if removed or settings.format != "table":
         console.emit(

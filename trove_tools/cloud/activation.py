@@ -366,23 +366,22 @@ def _describe_version(
         "image_id": image and image.id,
         "pinned": version.image_id is not None,
         "created": image and image.created_at,
-        "age": image and describe_age(image.created_at),
+        "age": image and _describe_age(image.created_at),
         "agent_version": image and image.fields.get(_image.AGENT),
         "previous": before and before.name,
         "previous_id": before and before.id,
-        "previous_age": before and describe_age(before.created_at),
+        "previous_age": before and _describe_age(before.created_at),
         "images": [each.id for each in history.list_images(ours, name)],
     }
 
 
-def describe_age(created: str, now: datetime.datetime | None = None) -> str:
+def _describe_age(created: str) -> str:
     """Return the age of an image as text, such as ``3 d``.
 
     :param created: the time in Glance's format.
-    :param now: the current time, for tests.
     """
-    now = now or datetime.datetime.now(datetime.UTC)
-    passed = now - datetime.datetime.fromisoformat(created)
+    began = datetime.datetime.fromisoformat(created)
+    passed = datetime.datetime.now(datetime.UTC) - began
     seconds = max(int(passed.total_seconds()), 0)
     for size, unit in _UNITS:
         if seconds >= size:

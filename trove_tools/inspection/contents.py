@@ -105,15 +105,13 @@ def _system(root: pathlib.Path) -> dict[str, str]:
     }
 
 
-def measure_directories(
-    root: pathlib.Path, least: int = LEAST_DIRECTORY
-) -> dict[str, int]:
+def measure_directories(root: pathlib.Path) -> dict[str, int]:
     """Return the bytes in each directory, including all below it.
 
     A file with several hard links counts once, in the first directory.
 
-    :param least: smaller directories, in bytes, are left out.
-    :returns: the bytes by the path in the guest; ``/`` is always included.
+    :returns: the bytes by the path in the guest; directories that are smaller
+        than :data:`LEAST_DIRECTORY` are left out, except ``/``.
     """
     totals: dict[str, int] = {}
     met: set[tuple[int, int]] = set()
@@ -136,7 +134,7 @@ def measure_directories(
         if directory != top
         else "/": total
         for directory, total in sorted(totals.items())
-        if total >= least or directory == top
+        if total >= LEAST_DIRECTORY or directory == top
     }
     return {
         path: total for path, total in sizes.items()

@@ -33,6 +33,8 @@ _CONDUCTOR = DRIVER.with_name("conductor.py")
 # not involve a guest; the first import of Trove takes longest
 _START = 180.0
 _PAUSE = 0.5
+# seconds between two reads of the database's status
+_POLL = 1.0
 
 # seconds between two polls of the agent; Trove's default is three, and the
 # start of a database takes five polls
@@ -381,9 +383,7 @@ def _write(file: pathlib.Path, sections: Sections) -> None:
 
 
 def wait_healthy(
-    plane: Control,
-    between: collections.abc.Callable[[str], None],
-    interval: float = 1.0,
+    plane: Control, between: collections.abc.Callable[[str], None]
 ) -> str:
     """Wait until the conductor has a final status of the database.
 
@@ -396,7 +396,7 @@ def wait_healthy(
         if status in _LAST:
             return status
         between(status)
-        time.sleep(interval)
+        time.sleep(_POLL)
 
 
 _LAST = ("healthy", "failed to spawn", "failed", "crashed")

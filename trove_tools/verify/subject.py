@@ -9,7 +9,6 @@ import typing
 from trove_tools.catalog import model
 from trove_tools.verify import control
 from trove_tools.verify import disks
-from trove_tools.verify import limits as _limits
 from trove_tools.verify import machine as _machine
 from trove_tools.verify import sql
 
@@ -88,7 +87,7 @@ class Subject:
         return self.plane, self.datastore
 
     def waiting(
-        self, task: str, what: str, quiet: float = _limits.QUIET
+        self, task: str, what: str
     ) -> collections.abc.Callable[..., None]:
         """Begin to wait for an action of the guest.
 
@@ -98,7 +97,7 @@ class Subject:
             change when the guest makes progress; it raises CheckError when
             it is useless to wait any longer.
         """
-        wait = self.machine.limits.wait(quiet)
+        wait = self.machine.limits.wait()
 
         def go_on(*signs: object) -> None:
             self.say(task)

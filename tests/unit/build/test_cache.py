@@ -156,7 +156,7 @@ class UpkeepTest(CacheCase):
         self.put("bad").archive.write_bytes(b"y")
         (self.cache.layers / "odd").mkdir()
         self.assertEqual(
-            ["bad", "odd"], list(cache_maintenance.damaged(self.cache))
+            ["bad", "odd"], list(cache_maintenance.remove_damaged(self.cache))
         )
         self.assertEqual(["good"], self.names())
 
@@ -223,7 +223,7 @@ class TrustTest(CacheCase):
             path.chmod(0o777)
             self.assertIsNone(self.find("1"))
             self.assertEqual(
-                ["1"], list(cache_maintenance.damaged(self.cache))
+                ["1"], list(cache_maintenance.remove_damaged(self.cache))
             )
             self.assertEqual([], self.names())
 

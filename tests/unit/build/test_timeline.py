@@ -45,14 +45,14 @@ class TimelineTest(base.TestCase):
 
     def test_a_part_ends_with_its_context_whatever_happens(self) -> None:
         def fail() -> None:
-            with self.timeline.within("layer", "base", cached=True):
+            with self.timeline.within("layer", "base"):
                 self.enter("hook", "10-x", 1)
                 self.now += 2
                 raise RuntimeError
 
         self.assertRaises(RuntimeError, fail)
         (layer,) = self.timeline.as_list()
-        self.assertEqual((3, True), (layer["seconds"], layer["cached"]))
+        self.assertEqual((3, False), (layer["seconds"], layer["cached"]))
         self.assertEqual(2, layer["spans"][0]["seconds"])
 
     def test_leaving_what_was_never_entered(self) -> None:

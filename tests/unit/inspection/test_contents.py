@@ -99,7 +99,8 @@ class SizesTest(base.TestCase):
         samples.write(root, "c/small", "x" * 10)
         samples.write(root, "var/lib/docker/random/x", "x" * 2000)
         os.symlink("/etc/passwd", root / "link")
-        found = contents.measure_directories(root, least=1000)
+        self.patch_object(contents, "LEAST_DIRECTORY", 1000)
+        found = contents.measure_directories(root)
         self.assertEqual(
             {"/", "/a", "/a/b", "/var", "/var/lib", "/var/lib/docker"},
             set(found),
