@@ -5,7 +5,6 @@ The machine writes the journal to a file from early in the boot, so verify can
 read it whatever happens to the guest.
 """
 
-import collections.abc
 import json
 import pathlib
 import re
@@ -121,26 +120,14 @@ def _of_agent(who: str, text: str) -> bool:
     return who == "systemd" and evidence.UNIT in text
 
 
-def _of_docker(who: str, text: str) -> bool:
-    return who in ("dockerd", "containerd", "docker")
-
-
-def _of_cloud_init(who: str, text: str) -> bool:
-    return who == "cloud-init" and bool(re.search("WARN|ERR|[Ff]ail", text))
-
-
-def _of_kernel(who: str, text: str) -> bool:
-    return who == "kernel" and bool(
-        re.search('apparmor="DENIED"|Out of memory|I/O error', text)
-    )
-
-
-_KINDS: dict[str, collections.abc.Callable[[str, str], bool]] = {
-    AGENT_JOURNAL: _of_agent,
-    "journal of docker": _of_docker,
-    "journal of cloud-init": _of_cloud_init,
-    "journal of the kernel": _of_kernel,
-}
+# the services with messages that may explain a failure, and these messages
+_KINDS = {
+    "journal of docker": ("dockerd|containerd|docker", ""),
+    "journal of cloud-init": ("cloud-init", "WARN|ERR|[Ff]ail"),
+    "journal of the kernel": (
+        "kernel", 'apparmor="DENIED"|Out of memory|I/O error',
+    ),
+}  # fmt: skip
 
 
 def read_journal(file: pathlib.Path) -> dict[str, list[str]]:
@@ -158,7 +145,11 @@ def read_journal(file: pathlib.Path) -> dict[str, list[str]]:
         match = _LINE.match(line)
         if match is None:
             continue
-        for kind, wanted in _KINDS.items():
-            if wanted(match["who"], match["text"]):
+        if _of_agent(match["who"], match["text"]):
+            by_kind.setdefault(AGENT_JOURNAL, []).append(line)
+        for kind, (who, text) in _KINDS.items():
+            if re.fullmatch(who, match["who"]) and re.search(
+                text, match["text"]
+            ):
                 by_kind.setdefault(kind, []).append(line)
     return {kind: kept[-_LAST:] for kind, kept in by_kind.items()}

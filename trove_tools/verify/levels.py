@@ -75,7 +75,7 @@ def list_instances(
                 entry.name,
                 entry.version,
                 _container(entry),
-                find_backup_container(entry),
+                _container(entry, backup=True),
                 isolated=known.starts_isolated,
             )
             for entry in known.datastores
@@ -131,14 +131,6 @@ def _check_series(catalog: model.Catalog, known: manifest.Manifest) -> None:
             f" with Trove {catalog.series.trove}",
             hint="use the release of its series, or build it again",
         )
-
-
-def find_backup_container(entry: manifest.Datastore) -> str:
-    """Return the name of the container that takes backups of a datastore.
-
-    :returns: the name; empty if the image contains no such container.
-    """
-    return _container(entry, backup=True)
 
 
 def _container(entry: manifest.Datastore, backup: bool = False) -> str:

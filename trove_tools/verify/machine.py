@@ -325,13 +325,8 @@ class Machine(abc.ABC):
         ]
 
 
-class Open(typing.Protocol):
-    """A function that makes machines of one kind."""
-
-    def __call__(
-        self, guest: Guest
-    ) -> contextlib.AbstractContextManager[Machine]:
-        """Make a machine without starting it.
-
-        The end of the context removes the machine, but not its volume.
-        """
+#: A function that makes a machine without starting it.  The end of the context
+#: removes the machine, but not its volume.
+Open = collections.abc.Callable[
+    [Guest], contextlib.AbstractContextManager[Machine]
+]

@@ -8,9 +8,9 @@ verify itself is killed.
 import collections.abc
 import contextlib
 import pathlib
+import secrets
 import signal
 import socket
-import typing
 
 from trove_tools.host import process
 
@@ -18,13 +18,6 @@ from trove_tools.host import process
 PARENT = "setpriv"
 
 _LOG_LINES = 15
-
-
-def tie_to_parent(
-    argv: collections.abc.Sequence[process.Argument],
-) -> list[process.Argument]:
-    """Return the command line of a program that ends with its parent."""
-    return [PARENT, "--pdeathsig", "KILL", "--", *argv]
 
 
 @contextlib.contextmanager
@@ -43,8 +36,9 @@ def run_child(
     :param sign: the signal that ends the program.
     """
     started = process.start(
-        tie_to_parent(argv), env=env, cwd=cwd, log=log, pass_fds=pass_fds
-    )
+        [PARENT, "--pdeathsig", "KILL", "--", *argv],
+        env=env, cwd=cwd, log=log, pass_fds=pass_fds,
+    )  # fmt: skip
     try:
         yield started
     finally:
@@ -77,15 +71,8 @@ def find_free_port() -> int:
     The port is not in the kernel's range for outgoing connections, because
     one of them could take it before the caller uses it.
     """
-    for number in _candidates():
+    for _ in range(200):
+        number = 10000 + secrets.randbelow(22768)
         if is_free(number):
             return number
     raise OSError("no free port on 127.0.0.1")
-
-
-def _candidates() -> collections.abc.Iterator[int]:
-    import random
-
-    chosen: typing.Any = random.SystemRandom()
-    for _ in range(200):
-        yield chosen.randrange(10000, 32768)

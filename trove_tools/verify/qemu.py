@@ -13,6 +13,7 @@ import contextlib
 import json
 import pathlib
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -217,7 +218,7 @@ class Qemu(machine.Machine):
 
     def _prepare(self) -> None:
         """Make the disks and the seed."""
-        self._nonce = seed.new_nonce()
+        self._nonce = secrets.token_hex(16)
         directory = self.directory
         disks.make_overlay(self.guest.disk, directory / qemu_command.OVERLAY)
         (directory / qemu_command.VOLUME).symlink_to(self.guest.volume)

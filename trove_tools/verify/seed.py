@@ -55,11 +55,6 @@ systemd-run --no-block --unit=trove-verify-journal \\
 """
 
 
-def new_nonce() -> str:
-    """Return a random text that identifies the guest of one seed."""
-    return secrets.token_hex(16)
-
-
 def boothook(nonce: str) -> str:
     """Return the script that an emulated guest runs early in its boot.
 

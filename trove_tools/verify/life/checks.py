@@ -19,7 +19,6 @@ from trove_tools.verify.life import accounts
 from trove_tools.verify.life import backup
 from trove_tools.verify.life import cloud as _cloud
 from trove_tools.verify.life import instance as _instance
-from trove_tools.verify.life import load
 from trove_tools.verify.life import server
 from trove_tools.verify.life import swift as _swift
 
@@ -118,7 +117,7 @@ CHECKS = (
         "load",
         "no acknowledged row is lost when the database restarts and crashes"
         " under load",
-        load.load,
+        server.load,
     ),
 )  # fmt: skip
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks configuration, restarts, crashes, volume and logs of an instance."""
+"""Checks configuration, restarts, crashes, load, volume and logs."""
 
+import collections.abc
+import concurrent.futures
+import contextlib
 import pathlib
+import threading
+import time
 
 from trove_tools.verify import outcome
 from trove_tools.verify import sql
+from trove_tools.verify.life import backup
 from trove_tools.verify.life import instance as _instance
 
 #: By protocol: a parameter that a running server takes, and one that needs a
@@ -21,6 +27,12 @@ _DATA = {"mysql": "/var/lib/mysql", "postgresql": "/var/lib/postgresql/data"}
 _UNIT = "ms"
 _GIB = 1 << 30
 _CAP_SYS_RESOURCE = 24
+
+# the table of the rows that are written under load, and the number of clients
+_LOAD, _WRITERS = "life_load", 4
+# seconds of writing before and after the restart, the backup and the crash
+_CALM = 5.0
+_PAUSE = 0.2
 
 
 def configuration(instance: _instance.Instance) -> str:
@@ -139,6 +151,85 @@ def _answers(instance: _instance.Instance) -> bool:
     except Exception:
         return False
     return True
+
+
+@contextlib.contextmanager
+def _writers(
+    instance: _instance.Instance,
+) -> collections.abc.Iterator[collections.abc.Callable[[], set[int]]]:
+    """Insert rows in several connections while the context is open.
+
+    A row is acknowledged when the server has confirmed the commit of its
+    transaction to the client.
+
+    :returns: a function that returns the numbers of the acknowledged rows.
+    """
+    end = threading.Event()
+    acknowledged: list[list[int]] = [[] for _ in range(_WRITERS)]
+
+    def write(writer: int) -> None:
+        number = writer
+        while not end.is_set():
+            # after any error, connect again and insert the next row
+            with (
+                contextlib.suppress(Exception),
+                sql.open_session(instance.account()) as execute,
+            ):
+                while not end.is_set():
+                    number += _WRITERS
+                    execute(f"INSERT INTO {_LOAD} VALUES ({number})")  # noqa: S608
+                    acknowledged[writer].append(number)
+            end.wait(_PAUSE)
+
+    with concurrent.futures.ThreadPoolExecutor(_WRITERS) as pool:
+        try:
+            for writer in range(_WRITERS):
+                pool.submit(write, writer)
+            yield lambda: {row for rows in acknowledged for row in rows}
+        finally:
+            end.set()
+
+
+def load(instance: _instance.Instance) -> str:
+    """Write rows during a restart, a crash and, if possible, a backup."""
+    sql.try_until_works(
+        instance.machine,
+        lambda: sql.execute(
+            instance.account(), f"CREATE TABLE {_LOAD} (number INTEGER)"
+        ),
+        "no SQL before",
+    )
+    with _writers(instance) as list_acknowledged:
+        time.sleep(_CALM)
+        before = len(list_acknowledged())
+        if not before:
+            raise outcome.CheckError("no row was written in a quiet database")
+        instance.restart()
+        if instance.datastore.backup:
+            backup.take(instance)
+        kill(instance)
+        sql.try_until_works(
+            instance.machine,
+            lambda: sql.read_version(instance.account()),
+            "no SQL after a crash",
+        )
+        time.sleep(_CALM)
+    rows = instance.read(f"SELECT number FROM {_LOAD}", "no SQL at the end")  # noqa: S608
+    wanted = list_acknowledged()
+    lost = wanted - {row[0] for row in rows}
+    if lost:
+        raise outcome.CheckError(
+            f"{len(lost)} of {len(wanted)} acknowledged rows are lost"
+        )
+    if len(wanted) <= before:
+        raise outcome.CheckError("no row was written after the restart")
+    during = "a restart, a backup and a crash"
+    if not instance.datastore.backup:
+        during = "a restart and a crash (the image takes no backups)"
+    return (
+        f"{len(wanted)} rows acknowledged by {_WRITERS} writers during"
+        f" {during}, none lost"
+    )
 
 
 def volume(instance: _instance.Instance) -> str:

@@ -17,7 +17,6 @@ from trove_tools.verify.life import backup
 from trove_tools.verify.life import checks as life_checks
 from trove_tools.verify.life import cloud
 from trove_tools.verify.life import instance as _instance
-from trove_tools.verify.life import load
 from trove_tools.verify.life import server
 
 MARIADB = _subject.Datastore(
@@ -241,7 +240,7 @@ class LoadTest(LifeCase):
         self.losing = False
         self.patch_object(sql, "open_session", self.session)
         self.patch_object(sql, "read_version", lambda *_: "11.8")
-        self.patch_object(load, "_CALM", 0.05)
+        self.patch_object(server, "_CALM", 0.05)
 
     @contextlib.contextmanager
     def session(self, _: object) -> typing.Any:
@@ -257,7 +256,7 @@ class LoadTest(LifeCase):
         yield execute
 
     def test_all_there(self) -> None:
-        said = load.load(self.instance)
+        said = server.load(self.instance)
         self.assertIn("none lost", said)
         self.assertIn("takes no backups", said)
         self.assertIn("restart", self.calls)
@@ -266,10 +265,10 @@ class LoadTest(LifeCase):
         self.instance.datastore = dataclasses.replace(MARIADB, backup="b")
         self.answers["backup"] = {"backup": "id"}
         self.answers["backup_state"] = {"state": "COMPLETED"}
-        self.assertIn("a backup", load.load(self.instance))
+        self.assertIn("a backup", server.load(self.instance))
         self.assertIn("backup", self.calls)
 
     def test_lost_rows(self) -> None:
         self.losing = True
         with self.assertRaisesRegex(outcome.CheckError, "rows are lost"):
-            load.load(self.instance)
+            server.load(self.instance)
