@@ -11,7 +11,6 @@ apt-pkg/init.cc of apt 3).  A mirror's address that contains ``@SNAPSHOTID@``
 is used as it is.  The files of a snapshot are signed as in any repository.
 """
 
-import dataclasses
 import datetime
 import re
 import urllib.error
@@ -66,39 +65,30 @@ def choose(
     return chosen
 
 
-@dataclasses.dataclass(frozen=True)
-class Date:
-    """The time of a package snapshot."""
-
-    when: datetime.datetime
-
-    @property
-    def identity(self) -> str:
-        """The time in the form that the address of a snapshot has."""
-        return self.when.strftime("%Y%m%dT%H%M%SZ")
-
-    @property
-    def epoch(self) -> int:
-        """Seconds since 1970."""
-        return int(self.when.timestamp())
-
-
-def parse_date(text: str) -> Date:
+def parse_date(text: str) -> datetime.datetime:
     """Parse a date in one of the forms of users and apt, in UTC.
 
-    :raises ValueError: the text is not a date.
+    :raises UsageError: the text is not a date.
     """
     for form in _FORMS:
         try:
             when = datetime.datetime.strptime(text, form)
         except ValueError:
             continue
-        return Date(when.replace(tzinfo=datetime.UTC))
-    raise ValueError("a date, such as 2026-01-31 or 20260131T120000Z")
+        return when.replace(tzinfo=datetime.UTC)
+    raise errors.UsageError(
+        f"--snapshot {text}: not a date",
+        hint="give a date, such as 2026-01-31 or 20260131T120000Z",
+    )
+
+
+def format_date(when: datetime.datetime) -> str:
+    """Return a time in the form that the address of a snapshot has."""
+    return when.strftime(_FORMS[-1])
 
 
 def find_snapshots(
-    known: debian.Mirrors, guest: model.Guest, wanted: Date
+    known: debian.Mirrors, guest: model.Guest, wanted: datetime.datetime
 ) -> debian.Mirrors:
     """Return the snapshots of a guest system's mirrors.
 
@@ -124,7 +114,7 @@ def find_snapshots(
     )
 
 
-def find_snapshot(mirror: str, suite: str, wanted: Date) -> str:
+def find_snapshot(mirror: str, suite: str, wanted: datetime.datetime) -> str:
     """Return the address of a mirror's snapshot.
 
     :param mirror: the URL of the mirror, or of its snapshots with
@@ -141,13 +131,13 @@ def find_snapshot(mirror: str, suite: str, wanted: Date) -> str:
             f"--snapshot: {mirror} offers no snapshots",
             hint=_HINT,
         )
-    address = template.replace(MARK, wanted.identity).rstrip("/")
+    address = template.replace(MARK, format_date(wanted)).rstrip("/")
     try:
         release = _release(address, suite)
     except OSError as exc:
         raise errors.UsageError(
-            f"--snapshot: {mirror} has no snapshot of {wanted.identity} that"
-            f" can be reached: {address}: {_reason(exc)}",
+            f"--snapshot: {mirror} has no snapshot of {format_date(wanted)}"
+            f" that can be reached: {address}: {_reason(exc)}",
             hint=causes.find_remedy(_reason(exc)) or _HINT,
         ) from exc
     _require_older(release, address, wanted)
@@ -188,7 +178,9 @@ def _release(address: str, suite: str) -> str:
         return head.decode(errors="replace")
 
 
-def _require_older(release: str, address: str, wanted: Date) -> None:
+def _require_older(
+    release: str, address: str, wanted: datetime.datetime
+) -> None:
     """Raise an error if a snapshot is newer than the wanted time.
 
     :param release: the snapshot's InRelease file.
@@ -203,10 +195,10 @@ def _require_older(release: str, address: str, wanted: Date) -> None:
         ).replace(tzinfo=datetime.UTC)
     except ValueError:
         return
-    if date > wanted.when:
+    if date > wanted:
         raise errors.UsageError(
             f"--snapshot: {address} is of {date:%Y-%m-%d %H:%M} UTC, which is"
-            f" later than {wanted.identity}",
+            f" later than {format_date(wanted)}",
             hint="the mirror ignores the date, or only has later snapshots;"
             " give a date that it has",
         )

@@ -125,9 +125,9 @@ def make(
     )
     epoch, date = _epoch(settings.source_date_epoch), None
     if settings.snapshot:
-        date = _date(settings.snapshot)
+        date = mirrors.parse_date(settings.snapshot)
         chosen_mirrors = mirrors.find_snapshots(chosen_mirrors, guest, date)
-        epoch = date.epoch if epoch is None else epoch
+        epoch = int(date.timestamp()) if epoch is None else epoch
     return Request(
         choices=chosen,
         guest=guest,
@@ -137,7 +137,7 @@ def make(
             settings.agent, settings.constraints, catalog.series
         ),
         mirrors=chosen_mirrors,
-        snapshot=date.identity if date else "",
+        snapshot=mirrors.format_date(date) if date else "",
         epoch=epoch,
         elements_path=directories,
         library=_library(chosen, guest, further, table, directories),
@@ -152,13 +152,11 @@ def make(
         dib_version=importlib.metadata.version("diskimage-builder"),
         inherited=_inherited(),
         core_variables=elements.variables_of_core(),
-        key=variables.read_key(
-            getattr(settings, "cache_dir", None) or paths.user_cache()
-        ),
-        name=_name(getattr(settings, "name", None)),
+        key=variables.read_key(settings.cache_dir or paths.user_cache()),
+        name=_name(settings.name),
         guest_ca=authorities.read_guest_authorities(settings.guest_ca),
         unattended_upgrades=settings.unattended_upgrades,
-        refresh_packages=getattr(settings, "refresh_packages", False),
+        refresh_packages=settings.refresh_packages,
         local_manifests=settings.local_manifests
         and any(choice.container for choice in chosen),
     )
@@ -176,15 +174,6 @@ def _inherited() -> dict[str, str]:
         fetched = name.startswith("DIB_REPOLOCATION_")
         credentials.refuse(value, name, "leave it out", query=not fetched)
     return values
-
-
-def _date(text: str) -> mirrors.Date:
-    try:
-        return mirrors.parse_date(text)
-    except ValueError as exc:
-        raise errors.UsageError(
-            f"--snapshot {text}: not a date", hint=f"give {exc}"
-        ) from exc
 
 
 def _epoch(seconds: int | None) -> int | None:

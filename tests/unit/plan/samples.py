@@ -20,7 +20,7 @@ def settings(**changes: typing.Any) -> options.Settings:
     """Return the options of a build, with their defaults but for some."""
     declared = table.group(
         "arch", "guest", "system", "container", "plan", "name", "place",
-        "sign", "trust", "remote", "image",
+        "cache", "fresh", "sign", "trust", "remote", "image",
     )  # fmt: skip
     values = {
         option.name: [] if option.many else option.default

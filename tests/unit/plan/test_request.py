@@ -3,6 +3,7 @@
 
 import base64
 import dataclasses
+import datetime
 import pathlib
 import struct
 
@@ -267,9 +268,9 @@ class TimeTest(base.TestCase):
     """Packages of a day, and the times of files."""
 
     def make(self, **changes: object) -> request.Request:
-        def of(mirror: str, suite: str, wanted: mirrors.Date) -> str:
+        def of(mirror: str, suite: str, wanted: datetime.datetime) -> str:
             self.asked.append((mirror, suite))
-            return f"{mirror}/{wanted.identity}"
+            return f"{mirror}/{mirrors.format_date(wanted)}"
 
         self.asked: list[tuple[str, str]] = []
         self.patch_object(mirrors, "find_snapshot", of)
