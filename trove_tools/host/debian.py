@@ -126,6 +126,20 @@ def is_security(suite: str) -> bool:
     return suite.endswith("-security")
 
 
+def is_of_version(version: str, wanted: str) -> bool:
+    """Return whether a package has an upstream version.
+
+    :param version: the package's version: [epoch:]upstream[-revision], as in
+        deb-version(7).
+    :param wanted: the version, such as ``11.8``; 11.8.6 is one of it, and
+        11.80 is not.
+    """
+    upstream = version.rpartition(":")[2]
+    return upstream == wanted or upstream.startswith(
+        (f"{wanted}.", f"{wanted}-")
+    )
+
+
 def find_keyring(distribution: str) -> pathlib.Path:
     """Return the file on this host with the keys of a distribution.
 

@@ -12,6 +12,7 @@ import stat
 import typing
 
 from trove_tools.catalog import model
+from trove_tools.host import debian
 from trove_tools.host import hosttools
 from trove_tools.inspection import docker
 from trove_tools.inspection import package
@@ -233,16 +234,12 @@ def _native(
     }
     installed = _installed(packages, servers)
     if installed:
-        upstream = installed.rpartition(":")[2]
-        version = next(
-            (
-                name
-                for name in datastore.versions
-                if upstream == name or upstream.startswith((f"{name}.",
-                                                            f"{name}-"))
-            ),
-            "",
+        matches = (
+            name
+            for name in datastore.versions
+            if debian.is_of_version(installed, name)
         )
+        version = next(matches, "")
         yield Served(datastore.name, version, model.NATIVE, installed)
 
 

@@ -147,9 +147,7 @@ def _in_file(
     """
     path = f"/{file.name}"
     if file.status.st_mode & stat.S_IWOTH:
-        yield (
-            "writable file", path, "any user of the guest can change it"
-        )
+        yield "writable file", path, "any user of the guest can change it"
     if file.status.st_size == 0:
         return
     layer = next((each for each in layers if file.name.startswith(each)), "")
@@ -159,25 +157,19 @@ def _in_file(
     yield from logins.by_set_uid(file)
     yield from logins.by_key(root, file, dev)
     for kind, what in secrets.find_secrets(inner):
-        yield (kind, path, what)
+        yield kind, path, what
 
 
 def identity(root: pathlib.Path) -> Findings:
     """Find files that must differ between guests."""
     for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
         # before systemd(1) sets the id, the file may contain this word
-        if rootfile.read_text(root / name).strip() not in (
-            "",
-            "uninitialized",
-        ):
-            yield (
-                "machine id", f"/{name}", "every guest would have the same"
-            )
+        text = rootfile.read_text(root / name).strip()
+        if text not in ("", "uninitialized"):
+            yield "machine id", f"/{name}", "every guest would have the same"
     for kind, pattern in _IDENTITY:
         for file in sorted(root.glob(pattern)):
-            yield (
-                kind, _seen(root, file), "every guest would have the same"
-            )
+            yield kind, _seen(root, file), "every guest would have the same"
 
 
 def apt_sources(root: pathlib.Path) -> Findings:
@@ -251,9 +243,7 @@ def listeners(root: pathlib.Path) -> Findings:
         elif not (
             name in expected or _KNOWN.fullmatch(name) or _is_apart(settings)
         ):
-            yield (
-                "listener", path, f"{name} is started, and has the network"
-            )
+            yield "listener", path, f"{name} is started, and has the network"
     if _answers_llmnr(root):
         yield (
             "listener",

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import ddt
+
 from tests import base
 from trove_tools.host import debian
 from trove_tools.host import process
@@ -161,3 +163,13 @@ class OldIndexTest(base.TestCase):
     def test_without_apt(self) -> None:
         self.patch_object(process, "find", lambda name: None)
         self.assertFalse(debian.takes_old_index())
+
+@ddt.ddt
+class VersionTest(base.TestCase):
+    @ddt.data("1:11.8.6-0+deb13u1", "11.8-1", "11.8")
+    def test_right(self, found: str) -> None:
+        self.assertTrue(debian.is_of_version(found, "11.8"))
+
+    @ddt.data("1:11.4.6-1", "11.80.1-1", "11:8-1", "12.11.8")
+    def test_wrong(self, found: str) -> None:
+        self.assertFalse(debian.is_of_version(found, "11.8"))

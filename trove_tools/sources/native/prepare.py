@@ -13,6 +13,7 @@ import typing
 import urllib.parse
 
 from trove_tools import errors
+from trove_tools.host import debian
 from trove_tools.host import digests
 from trove_tools.host import hosttools
 from trove_tools.sources import fetch
@@ -146,7 +147,8 @@ def _choose(
     right = [
         package
         for package in packages
-        if package.name == server and _is(package.version, native.version)
+        if package.name == server
+        and debian.is_of_version(package.version, native.version)
     ]
     chosen = apt.newest(right)
     if chosen is None:
@@ -170,13 +172,6 @@ def _choose(
         if other is not None:
             packages_chosen.append(other)
     return packages_chosen
-
-
-def _is(version: str, wanted: str) -> bool:
-    upstream = version.rpartition(":")[2]
-    return upstream == wanted or upstream.startswith(
-        (f"{wanted}.", f"{wanted}-")
-    )
 
 
 def _download(package: apt.Package, cache: pathlib.Path) -> None:
