@@ -249,7 +249,8 @@ def _build_in_parallel(
     """
     if settings.jobs is not None and settings.jobs < 1:
         raise errors.UsageError(
-            f"--jobs {settings.jobs}: at least 1", hint="leave it out"
+            f"--jobs {settings.jobs} would build nothing",
+            hint="write 1 or more, or leave it out",
         )
     wanted = {
         plan.name: plan

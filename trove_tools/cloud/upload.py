@@ -80,7 +80,7 @@ class Content:
     def check_file(self) -> None:
         """Read the file again, and check that it has not changed.
 
-        A file in a registry is compared with its digest at every reading.
+        A file in a registry is compared with its digest whenever it is read.
 
         :raises ImageError: the file has changed.
         """

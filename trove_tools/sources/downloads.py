@@ -3,9 +3,9 @@
 
 apt locks its archive directory while it installs, and a second apt that uses
 the directory fails instead of waiting.  So each run of diskimage-builder gets
-a separate archive directory with hard links to the stored packages, and its
-new packages are stored at the end.  Concurrent builds can share all other
-downloads.
+a separate archive directory with hard links to the stored packages.  At its
+end, the packages that it has downloaded are stored, too.  Concurrent builds
+can share all other downloads.
 
 apt checks only the name and the size of a package that it finds there.  So
 the digest of each package is stored after apt has fetched the package and

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """The address of a repository, and what is meant in it.
+    """The address of a repository, or of an image in it.
 
     :param base: the registry's URL, without a path.
     :param name: the repository's path.
