@@ -334,7 +334,11 @@ class _Ladder:
                         )
                 self._check(checks.POWER_OFF, whole)
             finally:
-                if not self._report.ok:
+                # another machine may have failed, or have failed before
+                if not self._report.console and any(
+                    check.machine == kind and not check.ok
+                    for check in self._report.checks
+                ):
                     self._report.console = machine.console.tail()
 
     def _check(self, check: checks.Check, subject: _subject.Subject) -> None:

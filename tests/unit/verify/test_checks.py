@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import threading
 import types
 import typing
 
@@ -162,6 +163,36 @@ class AgentTest(LadderCase):
             self.found.missing,
         )
         self.assertEqual({"container"}, {c.machine for c in self.found.checks})
+
+    def test_the_console_of_the_machine_that_failed(self) -> None:
+        failed = threading.Event()
+        emulated = fakes.Machine(self.temp_dir())
+        emulated.directory.joinpath(machine.CONSOLE).write_text("no root\n")
+        emulated.started = False
+        emulated.lost = "the guest's kernel panicked"
+        (self.place / machine.CONSOLE).write_text("nothing is wrong\n")
+        answer = self.machine.answers["ip "]
+
+        def wait() -> str:
+            self.assertTrue(failed.wait(10))
+            return str(answer)
+
+        @contextlib.contextmanager
+        def open_one(kind: str, *words: typing.Any) -> typing.Any:
+            if kind == machine.CONTAINER:
+                self.machine.kind = kind
+                yield self.machine
+                return
+            try:
+                yield emulated
+            finally:
+                failed.set()
+
+        self.machine.answers["ip "] = wait
+        self.patch_object(machines.Machines, "open", open_one)
+        check = self.fails(10, kinds=(machine.CONTAINER, machine.QEMU))
+        self.assertEqual("power off", check.name)
+        self.assertEqual(["no root"], self.found.console)
 
     def test_a_guest_of_each_datastore(self) -> None:
         """What needs no second look gets none."""
