@@ -267,7 +267,9 @@ class ProbeTest(SmallCase):
         """TCG is right, only slow: in KVM's place, it gets the job."""
 
         def tcg(reason: str) -> qemu_command.Accelerator:
-            return qemu_command.Accelerator("tcg", reason, cpu="max")
+            return qemu_command.Accelerator(
+                "tcg", reason, "tcg", cpu="max"
+            )
 
         self.patch_object(qemu_command, "_kvm", tcg)
         self.patch_object(qemu_command, "_PATIENCE", 60)

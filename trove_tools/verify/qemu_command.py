@@ -49,7 +49,8 @@ _BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
 # QEMU's exit status is 2n + 1 if the probe writes the byte n to the device
 # isa-debug-exit
 _WORKS = 2 * 0x2A + 1
-_FLAGS_RIGHT = 8
+_FLAGS_RIGHT = (8, 0)
+_CODE_LOCKED = (8, 1)
 _PATIENCE = 8.0
 _WORTH_REMEMBERING = 1.0
 
@@ -61,16 +62,18 @@ class Accelerator:
     :param name: ``kvm`` or ``tcg``.
     :param reason: why this accelerator was chosen; messages show it after a
         colon.
+    :param accel: QEMU's option -accel.
+    :param cpu: QEMU's option -cpu.
     """
 
     name: str
     reason: str
+    accel: str
     cpu: str
 
     def arguments(self) -> list[str]:
         """Return QEMU's options for this accelerator."""
-        how = "kvm" if self.name == "kvm" else "tcg,thread=multi"
-        return ["-accel", how, "-cpu", self.cpu]
+        return ["-accel", self.accel, "-cpu", self.cpu]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,25 +110,35 @@ def choose_accelerator(wanted: str = "auto") -> Accelerator:
 
 
 def _kvm(reason: str) -> Accelerator:
-    return Accelerator("kvm", reason, cpu="host")
+    return Accelerator("kvm", reason, "kvm", cpu="host")
 
 
 def _tcg(reason: str) -> Accelerator:
-    """Return TCG with all processor features that it emulates correctly.
+    """Return TCG without what this version of QEMU emulates wrongly.
 
-    Before version 8, QEMU's cmpxchg16b leaves wrong values in the flags.  If
+    Before version 8.0, its cmpxchg16b leaves wrong values in the flags.  If
     an interrupt follows, the guest's kernel hangs or stops with a double
     fault; in a busy guest this happens within minutes.  Debian and Ubuntu
     guests do not need the instruction.
+
+    Before version 8.1, a processor may run code as it was before another
+    processor changed it: QEMU does not lock the page while it translates.  A
+    kernel that patches itself then panics with "Oops: int3".  One thread for
+    all processors of the guest has nobody to race with.
     """
-    old = _major_version() < _FLAGS_RIGHT
-    return Accelerator("tcg", reason, cpu="max,cx16=off" if old else "max")
+    version = _version()
+    return Accelerator(
+        "tcg",
+        reason,
+        f"tcg,thread={'single' if version < _CODE_LOCKED else 'multi'}",
+        cpu="max,cx16=off" if version < _FLAGS_RIGHT else "max",
+    )
 
 
-def _major_version() -> int:
+def _version() -> tuple[int, int]:
     output = process.run([SYSTEM, "--version"]).stdout
-    match = re.search(r"version (\d+)", output)
-    return int(match.group(1)) if match else _FLAGS_RIGHT
+    match = re.search(r"version (\d+)\.(\d+)", output)
+    return (int(match[1]), int(match[2])) if match else _CODE_LOCKED
 
 
 def probe_kvm() -> Kvm:

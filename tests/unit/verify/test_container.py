@@ -83,7 +83,7 @@ class MachinesTest(base.TestCase):
             qemu_command,
             "choose_accelerator",
             lambda _: qemu_command.Accelerator(
-                "kvm" if kvm else "tcg", "a test", ""
+                "kvm" if kvm else "tcg", "a test", "", ""
             ),
         )
         for module, kind in ((qemu, "qemu"), (container, "container")):

@@ -25,7 +25,7 @@ Hub -1 (net):
   TCP[HOST_FORWARD]  16       127.0.0.1 40124       10.0.3.15  5432     0     0
   TCP[ESTABLISHED]   17       127.0.0.1 40123       10.0.3.15  3306     0     0
 """
-TCG = qemu_command.Accelerator("tcg", "a test", cpu="max")
+TCG = qemu_command.Accelerator("tcg", "a test", "tcg", cpu="max")
 
 
 class CommandTest(base.TestCase):

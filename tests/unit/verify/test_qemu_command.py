@@ -132,14 +132,18 @@ class AccelTest(base.TestCase):
         self.assertEqual("tcg", qemu_command.choose_accelerator("tcg").name)
         self.assertEqual(0, self.calls())
 
-    def test_an_instruction_that_old_qemu_gets_wrong_is_off(self) -> None:
-        for version, cpu in (
-            ("7.2.22 (Debian 1:7.2+dfsg-7)", "max,cx16=off"),
-            ("8.0.0", "max"),
-            ("10.0.2", "max"),
+    def test_what_old_qemu_gets_wrong_is_off(self) -> None:
+        for version, accel, cpu in (
+            ("7.2.22 (Debian 1:7.2+dfsg-7)", "single", "max,cx16=off"),
+            ("8.0.0", "single", "max"),
+            ("8.1.0", "multi", "max"),
+            ("10.0.2", "multi", "max"),
         ):
             self.qemu("exit 1", version)
-            self.assertEqual(cpu, qemu_command.choose_accelerator("tcg").cpu)
+            self.assertEqual(
+                ["-accel", f"tcg,thread={accel}", "-cpu", cpu],
+                qemu_command.choose_accelerator("tcg").arguments(),
+            )
 
 
 class ProbeTest(base.TestCase):
