@@ -24,11 +24,14 @@ from tests.image import standin
 from tests.standins import authority
 from tests.standins import vendors
 from trove_tools import errors
+from trove_tools.build import cache
+from trove_tools.build import containers as prepared
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.host import debian
 from trove_tools.sources.container import lock
 from trove_tools.sources.container import prepare
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 from trove_tools.verify import broker
 from trove_tools.verify import machine
@@ -153,18 +156,24 @@ def container(
 ) -> tuple[prepare.Prepared, pathlib.Path]:
     """Make a datastore's container of packages, once a process.
 
+    The essential packages are those of the image's build.
+
     :param version: the default when not given.
     :returns: what it is, and its archive.
     """
-    ((made, archive),) = containers(_container(name, version))
+    kept = cache.Cache(cache_directory())
+    ((made, archive),) = containers(
+        _container(name, version), keep=functools.partial(prepared.keep, kept)
+    )
     return made, archive
 
 
 def containers(
-    *wanted: sources.Container,
+    *wanted: sources.Container, keep: rootfs.Keep | None = None
 ) -> list[tuple[prepare.Prepared, pathlib.Path]]:
     """Make containers of packages, as a build of one image does.
 
+    :param keep: keeps the essential packages of a suite.
     :returns: for each: what it is, and its archive.
     """
     host = debian.read_mirrors("debian")
@@ -180,6 +189,7 @@ def containers(
             security=host.security,
             log=lambda text: None,
             epoch=epoch,
+            keep=keep,
         )
         for each in wanted
     ]
@@ -245,9 +255,12 @@ def _container_words(mirror: str) -> tuple[str | os.PathLike[str], ...]:
 
 def _shared() -> tuple[str | os.PathLike[str], ...]:
     """Return what all builds of images that tests share are given."""
-    return (
-        "--cache-dir", output() / "cache", "--source-date-epoch", EPOCH,
-    )  # fmt: skip
+    return ("--cache-dir", cache_directory(), "--source-date-epoch", EPOCH)
+
+
+def cache_directory() -> pathlib.Path:
+    """Return the cache of layers that all builds of a run share."""
+    return place("cache")
 
 
 class TestCase(base.TestCase):

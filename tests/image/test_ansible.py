@@ -66,7 +66,7 @@ class RoleTest(base.TestCase):
             trove_image_datastore="redis",
             # two of its layers are there already
             trove_image_build_options=[
-                "--cache-dir", os.fspath(base.output() / "cache"),
+                "--cache-dir", os.fspath(base.cache_directory()),
             ],
             # test_verify boots such images in QEMU
             trove_image_verify_options=["--machine", "container"],
