@@ -10,15 +10,19 @@ fails.
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import sys
+import tempfile
 import typing
 import warnings
 
 import fixtures
 import testtools
 
+from trove_tools.host import cleanup
 from trove_tools.host import hosttools
+from trove_tools.host import mounts
 
 #: The root of the source tree.
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -40,6 +44,19 @@ _FOR_TESTS = (
 def all_of_them() -> bool:
     """Return whether tests run that take too long for every change."""
     return bool(os.environ.get("TROVE_TOOLS_TEST_ALL"))
+
+
+def remove(directory: pathlib.Path) -> None:
+    """Delete a directory, but nothing that is mounted in it.
+
+    diskimage-builder mounts this host's /dev in a build's directory.  A build
+    that was killed leaves the mount there, and to delete its directory would
+    be to delete the devices.
+    """
+    if mounts.list_below(directory.resolve()):
+        cleanup.remove(directory)
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 # Whoever runs the tests in the background of a shell has them ignore SIGINT,
@@ -87,7 +104,9 @@ class TestCase(testtools.TestCase):
 
     def temp_dir(self) -> pathlib.Path:
         """Return a new directory that goes away with the test."""
-        return pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        directory = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(remove, directory)
+        return directory
 
     def set_env(self, **values: str | None) -> None:
         """Set variables of the environment (remove: None) for the test."""

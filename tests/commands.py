@@ -2,6 +2,7 @@
 """Runs our commands as a person does: each as a process of its own."""
 
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import os
@@ -23,6 +24,8 @@ MODULES = {
 }
 #: Where the modules are that are no part of the package.
 TOOLS = base.ROOT / "tools" / "lib"
+#: Seconds that a command has to clean up after itself.
+_FAREWELL = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +54,25 @@ def run(
     :param env: variables on top of the test's own.
     :param cwd: where to run it.
     """
-    done = subprocess.run(
+    with subprocess.Popen(
         command_line(name, *args),
         env={**os.environ, "PYTHONPATH": str(base.ROOT), **(env or {})},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    ) as child:
+        try:
+            stdout, stderr = child.communicate(timeout=timeout)
+        except BaseException:
+            # killed at once, a build would leave its mounts and processes
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.communicate(timeout=_FAREWELL)
+            child.kill()
+            raise
+    return Outcome(child.returncode, stdout, stderr)
 
 
 def command_line(name: str, *args: str | os.PathLike[str]) -> list[str]:

@@ -12,7 +12,6 @@ import collections.abc
 import functools
 import os
 import pathlib
-import shutil
 import tempfile
 
 import fasteners
@@ -178,7 +177,7 @@ def containers(
     """
     host = debian.read_mirrors("debian")
     directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(base.remove, directory)
     epoch = int(EPOCH)
     obtained = [
         prepare.obtain(

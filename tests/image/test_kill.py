@@ -22,6 +22,7 @@ from trove_tools.host import digests
 from trove_tools.host import liveness
 from trove_tools.host import loopdevice
 from trove_tools.host import mounts
+from trove_tools.host import process
 from trove_tools.host import requirements
 from trove_tools.plan import layers
 
@@ -210,3 +211,19 @@ class KillTest(base.TestCase):
 
 
 assert set(tiny.OUTSIDE) | set(tiny.INSIDE) <= set(dib.PHASES)
+
+
+class RemoveTest(base.TestCase):
+    """What a test removes that left a mount in its directory."""
+
+    def test_what_is_mounted_stays(self) -> None:
+        if os.geteuid() != 0:
+            self.skipTest("mounting needs root")
+        mounted, directory = self.temp_dir(), self.temp_dir()
+        (mounted / "device").touch()
+        inside = directory / "dev"
+        inside.mkdir()
+        process.run(["mount", "--bind", mounted, inside])
+        base.remove(directory)
+        self.assertFalse(directory.exists())
+        self.assertTrue((mounted / "device").exists())
