@@ -26,7 +26,7 @@ class DurationsTest(base.TestCase):
             capture_output=True,
             check=True,
         )
-        tests: list[dict[str, typing.Any]] = []
+        tests: list[typing.Any] = []
         result = testtools.StreamToDict(tests.append)
         result.startTestRun()
         subunit.ByteStreamToStreamResult(io.BytesIO(done.stdout)).run(result)
