@@ -95,7 +95,7 @@ DIFF = Result("COMPARED", ("old", "new", "source", "same", "differences"))
 OUTDATED = Result(
     "OUTDATED",
     ("image", "outdated", "security", "other", "packages", "created",
-     "sha256", "updates", "unknown", "notes"),
+     "sha256", "updates", "unknown", "notes", "error"),
     many=True,
 )  # fmt: skip
 LIST = Result(

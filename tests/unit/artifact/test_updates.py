@@ -286,6 +286,22 @@ class RefusedTest(_Case):
         self.assertIsNone(self.outdated("none.qcow2", status=2))
         self.assertIn("--os-cloud", self.said())
 
+    def test_others_are_compared(self) -> None:
+        self.publish(("bash", "5.2-2"))
+        words = ("none.qcow2", str(self.image), "absent.qcow2")
+        self.assertIsNotNone(self.outdated(*words, status=1))
+        self.stdout.seek(0)
+        rows = json.load(self.stdout)
+        self.assertEqual(
+            [("none.qcow2", None), (words[1], True), ("absent.qcow2", None)],
+            [(row["image"], row["outdated"]) for row in rows],
+        )
+        self.assertEqual(
+            [True, False, True], ["error" in row for row in rows]
+        )
+        self.assertIn("2 of 3 images cannot be compared", self.said())
+        self.assertIn(f"{self.image} is outdated", self.said())
+
     def test_without_apt(self) -> None:
         self.describe(
             guest={"distribution": "rocky", "version": "9", "release": "9",
