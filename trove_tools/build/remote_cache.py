@@ -158,6 +158,12 @@ class RemoteCache:
         except client.RegistryError as exc:
             self._report(target, record.digest, exc)
             return False
+        except errors.ImageError as exc:
+            self._screen.warn(
+                f"the layer {record.digest[:12]} is not written to {target}:"
+                f" {exc.message}"
+            )
+            return False
         return True
 
     def usable_sources(self) -> list[str]:
@@ -362,7 +368,10 @@ class RemoteCache:
 
 
 def _make_config(entry: _cache.Entry) -> dict[str, typing.Any]:
-    """Return the configuration of the OCI image."""
+    """Return the configuration of the OCI image.
+
+    :raises ImageError: the archive is damaged.
+    """
     inputs = entry.record.inputs.get("inputs", {})
     return {
         "architecture": inputs.get("architecture", "unknown"),
@@ -374,12 +383,18 @@ def _make_config(entry: _cache.Entry) -> dict[str, typing.Any]:
 
 
 def _unpacked(archive: pathlib.Path) -> str:
-    """Return the digest of an archive's content without compression."""
+    """Return the digest of an archive's content without compression.
+
+    :raises ImageError: the archive is damaged.
+    """
     child = process.start(["zstd", "-dcq", archive], pipe=True)
     assert child.stdout is not None
     with child.stdout as stream:
         sums = digests.compute_blocks(
             iter(lambda: stream.read(1 << 20), b""), ["sha256"]
         )
-    child.wait()
+    if child.wait() != 0:
+        raise errors.ImageError(
+            f"its archive {archive} is damaged: zstd cannot read it"
+        )
     return f"sha256:{sums['sha256']}"

@@ -198,6 +198,19 @@ class CopyTest(CacheCase):
         self.assertEqual([], again)
         self.assertEqual([], self.warnings())
 
+    def test_archive_that_zstd_cannot_read(self) -> None:
+        with self.here.locked(ONE), self.here.partial() as place:
+            (place / _cache.ARCHIVE).write_bytes(b"no archive")
+            entry = self.here.put(
+                place, name="base", digest=ONE, inputs={}, facts={},
+                timeline={},
+            )  # fmt: skip
+        self.assertFalse(self.push(entry))
+        (warning,) = self.warnings()
+        self.assertIn(f"the layer {ONE[:12]} is not written", warning)
+        self.assertIn("is damaged", warning)
+        self.assertEqual([], self.repository().list_tags())
+
     def test_no_room(self) -> None:
         self.push(self.put())
         self.patch_object(remote_cache, "_SPARE", 2**62)
