@@ -244,9 +244,7 @@ def _make(
         steps += lower_layers.STEPS + len(layer.containers)
     ramdisk.mount(space.work)
     # diskimage-builder, which reads files in the cache, needs a plain path
-    cache = _cache.Cache(
-        space.plain(cache.directory), cache.not_before, cache.allow_unsigned
-    )
+    cache = cache.at(space.plain(cache.directory))
     space.stem.parent.mkdir(0o700)
     with (
         screen.progress(plan.name, steps) as shown,
@@ -317,9 +315,7 @@ def _replace_agent(
     screen: console.Console,
 ) -> tuple[manifest.Manifest, _contents.Contents]:
     """Copy the previous image with another agent; see :func:`_make`."""
-    cache = _cache.Cache(
-        space.plain(cache.directory), cache.not_before, cache.allow_unsigned
-    )
+    cache = cache.at(space.plain(cache.directory))
     with screen.progress(plan.name, _patch.STEPS) as progress:
         run = _open_run(plan, space, cache, progress)
         with run.timeline.within("layer", plan.layers[-1].name):

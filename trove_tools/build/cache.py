@@ -23,6 +23,7 @@ import time
 import typing
 
 from trove_tools import errors
+from trove_tools.artifact import signature
 from trove_tools.host import bounds
 from trove_tools.host import credentials
 from trove_tools.host import digests
@@ -51,6 +52,8 @@ class Record:
     :param signed_by: the fingerprint of the key that signed it there.
     :param unsigned: it, or a layer below it, was fetched without a signature
         of a trusted key.
+    :param keys: the fingerprints of the keys that signed it, or a layer below
+        it; empty if nothing was fetched.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Record:
     origin: str = ""
     signed_by: str = ""
     unsigned: bool = False
+    keys: list[str] = dataclasses.field(default_factory=list)
 
     def is_valid(self) -> bool:
         """Return whether all values read from JSON have the right types."""
@@ -85,6 +89,7 @@ class Record:
             )
             and isinstance(self.size, int)
             and isinstance(self.unsigned, bool)
+            and bounds.is_list_of(self.keys, str)
             and all(
                 isinstance(mapping, dict)
                 for mapping in (self.inputs, self.facts, self.timeline)
@@ -114,7 +119,9 @@ class Cache:
     :param directory: the directory; created if it does not exist.
     :param not_before: seconds since 1970; entries whose lowest layer was built
         earlier are too old to be used.
-    :param allow_unsigned: use layers that were fetched without a signature.
+    :param allow_unsigned: use layers that were fetched, whoever signed them.
+    :param trusted: the keys whose layers are used; layers that were built on
+        this host need none.
     :raises UsageError: the directory is not writable, or is writable by other
         users.
     """
@@ -124,6 +131,7 @@ class Cache:
         directory: pathlib.Path,
         not_before: float = 0,
         allow_unsigned: bool = False,
+        trusted: signature.TrustedKeys | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.layers = self.directory / "layers"
@@ -132,6 +140,7 @@ class Cache:
         self.workspaces = self.directory / "workspaces"
         self.not_before = not_before
         self.allow_unsigned = allow_unsigned
+        self.trusted = trusted
         self._locks = self.directory / "locks"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -151,6 +160,12 @@ class Cache:
                 f"the cache {self.directory} cannot be used: {exc.strerror}",
                 hint="set --cache-dir to a directory that you can write to",
             ) from exc
+
+    def at(self, directory: pathlib.Path) -> "Cache":
+        """Return the same cache by another path."""
+        return Cache(
+            directory, self.not_before, self.allow_unsigned, self.trusted
+        )
 
     @contextlib.contextmanager
     def locked(
@@ -251,12 +266,17 @@ class Cache:
         return since.timestamp() < self.not_before
 
     def is_usable(self, record: Record) -> bool:
-        """Return whether a layer is neither too old nor unsigned.
+        """Return whether a layer is neither too old nor untrusted.
 
-        Unsigned layers are usable if ``allow_unsigned`` is set.
+        A key that was trusted when a layer was fetched may have been removed
+        since.
         """
-        return not self.is_stale(record) and (
-            self.allow_unsigned or not record.unsigned
+        if self.is_stale(record):
+            return False
+        known = self.trusted.keys if self.trusted else ()
+        return self.allow_unsigned or not (
+            record.unsigned
+            or set(record.keys) - {key.fingerprint for key in known}
         )
 
     @contextlib.contextmanager

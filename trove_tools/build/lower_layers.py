@@ -182,6 +182,7 @@ class Stack:
                     {
                         "since": parent.record.since,
                         "unsigned": parent.record.unsigned,
+                        "keys": parent.record.keys,
                     }
                     if parent
                     else {}

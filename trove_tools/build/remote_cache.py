@@ -38,7 +38,7 @@ _SIGNATURE = "org.openstack.trove-tools.layer.signature"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # fields of a record that only this host knows
-_LOCAL = ("origin", "signed_by", "unsigned")
+_LOCAL = ("origin", "signed_by", "unsigned", "keys")
 # seconds to fetch a layer, in addition to the seconds that its build took
 _FETCHING = 60.0
 # bytes that stay free on the disk of the cache
@@ -257,6 +257,7 @@ class RemoteCache:
             origin=str(repository),
             signed_by=key.fingerprint if key else "",
             unsigned=key is None,
+            keys=[key.fingerprint] if key else [],
         )
 
     def _verify(

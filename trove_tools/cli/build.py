@@ -97,7 +97,7 @@ def build(
     """
     _require_for_later(plans, settings)
     key = signature.open_signing_key(settings.sign_key)
-    cache = caching.open_cache(settings, fresh=settings.fresh)
+    cache = caching.open_cache(settings, key, fresh=settings.fresh)
     remote = caching.open_remote(settings, screen, key)
     shared = caching.open_images(settings, screen, key)
     fetched = {}

@@ -75,7 +75,7 @@ def main() -> int:
             plan,
             output=settings.output_dir,
             work=settings.work_dir,
-            cache=caching.open_cache(settings),
+            cache=caching.open_cache(settings, key),
             force=settings.force,
             screen=screen,
             key=key,

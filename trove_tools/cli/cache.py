@@ -30,18 +30,23 @@ _IN_JSON = ("origin", "signed_by", "unsigned")
 
 
 def open_cache(
-    settings: options.Settings, *, fresh: bool = False
+    settings: options.Settings,
+    key: signature.SigningKey | None = None,
+    *,
+    fresh: bool = False,
 ) -> _cache.Cache:
     """Return the cache that the options select.
 
+    :param key: the signing key; layers that it has signed are trusted.
     :param fresh: ignore all entries that are older than this moment.
-    :raises UsageError: the cache cannot be used.
+    :raises UsageError: the cache or the file of a key cannot be used.
     """
     now = time.time()
     return _cache.Cache(
         settings.cache_dir or paths.user_cache(),
         now if fresh else now - settings.max_age * _DAY,
         settings.allow_unsigned,
+        trusted_keys(settings, key),
     )
 
 
@@ -179,7 +184,7 @@ def run(call: common.Call) -> int:
         key = signature.open_signing_key(settings.sign_key)
         remote = open_remote(settings, screen, key)
         return actions[call.flags.action](
-            settings, open_cache(settings), screen, remote
+            settings, open_cache(settings, key), screen, remote
         )
 
 

@@ -114,7 +114,7 @@ def _open_forecaster(
     """Return what makes the forecasts of builds with these options."""
     key = signature.open_signing_key(settings.sign_key)
     return forecast.Forecaster(
-        _open_cache(settings),
+        _open_cache(settings, key),
         settings.output_dir,
         trusted=key.trusted if key else None,
         remote=caching.open_remote(settings, screen, key),
@@ -122,10 +122,12 @@ def _open_forecaster(
     )
 
 
-def _open_cache(settings: options.Settings) -> _cache.Cache | None:
+def _open_cache(
+    settings: options.Settings, key: signature.SigningKey | None
+) -> _cache.Cache | None:
     """Return the cache, or None if a build could not use it either."""
     try:
-        return caching.open_cache(settings, fresh=settings.fresh)
+        return caching.open_cache(settings, key, fresh=settings.fresh)
     except errors.UsageError:
         return None
 

@@ -26,7 +26,10 @@ class CacheCase(registries.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.here = _cache.Cache(self.place / "here")
-        self.there = _cache.Cache(self.place / "there")
+        self.there = _cache.Cache(
+            self.place / "there",
+            trusted=signature.TrustedKeys((self.key.public,)),
+        )
 
     def repository(self, name: str = "layers") -> client.Repository:
         return client.Repository(self.reference(name))
@@ -113,6 +116,7 @@ class CopyTest(CacheCase):
                 entry.record,
                 origin=f"127.0.0.1:{self.port}/trove/layers",
                 signed_by=self.key.public.fingerprint,
+                keys=[self.key.public.fingerprint],
             ),
             fetched.record,
         )
@@ -235,6 +239,16 @@ class TrustTest(CacheCase):
         # whoever has the key may take its place
         self.assertTrue(self.push(self.put()))
         self.assertIsNotNone(self.fetch(self.remote(self.key)))
+
+    def test_key_that_was_removed(self) -> None:
+        self.push(self.put())
+        self.assertIsNotNone(self.fetch(self.remote(self.key)))
+        for trusted in (
+            None, signature.TrustedKeys((self.other.public,))
+        ):  # fmt: skip
+            later = _cache.Cache(self.there.directory, trusted=trusted)
+            self.assertIsNone(later.find(ONE))
+        self.assertIsNotNone(self.there.find(ONE))
 
     def test_unsigned(self) -> None:
         entry = self.put()

@@ -6,6 +6,7 @@ import time
 
 from tests import base
 from trove_tools import errors
+from trove_tools.artifact import signature
 from trove_tools.build import cache
 from trove_tools.build import cache_maintenance
 
@@ -85,6 +86,26 @@ class FindTest(CacheCase):
         for not_before, found in ((now - DAY, True), (now + DAY, False)):
             later = cache.Cache(self.cache.directory, not_before)
             self.assertEqual(found, later.find("1") is not None)
+
+    def test_built_on_a_layer_whose_key_was_removed(self) -> None:
+        key = signature.PublicKey("ssh-ed25519", b"one")
+        other = signature.PublicKey("ssh-ed25519", b"other")
+        with self.cache.locked("1"), self.cache.partial() as place:
+            (place / cache.ARCHIVE).write_bytes(b"x")
+            self.cache.put(
+                place, name="runtime", digest="1", inputs={}, facts={},
+                timeline={}, keys=[key.fingerprint],
+            )  # fmt: skip
+        for trusted, allowed, found in (
+            ((key, other), False, True), ((other,), False, False),
+            ((), False, False), ((), True, True),
+        ):  # fmt: skip
+            later = cache.Cache(
+                self.cache.directory,
+                allow_unsigned=allowed,
+                trusted=signature.TrustedKeys(trusted),
+            )
+            self.assertEqual(found, later.find("1") is not None, trusted)
 
     def test_nothing_half_made_is_found(self) -> None:
         class Broken(Exception):

@@ -315,7 +315,7 @@ class PlanTest(base.TestCase):
         """The child builds what it reads, and reports events."""
         made, settings = self.planned("mariadb --force --output-dir {dir}")
         self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
-        self.patch_object(cache, "open_cache", lambda _: None)
+        self.patch_object(cache, "open_cache", lambda *_: None)
         self.patch_object(_build, "build", self.build)
         data = json.dumps(build_job.to_data(made, settings))
         self.patch_object(sys, "stdin", io.StringIO(data))
