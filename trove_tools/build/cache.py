@@ -2,7 +2,8 @@
 """The cache of layers: content-addressed, shared by all builds of a user.
 
 ``CACHE/layers/DIGEST`` contains the root file system of a layer as an archive,
-and a record. DIGEST covers the inputs of the layer. An entry is written under
+and a record. DIGEST covers the inputs of the layer. The archives that the
+containers of several images share are entries, too. An entry is written under
 a temporary name and renamed when it is complete; the record contains the
 digest of the archive, so that damage is detected. Readers and writers of an
 entry lock ``CACHE/locks/DIGEST`` with flock(2), so a killed process leaves no
@@ -37,7 +38,7 @@ PARTIAL = ".partial-"
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The record of a layer in the cache.
+    """The record of a layer, or of another archive, in the cache.
 
     :param inputs: the layer, as in the plan.
     :param size: the size of the archive, in bytes.
@@ -50,10 +51,12 @@ class Record:
     :param origin: the repository that it was fetched from; empty if it was
         built on this host.
     :param signed_by: the fingerprint of the key that signed it there.
-    :param unsigned: it, or a layer below it, was fetched without a signature
-        of a trusted key.
-    :param keys: the fingerprints of the keys that signed it, or a layer below
-        it; empty if nothing was fetched.
+    :param unsigned: it, or an entry that it was built on, was fetched without
+        a signature of a trusted key.
+    :param keys: the fingerprints of the keys that signed it, or an entry that
+        it was built on; empty if nothing was fetched.
+    :param uses: the digests of the entries that it was built on, without the
+        layer below.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Record:
     signed_by: str = ""
     unsigned: bool = False
     keys: list[str] = dataclasses.field(default_factory=list)
+    uses: list[str] = dataclasses.field(default_factory=list)
 
     def is_valid(self) -> bool:
         """Return whether all values read from JSON have the right types."""
@@ -90,6 +94,7 @@ class Record:
             and isinstance(self.size, int)
             and isinstance(self.unsigned, bool)
             and bounds.is_list_of(self.keys, str)
+            and bounds.is_list_of(self.uses, str)
             and all(
                 isinstance(mapping, dict)
                 for mapping in (self.inputs, self.facts, self.timeline)

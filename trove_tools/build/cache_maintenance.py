@@ -129,7 +129,7 @@ def push_layers(
     remote: remote_cache.RemoteCache,
     screen: console.Console,
 ) -> list[_cache.Entry]:
-    """Write layers of the local cache to the registry.
+    """Write layers, and what they were built on, to the registry.
 
     Layers that are not in the cache, that are too old, or that another
     process removes at this moment are left out.
@@ -139,16 +139,26 @@ def push_layers(
     """
     written = []
     with screen.progress("the cache in the registry") as progress:
-        for digest in dict.fromkeys(digests):
+        for digest in _list_all(digests, cache):
             if not remote.is_usable(remote.target):
                 break
-            if cache.read(digest) is None:
-                continue
             with cache.locked(digest, shared=True, wait=False) as free:
                 entry = cache.find(digest) if free else None
                 if entry is not None and remote.push(entry, progress.state):
                     written.append(entry)
     return written
+
+
+def _list_all(
+    digests: collections.abc.Iterable[str], cache: _cache.Cache
+) -> list[str]:
+    """Return the digests of layers and of the entries that they use."""
+    found: dict[str, None] = {}
+    for digest in digests:
+        entry = cache.read(digest)
+        if entry is not None:
+            found |= dict.fromkeys([*entry.record.uses, digest])
+    return list(found)
 
 
 def fetch_layers(

@@ -19,6 +19,7 @@ from trove_tools.build import cache as _cache
 from trove_tools.build import dib
 from trove_tools.build import packages
 from trove_tools.build import parallel
+from trove_tools.build import remote_cache
 from trove_tools.sources.container import prepare as _prepare
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
@@ -70,30 +71,50 @@ def beside(
         pool.shutdown(wait=False)
 
 
-@contextlib.contextmanager
-def keep(
-    cache: _cache.Cache,
-    name: str,
-    inputs: dict[str, typing.Any],
-    make: collections.abc.Callable[[pathlib.Path], None],
-) -> collections.abc.Iterator[pathlib.Path]:
-    """Keep an archive in the cache of layers.
+class Archives:
+    """Provides archives that containers share, as entries of the cache.
 
-    See :class:`trove_tools.sources.container.rootfs.Keep`.
+    :param cache: the cache of layers.
+    :param remote: the entries in a registry, if it is used.
     """
-    text = json.dumps(inputs, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
 
-    def put() -> None:
-        with cache.partial() as place:
-            make(place / _cache.ARCHIVE)
-            cache.put(
-                place, name=name, digest=digest, inputs=inputs,
-                facts={}, timeline={},
-            )  # fmt: skip
+    def __init__(
+        self,
+        cache: _cache.Cache,
+        remote: remote_cache.RemoteCache | None = None,
+    ) -> None:
+        self._cache = cache
+        self._remote = remote
+        #: the records of the entries that were used, by digest
+        self.used: dict[str, _cache.Record] = {}
 
-    with cache.hold(digest, put) as (entry, _):
-        yield entry.archive
+    @contextlib.contextmanager
+    def keep(
+        self,
+        name: str,
+        inputs: dict[str, typing.Any],
+        make: collections.abc.Callable[[pathlib.Path], None],
+    ) -> collections.abc.Iterator[pathlib.Path]:
+        """Provide an archive: from the cache, the registry, or made now.
+
+        See :class:`trove_tools.sources.container.rootfs.Keep`.
+        """
+        text = json.dumps(inputs, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+
+        def provide() -> None:
+            if self._remote and self._remote.fetch(digest, self._cache):
+                return
+            with self._cache.partial() as place:
+                make(place / _cache.ARCHIVE)
+                self._cache.put(
+                    place, name=name, digest=digest, inputs=inputs,
+                    facts={}, timeline={},
+                )  # fmt: skip
+
+        with self._cache.hold(digest, provide) as (entry, _):
+            self.used[digest] = entry.record
+            yield entry.archive
 
 
 def prepare(

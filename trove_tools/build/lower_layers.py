@@ -147,12 +147,13 @@ class Stack:
                 )
         with contextlib.ExitStack() as stack:
             making = None
+            archives = containers.Archives(self._cache, self._remote)
             if layer.containers:
                 make = functools.partial(
                     containers.prepare,
                     layer.containers,
                     guest=self._guest,
-                    keep=functools.partial(containers.keep, self._cache),
+                    keep=archives.keep,
                     **self._mirrors(),
                     **self._times(),
                 )
@@ -170,6 +171,9 @@ class Stack:
             self._progress.state(f"{layer.name}: store it in the cache")
             if making is not None:
                 facts["containers"] = making.result()
+            below = [*archives.used.values()]
+            if parent:
+                below.append(parent.record)
             timeline.leave("layer")
             self._cache.put(
                 place,
@@ -178,15 +182,10 @@ class Stack:
                 inputs=layer.as_dict(),
                 facts=facts,
                 timeline=timeline.as_list()[-1],
-                **(
-                    {
-                        "since": parent.record.since,
-                        "unsigned": parent.record.unsigned,
-                        "keys": parent.record.keys,
-                    }
-                    if parent
-                    else {}
-                ),
+                unsigned=any(record.unsigned for record in below),
+                keys=sorted({key for record in below for key in record.keys}),
+                uses=sorted(archives.used),
+                **({"since": parent.record.since} if parent else {}),
             )
 
     def root(self, entry: _cache.Entry) -> pathlib.Path:

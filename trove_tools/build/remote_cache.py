@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares layers between builders through a repository in a registry.
+"""Shares the cache between builders through a repository in a registry.
 
-A layer is an OCI image with one layer, the archive.  Its tag is the layer's
-digest.  An annotation has the record of the cache entry, another one the
-signature of the record, and the record has the archive's digest: so whoever
-trusts the key trusts the layer, and the registry need not be trusted.
+An entry of the cache, which is a layer or an archive that containers share,
+is an OCI image with one layer, the archive.  Its tag is the entry's digest.
+An annotation has the record of the entry, another one the signature of the
+record, and the record has the archive's digest: so whoever trusts the key
+trusts the entry, and the registry need not be trusted.
 
 A build needs no registry.  If one fails, the build continues without it and
 says so once.
@@ -16,6 +17,7 @@ import json
 import pathlib
 import re
 import shutil
+import threading
 import time
 import typing
 
@@ -59,7 +61,7 @@ class RemoteLayer:
 
 
 class RemoteCache:
-    """The layers in some repositories.
+    """The layers, and the other entries of caches, in some repositories.
 
     :param sources: the repositories that layers are fetched from.
     :param target: the repository that layers are written to, if any.
@@ -86,6 +88,8 @@ class RemoteCache:
         self._allow_unsigned = allow_unsigned
         self._screen = screen
         self._broken: set[str] = set()
+        # layers and what containers share are fetched at the same time
+        self._lock = threading.Lock()
         self._found: dict[str, RemoteLayer | None] = {}
 
     def find(self, digest: str, cache: _cache.Cache) -> RemoteLayer | None:
@@ -356,15 +360,16 @@ class RemoteCache:
         exc: errors.TroveToolsError,
     ) -> None:
         """Stop using a layer or a repository, and say so once."""
-        if not self.is_usable(repository):
-            return
-        hint = f" ({exc.hint})" if exc.hint else ""
-        if self._is_about_layer(exc):
-            self._broken.add(f"{repository} {digest}")
-            what = f"the layer {digest[:12]} in {repository} is not used"
-        else:
-            self._broken.add(str(repository))
-            what = f"the cache {repository} is not used any more"
+        with self._lock:
+            if not self.is_usable(repository):
+                return
+            hint = f" ({exc.hint})" if exc.hint else ""
+            if self._is_about_layer(exc):
+                self._broken.add(f"{repository} {digest}")
+                what = f"the layer {digest[:12]} in {repository} is not used"
+            else:
+                self._broken.add(str(repository))
+                what = f"the cache {repository} is not used any more"
         self._screen.warn(f"{what}: {exc.message}{hint}")
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import pathlib
 import subprocess
 import typing
 
@@ -11,6 +12,7 @@ from tests.functional import registries
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
+from trove_tools.build import containers
 from trove_tools.build import remote_cache
 from trove_tools.host import process
 from trove_tools.sources.registry import client
@@ -200,6 +202,33 @@ class CopyTest(CacheCase):
             self.there, remote, self.screen
         )
         self.assertEqual([], again)
+        self.assertEqual([], self.warnings())
+
+    def test_archive_of_containers(self) -> None:
+        def make(file: pathlib.Path) -> None:
+            file.write_bytes(archive)
+
+        def fail(file: pathlib.Path) -> None:
+            self.fail("it is in the registry")
+
+        archive = self.put(TWO).archive.read_bytes()
+        archives = containers.Archives(self.here)
+        with archives.keep("container trixie", {"a": "b"}, make):
+            (digest,) = archives.used
+        # whoever writes a layer also writes what it was built on
+        self.put(uses=[digest])
+        remote = self.remote(self.key, key=self.key)
+        written = cache_maintenance.push_layers(
+            [ONE], self.here, remote, self.screen
+        )
+        self.assertEqual(
+            [digest, ONE], [entry.record.digest for entry in written]
+        )
+        archives = containers.Archives(self.there, remote)
+        with archives.keep("container trixie", {"a": "b"}, fail) as file:
+            self.assertEqual(archive, file.read_bytes())
+        (record,) = archives.used.values()
+        self.assertEqual([self.key.public.fingerprint], record.keys)
         self.assertEqual([], self.warnings())
 
     def test_archive_that_zstd_cannot_read(self) -> None:

@@ -20,7 +20,10 @@ class KeepTest(base.TestCase):
 
     def keep(self, state: str) -> str:
         inputs = {"states": [state]}
-        with containers.keep(self.cache, "a", inputs, self.make) as file:
+        archives = containers.Archives(self.cache)
+        with archives.keep("a", inputs, self.make) as file:
+            (digest,) = archives.used
+            self.assertEqual(digest, file.parent.name)
             return file.read_text()
 
     def test_made_once_for_the_same_inputs(self) -> None:
@@ -35,7 +38,8 @@ class KeepTest(base.TestCase):
         self.assertEqual("archive 2", self.keep("x"))
 
     def test_not_removed_while_it_is_read(self) -> None:
-        with containers.keep(self.cache, "a", {}, self.make) as file:
+        archives = containers.Archives(self.cache)
+        with archives.keep("a", {}, self.make) as file:
             pruned = cache_maintenance.prune(self.cache, 0, self.fail)
             self.assertEqual([], list(pruned))
             self.assertTrue(file.exists())
@@ -46,7 +50,7 @@ class KeepTest(base.TestCase):
             raise errors.BuildError("no")
 
         def keep() -> None:
-            with containers.keep(self.cache, "a", {}, fail):
+            with containers.Archives(self.cache).keep("a", {}, fail):
                 self.fail("there is an archive that was not made")
 
         self.assertRaises(errors.BuildError, keep)
