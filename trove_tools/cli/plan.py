@@ -26,9 +26,6 @@ from trove_tools.sources.container import sources
 from trove_tools.sources.network import proxies
 from trove_tools.sources.network import session
 
-#: The size in MiB of an image of mariadb on debian-13.
-_TYPICAL_SIZE = 414
-
 _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
 
@@ -307,7 +304,7 @@ def _size(
         if [each.name for each in made.datastores] == names:
             size = console.size(made.image["size"])
             return f"about {size}, as {made.image['file']}"
-    return f"not known; typically {_TYPICAL_SIZE} MiB, measured with mariadb"
+    return "size not known before the first build"
 
 
 def _time(

@@ -108,6 +108,7 @@ class SummaryTest(base.TestCase):
         self.assertEqual(
             ["base", "runtime", "datastore", "agent"], said["to be built"]
         )
+        self.assertEqual("size not known before the first build", said["file"])
         self.assertRegex(said["time"], r"^about 3 min; .*two quiet processors")
 
     def test_what_is_in_the_cache_is_not_built(self) -> None:
