@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 PROGRAM = "docker-registry"
@@ -22,6 +23,7 @@ storage:
   delete: {{enabled: {delete}}}
 http: {{addr: 127.0.0.1:{port}}}
 """
+_USERS = "auth: {{htpasswd: {{realm: test, path: {file}}}}}\n"
 
 
 class Registry:
@@ -64,22 +66,27 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def registry(
-    directory: pathlib.Path, *, delete: bool = False
+    directory: pathlib.Path, *, delete: bool = False, users: str = ""
 ) -> collections.abc.Iterator[Registry]:
     """Run a registry.
 
     :param directory: takes what is pushed.
     :param delete: allow that something is deleted.
+    :param users: lines of a file for htpasswd, with bcrypt; nobody else may
+        read or write.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
     config = directory / "config.yml"
-    config.write_text(
-        _CONFIG.format(
-            directory=directory, port=port, delete=str(delete).lower()
-        )
+    text = _CONFIG.format(
+        directory=directory, port=port, delete=str(delete).lower()
     )
+    if users:
+        file = directory / "users"
+        file.write_text(users)
+        text += _USERS.format(file=file)
+    config.write_text(text)
     child = subprocess.Popen(
         [PROGRAM, "serve", config],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -88,9 +95,14 @@ def registry(
     )  # fmt: skip
     try:
         for _ in range(100):
-            with contextlib.suppress(OSError):
+            try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/").close()
                 break
+            except urllib.error.HTTPError:
+                # it is there, and wants a password
+                break
+            except OSError:
+                pass
             time.sleep(0.1)
         yield Registry(port)
     finally:

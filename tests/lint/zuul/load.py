@@ -3,8 +3,9 @@
 
 To be run with a Python that has Zuul.  Reads JSON from stdin: ``top``, the
 tree's top; ``files``, for each of which it is asked.  Writes JSON: ``errors``,
-all that Zuul has found wrong; ``playbooks``, those that jobs name; ``runs``,
-by pipeline and file the jobs that Zuul would run for a change of it.
+all that Zuul has found wrong; ``playbooks``, those that jobs name, and whether
+they get a secret; ``runs``, by pipeline and file the jobs that Zuul would run
+for a change of it.
 
 What other projects have is in parents.yaml.  There is no ZooKeeper and no
 connection, so the parts of Zuul that talk to them are passed by: the tenant
@@ -20,6 +21,8 @@ import typing
 
 from zuul import configloader
 from zuul import model
+from zuul import model_api
+from zuul.zk import components
 
 HOST, BRANCH = "opendev.org", "master"
 CONFIG, OURS = "openstack/project-config", "openstack/trove-tools"
@@ -111,19 +114,24 @@ class Loaded:
             str(error.error) for error in self.layout.loading_errors.errors
         ]
 
-    def playbooks(self) -> list[str]:
-        """Return the playbooks that our jobs name."""
-        return sorted(
-            {
-                playbook.path
-                for variants in self.layout.jobs.values()
-                for job in variants
+    def playbooks(self) -> dict[str, bool]:
+        """Return the playbooks that our jobs name.
+
+        :returns: whether a job gives them a secret, by path.
+        """
+        found: dict[str, bool] = {}
+        for variants in self.layout.jobs.values():
+            for job in variants:
                 # Zuul's own job "noop" comes from nowhere
-                if job.source_context
-                and job.source_context.project_name == OURS
-                for playbook in job.all_playbooks
-            }
-        )
+                if (
+                    job.source_context
+                    and job.source_context.project_name == OURS
+                ):
+                    for playbook in job.all_playbooks:
+                        secret = bool(playbook.secrets)
+                        secret |= found.get(playbook.path, False)
+                        found[playbook.path] = secret
+        return found
 
     def runs(self, pipeline: str, file: str | None) -> list[str]:
         """Return the jobs that a change of a file runs.
@@ -205,6 +213,10 @@ def main() -> None:
     """Answer."""
     wanted = json.load(sys.stdin)
     logging.disable(logging.CRITICAL)
+    # how Zuul's processes pass secrets on depends on the oldest of them
+    components.COMPONENT_REGISTRY.registry = types.SimpleNamespace(
+        model_api=model_api.MODEL_API
+    )
     loaded = Loaded(pathlib.Path(wanted["top"]))
     answer: dict[str, typing.Any] = {
         "errors": loaded.errors(),

@@ -40,6 +40,14 @@ _TESTS = {
     "replication": "test_replication",
 }
 
+# jobs with a secret run for merged code only; only this playbook gets it
+_SHARE = (
+    "secrets:",
+    "  - name: trove_image_registry",
+    "    secret: trove-tools-registry",
+    "post-run: playbooks/image/share.yaml",
+)
+
 Lines = list[str]
 
 
@@ -49,6 +57,7 @@ def files(catalog: model.Catalog) -> dict[str, str]:
         "images.yaml": _file(
             *map(_image, guests.images(catalog)),
             *map(_published, published(catalog)),
+            *map(_shared, guests.images(catalog)),
         ),
         "scenarios.yaml": _file(
             *map(_scenario, guests.scenarios(catalog)),
@@ -89,6 +98,11 @@ def published(catalog: model.Catalog) -> list[guests.Guest]:
 def publishing(image: guests.Guest) -> str:
     """Return the name of the job that publishes an image."""
     return image.name.replace("-image-", "-publish-", 1)
+
+
+def sharing(image: guests.Guest) -> str:
+    """Return the name of the job that writes an image's layers."""
+    return image.name.replace("-image-", "-share-", 1)
 
 
 def _file(*stanzas: Lines) -> str:
@@ -137,7 +151,14 @@ def _published(image: guests.Guest) -> Lines:
         publishing(image), "trove-tools-publish",
         f"Publish an image of {image.datastore.title} {image.version} for"
         f" {image.system.name}.",
-        *_build(image),
+        *_SHARE, *_build(image),
+    )  # fmt: skip
+
+
+def _shared(image: guests.Guest) -> Lines:
+    return _job(
+        sharing(image), image.name,
+        f"The same as {image.name}, whose layers a registry gets.", *_SHARE,
     )  # fmt: skip
 
 
@@ -191,7 +212,7 @@ def _project(catalog: model.Catalog) -> Lines:
     lines += ["    periodic:", "      jobs:"]
     lines += [f"        - {publishing(each)}" for each in published(catalog)]
     lines += ["    periodic-weekly:", "      jobs:"]
-    lines += [f"        - {each.name}" for each in images]
+    lines += [f"        - {sharing(each)}" for each in images]
     lines += ["    experimental:", "      jobs:"]
     lines += [f"        - {each.name}" for each in images if not each.voting]
     return lines

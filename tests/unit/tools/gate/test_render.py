@@ -87,6 +87,23 @@ class RenderTest(base.TestCase):
                 image.kind == "file", said.get("trove_image_stand_in", False)
             )
 
+    def test_layers_of_each_image_are_written(self) -> None:
+        made = render.files(self.catalog)
+        writing = {
+            job["job"]["name"]: job["job"].get("parent")
+            for job in yaml.safe_load(made["images.yaml"])
+            if "secrets" in job["job"]
+        }
+        (stanza,) = yaml.safe_load(made["projects.yaml"])
+        project = stanza["project"]
+        weekly = project["periodic-weekly"]["jobs"]
+        self.assertEqual(
+            {image.name for image in guests.images(self.catalog)},
+            {writing[name] for name in weekly},
+        )
+        daily = project["periodic"]["jobs"]
+        self.assertEqual(set(writing), {*daily, *weekly})
+
     def test_cross_series_follows_the_series(self) -> None:
         series = dataclasses.replace(self.catalog.series, name="2027.1")
         self.assertEqual(("2026.2", "2026.1"), series.previous)
