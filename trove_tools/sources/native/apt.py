@@ -28,7 +28,7 @@ from trove_tools.sources.native import keyring
 
 _COMPRESSED = (".xz", ".gz", "")
 
-_NAME = re.compile(r"^Package:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
+_NAME = re.compile(rb"^Package:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
 
 # seconds after which an unused index leaves the cache
 _KEPT = 30 * 86400
@@ -191,10 +191,11 @@ class _Release:
             content = zlib.decompress(content, wbits=31)
         # an index has up to a hundred thousand packages, so only the requested
         # ones are parsed
-        for paragraph in content.decode(errors="replace").split("\n\n"):
+        for paragraph in content.split(b"\n\n"):
             match = _NAME.search(paragraph)
-            if match and match[1] in names:
-                yield from debian.parse_paragraphs(paragraph)
+            if match and match[1].decode(errors="replace") in names:
+                text = paragraph.decode(errors="replace")
+                yield from debian.parse_paragraphs(text)
 
     def _read_index(
         self, name: str, digest: str, cache: pathlib.Path | None
@@ -256,6 +257,9 @@ def compare(one: str, other: str) -> int:
 
     :returns: a number less than, equal to or greater than 0.
     """
+    if one == other:
+        # as most installed packages are, compared with a repository
+        return 0
     for first, second in zip(_parts(one), _parts(other), strict=True):
         if result := _compare_part(first, second):
             return result
