@@ -346,6 +346,8 @@ class Run:
         follower = Log(layer.name, self.progress, self.timeline)
         # diskimage-builder only gets the variables of the layer
         hidden = [name for name in os.environ if name.startswith("DIB_")]
+        # it would build in this directory, and not in TMP_DIR
+        hidden.append("TMPDIR")
         # its working directory identifies all its processes
         child = process.start(
             command,

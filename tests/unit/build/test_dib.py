@@ -292,10 +292,10 @@ class BuildTest(RunCase):
         return run.timeline.spans
 
     def test_success(self) -> None:
-        self.set_env(DIB_OTHER="of another layer")
+        self.set_env(DIB_OTHER="of another layer", TMPDIR="/of/the/user")
         (root,) = self.run_script(
             "echo dib-run-parts Running /x/root.d/1; echo $TMP_DIR; pwd;"
-            "echo [$DIB_OTHER]"
+            "echo [$DIB_OTHER$TMPDIR]"
         )
         self.assertEqual(("phase", "root"), (root.kind, root.name))
         self.assertEqual(["1"], [each.name for each in root.spans])
