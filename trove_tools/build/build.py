@@ -123,7 +123,7 @@ def build(
     if key is not None and _previous.find_current(plan, output) is not None:
         screen.say(
             f"{output / plan.file} is not signed with the key"
-            f" {key.public.fingerprint}and is built again"
+            f" {key.public.fingerprint} and is built again"
         )
     workspace.take_down_dead(cache.workspaces, screen.warn)
     cache_maintenance.abandoned(cache, screen.warn)
@@ -141,6 +141,8 @@ def build(
         output, plan.file, work, cache.workspaces, screen.warn
     ) as space:
         screen.say(f"Building {plan.name}; the log grows in {space.log}")
+        # diskimage-builder, which reads files in the cache, needs a plain path
+        cache = cache.at(space.plain(cache.directory))
         try:
             if previous is not None:
                 made, found = _replace_agent(
@@ -150,25 +152,26 @@ def build(
                 made, found = _make(
                     plan, space, cache, missing, screen, remote
                 )
-        except OSError as exc:
-            kept = space.keep_log(output)
-            raise errors.BuildError(
-                f"cannot write: {exc}", hint=f"the whole log is in {kept}"
-            ) from exc
-        except errors.TroveToolsError as exc:
-            kept = space.keep_log(output)
-            where = f"the whole log is in {kept}"
-            exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
+            bill = sbom.path(space.image)
+            sbom.write(found, made, bill)
+            made = dataclasses.replace(
+                made,
+                sbom={"file": bill.name, **digests.compute(bill, ("sha256",))},
+            )
+            manifest.write(made, manifest.path(space.image), key)
+            report.write(space.image)
+            image = space.publish(output)
+        except Exception as exc:
+            where = f"the whole log is in {space.keep_log(output)}"
+            if isinstance(exc, OSError):
+                raise errors.BuildError(
+                    f"cannot write: {exc}", hint=where
+                ) from exc
+            if isinstance(exc, errors.TroveToolsError):
+                exc.hint = f"{exc.hint}\n{where}" if exc.hint else where
+            else:
+                exc.add_note(where)
             raise
-        bill = sbom.path(space.image)
-        sbom.write(found, made, bill)
-        made = dataclasses.replace(
-            made,
-            sbom={"file": bill.name, **digests.compute(bill, ("sha256",))},
-        )
-        manifest.write(made, manifest.path(space.image), key)
-        report.write(space.image)
-        image = space.publish(output)
     return read_result(image, time.monotonic() - begin)
 
 
@@ -243,8 +246,6 @@ def _make(
     for layer in missing:
         steps += lower_layers.STEPS + len(layer.containers)
     ramdisk.mount(space.work)
-    # diskimage-builder, which reads files in the cache, needs a plain path
-    cache = cache.at(space.plain(cache.directory))
     space.stem.parent.mkdir(0o700)
     with (
         screen.progress(plan.name, steps) as shown,
@@ -315,7 +316,6 @@ def _replace_agent(
     screen: console.Console,
 ) -> tuple[manifest.Manifest, _contents.Contents]:
     """Copy the previous image with another agent; see :func:`_make`."""
-    cache = cache.at(space.plain(cache.directory))
     with screen.progress(plan.name, _patch.STEPS) as progress:
         run = _open_run(plan, space, cache, progress)
         with run.timeline.within("layer", plan.layers[-1].name):

@@ -155,10 +155,14 @@ class Ending:
         except OSError as exc:
             self._fail(_explain(exc))
         except Exception as exc:
+            advice = (
+                "this is a defect of the tool: run again with --debug and"
+                " report what it prints"
+            )
+            notes = getattr(exc, "__notes__", [])
             defect = errors.TroveToolsError(
                 f"unexpected {type(exc).__name__}: {exc}",
-                hint="this is a defect of the tool: run again with"
-                " --debug and report what it prints",
+                hint="\n".join([advice, *notes]),
             )
             self._fail(None if self.debug else defect)
         finally:

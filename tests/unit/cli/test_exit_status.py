@@ -69,3 +69,11 @@ class StreamsTest(base.TestCase):
         self.assertEqual(1, done.returncode)
         self.assertIn("File name too long", done.stderr)
         self.assertNotIn("defect", done.stderr)
+
+    def test_a_defect_and_its_notes(self) -> None:
+        done = self.run_in_shell(
+            "exc = KeyError('k'); exc.add_note('a log is in x'); raise exc", ""
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertIn("error: unexpected KeyError: 'k'", done.stderr)
+        self.assertIn("a log is in x", done.stderr)
