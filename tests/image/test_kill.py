@@ -163,7 +163,7 @@ class KillTest(base.TestCase):
                 process = liveness.identify(int(entry.name))
                 if (
                     f"\nPPid:\t{parent}\n" in status
-                    and "trove_tools.cli.build_job" in line
+                    and "trove_tools.cli.build" in line
                     and process
                 ):
                     found.append(process)

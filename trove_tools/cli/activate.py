@@ -105,31 +105,23 @@ def activate_version(call: common.Call) -> int:
         rows = activation.list_versions(
             session.cloud, name or None, version or None, screen
         )
-        return session.print_rows(
-            rows, settings.format, results.REGISTERED, _LISTED, screen
-        )
+        return session.print_rows(rows, results.REGISTERED, _LISTED)
     work = activation.Activation(session.cloud, screen)
     if settings.instances:
         rows = work.list_behind(name, version)
-        return session.print_rows(
-            rows, settings.format, results.INSTANCES, _BEHIND, screen
-        )
+        return session.print_rows(rows, results.INSTANCES, _BEHIND)
     if settings.rebuild_instances:
         rows = work.rebuild_behind(
             name, version, settings.at_once, settings.rebuild_timeout
         )
-        status = session.print_rows(
-            rows, settings.format, results.REBUILT, _REBUILT, screen
-        )
+        status = session.print_rows(rows, results.REBUILT, _REBUILT)
         left = [each for each in rows if each["result"] in rebuild.LEFT]
         return errors.EXIT_FAILED if left else status
     if settings.rollback:
         row = work.roll_back(name, version, settings.to_image)
     else:
         row = work.activate(name, version or None)
-    return session.print_rows(
-        [row], settings.format, results.ACTIVATE, _COLUMNS, screen
-    )
+    return session.print_rows([row], results.ACTIVATE, _COLUMNS)
 
 
 PROGRAM = common.Program(

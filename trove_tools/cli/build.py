@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """``trove-image-builder build``: builds one or several images.
 
-If several images are built at a time, each is built by a process of
-:mod:`trove_tools.cli.build_job`.
+If several images are built at a time, each is built by a child process, which
+runs this module.  It reads the plan and all settings, as the parent has
+resolved them, from standard input: so no option can be lost or resolved
+differently, and no command line contains a secret.
 """
 
 import collections.abc
 import contextlib
+import dataclasses
 import functools
+import json
 import os
 import pathlib
+import sys
 import time
 import typing
 
@@ -24,16 +29,18 @@ from trove_tools.build import cache_maintenance
 from trove_tools.build import jobs
 from trove_tools.build import previous
 from trove_tools.build import remote_cache
+from trove_tools.catalog import loader
 from trove_tools.catalog import model
-from trove_tools.cli import build_job
 from trove_tools.cli import cache as caching
 from trove_tools.cli import common
+from trove_tools.cli import exit_status
 from trove_tools.cli import plan as plan_command
 from trove_tools.config import options
 from trove_tools.host import files
 from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.plan import plan as _plan
+from trove_tools.plan import request
 from trove_tools.sources.container import lock
 from trove_tools.sources.network import session
 
@@ -79,6 +86,36 @@ def _pid_file(path: pathlib.Path | None) -> collections.abc.Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What the builds of a command have in common.
+
+    :param key: the key that signs the images.
+    :param remote: the layers in a registry, if it is used.
+    """
+
+    settings: options.Settings
+    screen: console.Console
+    catalog: model.Catalog
+    key: signature.SigningKey | None
+    cache: _cache.Cache
+    remote: remote_cache.RemoteCache | None
+
+
+def _open_work(
+    settings: options.Settings, screen: console.Console, catalog: model.Catalog
+) -> _Work:
+    key = signature.open_signing_key(settings.sign_key)
+    return _Work(
+        settings,
+        screen,
+        catalog,
+        key,
+        caching.open_cache(settings, key, fresh=settings.fresh),
+        caching.open_remote(settings, screen, key),
+    )
+
+
 def build(
     plans: collections.abc.Sequence[_plan.Plan],
     settings: options.Settings,
@@ -96,25 +133,21 @@ def build(
         verified.
     """
     _require_for_later(plans, settings)
-    key = signature.open_signing_key(settings.sign_key)
-    cache = caching.open_cache(settings, key, fresh=settings.fresh)
-    remote = caching.open_remote(settings, screen, key)
-    shared = caching.open_images(settings, screen, key)
+    work = _open_work(settings, screen, catalog)
+    shared = caching.open_images(settings, screen, work.key)
     fetched = {}
     if shared is not None and not _forced(settings):
-        fetched = shared.fetch_all(plans, settings.output_dir, cache)
+        fetched = shared.fetch_all(plans, settings.output_dir, work.cache)
     outcomes = _build_in_parallel(
-        [plan for plan in plans if plan.name not in fetched],
-        settings, cache, screen, key, remote,
-    )  # fmt: skip
+        [plan for plan in plans if plan.name not in fetched], work
+    )
     rows = []
     for plan in plans:
         try:
             result = fetched.get(plan.name) or _build_one(
-                plan, settings, cache, screen, outcomes.get(plan.name), key,
-                remote,
-            )  # fmt: skip
-            rows.append(_row(plan, result, settings, screen, catalog, key))
+                plan, work, outcomes.get(plan.name)
+            )
+            rows.append(_row(plan, result, work))
         except errors.TroveToolsError as exc:
             if len(plans) == 1:
                 raise
@@ -128,15 +161,15 @@ def build(
                 }
             )
     _print(rows, settings.format)
-    if remote is not None and remote.target is not None:
+    if work.remote is not None and work.remote.target is not None:
         # the images can be used meanwhile
         cache_maintenance.push_layers(
             (layer.digest for plan in plans for layer in plan.layers[:-1]),
-            cache,
-            remote,
+            work.cache,
+            work.remote,
             screen,
         )
-    caching.evict(settings, cache, screen)
+    caching.evict(settings, work.cache, screen)
     return _status(rows)
 
 
@@ -155,14 +188,26 @@ def _require_for_later(
             requirements.require_tools("verify", plan.guest["arch"])
 
 
+def _build_here(plan: _plan.Plan, work: _Work) -> _build.Result:
+    """Build an image in this process.
+
+    :raises TroveToolsError: the image could not be built.
+    """
+    return _build.build(
+        plan,
+        output=work.settings.output_dir,
+        work=work.settings.work_dir,
+        cache=work.cache,
+        force=_forced(work.settings),
+        screen=work.screen,
+        key=work.key,
+        remote=work.remote,
+        patch=work.settings.patch,
+    )
+
+
 def _build_one(
-    plan: _plan.Plan,
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    outcome: jobs.Outcome | None,
-    key: signature.SigningKey | None,
-    remote: remote_cache.RemoteCache | None,
+    plan: _plan.Plan, work: _Work, outcome: jobs.Outcome | None
 ) -> _build.Result:
     """Build an image, unless a child process has built it.
 
@@ -170,40 +215,24 @@ def _build_one(
     :raises TroveToolsError: the image could not be built.
     """
     if outcome is None:
-        return _build.build(
-            plan,
-            output=settings.output_dir,
-            work=settings.work_dir,
-            cache=cache,
-            force=_forced(settings),
-            screen=screen,
-            key=key,
-            remote=remote,
-            patch=settings.patch,
-        )
+        return _build_here(plan, work)
     for text in outcome.warnings:
-        screen.warn(f"{plan.name}: {text}")
+        work.screen.warn(f"{plan.name}: {text}")
     if outcome.result is None:
-        if settings.debug and outcome.text:
-            screen.say(outcome.text)
+        if work.settings.debug and outcome.text:
+            work.screen.say(outcome.text)
         assert outcome.error is not None
         raise outcome.error
     return _build.read_result(
-        settings.output_dir / plan.file,
+        work.settings.output_dir / plan.file,
         outcome.result["seconds"],
         outcome.result["built"],
     )
 
 
-def _row(
-    plan: _plan.Plan,
-    result: _build.Result,
-    settings: options.Settings,
-    screen: console.Console,
-    catalog: model.Catalog,
-    key: signature.SigningKey | None,
-) -> Row:
+def _row(plan: _plan.Plan, result: _build.Result, work: _Work) -> Row:
     """Run the steps that follow a build, and return the row to print."""
+    settings, screen = work.settings, work.screen
     if result.fetched_from:
         screen.say(f"{result.image} was fetched from {result.fetched_from}")
     elif not result.built:
@@ -218,7 +247,7 @@ def _row(
         from trove_tools.cli import verify
 
         record, _ = verify.examine(
-            result.image, settings, screen, catalog, key=key
+            result.image, settings, screen, work.catalog, key=work.key
         )
         row["verified"] = "ok" if record["ok"] else "FAILED"
         if not record["ok"]:
@@ -235,34 +264,27 @@ def _forced(settings: options.Settings) -> bool:
 
 
 def _build_in_parallel(
-    plans: collections.abc.Sequence[_plan.Plan],
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    key: signature.SigningKey | None,
-    remote: remote_cache.RemoteCache | None,
+    plans: collections.abc.Iterable[_plan.Plan], work: _Work
 ) -> dict[str, jobs.Outcome]:
     """Build the images that are not current, several at a time.
 
     :returns: the report of each child process, by the image's name; empty if
         only one image can be built at a time.
     """
+    settings, remote = work.settings, work.remote
     if settings.jobs is not None and settings.jobs < 1:
         raise errors.UsageError(
             f"--jobs {settings.jobs} would build nothing",
             hint="write 1 or more, or leave it out",
         )
+    trusted = work.key.trusted if work.key else None
     wanted = {
         plan.name: plan
         for plan in plans
         if _forced(settings)
-        or previous.find_current(
-            plan,
-            settings.output_dir,
-            key.trusted if key else None,
-            settings.patch,
+        or not previous.find_current(
+            plan, settings.output_dir, trusted, settings.patch
         )
-        is None
     }
     limit = min(settings.jobs or jobs.default(), len(wanted))
     if limit < 2:
@@ -270,7 +292,7 @@ def _build_in_parallel(
     for plan in wanted.values():
         # report what the host lacks once, not once per job
         _build.require(
-            plan, settings.output_dir, settings.work_dir, cache, remote
+            plan, settings.output_dir, settings.work_dir, work.cache, remote
         )
     begin = time.time()
 
@@ -279,7 +301,7 @@ def _build_in_parallel(
         if settings.fresh:
             # a layer that another job of this build has built is fresh
             age = (time.time() - begin) / _DAY
-        return build_job.to_data(
+        return to_data(
             plan,
             settings.replaced(
                 force=_forced(settings),
@@ -292,12 +314,66 @@ def _build_in_parallel(
 
     return jobs.run(
         [
-            jobs.Job(name, functools.partial(data, plan), build_job.argv(name))
+            jobs.Job(name, functools.partial(data, plan), make_argv(name))
             for name, plan in wanted.items()
         ],
         limit,
-        screen,
+        work.screen,
     )
+
+
+def make_argv(name: str) -> list[str]:
+    """Return the command line of a child process.
+
+    :param name: the image's name, which identifies the process in lists.
+    """
+    return [sys.executable, "-m", "trove_tools.cli.build", name]
+
+
+def to_data(
+    plan: _plan.Plan, settings: options.Settings
+) -> dict[str, typing.Any]:
+    """Return the input of a child process as plain data.
+
+    :param settings: the settings that the plan was made with.
+    """
+    return {
+        "datastores": [
+            f"{datastore['name']}:{datastore['version']}"
+            for datastore in plan.datastores
+        ],
+        "settings": settings.to_data(),
+    }
+
+
+def from_data(
+    data: dict[str, typing.Any],
+) -> tuple[_plan.Plan, options.Settings, model.Catalog]:
+    """Restore the plan and the settings from the data of :func:`to_data`.
+
+    :returns: also the catalog that the plan was made with.
+    :raises TroveToolsError: the plan cannot be made.
+    """
+    settings = options.Settings.from_data(data["settings"])
+    catalog = loader.load(settings.catalog)
+    plan = _plan.make(request.make(data["datastores"], settings, catalog))
+    return plan, settings, catalog
+
+
+def main() -> int:
+    """Build the image that standard input describes, and report events.
+
+    :returns: an exit status.
+    """
+    screen = jobs.EventConsole()
+    end = exit_status.Ending(screen)
+    with end.reported():
+        data = json.load(sys.stdin)
+        end.debug = data["settings"]["debug"]
+        plan, settings, catalog = from_data(data)
+        result = _build_here(plan, _open_work(settings, screen, catalog))
+        screen.result(result.as_dict())
+    return end.status
 
 
 def _guest(plan: _plan.Plan) -> str:
@@ -337,3 +413,7 @@ def _status(rows: list[Row]) -> int:
         hint="remove the cause and run the command again: finished images are"
              " not built again",
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,7 @@
 """trove-image-builder cache: lists, checks, prunes and shares the cache."""
 
 import collections.abc
+import dataclasses
 import datetime
 import time
 import typing
@@ -170,6 +171,19 @@ def clean(settings: options.Settings, screen: console.Console) -> None:
         screen.say("there are no leftovers of killed builds")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What an action works with.
+
+    :param remote: the layers in a registry, if the options name one.
+    """
+
+    settings: options.Settings
+    screen: console.Console
+    cache: _cache.Cache
+    remote: remote_cache.RemoteCache | None
+
+
 def run(call: common.Call) -> int:
     """Run the requested action.
 
@@ -183,146 +197,113 @@ def run(call: common.Call) -> int:
     with session.open_session():
         key = signature.open_signing_key(settings.sign_key)
         remote = open_remote(settings, screen, key)
-        return actions[call.flags.action](
-            settings, open_cache(settings, key), screen, remote
-        )
+        work = _Work(settings, screen, open_cache(settings, key), remote)
+        return actions[call.flags.action](work)
 
 
-_Remote = remote_cache.RemoteCache | None
-
-
-def _list(
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    remote: _Remote,
-) -> int:
+def _list(work: _Work) -> int:
+    cache, remote = work.cache, work.remote
     rows = [_row(cache, entry) for entry in cache_maintenance.entries(cache)]
-    for repository in _repositories(remote):
-        assert remote is not None
+    if remote is not None:
+        target = [remote.target] if remote.target is not None else []
+        # a repository that is read and written is listed once
+        repositories = {str(one): one for one in (*remote.sources, *target)}
         rows += [
             _remote_row(cache, layer)
+            for repository in repositories.values()
             for layer in remote.list_layers(repository)
         ]
-    _emit(rows, settings, results.CACHE["list"])
+    _emit(rows, work.settings, results.CACHE["list"])
     layers, downloads = (
         cache_maintenance.size(directory)
         for directory in (cache.layers, cache.downloads)
     )
-    screen.say(
+    work.screen.say(
         f"{cache.directory}: layers {console.size(layers)} (limit"
-        f" {settings.cache_size} GiB), downloads {console.size(downloads)}"
+        f" {work.settings.cache_size} GiB), downloads"
+        f" {console.size(downloads)}"
     )
     return errors.EXIT_OK
 
 
-def _repositories(
-    remote: _Remote,
-) -> collections.abc.Iterable[client.Repository]:
-    """Return the repositories that are read or written, each once."""
-    if remote is None:
-        return []
-    target = [remote.target] if remote.target is not None else []
-    return {str(one): one for one in (*remote.sources, *target)}.values()
-
-
-def _push(
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    remote: _Remote,
-) -> int:
+def _push(work: _Work) -> int:
+    remote = work.remote
     if remote is None or remote.target is None:
         raise errors.UsageError(
             "cache push: no repository was named",
             hint="name one: --cache-to HOST[:PORT]/REPOSITORY",
         )
     written = cache_maintenance.push_layers(
-        (e.record.digest for e in cache_maintenance.entries(cache)),
-        cache,
+        (e.record.digest for e in cache_maintenance.entries(work.cache)),
+        work.cache,
         remote,
-        screen,
+        work.screen,
     )
-    return _report(written, "push", settings, cache, remote, remote.target)
+    return _report(written, "push", work, remote.target)
 
 
-def _pull(
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    remote: _Remote,
-) -> int:
+def _pull(work: _Work) -> int:
+    remote = work.remote
     if remote is None or not remote.sources:
         raise errors.UsageError(
             "cache pull: no repository was named",
             hint="name one: --cache-from HOST[:PORT]/REPOSITORY",
         )
-    fetched = cache_maintenance.fetch_layers(cache, remote, screen)
-    return _report(fetched, "pull", settings, cache, remote, *remote.sources)
+    fetched = cache_maintenance.fetch_layers(work.cache, remote, work.screen)
+    return _report(fetched, "pull", work, *remote.sources)
 
 
 def _report(
     entries: collections.abc.Iterable[_cache.Entry],
     action: str,
-    settings: options.Settings,
-    cache: _cache.Cache,
-    remote: remote_cache.RemoteCache,
+    work: _Work,
     *repositories: client.Repository,
 ) -> int:
     """Print the layers that were copied.
 
     :returns: the exit status: whether all repositories have answered.
     """
-    rows = [_row(cache, entry) for entry in entries]
-    _emit(rows, settings, results.CACHE[action])
-    if all(map(remote.is_usable, repositories)):
+    assert work.remote is not None
+    rows = [_row(work.cache, entry) for entry in entries]
+    _emit(rows, work.settings, results.CACHE[action])
+    if all(map(work.remote.is_usable, repositories)):
         return errors.EXIT_OK
     return errors.EXIT_FAILED
 
 
-def _prune(
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    remote: _Remote,
-) -> int:
-    limit = settings.cache_size * _GIB
+def _prune(work: _Work) -> int:
+    cache, screen = work.cache, work.screen
+    limit = work.settings.cache_size * _GIB
     removed = [
         _row(cache, entry)
         for entry in cache_maintenance.prune(
             cache, limit, screen.warn, stale=True
         )
     ]
-    if remote is not None:
+    if work.remote is not None:
         removed += [
             _remote_row(cache, layer)
-            for layer in cache_maintenance.prune_target(cache, remote)
+            for layer in cache_maintenance.prune_target(cache, work.remote)
         ]
-    _emit(removed, settings, results.CACHE["prune"])
+    _emit(removed, work.settings, results.CACHE["prune"])
     freed = sum(row["size"] for row in removed)
     screen.say(f"removed {len(removed)} layers, {console.size(freed)}")
     return errors.EXIT_OK
 
 
-def _verify(
-    settings: options.Settings,
-    cache: _cache.Cache,
-    screen: console.Console,
-    _remote: _Remote,
-) -> int:
+def _verify(work: _Work) -> int:
     removed = [
         {"digest": digest}
-        for digest in cache_maintenance.remove_damaged(cache)
+        for digest in cache_maintenance.remove_damaged(work.cache)
     ]
-    if removed or settings.format != "table":
-        console.emit(
-            removed, settings.format, ("digest",),
-            result=results.CACHE["verify"],
-        )  # fmt: skip
+    form = work.settings.format
+    if removed or form != "table":
+        result = results.CACHE["verify"]
+        console.emit(removed, form, ("digest",), result=result)
     if not removed:
-        screen.say("all layers are intact")
+        work.screen.say("all layers are intact")
         return errors.EXIT_OK
-    screen.say(
+    work.screen.say(
         f"removed {len(removed)} damaged layers; the next build builds them"
         " again"
     )

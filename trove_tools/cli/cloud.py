@@ -25,18 +25,16 @@ class Session:
 
     :param cloud: the cloud.
     :param planned: in a dry run, the calls that would change something.
+    :param form: the format of the results.
     """
 
     cloud: "connection.Cloud"
     planned: "list[connection.Change] | None"
+    form: str
+    screen: console.Console
 
     def print_rows(
-        self,
-        rows: Rows,
-        form: str,
-        result: results.Result,
-        columns: tuple[str, ...],
-        screen: console.Console,
+        self, rows: Rows, result: results.Result, columns: tuple[str, ...]
     ) -> int:
         """Print the result of a command or, after a dry run, its calls.
 
@@ -46,11 +44,12 @@ class Session:
         if self.planned is not None:
             result = results.CALLS
             columns = result.fields
-            rows = [_call(change, form) for change in self.planned]
+            rows = [_call(change, self.form) for change in self.planned]
             if not rows:
-                screen.say("nothing would be changed")
-        one = form != "table" and not result.many
-        console.emit(rows[0] if one else rows, form, columns, result=result)
+                self.screen.say("nothing would be changed")
+        one = self.form != "table" and not result.many
+        data = rows[0] if one else rows
+        console.emit(data, self.form, columns, result=result)
         return errors.EXIT_OK
 
 
@@ -70,7 +69,7 @@ def connect(settings: options.Settings, screen: console.Console) -> Session:
             "dry run: the messages below describe changes that are not made"
         )
     cloud = connection.connect(settings, screen.warn, planned)
-    return Session(cloud, planned)
+    return Session(cloud, planned, settings.format, screen)
 
 
 def _call(change: "connection.Change", form: str) -> dict[str, typing.Any]:

@@ -76,9 +76,7 @@ def load_images(call: common.Call) -> int:
         rows = load.Loader(
             session.cloud, request, series, call.screen
         ).load_images(prepared)
-    return session.print_rows(
-        rows, settings.format, results.LOAD, _COLUMNS, call.screen
-    )
+    return session.print_rows(rows, results.LOAD, _COLUMNS)
 
 
 def _find_images(

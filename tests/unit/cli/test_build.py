@@ -18,7 +18,6 @@ from trove_tools.build import build as _build
 from trove_tools.build import jobs
 from trove_tools.catalog import loader
 from trove_tools.cli import build as building
-from trove_tools.cli import build_job
 from trove_tools.cli import builder
 from trove_tools.cli import cache
 from trove_tools.cli import exit_status
@@ -296,10 +295,10 @@ class PlanTest(base.TestCase):
             self.assertNotEqual(
                 getattr(defaults, name), getattr(settings, name), name
             )
-            data = json.dumps(build_job.to_data(made, settings))
+            data = json.dumps(building.to_data(made, settings))
             # the variables were read by the parent
             self.set_env(TROVE_TOOLS_GUEST="ubuntu-24.04")
-            again, theirs = build_job.from_data(json.loads(data))
+            again, theirs, _ = building.from_data(json.loads(data))
             self.set_env(TROVE_TOOLS_GUEST=None)
             self.assertEqual(made, again, name)
             self.assertEqual(settings.as_dict(), theirs.as_dict(), name)
@@ -307,20 +306,20 @@ class PlanTest(base.TestCase):
     def test_nothing_in_the_command_line(self) -> None:
         """Every user of the host can read it."""
         self.assertEqual(
-            [sys.executable, "-m", "trove_tools.cli.build_job", "trove-x"],
-            build_job.argv("trove-x"),
+            [sys.executable, "-m", "trove_tools.cli.build", "trove-x"],
+            building.make_argv("trove-x"),
         )
 
     def test_main(self) -> None:
         """The child builds what it reads, and reports events."""
         made, settings = self.planned("mariadb --force --output-dir {dir}")
         self.patch_object(exit_status, "_unwind_on_signals", lambda: None)
-        self.patch_object(cache, "open_cache", lambda *_: None)
+        self.patch_object(cache, "open_cache", lambda *_, **__: None)
         self.patch_object(_build, "build", self.build)
-        data = json.dumps(build_job.to_data(made, settings))
+        data = json.dumps(building.to_data(made, settings))
         self.patch_object(sys, "stdin", io.StringIO(data))
         out, _ = self.capture()
-        self.assertEqual(0, build_job.main())
+        self.assertEqual(0, building.main())
         out.seek(0)
         self.assertEqual(
             [{"event": "state", "text": "base"},
