@@ -36,7 +36,6 @@ from trove_tools.build import remote_cache
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
 from trove_tools.host import digests
-from trove_tools.host import paths
 from trove_tools.host import process
 from trove_tools.host import requirements
 from trove_tools.inspection import contents as _contents
@@ -44,7 +43,6 @@ from trove_tools.inspection import inspect
 from trove_tools.plan import layers
 from trove_tools.plan import plan as _plan
 from trove_tools.plan import variables
-from trove_tools.sources.network import session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +134,7 @@ def build(
         requirements.require_root()
         missing: list[layers.Layer] = []
     else:
-        missing = require(plan, output, work, cache, remote)
+        missing = preflight.require(plan, output, work, cache, remote)
     with workspace.open_workspace(
         output, plan.file, work, cache.workspaces, screen.warn
     ) as space:
@@ -193,44 +191,6 @@ def read_result(
         raise errors.ImageError(f"{image} has no manifest")
     log = manifest.sidecar(image) / "build.log"
     return Result(image, made, log, built, seconds, fetched_from)
-
-
-def require(
-    plan: _plan.Plan,
-    output: pathlib.Path,
-    work: pathlib.Path | None,
-    cache: _cache.Cache,
-    remote: remote_cache.RemoteCache | None = None,
-) -> list[layers.Layer]:
-    """Check all requirements of a build that are known in advance.
-
-    :param remote: the layers in a registry, if it is used.
-    :returns: the layers that have to be built.
-    :raises MissingToolError: the host lacks a program or a privilege.
-    :raises UsageError: a directory cannot be written to.
-    :raises BuildError: a source in the plan is not available.
-    """
-    paths.require_writable(output, "--output-dir")
-    if work is not None:
-        paths.require_writable(work, "--work-dir")
-    missing = lower_layers.missing(plan.layers, cache, remote)
-    requirements.require_tools("build")
-    requirements.require_arch(plan.guest["arch"])
-    requirements.require_layout(
-        plan.output["partition_table"], plan.output["format"]
-    )
-    for layer in missing:
-        for container in layer.containers:
-            packaged = container.source == "packages"
-            requirements.require_tools(
-                "packages" if packaged else "containers"
-            )
-    if missing and session.needs_mmdebstrap():
-        requirements.require_tools("packages")
-    requirements.require_root()
-    requirements.require_space(output, work, cache.directory)
-    preflight.check(plan, missing)
-    return missing
 
 
 def _make(

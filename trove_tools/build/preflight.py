@@ -15,16 +15,21 @@ import re
 import sys
 
 from trove_tools import errors
+from trove_tools.build import cache as _cache
+from trove_tools.build import lower_layers
+from trove_tools.build import remote_cache
 from trove_tools.build import workspace
 from trove_tools.host import causes
 from trove_tools.host import paths
 from trove_tools.host import process
+from trove_tools.host import requirements
 from trove_tools.plan import agent as _agent
 from trove_tools.plan import elements
 from trove_tools.plan import layers
 from trove_tools.plan import plan as _plan
 from trove_tools.sources import fetch
 from trove_tools.sources.container import skopeo
+from trove_tools.sources.network import session
 
 #: The timeout for an answer of a mirror, an index or a repository, in seconds.
 TIMEOUT = 20.0
@@ -38,6 +43,44 @@ _COMMIT = re.compile(r"[0-9a-f]{4,40}")
 _VERSIONS = re.compile(r"from versions: .*?((?:[^, ]+, ){0,4}[^, ]+)\)$")
 
 _Check = collections.abc.Callable[[], object]
+
+
+def require(
+    plan: _plan.Plan,
+    output: pathlib.Path,
+    work: pathlib.Path | None,
+    cache: _cache.Cache,
+    remote: remote_cache.RemoteCache | None = None,
+) -> list[layers.Layer]:
+    """Check all requirements of a build that are known in advance.
+
+    :param remote: the layers in a registry, if it is used.
+    :returns: the layers that have to be built.
+    :raises MissingToolError: the host lacks a program or a privilege.
+    :raises UsageError: a directory cannot be written to.
+    :raises BuildError: a source in the plan is not available.
+    """
+    paths.require_writable(output, "--output-dir")
+    if work is not None:
+        paths.require_writable(work, "--work-dir")
+    missing = lower_layers.missing(plan.layers, cache, remote)
+    requirements.require_tools("build")
+    requirements.require_arch(plan.guest["arch"])
+    requirements.require_layout(
+        plan.output["partition_table"], plan.output["format"]
+    )
+    for layer in missing:
+        for container in layer.containers:
+            packaged = container.source == "packages"
+            requirements.require_tools(
+                "packages" if packaged else "containers"
+            )
+    if missing and session.needs_mmdebstrap():
+        requirements.require_tools("packages")
+    requirements.require_root()
+    requirements.require_space(output, work, cache.directory)
+    check(plan, missing)
+    return missing
 
 
 def check(

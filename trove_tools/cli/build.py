@@ -27,6 +27,7 @@ from trove_tools.build import build as _build
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import jobs
+from trove_tools.build import preflight
 from trove_tools.build import previous
 from trove_tools.build import remote_cache
 from trove_tools.catalog import loader
@@ -291,7 +292,7 @@ def _build_in_parallel(
         return {}
     for plan in wanted.values():
         # report what the host lacks once, not once per job
-        _build.require(
+        preflight.require(
             plan, settings.output_dir, settings.work_dir, work.cache, remote
         )
     begin = time.time()

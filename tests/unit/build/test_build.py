@@ -12,6 +12,7 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools.build import build
 from trove_tools.build import cache
+from trove_tools.build import preflight
 from trove_tools.build import previous
 from trove_tools.build import workspace
 from trove_tools.host import cleanup
@@ -24,7 +25,7 @@ class FailureTest(base.TestCase):
         super().setUp()
         # what takes things down runs as root by way of sudo otherwise
         self.patch_object(cleanup, "_is_root", lambda: True)
-        self.patch_object(build, "require", lambda *_: [])
+        self.patch_object(preflight, "require", lambda *_: [])
         self.output = self.temp_dir()
         self.said: list[str] = []
         self.failure: Exception = errors.BuildError("no")

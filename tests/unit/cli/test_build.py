@@ -134,7 +134,7 @@ class BuildingTest(base.TestCase):
             }
 
         self.patch_object(jobs, "run", run)
-        self.patch_object(building._build, "require", lambda *_: [])
+        self.patch_object(building.preflight, "require", lambda *_: [])
         self.patch_object(building._build, "read_result", self.read_result)
         # what a child process has built is not built again
         self.patch_object(building._build, "build", None)
