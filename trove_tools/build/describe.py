@@ -10,8 +10,8 @@ import typing
 import uuid
 
 from trove_tools import errors
+from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest
-from trove_tools.build import disk
 from trove_tools.build import lower_layers
 from trove_tools.build import natives
 from trove_tools.build import packages
@@ -89,7 +89,7 @@ def _measured(
     image = space.image
     virtual = image.stat().st_size
     if plan.output["format"] != "tar":
-        virtual = disk.info(image)["virtual-size"]
+        virtual = imagefile.inspect(image).virtual_size
     agent = _facts(space, "trove-guest-agent.json")
     # the list of other packages from pip stays in the element's own file
     agent.pop("packages", None)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A build that fails leaves its log, whatever the reason."""
+"""The log of a build that fails, and the image file of one that does not."""
 
+import json
+import os
 import types
 import typing
 
@@ -16,6 +18,7 @@ from trove_tools.build import preflight
 from trove_tools.build import previous
 from trove_tools.build import workspace
 from trove_tools.host import cleanup
+from trove_tools.host import process
 from trove_tools.plan import plan
 
 
@@ -73,3 +76,23 @@ class FailureTest(base.TestCase):
             " is not signed with the key SHA:x and is built again",
             self.said[0],
         )
+
+
+class ConvertTest(base.TestCase):
+    def test_a_compressed_image(self) -> None:
+        if process.find("qemu-img") is None:
+            self.skipTest("qemu-img is not installed")
+        raw = self.temp_dir() / "raw"
+        content = os.urandom(4096) * 512
+        raw.write_bytes(content)
+        image = raw.with_name("image.qcow2")
+        build.write_qcow2(raw, image, "zstd")
+        done = process.run(["qemu-img", "info", "--output=json", image])
+        found = json.loads(done.stdout)
+        self.assertEqual(256 * 1024, found["cluster-size"])
+        data = found["format-specific"]["data"]
+        self.assertEqual("zstd", data["compression-type"])
+        self.assertLess(image.stat().st_size, 2 * 1024 * 1024)
+        back = raw.with_name("back")
+        process.run(["qemu-img", "convert", "-O", "raw", image, back])
+        self.assertEqual(content, back.read_bytes())
