@@ -28,8 +28,8 @@ from trove_tools.build import cache_maintenance
 from trove_tools.build import containers
 from trove_tools.build import dib
 from trove_tools.build import natives
-from trove_tools.build import ramdisk
 from trove_tools.build import timeline
+from trove_tools.build import workspace
 from trove_tools.catalog import loader
 from trove_tools.cli import builder
 from trove_tools.config import table
@@ -185,7 +185,7 @@ class Benchmark:
             ]
         variables["ELEMENTS_PATH"] = ":".join(made.elements_path)
         # it takes memory by itself
-        del variables[ramdisk.SWITCH]
+        del variables[workspace.NO_TMPFS]
         image = work / "image"
         with open(run.log, "a") as log:
             subprocess.run(

@@ -30,7 +30,6 @@ from trove_tools.build import parallel
 from trove_tools.build import patch as _patch
 from trove_tools.build import preflight
 from trove_tools.build import previous as _previous
-from trove_tools.build import ramdisk
 from trove_tools.build import remote_cache
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
@@ -209,7 +208,7 @@ def _make(
     steps = len(dib.PHASES) + 3
     for layer in missing:
         steps += lower_layers.STEPS + len(layer.containers)
-    ramdisk.mount(space.work)
+    space.mount_memory()
     space.stem.parent.mkdir(0o700)
     with (
         screen.progress(plan.name, steps) as shown,

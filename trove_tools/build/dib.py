@@ -22,8 +22,8 @@ import sys
 from trove_tools import console
 from trove_tools import errors
 from trove_tools.build import inputs
-from trove_tools.build import ramdisk
 from trove_tools.build import timeline as _timeline
+from trove_tools.build import workspace
 from trove_tools.host import causes
 from trove_tools.host import credentials
 from trove_tools.host import process
@@ -248,7 +248,7 @@ class Run:
             "PATH": f"{binaries}:{path}",
             "TMP_DIR": os.fspath(self.work),
             # the work directory is already in memory, if possible
-            ramdisk.SWITCH: "1",
+            workspace.NO_TMPFS: "1",
             # diskimage-builder changes the owner of files to $USER, which not
             # every environment sets
             "USER": getpass.getuser(),

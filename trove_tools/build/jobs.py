@@ -24,7 +24,6 @@ import typing
 
 from trove_tools import console
 from trove_tools import errors
-from trove_tools.build import ramdisk
 from trove_tools.host import liveness
 from trove_tools.host import process
 
@@ -112,7 +111,7 @@ class _EventProgress(console.Progress):
 
 def default() -> int:
     """Return how many builds this host can run at a time."""
-    room = ramdisk.memory() // (MEMORY * 1024**3)
+    room = process.measure_free_memory() // (MEMORY * 1024**3)
     return int(max(1, min(os.cpu_count() or 1, room)))
 
 

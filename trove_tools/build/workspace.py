@@ -29,6 +29,11 @@ from trove_tools.host import trust
 #: The image's name for diskimage-builder, independent of its final name.
 STEM = "image"
 
+#: The variable that keeps diskimage-builder from mounting a tmpfs.
+NO_TMPFS = "DIB_NO_TMPFS"
+# bytes of memory for a root file system and a disk with the same content
+_MEMORY = 4 * 1024**3
+
 # prefixes of directories in --work-dir, and of additional paths to a directory
 _PREFIX = "trove-image-"
 # links in a workspace to these directories, in the order of removal
@@ -71,6 +76,31 @@ class Workspace:
         self.natives = plain / "natives"
         self.temporary = plain / "tmp"
         self._plain = plain
+
+    def mount_memory(self) -> None:
+        """Mount a tmpfs on the work directory, if there is enough memory.
+
+        diskimage-builder alone would mount several: one for the root file
+        system of each run, and one for the disk.  With a single tmpfs, a
+        rename passes the root file system to the next run, and the disk to
+        the conversion.  It is unmounted when the workspace is removed.
+
+        :raises CommandError: a tmpfs cannot be mounted.
+        """
+        if os.environ.get(NO_TMPFS, "0") not in ("", "0"):
+            return
+        free = process.measure_free_memory()
+        if free < _MEMORY:
+            return
+        options = (
+            f"mode=0755,uid={os.geteuid()},gid={os.getegid()},size={free}"
+        )
+        process.run(
+            process.as_root(
+                ["mount", "-t", "tmpfs", "-o", options, "trove-image",
+                 self.work]
+            )
+        )  # fmt: skip
 
     def plain(self, directory: pathlib.Path) -> pathlib.Path:
         """Return a path to a directory that has plain characters only.

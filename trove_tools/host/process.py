@@ -249,6 +249,14 @@ def measure_load() -> float:
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
+def measure_free_memory() -> int:
+    """Return the memory that is available without swapping, in bytes."""
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def scale_timeout(seconds: float) -> float:
     """Return a timeout in seconds, scaled with the load of this host.
 

@@ -160,7 +160,7 @@ def attach_copy(
     :param spare: bytes of memory to leave for the guest's other disk.
     :returns: the descriptor that keeps the device attached, and its path.
     """
-    if _free_memory() > disk.size + spare:
+    if process.measure_free_memory() > disk.size + spare + _RESERVE:
         directory = _MEMORY
     copy = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -174,10 +174,3 @@ def attach_copy(
     finally:
         os.close(copy)
 
-
-def _free_memory() -> int:
-    """Return the bytes of free memory, without the reserve."""
-    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 - _RESERVE
-    return 0

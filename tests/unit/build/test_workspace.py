@@ -15,6 +15,7 @@ from trove_tools.host import cleanup
 from trove_tools.host import process
 
 NAME = "image-1.0.qcow2"
+GIB = 1024**3
 
 
 class WorkspaceTest(base.TestCase):
@@ -262,3 +263,39 @@ class LeftoversTest(base.TestCase):
 
     def test_nothing_there(self) -> None:
         cleanup.remove(self.temp_dir() / "nothing")
+
+
+class MemoryTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.set_env(DIB_NO_TMPFS=None)
+        self.free = 6 * GIB
+        self.ran: list[str] = []
+        self.patch_object(
+            process, "run", lambda argv: self.ran.extend(map(str, argv))
+        )
+        self.patch_object(process, "measure_free_memory", lambda: self.free)
+
+    def mount(self) -> list[str]:
+        directory = pathlib.Path("/x")
+        workspace.Workspace(
+            directory, NAME, directory, directory / "work"
+        ).mount_memory()
+        return self.ran
+
+    def test_enough(self) -> None:
+        ran = self.mount()
+        self.assertEqual("/x/work", ran[-1])
+        options = ran[ran.index("-o") + 1].split(",")
+        self.assertIn(f"size={6 * GIB}", options)
+        self.assertIn(f"uid={os.geteuid()}", options)
+
+    def test_too_little(self) -> None:
+        self.free = 3 * GIB
+        self.assertEqual([], self.mount())
+
+    def test_not_wanted(self) -> None:
+        self.set_env(DIB_NO_TMPFS="1")
+        self.assertEqual([], self.mount())
+        self.set_env(DIB_NO_TMPFS="0")
+        self.assertNotEqual([], self.mount())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door to other programs."""
 
+import os
 import signal
 import time
 
@@ -100,3 +101,9 @@ class StartTest(base.TestCase):
         while not log.read_text():
             time.sleep(0.01)
         self.assertEqual(-signal.SIGKILL, process.stop(child, grace=0.2))
+
+
+class MemoryTest(base.TestCase):
+    def test_what_is_free(self) -> None:
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self.assertTrue(0 < process.measure_free_memory() <= physical)
