@@ -27,7 +27,7 @@ from trove_tools import console
 from trove_tools.build import cache_maintenance
 from trove_tools.build import containers
 from trove_tools.build import dib
-from trove_tools.build import natives
+from trove_tools.build import lower_layers
 from trove_tools.build import timeline
 from trove_tools.build import workspace
 from trove_tools.catalog import loader
@@ -167,7 +167,7 @@ class Benchmark:
         )
         begin = time.monotonic()
         layer = made.layers[2]
-        natives.prepare(layer.natives, run, made.mirror or "")
+        lower_layers.prepare_natives(layer.natives, run, made.mirror or "")
         containers.prepare(
             layer.containers, run, made.guest,
             mirror=made.mirror,

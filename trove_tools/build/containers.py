@@ -17,9 +17,9 @@ import typing
 from trove_tools import errors
 from trove_tools.build import cache as _cache
 from trove_tools.build import dib
-from trove_tools.build import packages
 from trove_tools.build import parallel
 from trove_tools.build import remote_cache
+from trove_tools.host import debian
 from trove_tools.sources.container import prepare as _prepare
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
@@ -155,11 +155,8 @@ def prepare(
         )
         servers = () if container.backup else container.packages[:1]
         for server in servers:
-            packages.of_version(
-                {server: obtained[-1].installed},
-                server,
-                container.version,
-                mirror or "the mirror",
+            debian.require_version(
+                server, obtained[-1].installed, container.version, mirror
             )
         run.progress.advance()
     return [

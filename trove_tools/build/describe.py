@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import pathlib
 import typing
 import uuid
 
@@ -13,10 +14,9 @@ from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest
 from trove_tools.build import lower_layers
-from trove_tools.build import natives
-from trove_tools.build import packages
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
+from trove_tools.host import debian
 from trove_tools.host import digests
 from trove_tools.inspection import contents as _contents
 from trove_tools.plan import plan as _plan
@@ -168,15 +168,36 @@ def _datastores(
                 ),
             )
             continue
-        yield manifest.Datastore(
-            **entry,
-            installed=natives.installed(
-                entry,
-                facts["natives"][entry["name"]],
-                packages.installed(space.sidecar),
-                plan.mirror or "the mirror",
-            ),
-        )
+        server, _, installed = facts["natives"][entry["name"]].partition(" ")
+        # a vendor's installer leaves no package, only the version
+        if not installed:
+            installed = read_packages(space.sidecar).get(server, "")
+            debian.require_version(
+                server, installed, entry["version"], plan.mirror
+            )
+        yield manifest.Datastore(**entry, installed=installed)
+
+
+def read_packages(sidecar: pathlib.Path) -> dict[str, str]:
+    """Return the versions of the packages in an image, by package.
+
+    diskimage-builder's element ``manifests`` writes the list that the guest's
+    package manager prints to a file beside the image.
+
+    :param sidecar: the directory beside the image.
+    :raises BuildError: the build left no list.
+    """
+    file = sidecar / "dib-manifests" / f"dib-manifest-dpkg-{workspace.STEM}"
+    try:
+        listed = json.loads(file.read_text())["packages"]
+        return {
+            entry["package"].partition(":")[0]: entry["version"]
+            for entry in listed
+        }
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise errors.BuildError(
+            f"the build left no list of its packages: {file.name}: {exc}"
+        ) from exc
 
 
 def _facts(space: workspace.Workspace, name: str) -> dict[str, typing.Any]:

@@ -11,10 +11,11 @@ import typing
 from trove_tools.build import cache as _cache
 from trove_tools.build import containers
 from trove_tools.build import dib
-from trove_tools.build import natives
 from trove_tools.build import parallel
 from trove_tools.build import remote_cache
 from trove_tools.plan import layers
+from trove_tools.sources.native import prepare as _prepare
+from trove_tools.sources.native import sources
 
 #: The number of progress steps of a layer's build, without its containers.
 STEPS = len(dib.PHASES)
@@ -142,7 +143,7 @@ class Stack:
         facts: dict[str, typing.Any] = {}
         if layer.natives:
             with timeline.within("step", "packages"):
-                facts["natives"] = natives.prepare(
+                facts["natives"] = prepare_natives(
                     layer.natives, self._run, self._mirrors()["mirror"] or ""
                 )
         with contextlib.ExitStack() as stack:
@@ -211,6 +212,30 @@ class Stack:
             "mirror": known.get(layers.MIRROR),
             "security": known.get(layers.SECURITY_MIRROR),
         }
+
+
+def prepare_natives(
+    natives: collections.abc.Iterable[sources.Native],
+    run: dib.Run,
+    mirror: str,
+) -> dict[str, str]:
+    """Check the sources of native datastores, and prepare files for elements.
+
+    :param mirror: the URL of the distribution's archive.
+    :returns: the server's package by datastore, followed by a blank and the
+        version if a vendor's installer leaves no package.
+    :raises BuildError: a repository or a package is not as expected.
+    """
+    cache = run.downloads / "apt" / run.distribution
+    servers = {}
+    for native in natives:
+        run.progress.state(f"packages of {native.datastore}")
+        _prepare.prepare(
+            native, run.natives, cache=cache, mirror=mirror, log=run.write_log
+        )
+        file = run.natives / native.datastore / "server"
+        servers[native.datastore] = file.read_text().strip()
+    return servers
 
 
 def missing(

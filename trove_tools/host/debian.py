@@ -140,6 +140,30 @@ def is_of_version(version: str, wanted: str) -> bool:
     )
 
 
+def require_version(
+    package: str, installed: str | None, wanted: str, mirror: str | None
+) -> None:
+    """Raise an error unless a package was installed in the wanted version.
+
+    The mirror decides which version is installed; without this check, only the
+    users of a cloud would notice that an image called 11.8 contains 11.4.
+
+    :param installed: the package's version; empty or None if it is absent.
+    :param wanted: the version in the catalog, such as ``11.8``.
+    :param mirror: the source of the package, for the error.
+    :raises BuildError: another version is installed, or none.
+    """
+    if not installed:
+        raise errors.BuildError(f"package {package} was not installed")
+    if not is_of_version(installed, wanted):
+        raise errors.BuildError(
+            f"{mirror or 'the mirror'} has {package} {installed}, not"
+            f" {wanted}",
+            hint="build the version that it has, or name another mirror with"
+            " --mirror",
+        )
+
+
 def find_keyring(distribution: str) -> pathlib.Path:
     """Return the file on this host with the keys of a distribution.
 

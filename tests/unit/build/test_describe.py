@@ -30,3 +30,31 @@ class ManagersTest(base.TestCase):
         )
         self.assertIn("postgresql", str(failed))
         self.assertIn("mariadb, mysql", str(failed))
+
+
+class InstalledTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.sidecar = self.temp_dir()
+        (self.sidecar / "dib-manifests").mkdir()
+        self.file = self.sidecar / "dib-manifests/dib-manifest-dpkg-image"
+
+    def test_list(self) -> None:
+        self.file.write_text(
+            '{"packages": [{"package": "libc6:amd64", "version": "2"},'
+            ' {"package": "server", "version": "1:3-4"}]}'
+        )
+        self.assertEqual(
+            {"libc6": "2", "server": "1:3-4"},
+            describe.read_packages(self.sidecar),
+        )
+
+    def test_absent_or_damaged(self) -> None:
+        self.assertRaises(
+            errors.BuildError, describe.read_packages, self.sidecar
+        )
+        for text in ("", "{}", '{"packages": [1]}'):
+            self.file.write_text(text)
+            self.assertRaises(
+                errors.BuildError, describe.read_packages, self.sidecar
+            )

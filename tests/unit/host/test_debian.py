@@ -3,6 +3,7 @@
 import ddt
 
 from tests import base
+from trove_tools import errors
 from trove_tools.host import debian
 from trove_tools.host import process
 
@@ -164,12 +165,26 @@ class OldIndexTest(base.TestCase):
         self.patch_object(process, "find", lambda name: None)
         self.assertFalse(debian.takes_old_index())
 
+
 @ddt.ddt
 class VersionTest(base.TestCase):
     @ddt.data("1:11.8.6-0+deb13u1", "11.8-1", "11.8")
     def test_right(self, found: str) -> None:
         self.assertTrue(debian.is_of_version(found, "11.8"))
+        debian.require_version("s", found, "11.8", "http://m")
 
     @ddt.data("1:11.4.6-1", "11.80.1-1", "11:8-1", "12.11.8")
     def test_wrong(self, found: str) -> None:
         self.assertFalse(debian.is_of_version(found, "11.8"))
+        error = self.assertRaises(
+            errors.BuildError,
+            debian.require_version, "s", found, "11.8", "http://m",
+        )  # fmt: skip
+        self.assertIn(f"http://m has s {found}, not 11.8", error.message)
+
+    @ddt.data("", None)
+    def test_absent(self, found: str | None) -> None:
+        error = self.assertRaises(
+            errors.BuildError, debian.require_version, "s", found, "11.8", None
+        )
+        self.assertEqual("package s was not installed", error.message)
