@@ -35,7 +35,6 @@ from trove_tools.catalog import model
 from trove_tools.cli import cache as caching
 from trove_tools.cli import common
 from trove_tools.cli import exit_status
-from trove_tools.cli import plan as plan_command
 from trove_tools.config import options
 from trove_tools.host import files
 from trove_tools.host import paths
@@ -46,8 +45,6 @@ from trove_tools.sources.container import lock
 from trove_tools.sources.network import session
 
 Row = dict[str, typing.Any]
-
-_DAY = 24 * 60 * 60
 
 _SUMMARY = ("image", "guest", "size", "seconds", "result", "verified")
 
@@ -63,7 +60,9 @@ def build_images(call: common.Call) -> int:
         _pid_file(settings.pid_file),
         session.open_session(settings.ca_certificate),
     ):
-        plans = plan_command.make_plans(call)
+        plans = _plan.make_all(
+            call.flags.datastores, settings, call.catalog, call.screen.warn
+        )
         return build(plans, settings, call.screen, call.catalog)
 
 
@@ -301,7 +300,7 @@ def _build_in_parallel(
         age = settings.max_age
         if settings.fresh:
             # a layer that another job of this build has built is fresh
-            age = (time.time() - begin) / _DAY
+            age = (time.time() - begin) / 86400
         return to_data(
             plan,
             settings.replaced(

@@ -21,54 +21,12 @@ from trove_tools.host import credentials
 from trove_tools.plan import elements
 from trove_tools.plan import layers as _layers
 from trove_tools.plan import plan as _plan
-from trove_tools.plan import request
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import proxies
 from trove_tools.sources.network import session
 
 _PYPI = "https://pypi.org/simple"
 _PIP_SETTINGS = elements.DIRECTORY / "trove-pip/trove-pip/pip_settings.py"
-
-
-def make_plans(call: common.Call) -> list[_plan.Plan]:
-    """Return the plans of the images that the command line names.
-
-    :raises TroveToolsError: an image cannot be planned.
-    """
-    settings, catalog = call.settings, call.catalog
-    named = call.flags.datastores
-    if settings.all:
-        if named:
-            raise errors.UsageError(
-                f"--all builds all there are, and {named[0]} was named",
-                hint="leave one of the two out",
-            )
-        named = list(catalog.datastores)
-    if not named:
-        raise errors.UsageError(
-            "no datastore was named",
-            hint=f"one of: {', '.join(catalog.datastores)}; or --all",
-        )
-    images = [[word] for word in named]
-    if settings.together:
-        images = [named]
-    if settings.name and len(images) > 1:
-        raise errors.UsageError(
-            "--name goes with one image only",
-            hint="build the images one by one, or leave --name out; or"
-            " --together makes one image of all",
-        )
-    # plan all images before the first one is built
-    plans = [
-        _plan.make(request.make(words, settings, catalog)) for words in images
-    ]
-    # a variable that at least one image reads causes no warning
-    for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
-        call.screen.warn(
-            f"{name} is set, but nothing in this build reads it: neither an"
-            " element of the plan nor diskimage-builder itself"
-        )
-    return plans
 
 
 def print_plans(call: common.Call) -> int:
@@ -81,7 +39,9 @@ def print_plans(call: common.Call) -> int:
     """
     settings = call.settings
     with session.open_session(settings.ca_certificate):
-        plans = make_plans(call)
+        plans = _plan.make_all(
+            call.flags.datastores, settings, call.catalog, call.screen.warn
+        )
         forecaster = _open_forecaster(settings, call.screen)
         if settings.format == "table":
             for number, plan in enumerate(plans):

@@ -6,11 +6,15 @@ without building.  Plans with the same digest produce images with the same
 content, except for changes on the package mirrors.
 """
 
+import collections.abc
 import dataclasses
 import hashlib
 import json
 import typing
 
+from trove_tools import errors
+from trove_tools.catalog import model
+from trove_tools.config import options
 from trove_tools.config import table
 from trove_tools.host import credentials
 from trove_tools.plan import layers as _layers
@@ -112,6 +116,48 @@ class Plan:
     def file(self) -> str:
         """The image's file name."""
         return f"{self.name}.{self.output['format']}"
+
+
+def make_all(
+    words: collections.abc.Sequence[str],
+    settings: options.Settings,
+    catalog: model.Catalog,
+    warn: collections.abc.Callable[[str], None],
+) -> list[Plan]:
+    """Return the plans of all images of a command line.
+
+    :param words: the datastores, as ``DATASTORE[:VERSION]``.
+    :param warn: called about variables that no image reads.
+    :raises TroveToolsError: an image cannot be planned.
+    """
+    if settings.all:
+        if words:
+            raise errors.UsageError(
+                f"--all builds all there are, and {words[0]} was named",
+                hint="leave one of the two out",
+            )
+        words = list(catalog.datastores)
+    if not words:
+        raise errors.UsageError(
+            "no datastore was named",
+            hint=f"one of: {', '.join(catalog.datastores)}; or --all",
+        )
+    images = [words] if settings.together else [[word] for word in words]
+    if settings.name and len(images) > 1:
+        raise errors.UsageError(
+            "--name goes with one image only",
+            hint="build the images one by one, or leave --name out; or"
+            " --together makes one image of all",
+        )
+    # plan all images before the first one is built
+    plans = [make(_request.make(each, settings, catalog)) for each in images]
+    # a variable that at least one image reads causes no warning
+    for name in sorted(set.intersection(*(set(p.unread) for p in plans))):
+        warn(
+            f"{name} is set, but nothing in this build reads it: neither an"
+            " element of the plan nor diskimage-builder itself"
+        )
+    return plans
 
 
 def make(request: _request.Request) -> Plan:

@@ -18,9 +18,9 @@ from trove_tools.cli import build as building
 from trove_tools.cli import builder
 from trove_tools.cli import catalog
 from trove_tools.cli import exit_status
-from trove_tools.cli import plan
 from trove_tools.host import process
 from trove_tools.host import requirements
+from trove_tools.plan import plan
 from trove_tools.verify import disks
 
 
@@ -335,7 +335,7 @@ class PidFileTest(CommandCase):
             self.assertEqual(f"{os.getpid()}\n", self.file.read_text())
             return 0
 
-        self.patch_object(plan, "make_plans", lambda *words: [])
+        self.patch_object(plan, "make_all", lambda *words: [])
         self.patch_object(building, "build", build)
         status, _, err = self.call(
             "build", "mariadb", "--pid-file", str(self.file)
