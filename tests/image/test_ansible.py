@@ -91,7 +91,7 @@ class RoleTest(base.TestCase, PlayCase):
         made = manifest.read(image)
         assert made is not None
         digest = image.with_name(f"{image.name}.sha256").read_text()
-        self.assertEqual(f"{made.image['sha256']}  {image.name}\n", digest)
+        self.assertEqual(f"{made.image.sha256}  {image.name}\n", digest)
         record = json.loads(verification.path(image).read_text())
         self.assertEqual("datastore", record["level"])
 

@@ -109,7 +109,7 @@ class KillTest(base.TestCase):
             made = manifest.read(image)
             assert made is not None
             self.assertEqual(
-                made.image["sha256"],
+                made.image.sha256,
                 digests.compute(image, ["sha256"])["sha256"],
             )
 

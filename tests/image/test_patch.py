@@ -90,7 +90,7 @@ class TinyTest(PatchCase):
         assert made is not None
         self.assertTrue(made.patched)
         self.assertEqual(old.layers[:-1], made.layers[:-1])
-        self.assertNotEqual(old.image["sha256"], made.image["sha256"])
+        self.assertNotEqual(old.image.sha256, made.image.sha256)
         self.assertEqual([], mounts.list_below(self.place))
         self.assertEqual([], loopdevice.find_below(self.place))
         # of the former code, at most the ends of clusters are left

@@ -40,7 +40,7 @@ class PathsTest(base.TestCase):
         self.assertEqual(os.fspath(image), done.json()["image"])
         made = manifest.read(image)
         assert made is not None
-        self.assertEqual(image.name, made.image["file"])
+        self.assertEqual(image.name, made.image.file)
         self.assertEqual([], mounts.list_below(place))
         self.assertEqual([], loopdevice.find_below(place))
         self.assertEqual(

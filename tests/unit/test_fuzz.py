@@ -193,7 +193,7 @@ class SidecarTest(FuzzCase):
         sbom.write(test_sbom.FOUND, self.made, sbom.path(self.image))
         self.sample = plain(self.made.as_dict())
         self.bill = json.loads(sbom.path(self.image).read_text())
-        self.sha256 = self.made.image["sha256"]
+        self.sha256 = self.made.image.sha256
 
     def read_all(self) -> None:
         made = self.tolerate(manifest.read, self.image)

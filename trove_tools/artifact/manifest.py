@@ -70,11 +70,49 @@ class Datastore:
 
 
 @dataclasses.dataclass(frozen=True)
+class File:
+    """The file of an image.
+
+    :param size: bytes of the file.
+    :param virtual_size: bytes of the disk in it.
+    """
+
+    file: str
+    format: str
+    size: int
+    virtual_size: int = 0
+    sha256: str = ""
+    sha512: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """How a layer of an image was provided.
+
+    :param cached: whether the layer came from the cache.
+    :param created: the time of its build; empty if unknown.
+    :param size: the size of its archive in bytes; the last layer has no
+        archive.
+    :param origin: the repository that it was fetched from; empty if it was
+        built on this host.
+    :param signed_by: the fingerprint of the key that signed it there.
+    :param unsigned: it, or a layer below it, was fetched without a signature.
+    """
+
+    name: str
+    digest: str
+    cached: bool
+    created: str = ""
+    size: int = 0
+    origin: str = ""
+    signed_by: str = ""
+    unsigned: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """The content of a manifest.
 
-    :param image: file, format, size and virtual_size (bytes), sha256,
-        sha512.
     :param guest: distribution, version, release, arch.
     :param series: name and trove (the major version).
     :param agent: source, version, commit, dirty.
@@ -85,8 +123,6 @@ class Manifest:
     :param plan: the plan it was built from, as plain data.
     :param timeline: the timed steps of the build; see
         :class:`trove_tools.build.timeline.Span`.
-    :param layers: the layers, each with name, digest, cached (it came from the
-        cache), created and size (bytes).
     :param contents: the content that is not in the bill of materials: system,
         directories and configuration.
     :param sbom: file and sha256 of the bill of materials.
@@ -96,7 +132,7 @@ class Manifest:
 
     build_id: str
     created: str
-    image: dict[str, typing.Any]
+    image: File
     guest: dict[str, str]
     series: dict[str, str]
     agent: dict[str, typing.Any]
@@ -108,7 +144,7 @@ class Manifest:
     plan_digest: str = ""
     tools: dict[str, str] = dataclasses.field(default_factory=dict)
     timeline: tuple[dict[str, typing.Any], ...] = ()
-    layers: tuple[dict[str, typing.Any], ...] = ()
+    layers: tuple[Layer, ...] = ()
     contents: dict[str, typing.Any] | None = None
     sbom: dict[str, str] | None = None
     patched: bool = False
@@ -168,8 +204,8 @@ def find_built(directory: pathlib.Path, sha256: str) -> pathlib.Path:
     """
     for file in sorted(directory.glob("*.d/manifest.json")):
         made = load(file)
-        if made.image.get("sha256") == sha256:
-            return directory / str(made.image["file"])
+        if made.image.sha256 == sha256:
+            return directory / made.image.file
     raise errors.UsageError(
         f"no image with the sha256 {sha256} was built in"
         f" {directory.absolute()}",
@@ -242,6 +278,10 @@ def _require_valid(
 
 def _from(data: dict[str, typing.Any]) -> Manifest:
     values = _known(data, Manifest)
+    values["image"] = File(**_known(data["image"], File))
+    values["layers"] = tuple(
+        Layer(**_known(entry, Layer)) for entry in data.get("layers", ())
+    )
     values["datastores"] = tuple(
         Datastore(
             **{
@@ -260,7 +300,7 @@ def _from(data: dict[str, typing.Any]) -> Manifest:
         )
         for entry in data["datastores"]
     )
-    for name in ("timeline", "layers", "guest_ca"):
+    for name in ("timeline", "guest_ca"):
         values[name] = tuple(data.get(name, ()))
     return Manifest(**values)
 
@@ -302,7 +342,7 @@ def require_digests(
     :param found: the digests of the file, by name, such as ``sha256``.
     :raises ImageError: a digest differs, or the manifest contains none.
     """
-    named = {name: made.image.get(name) for name in found}
+    named = {name: getattr(made.image, name) for name in found}
     if not any(named.values()):
         raise errors.ImageError(
             f"{path(image)} contains no digest of the image",

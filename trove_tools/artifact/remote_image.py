@@ -101,9 +101,9 @@ class RemoteImage:
 
         :raises ImageError: it describes another one, or has no digests.
         """
-        sha256 = made.image.get("sha256")
-        wanted = Blob(f"sha256:{sha256}", made.image["size"])
-        if wanted != self.image or not made.image.get("sha512"):
+        sha256 = made.image.sha256
+        wanted = Blob(f"sha256:{sha256}", made.image.size)
+        if wanted != self.image or not made.image.sha512:
             raise errors.ImageError(
                 f"{self} is not the image that its manifest describes: its"
                 f" digest is {self.image.digest}, the manifest says"
@@ -254,16 +254,16 @@ def push(
         )
     config = _manifest.path(image).read_bytes()
     files = _pack(_manifest.sidecar(image))
-    sha256 = f"sha256:{made.image['sha256']}"
+    sha256 = f"sha256:{made.image.sha256}"
     described = {
         "schemaVersion": 2,
         "mediaType": client.MANIFEST,
         "config": oci.describe(MANIFEST, config),
         "layers": [
             {
-                "mediaType": IMAGE + made.image["format"],
+                "mediaType": IMAGE + made.image.format,
                 "digest": sha256,
-                "size": made.image["size"],
+                "size": made.image.size,
                 "annotations": {oci.TITLE: image.name},
             },
             {

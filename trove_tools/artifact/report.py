@@ -221,11 +221,11 @@ def render(image: pathlib.Path, image_manifest: manifest.Manifest) -> str:
     }
     style = (_DIRECTORY / "report.css").read_text()
     described = sbom.read_stated(image, image_manifest)
-    record = verification.read(image, image_manifest.image.get("sha256", ""))
+    record = verification.read(image, image_manifest.image.sha256)
     guest = image_manifest.guest
     return environment.get_template("report.html").render(
         style=environment.filters["safe"](style),
-        name=manifest.sidecar(pathlib.Path(image_manifest.image["file"])).stem,
+        name=manifest.sidecar(pathlib.Path(image_manifest.image.file)).stem,
         status=describe_status(record),
         about="Guest image for OpenStack Trove"
         f" {image_manifest.series['name']}:"
@@ -296,13 +296,13 @@ def list_numbers(
     image_manifest: manifest.Manifest, image: contents.Contents | None
 ) -> list[tuple[str, str, str]]:
     """Return the most important numbers, each with name, value and note."""
-    shown = [("image file", console.size(image_manifest.image["size"]),
-              image_manifest.image["format"])]  # fmt: skip
+    shown = [("image file", console.size(image_manifest.image.size),
+              image_manifest.image.format)]  # fmt: skip
     if image is not None:
         shown += [
             ("in the image", console.size(image.directories["/"]),
              "on a disk of "
-             + console.size(image_manifest.image.get("virtual_size", 0))),
+             + console.size(image_manifest.image.virtual_size)),
             ("packages", str(len(image.packages)),
              f"and {len(image.python)} of the agent"),
         ]  # fmt: skip
@@ -346,8 +346,8 @@ def list_inputs(image_manifest: manifest.Manifest) -> Pairs:
     """Return the inputs of the build with their digests."""
     agent = image_manifest.agent
     shown: list[tuple[str, str]] = [
-        ("image, sha256", image_manifest.image.get("sha256", "")),
-        ("image, sha512", image_manifest.image.get("sha512", "")),
+        ("image, sha256", image_manifest.image.sha256),
+        ("image, sha512", image_manifest.image.sha512),
         ("plan", image_manifest.plan_digest),
         ("build", image_manifest.build_id),
     ]
@@ -375,12 +375,13 @@ def list_layers(
     image_manifest: manifest.Manifest,
 ) -> list[dict[str, typing.Any]]:
     """Return the digest of each layer, and the inputs that it covers."""
-    known = {layer["digest"]: layer for layer in image_manifest.layers}
+    known = {layer.digest: layer for layer in image_manifest.layers}
+    unknown = manifest.Layer("", "", cached=False)
     return [
         {
             "name": layer["name"],
             "digest": layer["digest"],
-            "note": _note(known.get(layer["digest"], {})),
+            "note": _note(known.get(layer["digest"], unknown)),
             "inputs": _pairs(
                 [*layer["environment"].items(), *layer["inputs"].items()]
             ),
@@ -389,13 +390,13 @@ def list_layers(
     ]
 
 
-def _note(entry: dict[str, typing.Any]) -> str:
+def _note(layer: manifest.Layer) -> str:
     """Return a note about a layer's cache entry."""
-    notes = ["from the cache" if entry.get("cached") else "made for this"]
-    if entry.get("created"):
-        notes.append(f"of {format_date(entry['created'])}")
-    if entry.get("size"):
-        notes.append(f"{console.size(entry['size'])} in the cache")
+    notes = ["from the cache" if layer.cached else "made for this"]
+    if layer.created:
+        notes.append(f"of {format_date(layer.created)}")
+    if layer.size:
+        notes.append(f"{console.size(layer.size)} in the cache")
     return ", ".join(notes)
 
 

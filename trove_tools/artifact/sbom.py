@@ -108,7 +108,7 @@ def _bill(
     image = {
         "type": "operating-system",
         "bom-ref": "image",
-        "name": pathlib.Path(image_manifest.image["file"]).stem,
+        "name": pathlib.Path(image_manifest.image.file).stem,
         "version": image_manifest.build_id,
         "description": "guest image for OpenStack Trove: "
         + ", ".join(
@@ -116,16 +116,16 @@ def _bill(
             for datastore in image_manifest.datastores
         ),
         "hashes": [
-            {"alg": algorithm, "content": image_manifest.image[name]}
+            {"alg": algorithm, "content": getattr(image_manifest.image, name)}
             for name, algorithm in _DIGESTS.items()
-            if name in image_manifest.image
+            if getattr(image_manifest.image, name)
         ],
     }
     tools = [
         {"type": "application", "name": name, "version": version}
         for name, version in sorted(image_manifest.tools.items())
     ]
-    serial = uuid.uuid5(_SPACE, image_manifest.image.get("sha256", ""))
+    serial = uuid.uuid5(_SPACE, image_manifest.image.sha256)
     created = datetime.datetime.fromisoformat(image_manifest.created)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -384,4 +384,4 @@ def is_manifest_of(
     image_manifest: manifest.Manifest, image: pathlib.Path
 ) -> bool:
     """Return whether a manifest describes an image file, by its digest."""
-    return digests.is_same(image, image_manifest.image.get("sha256", ""))
+    return digests.is_same(image, image_manifest.image.sha256)

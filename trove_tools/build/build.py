@@ -78,8 +78,8 @@ class Result:
         """Return the result as plain data, to print as JSON."""
         return {
             "image": str(self.image),
-            "size": self.manifest.image["size"],
-            "sha256": self.manifest.image["sha256"],
+            "size": self.manifest.image.size,
+            "sha256": self.manifest.image.sha256,
             "built": self.built,
             "fetched_from": self.fetched_from,
             "seconds": round(self.seconds, 1),
@@ -229,14 +229,14 @@ def _make(
             facts = entry.record.facts
         found = _finish(plan, space, run)
         progress.state("write the manifest and the report")
-        reports = [
-            *below.reports(),
-            lower_layers.Report(last.name, last.digest, False),
+        chain = [
+            *below.describe_layers(),
+            manifest.Layer(last.name, last.digest, False),
         ]
         return describe.describe(
             plan,
             space,
-            reports=reports,
+            layers=chain,
             timeline=timeline,
             facts=facts,
             contents=found,

@@ -13,7 +13,6 @@ import uuid
 from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest
-from trove_tools.build import lower_layers
 from trove_tools.build import timeline as _timeline
 from trove_tools.build import workspace
 from trove_tools.host import debian
@@ -42,7 +41,7 @@ def describe_patched(
         **_measured(plan, space, timeline, contents),
         layers=(
             *previous.layers[:-1],
-            lower_layers.Report(last.name, last.digest, False).as_dict(),
+            manifest.Layer(last.name, last.digest, False),
         ),
         patched=True,
     )
@@ -52,14 +51,14 @@ def describe(
     plan: _plan.Plan,
     space: workspace.Workspace,
     *,
-    reports: collections.abc.Sequence[lower_layers.Report],
+    layers: collections.abc.Iterable[manifest.Layer],
     timeline: _timeline.Timeline,
     contents: _contents.Contents,
     facts: collections.abc.Mapping[str, typing.Any],
 ) -> manifest.Manifest:
     """Return the manifest of an image.
 
-    :param reports: the reports about its layers, the lowest first.
+    :param layers: how its layers were provided, the lowest first.
     :param contents: the contents of the image.
     :param facts: the facts recorded by the datastore layer.
     :raises BuildError: the image differs from the plan.
@@ -71,7 +70,7 @@ def describe(
         dev=plan.dev,
         guest_ca=plan.guest_ca,
         unattended_upgrades=plan.unattended_upgrades,
-        layers=tuple(each.as_dict() for each in reports),
+        layers=tuple(layers),
         **_measured(plan, space, timeline, contents),
     )
 
@@ -99,13 +98,13 @@ def _measured(
         "created": datetime.datetime.now(datetime.UTC).isoformat(
             timespec="seconds"
         ),
-        "image": {
-            "file": image.name,
-            "format": plan.output["format"],
-            "size": image.stat().st_size,
-            "virtual_size": virtual,
+        "image": manifest.File(
+            image.name,
+            plan.output["format"],
+            image.stat().st_size,
+            virtual,
             **digests.compute(image),
-        },
+        ),
         "agent": agent,
         "plan": plan.as_dict(),
         "plan_digest": plan.digest(),

@@ -3,11 +3,11 @@
 
 import collections.abc
 import contextlib
-import dataclasses
 import functools
 import pathlib
 import typing
 
+from trove_tools.artifact import manifest
 from trove_tools.build import cache as _cache
 from trove_tools.build import containers
 from trove_tools.build import dib
@@ -19,34 +19,6 @@ from trove_tools.sources.native import sources
 
 #: The number of progress steps of a layer's build, without its containers.
 STEPS = len(dib.PHASES)
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """How a layer of an image was provided.
-
-    :param cached: whether the layer came from the cache.
-    :param created: the time of its build; empty if unknown.
-    :param size: the size of its archive in bytes; the last layer has no
-        archive.
-    :param origin: the repository that it was fetched from; empty if it was
-        built on this host.
-    :param signed_by: the fingerprint of the key that signed it there.
-    :param unsigned: it, or a layer below it, was fetched without a signature.
-    """
-
-    name: str
-    digest: str
-    cached: bool
-    created: str = ""
-    size: int = 0
-    origin: str = ""
-    signed_by: str = ""
-    unsigned: bool = False
-
-    def as_dict(self) -> dict[str, typing.Any]:
-        """Return the data for a manifest."""
-        return dataclasses.asdict(self)
 
 
 class Stack:
@@ -71,28 +43,28 @@ class Stack:
         self.chain = chain
         self._remote = remote
         self._progress = progress
-        self._reports: dict[str, Report] = {}
+        self._provided: dict[str, manifest.Layer] = {}
         self._roots: dict[str, pathlib.Path] = {}
         self._cache = cache
         self._run = run
         self._guest = guest
 
-    def reports(self) -> list[Report]:
-        """Return the reports about the image's layers, the lowest first.
+    def describe_layers(self) -> list[manifest.Layer]:
+        """Return how the image's layers were provided, the lowest first.
 
         Layers that were not needed, because a higher layer was cached, are
         included if they are still in the cache.
         """
         return [
-            self._reports.get(layer.digest) or self._unused(layer)
+            self._provided.get(layer.digest) or self._unused(layer)
             for layer in self.chain[:-1]
         ]
 
-    def _unused(self, layer: layers.Layer) -> Report:
+    def _unused(self, layer: layers.Layer) -> manifest.Layer:
         entry = self._cache.read(layer.digest)
         if entry is not None:
-            return _report(entry, True)
-        return Report(layer.name, layer.digest, True)
+            return _describe(entry, True)
+        return manifest.Layer(layer.name, layer.digest, True)
 
     @contextlib.contextmanager
     def top(self) -> collections.abc.Iterator[_cache.Entry]:
@@ -118,7 +90,7 @@ class Stack:
             ),
         ) as (entry, built):
             cached = not built or bool(entry.record.origin)
-            self._reports[layer.digest] = _report(entry, cached)
+            self._provided[layer.digest] = _describe(entry, cached)
             if cached:
                 timeline.enter("layer", layer.name, cached=True)
                 timeline.leave("layer")
@@ -260,9 +232,9 @@ def missing(
     return found
 
 
-def _report(entry: _cache.Entry, cached: bool) -> Report:
+def _describe(entry: _cache.Entry, cached: bool) -> manifest.Layer:
     record = entry.record
-    return Report(
+    return manifest.Layer(
         record.name, record.digest, cached, record.created, record.size,
         record.origin, record.signed_by, record.unsigned,
     )  # fmt: skip

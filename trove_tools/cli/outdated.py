@@ -131,7 +131,7 @@ def _compare(
         "other": len(found.updates) - len(security),
         "packages": found.compared,
         "created": made.created,
-        "sha256": made.image.get("sha256"),
+        "sha256": made.image.sha256 or None,
         "updates": [dataclasses.asdict(each) for each in shown],
         "unknown": found.unknown,
         "notes": found.notes,

@@ -262,8 +262,8 @@ def _size(
     names = [each["name"] for each in plan.datastores]
     for made in earlier:
         if [each.name for each in made.datastores] == names:
-            size = console.size(made.image["size"])
-            return f"about {size}, as {made.image['file']}"
+            size = console.size(made.image.size)
+            return f"about {size}, as {made.image.file}"
     return "size not known before the first build"
 
 

@@ -68,11 +68,11 @@ def push_image(call: common.Call) -> int:
         "repository": str(repository),
         "tags": tags,
         "digest": digest,
-        "size": made.image["size"],
+        "size": made.image.size,
         "signed": signed,
     }
     shown = row
     if settings.format == "table":
-        shown = {**row, "size": console.size(made.image["size"])}
+        shown = {**row, "size": console.size(made.image.size)}
     console.emit(shown, settings.format, result=results.PUSH)
     return errors.EXIT_OK

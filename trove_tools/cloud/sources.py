@@ -137,7 +137,7 @@ def find_newest_build(directory: pathlib.Path, name: str) -> pathlib.Path:
     for file in directory.glob("*.d/manifest.json"):
         # only the manifest contains the name of the image file
         manifest = manifests.load(file)
-        image = directory / manifest.image["file"]
+        image = directory / manifest.image.file
         if not image.is_file():
             continue
         entries = manifest.datastores
@@ -190,7 +190,7 @@ def _check_options(
 def _check_size(
     file: imagefile.ImageFile, manifest: manifests.Manifest
 ) -> None:
-    size = manifest.image["size"]
+    size = manifest.image.size
     if file.size != size:
         what = "truncated" if file.size < size else "not what was built"
         raise errors.ImageError(
@@ -217,7 +217,7 @@ def _content(
         # the registry sends only a file with this sha256, and Glance's digest
         # is compared with the sha512
         known = manifest.image
-        return upload.Content(file, known["sha256"], known["sha512"])
+        return upload.Content(file, known.sha256, known.sha512)
     sums = digests.compute(file.path)
     if manifest is not None:
         manifests.require_digests(manifest, file.path, sums)

@@ -65,7 +65,7 @@ def check_image(
         )
         if known is not None:
             sha256 = sha256 or digests.sha256(image)
-            if sha256 != known.image["sha256"]:
+            if sha256 != known.image.sha256:
                 raise outcome.CheckError(
                     "not the image that its manifest describes:"
                     f" its sha256 is {sha256}",
@@ -101,10 +101,10 @@ def require_file(image: pathlib.Path, known: manifest.Manifest | None) -> None:
     size = image.stat().st_size
     if size == 0:
         raise errors.ImageError(f"image {image} is empty", hint=_AGAIN)
-    if known and size != known.image["size"]:
+    if known and size != known.image.size:
         raise errors.ImageError(
             f"image {image} has {size} bytes,"
-            f" its manifest says {known.image['size']}",
+            f" its manifest says {known.image.size}",
             hint=f"it is truncated or another image: {_AGAIN}",
         )
 

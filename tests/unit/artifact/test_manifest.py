@@ -17,7 +17,9 @@ def example(image: pathlib.Path) -> manifest.Manifest:
     return manifest.Manifest(
         build_id="1f",
         created="2026-01-01T00:00:00+00:00",
-        image={"file": image.name, "format": "qcow2", "size": 3},
+        image=manifest.File(
+            image.name, "qcow2", 3, 4, sha256="a" * 64, sha512="b" * 128
+        ),
         guest={"distribution": "debian", "version": "13"},
         series={"name": "x", "trove": "1"},
         agent={"source": "pypi", "version": "1"},

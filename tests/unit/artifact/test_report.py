@@ -89,7 +89,7 @@ class PageTest(base.TestCase):
         verification.path(self.image).write_text(
             json.dumps(
                 {
-                    "sha256": self.made.image["sha256"], "ok": True,
+                    "sha256": self.made.image.sha256, "ok": True,
                     "level": "agent", "tier": "vm",
                     "checks": [{**check, **changes}],
                 }
@@ -120,7 +120,7 @@ class PageTest(base.TestCase):
             "mariadb", "11.8", "not verified", "60-x",
             "agent: install.d/60-x", "1 part",
             "from the cache", "1 of 2 layers from the cache", "3 min 20 s",
-            "libc6 2.41-1+b1", "1.0 KiB", self.made.image["sha512"],
+            "libc6 2.41-1+b1", "1.0 KiB", self.made.image.sha512,
         ):  # fmt: skip
             self.assertIn(words, text)
 
@@ -145,7 +145,7 @@ class PageTest(base.TestCase):
         self.verify()
         record = verification.path(self.image)
         record.write_text(
-            record.read_text().replace(self.made.image["sha256"], "0" * 64)
+            record.read_text().replace(self.made.image.sha256, "0" * 64)
         )
         self.assertIn("not verified", self.page().text)
 
@@ -163,9 +163,10 @@ class PageTest(base.TestCase):
             "inputs": {},
             "environment": {"M": "http://u:secret@m/debian"},
         }
-        known = {"name": "base", "digest": "0" * 64, "cached": True,
-                 "created": "2026-01-02T03:04:05+00:00", "size": 2048}
-        layer["digest"] = known["digest"]
+        known = manifest.Layer(
+            "base", "0" * 64, True, "2026-01-02T03:04:05+00:00", 2048
+        )
+        layer["digest"] = known.digest
         self.describe(plan={"layers": [layer]}, layers=(known,))
         text = self.page().text
         self.assertIn("from the cache, of 2026-01-02 03:04 UTC, 2.0 KiB",

@@ -59,7 +59,7 @@ class SbomTest(base.TestCase):
         image = json.loads(self.file.read_text())["metadata"]["component"]
         self.assertEqual("x", image["name"])
         self.assertIn(
-            self.made.image["sha256"],
+            self.made.image.sha256,
             [each["content"] for each in image["hashes"]],
         )
 

@@ -436,7 +436,7 @@ class GlanceTest(_Case):
         self.cloud = self.useFixture(fakes.Cloud(self.temp_dir()))
         self.cloud.images["i1"] = fakes.image(
             "loaded", 1, id="i1",
-            **{_image.SHA256: self.made.image["sha256"]},
+            **{_image.SHA256: self.made.image.sha256},
         )  # fmt: skip
         # the file is not needed any more
         self.image.unlink()
@@ -451,7 +451,7 @@ class GlanceTest(_Case):
     def test_built_elsewhere(self) -> None:
         there = str(self.temp_dir())
         self.outdated("loaded", "--os-cloud", "here", "-o", there, status=2)
-        self.assertIn(self.made.image["sha256"], self.said())
+        self.assertIn(self.made.image.sha256, self.said())
 
     def test_none(self) -> None:
         self.outdated("other", "--os-cloud", "here", status=2)

@@ -38,12 +38,15 @@ class PreviousTest(base.TestCase):
         )  # fmt: skip
         return plan.make(samples.a_request(agent=source, **changes))
 
+    def file(self, **values: str) -> manifest.File:
+        return manifest.File(self.image.name, "qcow2", 5, **values)
+
     def reason(self, wanted: plan.Plan, **changes: typing.Any) -> str:
         """Return why the image cannot be patched; empty if it can."""
         values = {
             "plan": self.plan.as_dict(),
             "plan_digest": self.plan.digest(),
-            "image": digests.compute(self.image),
+            "image": self.file(**digests.compute(self.image)),
             "patched": False,
         }
         found = types.SimpleNamespace(**{**values, **changes})
@@ -71,7 +74,8 @@ class PreviousTest(base.TestCase):
 
     def test_no_intact_image(self) -> None:
         wanted = self.make("2")
-        self.assertIn("no intact image", self.reason(wanted, image={}))
+        without = self.reason(wanted, image=self.file())
+        self.assertIn("no intact image", without)
         self.patch_object(manifest, "read", lambda *_: None)
         self.assertEqual(
             (None, "there is no intact image of an earlier build"),

@@ -19,7 +19,10 @@ class CurrentTest(base.TestCase):
         manifest.sidecar(image).mkdir()
         manifest.path(image).touch()
         found = types.SimpleNamespace(
-            plan_digest=made.digest(), image=digests.compute(image),
+            plan_digest=made.digest(),
+            image=manifest.File(
+                image.name, "qcow2", 3, **digests.compute(image)
+            ),
             patched=False,
         )
         self.patch_object(manifest, "read", lambda *_: found)

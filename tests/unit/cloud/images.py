@@ -65,13 +65,13 @@ def describe(image: pathlib.Path, **changes: typing.Any) -> manifest.Manifest:
     values: dict[str, typing.Any] = {
         "build_id": "b1",
         "created": "2026-01-01T00:00:00Z",
-        "image": {
-            "file": image.name,
-            "format": "qcow2",
-            "size": image.stat().st_size,
-            "virtual_size": 3 * GIB,
+        "image": manifest.File(
+            image.name,
+            "qcow2",
+            image.stat().st_size,
+            3 * GIB,
             **digests.compute(image),
-        },
+        ),
         "guest": {
             "distribution": "debian",
             "version": "13",

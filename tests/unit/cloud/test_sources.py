@@ -38,8 +38,8 @@ class PrepareTest(base.TestCase):
     def test_manifest(self) -> None:
         made = images.describe(self.path)
         (source,) = self.prepare()
-        self.assertEqual(made.image["sha256"], source.content.sha256)
-        self.assertEqual(made.image["sha512"], source.content.sha512)
+        self.assertEqual(made.image.sha256, source.content.sha256)
+        self.assertEqual(made.image.sha512, source.content.sha512)
         self.assertEqual(
             (trove.Target("mariadb", "11.8", "mariadb"),), source.targets
         )
@@ -53,7 +53,7 @@ class PrepareTest(base.TestCase):
                 "architecture": "x86_64",
                 "os_distro": "debian",
                 "os_version": "13",
-                "trove_tools_sha256": made.image["sha256"],
+                "trove_tools_sha256": made.image.sha256,
                 "trove_tools_build_id": "b1",
                 "trove_tools_series": "2026.2",
                 "trove_tools_agent_version": "26.0.0",
@@ -79,7 +79,7 @@ class PrepareTest(base.TestCase):
         data[-1] ^= 1
         self.path.write_bytes(data)
         error = self.assertRaises(errors.ImageError, self.prepare)
-        self.assertIn(str(made.image["sha256"]), error.message)
+        self.assertIn(str(made.image.sha256), error.message)
         self.assertIn("its sha256 is", error.message)
 
     def test_a_manifest_without_digests(self) -> None:
@@ -167,7 +167,7 @@ class PrepareTest(base.TestCase):
 
     def verified(self, **values: typing.Any) -> None:
         made = images.describe(self.path)
-        record = {"sha256": made.image["sha256"], "level": "agent",
+        record = {"sha256": made.image.sha256, "level": "agent",
                   "tier": "vm", "ok": True, **values}  # fmt: skip
         verification.path(self.path).write_text(json.dumps(record))
 
@@ -325,7 +325,7 @@ class SignedTest(base.TestCase):
         path = self.place / f"{name}.qcow2"
         path.write_bytes(images.qcow2() + name.encode())
         made = images.describe(path)
-        record = {"sha256": made.image["sha256"], "level": "agent", "ok": True}
+        record = {"sha256": made.image.sha256, "level": "agent", "ok": True}
         verification.path(path).write_text(json.dumps(record))
         signing.sign(manifest.path(path), self.key, signature.MANIFEST)
         return path

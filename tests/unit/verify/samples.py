@@ -18,7 +18,7 @@ def manifest(size: int = 1, sha256: str = "") -> manifests.Manifest:
     return manifests.Manifest(
         build_id="b1",
         created="2026-01-01T00:00:00Z",
-        image={"size": size, "sha256": sha256},
+        image=manifests.File("x", "qcow2", size, sha256=sha256),
         guest={},
         series={},
         agent={},
