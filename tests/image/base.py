@@ -24,7 +24,7 @@ from tests.standins import authority
 from tests.standins import vendors
 from trove_tools import errors
 from trove_tools.build import cache
-from trove_tools.build import containers as prepared
+from trove_tools.build import containers as shared
 from trove_tools.catalog import gate
 from trove_tools.catalog import loader
 from trove_tools.host import debian
@@ -160,9 +160,9 @@ def container(
     :param version: the default when not given.
     :returns: what it is, and its archive.
     """
-    kept = cache.Cache(cache_directory())
+    archives = shared.Archives(cache.Cache(cache_directory()))
     ((made, archive),) = containers(
-        _container(name, version), keep=functools.partial(prepared.keep, kept)
+        _container(name, version), keep=archives.keep
     )
     return made, archive
 
