@@ -28,8 +28,9 @@ class Root:
 
     :param archive: a tar archive; a directory precedes its contents, and a
         file its hard links.
-    :param family: groups of containers with common files, from the largest
-        group to the smallest: each group is the first N words.
+    :param family: the names of the groups that this container belongs to, the
+        largest group first.  Containers whose families begin with the same
+        names have files in common.
     """
 
     archive: pathlib.Path
