@@ -8,6 +8,7 @@ know Ubuntu.  What is adapted, so that Debian's packages and mirrors do:
 
 - ``debian-minimal`` takes the place of ``ubuntu-minimal``;
 - packages that Debian does not have are left out;
+- this project's plugin partitions the disk, as many hosts have no kpartx;
 - Docker comes from Debian instead of download.docker.com;
 - pip in the image gets this host's certificates.
 
@@ -23,10 +24,12 @@ import sys
 
 import yaml
 
+from trove_tools.plan import elements
+
 ELEMENTS = "integration/scripts/files/elements"
 WANTED = (
     "base", "vm", "debian-minimal", "cloud-init-datasources", "pip-cache",
-    "guest-agent", "debian-docker",
+    "guest-agent", "debian-docker", elements.disk("mbr"),
 )  # fmt: skip
 #: Packages that Debian does not have; its ntp is ntpsec.
 _ABSENT = (
@@ -58,6 +61,8 @@ def adapt(trove: pathlib.Path, place: pathlib.Path) -> None:
     :param place: the directory to create.
     """
     shutil.copytree(trove / ELEMENTS, place, symlinks=True)
+    name = elements.disk("mbr")
+    shutil.copytree(elements.DIRECTORY / name, place / name)
     for name in ("docker", "guest"):
         (place / f"ubuntu-{name}").rename(place / f"debian-{name}")
     (place / "debian-docker/element-deps").write_text("debian-guest\n")
@@ -106,6 +111,7 @@ def build(
         "ELEMENTS_PATH": os.fspath(work / "elements"),
         "TMP_DIR": os.fspath(work),
         "DIB_RELEASE": release,
+        "DIB_PYTHON_VERSION": "3",
         "DIB_CLOUD_INIT_ETC_HOSTS": "localhost",
         "DIB_CLOUD_INIT_DATASOURCES": "ConfigDrive, OpenStack",
         "DIB_REPOLOCATION_guest_agent": os.fspath(trove),
