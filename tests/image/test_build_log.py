@@ -13,6 +13,7 @@ _ONCE = {
     "initramfs": "update-initramfs: Generating /boot/",
     "locale": "UTF-8... done",
     "certificates": "Updating certificates in /etc/ssl/certs...",
+    "lists": f" {base.GUEST['release']}/main amd64 Packages [",
 }
 # before each line of a guest; those of containers are without
 _STAMP = " | "
@@ -24,6 +25,7 @@ class BuildLogTest(base.TestCase):
         self.assertLessEqual(found["initramfs"], 1, found)
         self.assertLessEqual(found["locale"], 1, found)
         self.assertLessEqual(found["certificates"], 1, found)
+        self.assertLessEqual(found["lists"], 1, found)
 
     def test_natives(self) -> None:
         found = self.count(self.image())
@@ -31,6 +33,7 @@ class BuildLogTest(base.TestCase):
         self.assertLessEqual(found["locale"], 1, found)
         # and that of --guest-ca
         self.assertLessEqual(found["certificates"], 2, found)
+        self.assertLessEqual(found["lists"], 1, found)
 
     def count(self, image: pathlib.Path) -> collections.Counter[str]:
         """Count the lines of a build's log that tell of something costly."""

@@ -69,14 +69,16 @@ _NOISE = re.compile(
 )
 
 
+# apt, which comes next, need not fetch mmdebstrap's lists again
+_LISTS = "--skip=cleanup/apt/lists"
+
+
 def _bootstrap(layer: layers.Layer) -> dict[str, str]:
-    """Return variables for debootstrap or mmdebstrap to reach its mirror."""
+    """Return variables for mmdebstrap, which makes the first root."""
     name = "DIB_MMDEBSTRAP_EXTRA_ARGS"
     # diskimage-builder passes it to a shell
     words = [shlex.quote(word) for word in session.bootstrap_options()]
-    if not words:
-        return {}
-    return {name: " ".join([layer.environment.get(name, ""), *words])}
+    return {name: " ".join([layer.environment.get(name, ""), _LISTS, *words])}
 
 
 class Log:
@@ -244,6 +246,7 @@ class Run:
             "DIB_TROVE_CONTAINERS": os.fspath(self.containers),
             "DIB_TROVE_NATIVES": os.fspath(self.natives),
             "DIB_TROVE_LAYER": os.fspath(parent or ""),
+            "DIB_TROVE_LISTS": os.fspath(self.work / "lists"),
             "ELEMENTS_PATH": os.fspath(self._below(layer)),
             "PATH": f"{binaries}:{path}",
             "TMP_DIR": os.fspath(self.work),

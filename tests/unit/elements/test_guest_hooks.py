@@ -118,10 +118,11 @@ class OnceTest(ScriptCase):
         super().setUp()
         for place in (
             "boot", "etc/apt/apt.conf.d", "run", "usr/bin", "usr/sbin",
-            "var/lib",
+            "var/lib/apt/lists",
         ):  # fmt: skip
             (self.root / place).mkdir(parents=True)
         self.fake_program("sudo", 'exec "$@"')
+        self.lists = self.temp_dir() / "lists"
         self.run_hook("root.d/65-trove-guest-once")
         self.calls = self.root / "calls"
 
@@ -147,6 +148,7 @@ class OnceTest(ScriptCase):
                 **os.environ,
                 "TARGET_ROOT": str(self.root),
                 "TMP_HOOKS_PATH": str(CLEAN),
+                "DIB_TROVE_LISTS": str(self.lists),
                 **variables,
             },
             capture_output=True, text=True,
@@ -247,6 +249,47 @@ class OnceTest(ScriptCase):
                          self.apt("dist-upgrade"))  # fmt: skip
         self.assertEqual(["policy x"], self.apt("policy", "x",
                                                 name="apt-cache"))  # fmt: skip
+
+    def test_lists_of_the_layer_below(self) -> None:
+        self.fake_program("dpkg-query", "exit 1")
+        (self.root / "etc/apt/sources.list.d").mkdir()
+        self.lists.mkdir()
+        (self.lists / "example_main_Packages").touch()
+        self.run_hook("root.d/65-trove-guest-once")
+        self.assertFalse(self.lists.exists())
+        for _ in range(2):
+            self.apt("-y", "update")
+            self.assertEqual(["install y"], self.apt("install", "y"))
+        # a source that they are not of
+        time.sleep(0.01)
+        (self.root / "etc/apt/sources.list.d/x.sources").touch()
+        self.apt("-y", "update")
+        self.assertEqual(["-y update", "install y"],
+                         self.apt("install", "y"))  # fmt: skip
+
+    def test_lists_for_the_layer_above(self) -> None:
+        known = self.root / "var/lib/apt/lists"
+        listed = known / "example_main_Packages"
+        for kept in ("", "/kept"):
+            listed.parent.mkdir(parents=True, exist_ok=True)
+            listed.touch()
+            for place in ("machine-id", "shadow"):
+                (self.root / "etc" / place).touch()
+            subprocess.run(
+                [CLEAN / "cleanup.d/95-trove-guest-clean"],
+                env={
+                    **os.environ,
+                    "TARGET_ROOT": str(self.root),
+                    "TMP_HOOKS_PATH": str(CLEAN),
+                    "DIB_TROVE_LISTS": str(self.lists),
+                    "DIB_TROVE_LAYER_KEPT": kept,
+                    "DIB_MANIFEST_IMAGE_DIR": "etc/dib-manifests",
+                },
+                check=True,
+            )
+            self.assertEqual([], os.listdir(known))
+            self.assertEqual(kept != "", self.lists.exists())
+        self.assertEqual([listed.name], os.listdir(self.lists))
 
     def test_lists_that_cannot_be_had(self) -> None:
         self.apt("-y", "update")

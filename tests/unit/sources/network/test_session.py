@@ -177,12 +177,13 @@ class BootstrapTest(SessionCase):
 
         with session.open_session(certificate):
             (value,) = dib._bootstrap(Layer()).values()  # type: ignore[arg-type]
-            wanted = ["--verbose", *session.bootstrap_options()]
+            wanted = ["--verbose", dib._LISTS, *session.bootstrap_options()]
         done = process.run(["sh", "-c", f"printf '%s\\n' {value}"])
         self.assertEqual(wanted, done.stdout.splitlines())
 
-    def test_nothing_without_a_session(self) -> None:
+    def test_no_network_without_a_session(self) -> None:
         class Layer:
-            environment = {"DIB_MMDEBSTRAP_EXTRA_ARGS": "--verbose"}
+            environment: dict[str, str] = {}
 
-        self.assertEqual({}, dib._bootstrap(Layer()))  # type: ignore[arg-type]
+        (value,) = dib._bootstrap(Layer()).values()  # type: ignore[arg-type]
+        self.assertEqual([dib._LISTS], value.split())

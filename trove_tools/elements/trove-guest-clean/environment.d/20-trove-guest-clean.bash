@@ -1,0 +1,1 @@
+export DIB_TROVE_LISTS=${DIB_TROVE_LISTS:-}
