@@ -11,6 +11,7 @@ from unittest import mock
 import yaml
 
 from tests import base
+from trove_tools.plan import elements
 
 _LIBRARY = base.ROOT / "tools" / "lib"
 
@@ -29,6 +30,7 @@ def _load(name: str) -> typing.Any:
 
 benchmark = _load("benchmark_build")
 peer = _load("benchmark_peer")
+report = _load("benchmark_report")
 
 
 def measured(cpu: float, seconds: float = 100) -> dict[str, typing.Any]:
@@ -67,7 +69,7 @@ class ReportTest(base.TestCase):
             "cache": {"layers": 2000 << 20, "downloads": 500 << 20},
             **changes,
         }
-        return str(benchmark.report(results, ["a", "b", "c"])).splitlines()
+        return str(report.report(results, ["a", "b", "c"])).splitlines()
 
     def line(self, begin: str, **changes: typing.Any) -> list[str]:
         lines = self.report(**changes)
@@ -138,12 +140,16 @@ class PeerTest(base.TestCase):
         argv, more = seen[-1]
         self.assertEqual("abc", more["env"]["DIB_REPOREF_guest_agent"])
         self.assertEqual("m", more["env"]["M"])
-        elements = pathlib.Path(more["env"]["ELEMENTS_PATH"])
-        own = {file.name for file in elements.iterdir()}
-        self.assertEqual({"guest-agent", "debian-docker", "debian-guest"}, own)
+        adapted = pathlib.Path(more["env"]["ELEMENTS_PATH"])
+        own = {file.name for file in adapted.iterdir()}
+        self.assertEqual(
+            {"guest-agent", "debian-docker", "debian-guest",
+             elements.disk("mbr")},
+            own,
+        )  # fmt: skip
         self.assertIn("debian-docker", argv)
-        packages = elements / "guest-agent/package-installs.yaml"
+        packages = adapted / "guest-agent/package-installs.yaml"
         self.assertEqual({"vim"}, set(yaml.safe_load(packages.read_text())))
-        for file in elements.rglob("*"):
+        for file in adapted.rglob("*"):
             if file.is_file():
                 self.assertNotIn("download.docker.com", file.read_text())
