@@ -78,7 +78,8 @@ def _seconds(text: str) -> float:
 
 def _unordered(facts: Facts) -> bool:
     after = facts["after"]
-    waits = "docker.service" in after and any(
+    # a request to the socket waits until the engine has started
+    waits = not {"docker.service", "docker.socket"}.isdisjoint(after) and any(
         name.startswith("cloud-") for name in after
     )
     # systemd's default limit is five starts in ten seconds
