@@ -41,6 +41,7 @@ from trove_tools.build import workspace
 from trove_tools.catalog import loader
 from trove_tools.cli import builder
 from trove_tools.config import table
+from trove_tools.host import cleanup
 from trove_tools.plan import layers
 from trove_tools.plan import plan
 from trove_tools.plan import request
@@ -152,7 +153,7 @@ class Benchmark:
     def peer(self) -> dict[str, typing.Any]:
         """Build what Trove's own script does."""
         work = self.place / "peer"
-        shutil.rmtree(work, ignore_errors=True)
+        cleanup.remove(work)
         work.mkdir()
         made = self.plan(self.stores[0])
         size = benchmark_peer.build(
@@ -163,7 +164,7 @@ class Benchmark:
                 if name in (layers.MIRROR, layers.SECURITY_MIRROR)
             },
         )  # fmt: skip
-        shutil.rmtree(work)
+        cleanup.remove(work)
         return {"size": size}
 
     def cache(self, name: str) -> dict[str, typing.Any]:
@@ -178,7 +179,7 @@ class Benchmark:
     def reference(self, store: str) -> dict[str, typing.Any]:
         """Run diskimage-builder once over all of our elements."""
         work = self.place / "reference"
-        shutil.rmtree(work, ignore_errors=True)
+        cleanup.remove(work)
         for name in ("tmp", "cache", "containers", "natives"):
             (work / name).mkdir(parents=True)
         made = self.plan(store)
@@ -228,7 +229,7 @@ class Benchmark:
             )  # fmt: skip
         seconds = time.monotonic() - begin
         size = image.with_suffix(".qcow2").stat().st_size
-        shutil.rmtree(work)
+        cleanup.remove(work)
         return {"seconds": seconds, "prepared": prepared, "size": size}
 
     def plan(self, store: str) -> plan.Plan:

@@ -10,6 +10,7 @@ measured one after the other in one run, and only ratios are promised.
 
 import argparse
 import collections.abc
+import contextlib
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ import benchmark_load
 
 from tests import registry
 from tests import signing
+from trove_tools.host import cleanup
 
 #: The most that each may take of its reference, and what it is.
 TARGETS = {
@@ -223,10 +225,10 @@ def main(argv: collections.abc.Sequence[str]) -> int:
     if lacking:
         print(f"{lacking} is not installed", file=sys.stderr)
         return 3
-    with tempfile.TemporaryDirectory(
-        prefix="trove-tools-", dir=os.environ.get("TMPDIR")
-    ) as name:
-        place = pathlib.Path(name)
+    with contextlib.ExitStack() as stack:
+        place = pathlib.Path(tempfile.mkdtemp(prefix="trove-tools-"))
+        # a build that was interrupted leaves this host's /dev mounted in it
+        stack.callback(cleanup.remove, place)
         (place / "registry").mkdir()
         with registry.registry(place / "registry") as running:
             benchmark = Benchmark(place, running.port, args.stores)
