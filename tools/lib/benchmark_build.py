@@ -121,7 +121,8 @@ class Benchmark:
         child = subprocess.Popen(
             [
                 sys.executable, "-m", "trove_tools.cli.builder", "build",
-                *words, *OPTIONS, "--agent", self.agent, "--output-dir", output,
+                *words, *OPTIONS, "--agent", self.agent,
+                "--output-dir", output,
                 "--cache-dir", self.place / f"cache-{cache}",
                 "--format", "json",
             ],
