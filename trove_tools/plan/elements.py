@@ -5,6 +5,7 @@ import collections.abc
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 import re
 
@@ -90,9 +91,9 @@ def variables_of_core() -> frozenset[str]:
 
     found: set[str] = set()
     package = pathlib.Path(diskimage_builder.__path__[0])
-    for file in _files(package):
-        if file.relative_to(package).parts[0] not in ("elements", "tests"):
-            found.update(_VARIABLE.findall(file.read_text(errors="replace")))
+    # its elements are most of its files
+    for file in _files(package, without=("elements", "tests")):
+        found.update(_VARIABLE.findall(file.read_text(errors="replace")))
     return frozenset(found)
 
 
@@ -219,10 +220,25 @@ def digest(directory: pathlib.Path) -> str:
     return total.hexdigest()
 
 
-def _files(directory: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
-    for file in sorted(directory.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield file
+def _files(
+    directory: pathlib.Path,
+    without: collections.abc.Collection[str] = (),
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Yield all files below a directory, sorted by the parts of their paths.
+
+    :param without: names of directories that are left out.
+    """
+    found = []
+    for where, below, names in os.walk(directory):
+        below[:] = [
+            name
+            for name in below
+            if name != "__pycache__" and name not in without
+        ]
+        found += [os.path.join(where, name) for name in names]
+    for path in sorted(found, key=lambda path: path.split(os.sep)):
+        if os.path.isfile(path):
+            yield pathlib.Path(path)
 
 
 def _read(directory: pathlib.Path) -> Element:
