@@ -2,13 +2,12 @@
 """Prepares the containers of datastores for their element.
 
 Making a container takes half a minute of processor time and does not depend on
-the image's layers, so it runs in parallel with them.
+the image's layers or on other containers, so it runs in parallel with them.
 """
 
 import collections.abc
 import concurrent.futures
 import contextlib
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -29,7 +28,6 @@ from trove_tools.sources.container import sources
 def beside(
     run: dib.Run,
     make: collections.abc.Callable[[dib.Run], list[dict[str, typing.Any]]],
-    progress: parallel.Lanes,
 ) -> collections.abc.Iterator[
     concurrent.futures.Future[list[dict[str, typing.Any]]]
 ]:
@@ -40,23 +38,20 @@ def beside(
     programs.
 
     :param make: a call of :func:`prepare` for a run.
-    :param progress: the progress of the build.
     :returns: a future with the result of ``make``.
     :raises BuildError: a container is not available or has another version.
     """
     busy = run.containers / ".busy"
     busy.touch()
-    lane = progress.beside()
 
     def work() -> list[dict[str, typing.Any]]:
         try:
-            return make(dataclasses.replace(run, progress=lane))
+            return make(run)
         except BaseException:
             (run.containers / ".failed").touch()
             raise
         finally:
             busy.unlink(missing_ok=True)
-            lane.end()
 
     pool = concurrent.futures.ThreadPoolExecutor(1)
     future = pool.submit(work)
@@ -121,6 +116,8 @@ def prepare(
     containers: collections.abc.Iterable[sources.Container],
     run: dib.Run,
     guest: collections.abc.Mapping[str, str],
+    progress: parallel.Lanes,
+    at_once: int,
     *,
     mirror: str | None,
     security: str | None,
@@ -130,6 +127,8 @@ def prepare(
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
+    :param progress: the progress of the build.
+    :param at_once: how many are made at a time.
     :param epoch: the time stamp for the containers, seconds since 1970.
     :param is_snapshot: the mirrors are snapshots of an earlier date.
     :param keep: keeps an archive that the containers share.
@@ -137,11 +136,12 @@ def prepare(
         and container (as in the manifest).
     :raises BuildError: a container is not available or has another version.
     """
-    obtained = []
-    for container in containers:
-        run.progress.state(container.title)
-        obtained.append(
-            _prepare.obtain(
+
+    def obtain(container: sources.Container) -> _prepare.Obtained:
+        lane = progress.beside()
+        lane.state(container.title)
+        try:
+            found = _prepare.obtain(
                 container,
                 run.containers,
                 guest=guest,
@@ -152,13 +152,18 @@ def prepare(
                 is_snapshot=is_snapshot,
                 keep=keep,
             )
-        )
+        finally:
+            lane.end()
         servers = () if container.backup else container.packages[:1]
         for server in servers:
             debian.require_version(
-                server, obtained[-1].installed, container.version, mirror
+                server, found.installed, container.version, mirror
             )
-        run.progress.advance()
+        lane.advance()
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        obtained = list(pool.map(obtain, containers))
     return [
         {
             "datastore": each.container.datastore,

@@ -4,6 +4,7 @@
 import collections.abc
 import contextlib
 import functools
+import os
 import pathlib
 import typing
 
@@ -126,12 +127,14 @@ class Stack:
                     containers.prepare,
                     layer.containers,
                     guest=self._guest,
+                    progress=self._progress,
+                    at_once=self._count_containers(number),
                     keep=archives.keep,
                     **self._mirrors(),
                     **self._times(),
                 )
                 making = stack.enter_context(
-                    containers.beside(self._run, make, self._progress)
+                    containers.beside(self._run, make)
                 )
             parent = None
             if number:
@@ -168,6 +171,16 @@ class Stack:
             built it and not used it yet; otherwise the layer's archive.
         """
         return self._roots.pop(entry.record.digest, entry.archive)
+
+    def _count_containers(self, number: int) -> int:
+        """Return how many containers to make at a time.
+
+        The layers below need a processor, too, if they are built meanwhile.
+
+        :param number: the layer that has the containers.
+        """
+        below = missing(self.chain[: number + 1], self._cache, self._remote)
+        return max(1, (os.cpu_count() or 1) - bool(below))
 
     def _times(self) -> dict[str, typing.Any]:
         known = self.chain[0].environment

@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import pathlib
+import threading
+import typing
 
 from tests import base
+from tests.unit.build import test_dib
+from tests.unit.plan import samples
 from trove_tools import errors
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
 from trove_tools.build import containers
+from trove_tools.build import dib
+from trove_tools.build import lower_layers
+from trove_tools.build import parallel
+from trove_tools.build import timeline
+from trove_tools.plan import plan
+from trove_tools.sources.container import prepare
+from trove_tools.sources.container import sources
 
 
 class KeepTest(base.TestCase):
@@ -55,3 +67,85 @@ class KeepTest(base.TestCase):
 
         self.assertRaises(errors.BuildError, keep)
         self.assertEqual([], list(self.cache.layers.iterdir()))
+
+
+class SeveralTest(base.TestCase):
+    """The containers of an image are made at the same time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        place = self.temp_dir()
+        self.shown = test_dib.Recorder()
+        self.lanes = parallel.Lanes(self.shown)
+        self.run_ = dib.Run(
+            arch="amd64", distribution="debian", elements_path=(),
+            work=place, log=place / "log", progress=self.lanes,
+            timeline=timeline.Timeline(), downloads=place, containers=place,
+            natives=place,
+        )  # fmt: skip
+        self.containers = [
+            sources.Container(
+                "mariadb", "11.8", "X", "archive", (f"db{number}:1",),
+                backup=bool(number),
+            )
+            for number in range(2)
+        ]  # fmt: skip
+        self.patch_object(prepare, "write_archives", lambda found, *_: [
+            prepare.Prepared(each.container, "sha256:1", 1, each.installed)
+            for each in found
+        ])  # fmt: skip
+
+    def prepare(
+        self, obtain: typing.Callable[..., prepare.Obtained]
+    ) -> list[dict[str, typing.Any]]:
+        self.patch_object(prepare, "obtain", obtain)
+        return containers.prepare(
+            self.containers, self.run_, {"arch": "amd64"}, self.lanes, 2,
+            mirror=None, security=None,
+        )  # fmt: skip
+
+    def test_at_the_same_time(self) -> None:
+        both = threading.Barrier(2)
+
+        def obtain(
+            container: sources.Container, *_: object, **__: object
+        ) -> prepare.Obtained:
+            # each waits for the other
+            both.wait(10)
+            return prepare.Obtained(container, container.names[0])
+
+        self.assertEqual(
+            ["db0:1", "db1:1"],
+            [one["installed"] for one in self.prepare(obtain)],
+        )
+        self.assertEqual(2, self.shown.steps)
+        # the progress line names both
+        named = [text.count("container of") for text in self.shown.states]
+        self.assertIn(2, named)
+
+    def test_one_fails(self) -> None:
+        def obtain(
+            container: sources.Container, *_: object, **__: object
+        ) -> prepare.Obtained:
+            if container.backup:
+                raise errors.BuildError("no such package")
+            return prepare.Obtained(container, "1")
+
+        self.assertRaises(errors.BuildError, self.prepare, obtain)
+
+    def test_a_processor_for_the_layers_below(self) -> None:
+        self.patch_object(os, "cpu_count", lambda: 4)
+        cache = _cache.Cache(self.temp_dir())
+        chain = plan.make(samples.a_request()).layers
+        stack = lower_layers.Stack(chain, cache, self.run_, {}, self.lanes)
+        self.assertEqual(3, stack._count_containers(2))
+        below = chain[1]
+        with cache.partial() as place:
+            (place / _cache.ARCHIVE).write_bytes(b"x")
+            cache.put(
+                place, name=below.name, digest=below.digest, inputs={},
+                facts={}, timeline={},
+            )  # fmt: skip
+        self.assertEqual(4, stack._count_containers(2))
+        self.patch_object(os, "cpu_count", lambda: 1)
+        self.assertEqual(1, stack._count_containers(2))

@@ -69,13 +69,15 @@ class BesideTest(base.TestCase):
         )
 
     def make(self, run: dib.Run) -> list[dict[str, typing.Any]]:
-        run.progress.state("container of mariadb")
+        lane = self.lanes.beside()
+        lane.state("container of mariadb")
         self.begun.set_result(None)
         self.may_end.result(10)
+        lane.end()
         return [{}]
 
     def test_while_the_layer_waits(self) -> None:
-        with containers.beside(self.run_, self.make, self.lanes) as future:
+        with containers.beside(self.run_, self.make) as future:
             self.begun.result(10)
             log = dib.Log("datastore", self.lanes, self.run_.timeline)
             log.line("dib-run-parts Running /x/cleanup.d/10-first")
@@ -98,12 +100,8 @@ class BesideTest(base.TestCase):
 
     def test_a_container_that_fails(self) -> None:
         def fail(run: dib.Run) -> list[dict[str, typing.Any]]:
-            run.progress.state("container of mariadb")
             raise errors.BuildError("no such package")
 
-        with containers.beside(self.run_, fail, self.lanes) as future:
+        with containers.beside(self.run_, fail) as future:
             self.assertRaises(errors.BuildError, future.result, 10)
-        self.assertEqual("container of mariadb", self.shown.states[-1])
-        self.lanes.state("base: clean up")
-        self.assertEqual("base: clean up", self.shown.states[-1])
         self.assertTrue((self.run_.containers / ".failed").exists())
