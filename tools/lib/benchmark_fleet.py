@@ -90,7 +90,22 @@ class Benchmark:
         print(f"    {name}: {row['seconds']:.1f} s, until the end"
               f" {seconds:.1f} s, {self.bytes[name] / _MIB:.0f} MiB on"
               " loopback", flush=True)  # fmt: skip
+        self._print_steps(pathlib.Path(row["manifest"]))
         return row
+
+    @staticmethod
+    def _print_steps(file: pathlib.Path) -> None:
+        """Print where the time of a build went."""
+        steps: list[str] = []
+
+        def add(spans: list[dict[str, typing.Any]]) -> None:
+            for span in spans:
+                if span["kind"] != "phase" and span["seconds"] >= 2:
+                    steps.append(f"{span['name']} {span['seconds']:.0f} s")
+                add(span["spans"])
+
+        add(json.loads(file.read_text())["timeline"])
+        print(f"        {', '.join(steps)}", flush=True)
 
     def _received(self) -> int:
         for line in pathlib.Path("/proc/net/dev").read_text().splitlines():
