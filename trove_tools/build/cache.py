@@ -34,6 +34,8 @@ ARCHIVE = "root.tar.zst"
 _RECORD = "record.json"
 _VERSION = 1
 PARTIAL = ".partial-"
+# seconds
+_PAUSE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,16 +214,20 @@ class Cache:
         made = False
         while True:
             with self.locked(digest, shared=True, wait=False) as free:
-                entry = self.find(digest) if free else None
+                if not free:
+                    wait()
+            with self.locked(digest, shared=True):
+                entry = self.find(digest)
                 if entry is not None:
                     yield entry, made
                     return
-            if not free:
-                wait()
-            with self.locked(digest):
-                if self.find(digest) is None:
+            # waiting for this lock would be waiting for all readers, too
+            with self.locked(digest, wait=False) as alone:
+                if alone and self.find(digest) is None:
                     make()
                     made = True
+            if not alone:
+                time.sleep(_PAUSE)
 
     def remove_lock(self, digest: str) -> None:
         """Remove an entry's lock file, which another user may have written."""

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers in the cache: found, locked, noticed when damaged, evicted."""
 
+import concurrent.futures
 import os
+import threading
 import time
 
 from tests import base
@@ -19,7 +21,13 @@ class CacheCase(base.TestCase):
         self.cache = cache.Cache(self.temp_dir() / "c")
 
     def put(self, digest: str, content: bytes = b"x") -> cache.Entry:
-        with self.cache.locked(digest), self.cache.partial() as place:
+        with self.cache.locked(digest):
+            return self.put_unlocked(digest, content)
+
+    def put_unlocked(
+        self, digest: str, content: bytes = b"x"
+    ) -> cache.Entry:
+        with self.cache.partial() as place:
             (place / cache.ARCHIVE).write_bytes(content)
             return self.cache.put(
                 place,
@@ -133,6 +141,37 @@ class LockTest(CacheCase):
             self.cache.locked("1", shared=True, wait=False) as free,
         ):
             self.assertTrue(free)
+
+    def test_who_waits_for_an_entry_shares_it(self) -> None:
+        making = threading.Event()
+        may_end = threading.Event()
+
+        def make() -> None:
+            making.set()
+            may_end.wait(10)
+            self.put_unlocked("1")
+
+        def hold() -> str:
+            with self.cache.hold("1", self.fail, waiting.set) as (entry, _):
+                return entry.record.digest
+
+        waiting = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+
+            def hold_long() -> str:
+                with self.cache.hold("1", make):
+                    # the other gets it while it is held here
+                    return other.result(10)
+
+            def begin() -> str:
+                making.wait(10)
+                return hold()
+
+            other = pool.submit(begin)
+            first = pool.submit(hold_long)
+            self.assertTrue(waiting.wait(10))
+            may_end.set()
+            self.assertEqual("1", first.result(20))
 
     def test_a_writer_is_alone(self) -> None:
         with self.cache.locked("1"):
