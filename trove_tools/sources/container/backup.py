@@ -40,6 +40,7 @@ _SCRIPTS = re.compile(rb"^\.\./\.\./bin/.*\n", re.MULTILINE)
 def add_program(
     root: pathlib.Path,
     container: sources.Container,
+    program: tuple[pathlib.Path, str],
     arch: str,
     directory: pathlib.Path,
     epoch: int,
@@ -47,13 +48,14 @@ def add_program(
     """Add the program and its requirements to a container's root.
 
     :param root: the tar archive of the root; files are appended to it.
+    :param program: the result of :func:`fetch_program`.
     :param arch: the guest system's architecture.
     :param directory: the directory for temporary files.
     :param epoch: the time of the files, in seconds since 1970.
     :returns: the version of Trove that has the program.
-    :raises BuildError: the program or its requirements cannot be downloaded.
+    :raises BuildError: the requirements cannot be downloaded.
     """
-    source, trove = _source(container.requirement, directory)
+    source, trove = program
     libraries = _requirements(
         container, source / "requirements.txt", arch, _python(root), directory
     )
@@ -87,12 +89,15 @@ def _install(
     (metadata / "RECORD").write_text("".join(lines))
 
 
-def _source(
+def fetch_program(
     requirement: str, directory: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
     """Download Trove's source distribution and unpack the backup program.
 
+    :param requirement: for pip, the requirement on Trove.
+    :param directory: the directory for temporary files.
     :returns: the directory of the program, and the version of Trove.
+    :raises BuildError: the program cannot be downloaded.
     """
     place = directory / "source"
     _pip(

@@ -2,6 +2,7 @@
 """Prepares a container for an image: an archive for ``docker load``."""
 
 import collections.abc
+import concurrent.futures
 import dataclasses
 import datetime
 import hashlib
@@ -105,22 +106,28 @@ def obtain(
         return Obtained(container, version, image.digest)
     work = directory / pathlib.Path(container.file).stem
     work.mkdir()
-    root, said = rootfs.make(
-        _recipe(container),
-        suite=container.suite,
-        guest=guest,
-        packages=container.packages,
-        mirror=mirror,
-        security=security,
-        directory=work,
-        epoch=epoch,
-        is_snapshot=is_snapshot,
-        keep=keep,
-    )
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        if container.backup:
+            # downloaded while the packages are installed
+            program = pool.submit(
+                backup.fetch_program, container.requirement, work
+            )
+        root, said = rootfs.make(
+            _recipe(container),
+            suite=container.suite,
+            guest=guest,
+            packages=container.packages,
+            mirror=mirror,
+            security=security,
+            directory=work,
+            epoch=epoch,
+            is_snapshot=is_snapshot,
+            keep=keep,
+        )
     log(said)
     if container.backup:
         version = backup.add_program(
-            root, container, guest["arch"], work, epoch
+            root, container, program.result(), guest["arch"], work, epoch
         )
     else:
         version = rootfs.installed(root).get(container.packages[0], "")

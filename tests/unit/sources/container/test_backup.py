@@ -108,7 +108,7 @@ class ProgramTest(base.TestCase):
     def test_only_the_program_is_taken(self) -> None:
         self.index("backup/main.py", "backup/tests/x.py", "trove/backup/y.py",
                    "backup/../../z.py")  # fmt: skip
-        place, version = backup._source("trove>=26", self.place)
+        place, version = backup.fetch_program("trove>=26", self.place)
         self.assertEqual("26.0.1", version)
         found = [file.name for file in self.place.rglob("*.py")]
         self.assertEqual(["main.py"], found)
@@ -117,7 +117,7 @@ class ProgramTest(base.TestCase):
     def test_a_release_without_it(self) -> None:
         self.index("trove/x.py")
         error = self.assertRaises(
-            errors.BuildError, backup._source, "trove>=26", self.place
+            errors.BuildError, backup.fetch_program, "trove>=26", self.place
         )
         self.assertIn("has no program that takes backups", error.message)
 
@@ -129,14 +129,14 @@ class ProgramTest(base.TestCase):
 
         self.patch_object(process, "run", run)
         error = self.assertRaises(
-            errors.BuildError, backup._source, "trove>=26", self.place
+            errors.BuildError, backup.fetch_program, "trove>=26", self.place
         )
         self.assertIn("no such host", error.message)
         self.assertIn("PIP_INDEX_URL", error.hint or "")
 
     def test_the_program_is_recorded(self) -> None:
         self.index("backup/main.py", "backup/drivers/x.py")
-        source, version = backup._source("trove>=26", self.place)
+        source, version = backup.fetch_program("trove>=26", self.place)
         (source / "main.py").write_text("print(db_password='x')\n")
         root = self.place / "root"
         libraries = root / recipes.LIBRARIES
