@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,12 @@ TARGETS = {
 MEMORY = 150
 
 _MIB = 1024 * 1024
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all programs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Benchmark:
@@ -69,6 +76,7 @@ class Benchmark:
         :param name: the name of the step.
         """
         sent = self._received()
+        used = _processor_seconds()
         begin = time.perf_counter()
         child = subprocess.Popen(
             [
@@ -88,7 +96,8 @@ class Benchmark:
         self.seconds[name] = row["seconds"]
         self.bytes[name] = self._received() - sent
         print(f"    {name}: {row['seconds']:.1f} s, until the end"
-              f" {seconds:.1f} s, {self.bytes[name] / _MIB:.0f} MiB on"
+              f" {seconds:.1f} s, {_processor_seconds() - used:.0f} s of"
+              f" processor time, {self.bytes[name] / _MIB:.0f} MiB on"
               " loopback", flush=True)  # fmt: skip
         self._print_steps(pathlib.Path(row["manifest"]))
         return row
