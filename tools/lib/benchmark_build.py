@@ -36,7 +36,6 @@ from trove_tools.build import cache_maintenance
 from trove_tools.build import containers
 from trove_tools.build import dib
 from trove_tools.build import lower_layers
-from trove_tools.build import parallel
 from trove_tools.build import timeline
 from trove_tools.build import workspace
 from trove_tools.catalog import loader
@@ -202,7 +201,7 @@ class Benchmark:
         lower_layers.prepare_natives(layer.natives, run, made.mirror or "")
         containers.prepare(
             layer.containers, run, made.guest,
-            parallel.Lanes(run.progress), 1,
+            containers.Lanes(run.progress), 1,
             mirror=made.mirror,
             security=made.layers[0].environment.get(layers.SECURITY_MIRROR),
         )  # fmt: skip

@@ -22,11 +22,11 @@ from trove_tools.artifact import sbom
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
 from trove_tools.build import cache_maintenance
+from trove_tools.build import containers
 from trove_tools.build import describe
 from trove_tools.build import dib
 from trove_tools.build import dib_python
 from trove_tools.build import lower_layers
-from trove_tools.build import parallel
 from trove_tools.build import patch as _patch
 from trove_tools.build import preflight
 from trove_tools.build import previous as _previous
@@ -214,7 +214,7 @@ def _make(
         screen.progress(plan.name, steps) as shown,
         dib_python.serve(space.work, space.log) as python,
     ):
-        progress = parallel.Lanes(shown)
+        progress = containers.Lanes(shown)
         run = _open_run(plan, space, cache, progress, python)
         timeline = run.timeline
         below = lower_layers.Stack(

@@ -3,6 +3,8 @@
 
 Making a container takes half a minute of processor time and does not depend on
 the image's layers or on other containers, so it runs in parallel with them.
+The build waits for the containers at the end, so its progress line shows both
+its own state and the containers that are still being made.
 """
 
 import collections.abc
@@ -11,17 +13,83 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import threading
 import typing
 
+from trove_tools import console
 from trove_tools import errors
 from trove_tools.build import cache as _cache
 from trove_tools.build import dib
-from trove_tools.build import parallel
 from trove_tools.build import remote_cache
 from trove_tools.host import debian
 from trove_tools.sources.container import prepare as _prepare
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
+
+
+class Lanes(console.Progress):
+    """Combines several states into one progress line.
+
+    :param shown: the progress line.
+    """
+
+    def __init__(self, shown: console.Progress) -> None:
+        self._shown = shown
+        # several threads change states
+        self._lock = threading.Lock()
+        self._state = ""
+        self._beside: list[Lane] = []
+
+    def state(self, text: str) -> None:
+        """Set the state of the build itself."""
+        with self._lock:
+            self._state = text
+            self._show()
+
+    def advance(self, amount: int = 1) -> None:
+        """Count finished work in any lane."""
+        with self._lock:
+            self._shown.advance(amount)
+
+    def beside(self) -> "Lane":
+        """Return a lane for parallel work; :meth:`Lane.end` ends it."""
+        return Lane(self)
+
+    def set(self, lane: "Lane", text: str) -> None:
+        """Set the state of a lane; an empty state ends the lane."""
+        with self._lock:
+            lane.text = text
+            others = [each for each in self._beside if each is not lane]
+            self._beside = [*others, lane] if text else others
+            self._show()
+
+    def _show(self) -> None:
+        text = self._state
+        beside = ", ".join(lane.text for lane in self._beside)
+        if beside:
+            text += f"; in the making: {beside}" if text else beside
+        if text:
+            self._shown.state(text)
+
+
+class Lane(console.Progress):
+    """The progress of work in parallel with a build."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self.text = ""
+
+    def state(self, text: str) -> None:
+        """Set the state of this lane."""
+        self._lanes.set(self, text)
+
+    def advance(self, amount: int = 1) -> None:
+        """Count finished work."""
+        self._lanes.advance(amount)
+
+    def end(self) -> None:
+        """End this lane."""
+        self._lanes.set(self, "")
 
 
 @contextlib.contextmanager
@@ -116,7 +184,7 @@ def prepare(
     containers: collections.abc.Iterable[sources.Container],
     run: dib.Run,
     guest: collections.abc.Mapping[str, str],
-    progress: parallel.Lanes,
+    progress: Lanes,
     at_once: int,
     *,
     mirror: str | None,

@@ -12,7 +12,6 @@ from trove_tools.artifact import manifest
 from trove_tools.build import cache as _cache
 from trove_tools.build import containers
 from trove_tools.build import dib
-from trove_tools.build import parallel
 from trove_tools.build import remote_cache
 from trove_tools.plan import layers
 from trove_tools.sources.native import prepare as _prepare
@@ -38,7 +37,7 @@ class Stack:
         cache: _cache.Cache,
         run: dib.Run,
         guest: collections.abc.Mapping[str, str],
-        progress: parallel.Lanes,
+        progress: containers.Lanes,
         remote: remote_cache.RemoteCache | None = None,
     ) -> None:
         self.chain = chain
