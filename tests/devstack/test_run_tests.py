@@ -40,7 +40,7 @@ class RunTestsTest(scripts.ScriptCase):
         self.stand_in(
             "stestr",
             f'case "$*" in *" last "*) cat "{file}" ;;'
-            f' *) echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
+            f' *" run "*) echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
             f' echo "all: $TROVE_TOOLS_TEST_ALL" >>"{self.calls}";'
             f" exit {status} ;; esac",
         )
@@ -94,7 +94,7 @@ class RunTestsTest(scripts.ScriptCase):
             runs[0], matchers.EndsWith("--concurrency 0 --abbreviate my.test")
         )
         self.assertThat(
-            runs[1], matchers.EndsWith("--concurrency 2 my.test")
+            runs[1], matchers.EndsWith("--concurrency 3 my.test")
         )
 
     def test_all(self) -> None:
