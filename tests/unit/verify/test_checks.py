@@ -178,7 +178,9 @@ class AgentTest(LadderCase):
             return str(answer)
 
         @contextlib.contextmanager
-        def open_one(kind: str, *words: typing.Any) -> typing.Any:
+        def open_one(
+            chosen: machines.Machines, kind: str, *words: typing.Any
+        ) -> typing.Any:
             if kind == machine.CONTAINER:
                 self.machine.kind = kind
                 yield self.machine
