@@ -40,7 +40,8 @@ class RunTestsTest(scripts.ScriptCase):
         self.stand_in(
             "stestr",
             f'case "$*" in *" last "*) cat "{file}" ;;'
-            f' *" run "*) echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
+            ' *" run "*)'
+            f' echo "cloud: $TROVE_TOOLS_MINICLOUD" >>"{self.calls}";'
             f' echo "all: $TROVE_TOOLS_TEST_ALL" >>"{self.calls}";'
             f" exit {status} ;; esac",
         )
