@@ -130,6 +130,7 @@ class PhasesTest(stack.StackCase):
                 (trove, "DEFAULT", "default_datastore"): "mysql",
                 (guest, "mysql", "docker_image"): "mysql",
                 (trove, "DEFAULT", "usage_timeout"): "3600",
+                (trove, "DEFAULT", "resize_time_out"): "3600",
                 (trove, "DEFAULT", "state_change_wait_time"): "1200",
                 (guest, "DEFAULT", "state_change_wait_time"): "1200",
                 (trove, "DEFAULT", "command_process_timeout"): "120",
@@ -150,6 +151,7 @@ class PhasesTest(stack.StackCase):
         ran = self.stack(
             "stack post-config",
             TROVE_USAGE_TIMEOUT="99",
+            TROVE_RESIZE_TIME_OUT="88",
             TROVE_STATE_CHANGE_WAIT_TIME="77",
             TROVE_MAX_INSTANCES_PER_TENANT="5",
             TROVE_GUEST_NETWORK_ISOLATION="no",
@@ -159,6 +161,7 @@ class PhasesTest(stack.StackCase):
         ini = ran.ini()
         for section, option, value in (
             ("DEFAULT", "usage_timeout", "99"),
+            ("DEFAULT", "resize_time_out", "88"),
             ("DEFAULT", "state_change_wait_time", "77"),
             ("DEFAULT", "max_instances_per_tenant", "5"),
             ("DEFAULT", "default_datastore", "postgresql"),
