@@ -146,8 +146,10 @@ class Ending:
             sys.stdout.flush()
         except errors.TroveToolsError as exc:
             self._fail(exc, exc.exit_status)
-        except KeyboardInterrupt:
-            self.screen.warn("interrupted; unfinished work was undone")
+        except KeyboardInterrupt as exc:
+            # the text of the exception says what could not be undone
+            left = str(exc) or "unfinished work was undone"
+            self.screen.warn(f"interrupted; {left}")
             self.status = errors.EXIT_INTERRUPTED
         except BrokenPipeError:
             # the reader of stdout has exited, as with `list | head`

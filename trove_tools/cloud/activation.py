@@ -167,11 +167,6 @@ class Activation:
         image, instances, found = self._find_instances(datastore, version)
         if doubts := compatibility.find_doubts(image.fields):
             self._screen.warn(f"image {image.id} {' and '.join(doubts)}")
-        if not rebuild.list_behind(found, image):
-            self._screen.say(
-                f"all {len(found)} instances of {datastore}:{version} run"
-                f" image {image.id}"
-            )
         return rebuild.Rebuild(
             instances, image, limit, timeout, self._screen
         ).run(found)

@@ -101,7 +101,8 @@ class Rebuild:
         :raises CloudError: a service did not answer; rebuilds go on.
         """
         waiting: list[Instance] = []
-        for instance in list_behind(listed, self._image):
+        behind = list_behind(listed, self._image)
+        for instance in behind:
             if self._is_under_way(instance):
                 self._await(instance)
             elif obstacle := instance.find_obstacle():
@@ -114,15 +115,20 @@ class Rebuild:
                 instance
             ):
                 self._await(instance)
+        if not behind and not self._running:
+            self._screen.say(
+                f"all {len(listed)} instances run image {self._image.id}"
+            )
         try:
             self._work_off(waiting)
-        except KeyboardInterrupt:
-            for work in self._running:
-                self._screen.say(
-                    f"Trove goes on rebuilding {work.instance}; the same"
-                    " command waits for it"
-                )
-            raise
+        except KeyboardInterrupt as exc:
+            if not self._running:
+                raise
+            running = ", ".join(str(work.instance) for work in self._running)
+            raise KeyboardInterrupt(
+                f"Trove goes on rebuilding {running}; the same command waits"
+                " for it"
+            ) from exc
         if waiting:
             self._screen.warn(
                 f"{len(waiting)} instances were not begun, because one before"

@@ -233,7 +233,16 @@ class RefusalTest(CommandCase):
         self.patch_object(catalog, "list_datastores", interrupt)
         status, _, err = self.call("list")
         self.assertEqual(errors.EXIT_INTERRUPTED, status)
-        self.assertIn("interrupted", err)
+        self.assertIn("interrupted; unfinished work was undone", err)
+
+    def test_interrupt_of_work_that_goes_on(self) -> None:
+        def interrupt(*words: object) -> None:
+            raise KeyboardInterrupt("Trove goes on")
+
+        self.patch_object(catalog, "list_datastores", interrupt)
+        _, _, err = self.call("list")
+        self.assertIn("interrupted; Trove goes on", err)
+        self.assertNotIn("undone", err)
 
 
 class VerifyTest(CommandCase):

@@ -111,6 +111,19 @@ class RebuildTest(base.TestCase):
         self.assertEqual(1, trove.most)
         self.assertIn("healthy again after 10 s", self.said.getvalue())
 
+    def test_all_is_said_to_be_current_unless_a_rebuild_is_under_way(
+        self,
+    ) -> None:
+        current = instance("a", image_id=IMAGE.id)
+        self.assertEqual({}, self.results(Played(current)))
+        self.assertIn("all 1 instances run image", self.said.getvalue())
+        self.said.truncate(0)
+        building = instance("b", image_id=IMAGE.id, status="BUILD", health="")
+        trove = Played(current, building)
+        trove.courses["b"] = [{"status": "ACTIVE", "health": "HEALTHY"}]
+        self.assertEqual({"b": "rebuilt"}, self.results(trove))
+        self.assertNotIn("all 2 instances", self.said.getvalue())
+
     def test_several_at_a_time(self) -> None:
         trove = Played(*map(instance, "abcde"))
         self.assertEqual({"rebuilt"}, {*self.results(trove, 2).values()})
@@ -231,5 +244,7 @@ class RebuildTest(base.TestCase):
             raise KeyboardInterrupt
 
         self.patch_object(time, "sleep", interrupt)
-        self.assertRaises(KeyboardInterrupt, self.run_rebuild, trove)
-        self.assertIn("goes on rebuilding instance a", self.said.getvalue())
+        raised = self.assertRaises(
+            KeyboardInterrupt, self.run_rebuild, trove
+        )
+        self.assertIn("goes on rebuilding instance a", str(raised))
