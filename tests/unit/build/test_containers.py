@@ -69,8 +69,8 @@ class KeepTest(base.TestCase):
         self.assertEqual([], list(self.cache.layers.iterdir()))
 
 
-class SeveralTest(base.TestCase):
-    """The containers of an image are made at the same time."""
+class RunCase(base.TestCase):
+    """Containers that a build makes beside its layers."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -83,6 +83,13 @@ class SeveralTest(base.TestCase):
             timeline=timeline.Timeline(), downloads=place, containers=place,
             natives=place,
         )  # fmt: skip
+
+
+class SeveralTest(RunCase):
+    """The containers of an image are made at the same time."""
+
+    def setUp(self) -> None:
+        super().setUp()
         self.containers = [
             sources.Container(
                 "mariadb", "11.8", "X", "archive", (f"db{number}:1",),
@@ -185,20 +192,11 @@ class LanesTest(base.TestCase):
         self.assertEqual(3, self.shown.steps)
 
 
-class BesideTest(base.TestCase):
+class BesideTest(RunCase):
     """A layer that waits for a container says so."""
 
     def setUp(self) -> None:
         super().setUp()
-        place = self.temp_dir()
-        self.shown = test_dib.Recorder()
-        self.lanes = containers.Lanes(self.shown)
-        self.run_ = dib.Run(
-            arch="amd64", distribution="debian", elements_path=(),
-            work=place, log=place / "log", progress=self.lanes,
-            timeline=timeline.Timeline(), downloads=place, containers=place,
-            natives=place,
-        )  # fmt: skip
         self.begun: concurrent.futures.Future[None] = (
             concurrent.futures.Future()
         )
