@@ -78,8 +78,7 @@ def _seconds(text: str) -> float:
 
 def _unordered(facts: Facts) -> bool:
     after = facts["after"]
-    # a request to the socket waits until the engine has started
-    waits = not {"docker.service", "docker.socket"}.isdisjoint(after) and any(
+    waits = "docker.service" in after and any(
         name.startswith("cloud-") for name in after
     )
     # systemd's default limit is five starts in ten seconds

@@ -144,7 +144,6 @@ class DefectsTest(base.TestCase):
         ("apparmor", {"apparmor_parser": False}),
         ("order", {"after": ["network.target"]}),
         ("order", {"after": ["docker.service"]}),
-        ("order", {"after": ["cloud-init.service"]}),
         ("order", {"start_limit": "", "restart_sec": ""}),
         ("order", {"start_limit": "10s", "restart_sec": "100ms"}),
         ("etc-docker", {"etc_docker": False}),
@@ -165,7 +164,6 @@ class DefectsTest(base.TestCase):
         {"database_uid_owner": "database"},
         {"volume_fstype": "xfs"},
         {"apparmor": False, "apparmor_parser": False},
-        {"after": ["cloud-init-network.service", "docker.socket"]},
         # databases in the system itself are confined otherwise
         {"docker": False, "apparmor_parser": False},
         {"start_limit": "", "restart_sec": "5s"},
