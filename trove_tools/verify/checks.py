@@ -91,6 +91,17 @@ def _network(subject: _subject.Subject) -> str:
     while True:
         output = machine.run("ip", "-o", "-4", "address", "show").output
         absent = [address for address in wanted if address not in output]
+        if absent:
+            # Trove's agent takes the tenant's interface down when it starts;
+            # cloud-init has listed the addresses before
+            listed = machine.run(
+                "journalctl", "--boot", "--identifier=cloud-init", "--no-pager"
+            ).output
+            absent = [
+                address
+                for address in absent
+                if f" {address.partition('/')[0]} " not in listed
+            ]
         if not absent:
             break
         if time.monotonic() > end:

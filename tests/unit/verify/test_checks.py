@@ -325,6 +325,15 @@ class AgentTest(LadderCase):
         self.assertIn(f"no interface has {machine.TENANT.address}",
                       wrong.detail)  # fmt: skip
 
+    def test_an_interface_that_the_agent_has_taken(self) -> None:
+        self.patch_object(checks, "_ADDRESS", 0.0)
+        self.machine.answers["ip "] = f"inet {machine.MANAGEMENT.address}\n"
+        self.machine.answers["journalctl --boot --identifier=cloud-init"] = (
+            "ci-info: |  eth1  | True |  10.0.3.15  | 255.255.255.0 |\n"
+        )
+        self.climb()
+        self.assertTrue(self.found.ok)
+
     def test_file_systems(self) -> None:
         for answers, detail in (
             ({"ext3": "null", "ext4": '""', "xfs": '""'},
