@@ -328,7 +328,7 @@ class AgentTest(LadderCase):
     def test_an_interface_that_the_agent_has_taken(self) -> None:
         self.patch_object(checks, "_ADDRESS", 0.0)
         self.machine.answers["ip "] = f"inet {machine.MANAGEMENT.address}\n"
-        self.machine.answers["journalctl --boot --identifier=cloud-init"] = (
+        self.machine.answers["journalctl -b -t cloud-init"] = (
             "ci-info: |  eth1  | True |  10.0.3.15  | 255.255.255.0 |\n"
         )
         self.climb()
