@@ -90,9 +90,10 @@ def _network(subject: _subject.Subject) -> str:
     end = time.monotonic() + machine.limits.scaled(_ADDRESS)
     while True:
         output = machine.run("ip", "-o", "-4", "address", "show").output
-        # the agent soon takes an interface; cloud-init listed it before
-        listed = machine.run("journalctl", "-b", "-t", "cloud-init").output
         absent = [address for address in wanted if address not in output]
+        # the agent soon takes an interface; cloud-init listed it before
+        words = ("journalctl", "-b", "-t", "cloud-init")
+        listed = absent and machine.run(*words).output
         if all(f" {address[:-3]} " in listed for address in absent):
             break
         if time.monotonic() > end:
