@@ -13,6 +13,8 @@ import time
 import urllib.error
 import urllib.request
 
+import testtools
+
 PROGRAM = "docker-registry"
 
 _CONFIG = """\
@@ -56,12 +58,11 @@ class Registry:
             return digest.read().strip()
 
 
-def missing() -> str | None:
-    """Return the package that this host lacks for it."""
+def need(test: testtools.TestCase) -> None:
+    """Skip a test where no registry can run."""
     for program in (PROGRAM, "skopeo"):
         if shutil.which(program) is None:
-            return program
-    return None
+            test.skipTest(f"{program} is not installed")
 
 
 @contextlib.contextmanager

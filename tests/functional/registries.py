@@ -24,9 +24,7 @@ class TestCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        lacking = registry.missing()
-        if lacking:
-            self.skipTest(f"{lacking} is not installed")
+        registry.need(self)
         signing.need(self)
         self.place = self.temp_dir()
         self.port = self.start_registry("registry")

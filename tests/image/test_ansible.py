@@ -129,9 +129,7 @@ class ShareTest(PlayCase):
     def setUp(self) -> None:
         super().setUp()
         signing.need(self)
-        lacking = registry.missing()
-        if lacking:
-            self.skipTest(f"{lacking} is not installed")
+        registry.need(self)
         self.place = self.temp_dir()
         tiny.write(self.place / "elements")
         self.key = signing.make_key(self.place / "key")

@@ -22,9 +22,7 @@ class FleetTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         signing.need(self)
-        lacking = registry.missing()
-        if lacking:
-            self.skipTest(f"{lacking} is not installed")
+        registry.need(self)
         if not requirements.may_be_root():
             self.skipTest("building needs root, or sudo without a password")
         self.place = self.temp_dir()

@@ -92,8 +92,7 @@ class SourcesCase(base.TestCase):
 class RegistryTest(SourcesCase):
     def setUp(self) -> None:
         super().setUp()
-        if registry.missing():
-            self.skipTest(f"{registry.missing()} is not installed")
+        registry.need(self)
         running = registry.registry(self.temp_dir())
         self.registry = running.__enter__()
         self.addCleanup(running.__exit__, None, None, None)
