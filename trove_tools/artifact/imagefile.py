@@ -25,6 +25,7 @@ import types
 import typing
 
 from trove_tools import errors
+from trove_tools.host import blocks
 from trove_tools.host import paths
 
 _MAGIC = b"QFI\xfb"
@@ -32,7 +33,6 @@ _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 _FEATURES = struct.Struct(">Q")
 _WORD = 8
 _SECTOR = 512
-_BLOCK = 1024 * 1024
 # bytes that oslo.utils inspects at a time
 _CHUNK = 4096
 
@@ -232,10 +232,6 @@ _UNSAFE = {
 }  # fmt: skip
 
 
-#: Returns the blocks of a file from the first one.
-Blocks = collections.abc.Callable[[], collections.abc.Iterator[bytes]]
-
-
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
     """A complete image file.
@@ -251,18 +247,13 @@ class ImageFile:
     format: str
     size: int
     virtual_size: int
-    remote: Blocks | None = None
+    remote: blocks.Reader | None = None
 
     def read_blocks(self) -> collections.abc.Iterator[bytes]:
         """Yield at most :attr:`size` bytes of the file in blocks."""
         if self.remote is not None:
-            yield from self.remote()
-            return
-        left = self.size
-        with open(self.path, "rb") as stream:
-            while block := stream.read(min(_BLOCK, left)):
-                yield block
-                left -= len(block)
+            return self.remote()
+        return blocks.read_file(self.path, self.size)
 
 
 def inspect(path: pathlib.Path) -> ImageFile:
@@ -285,7 +276,9 @@ def inspect(path: pathlib.Path) -> ImageFile:
 
 
 def inspect_stream(
-    stream: typing.BinaryIO, path: pathlib.Path, remote: Blocks | None = None
+    stream: typing.BinaryIO,
+    path: pathlib.Path,
+    remote: blocks.Reader | None = None,
 ) -> ImageFile:
     """Check an image that is open; see :func:`inspect`.
 

@@ -24,8 +24,8 @@ import typing
 from trove_tools import errors
 from trove_tools.artifact import imagefile
 from trove_tools.artifact import manifest as _manifest
+from trove_tools.host import blocks
 from trove_tools.sources.registry import address
-from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 from trove_tools.sources.registry import oci
 
@@ -273,7 +273,7 @@ def push(
         ],
         "annotations": {oci.CREATED: made.created, oci.TITLE: image.name},
     }
-    repository.write_blob(sha256, blocks.Body(image, advance))
+    repository.write_blob(sha256, blocks.Body(image, made.image.size, advance))
     for content in (config, files):
         repository.write_blob(oci.compute_digest(content), content)
     text = json.dumps(described).encode()

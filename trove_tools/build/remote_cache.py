@@ -25,11 +25,11 @@ from trove_tools import console
 from trove_tools import errors
 from trove_tools.artifact import signature
 from trove_tools.build import cache as _cache
+from trove_tools.host import blocks
 from trove_tools.host import bounds
 from trove_tools.host import credentials
 from trove_tools.host import digests
 from trove_tools.host import process
-from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 from trove_tools.sources.registry import oci
 
@@ -342,7 +342,8 @@ class RemoteCache:
             "annotations": annotations,
         }
         target.write_blob(
-            f"sha256:{record.sha256}", blocks.Body(entry.archive)
+            f"sha256:{record.sha256}",
+            blocks.Body(entry.archive, record.size),
         )
         target.write_blob(oci.compute_digest(config), config)
         # last, so that a layer with a tag is complete

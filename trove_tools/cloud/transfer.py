@@ -25,6 +25,7 @@ from trove_tools.artifact import imagefile
 from trove_tools.cloud import connection
 from trove_tools.cloud import failures
 from trove_tools.cloud import retry
+from trove_tools.host import blocks
 from trove_tools.host import bounds
 from trove_tools.host import digests
 from trove_tools.host import files
@@ -50,43 +51,6 @@ DOWNLOAD = "web-download"
 METHODS = (AUTO, UPLOAD, DIRECT, DOWNLOAD)
 
 ALL_STORES = "all"
-
-
-class Body:
-    """The body of a request: an image file in blocks.
-
-    It has a length and can be iterated, but has no ``read``. So requests sends
-    the length and our blocks; when keystoneauth repeats the request, because
-    the token expired or the server redirected it, the iteration starts again
-    at the first byte. A file object would continue at its end.
-
-    :param file: the file, on this host or in a registry.
-    :param progress: updated with every block.
-    """
-
-    def __init__(
-        self, file: imagefile.ImageFile, progress: console.Progress
-    ) -> None:
-        self._file = file
-        self._progress = progress
-        self._sent = 0
-
-    def __len__(self) -> int:
-        return self._file.size
-
-    def __iter__(self) -> collections.abc.Iterator[bytes]:
-        if self._sent:
-            self._progress.advance(-self._sent)
-        self._sent = 0
-        for block in self._file.read_blocks():
-            yield block
-            self._sent += len(block)
-            self._progress.advance(len(block))
-        if self._sent != self._file.size:
-            raise errors.ImageError(
-                f"{self._file.path} became shorter while it was being sent",
-                hint="load it again when no program writes to it any more",
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +151,9 @@ def _put_file(
             "PUT",
             path,
             "sending the image",
-            data=Body(file, progress),
+            data=blocks.Body(
+                file.path, file.size, progress.advance, file.read_blocks
+            ),
             headers=headers,
             timeout=_STORING,
         )

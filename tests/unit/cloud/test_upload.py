@@ -21,6 +21,7 @@ from trove_tools.cloud import image as _image
 from trove_tools.cloud import retry
 from trove_tools.cloud import transfer
 from trove_tools.cloud import upload
+from trove_tools.host import blocks
 from trove_tools.host import liveness
 
 DESCRIPTION = _image.Description(
@@ -152,7 +153,7 @@ class UploadsTest(base.TestCase):
         def interrupt(self: typing.Any) -> None:
             raise KeyboardInterrupt
 
-        self.patch_object(transfer.Body, "__iter__", interrupt)
+        self.patch_object(blocks.Body, "__iter__", interrupt)
         self.assertRaises(KeyboardInterrupt, self.provide)
         self.assertEqual({}, self.cloud.images)
 

@@ -19,12 +19,12 @@ import urllib.parse
 import requests
 
 from trove_tools import errors
+from trove_tools.host import blocks
 from trove_tools.host import bounds
 from trove_tools.host import causes
 from trove_tools.host import credentials
 from trove_tools.sources import registry
 from trove_tools.sources.registry import address
-from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import login
 from trove_tools.sources.registry import oci
 

@@ -11,8 +11,8 @@ from requests_mock.contrib import fixture
 
 from tests import base
 from trove_tools import errors
+from trove_tools.host import blocks
 from trove_tools.sources.registry import address
-from trove_tools.sources.registry import blocks
 from trove_tools.sources.registry import client
 from trove_tools.sources.registry import login
 
