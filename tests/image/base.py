@@ -42,7 +42,6 @@ OUTPUT = "TROVE_TOOLS_TEST_OUTPUT"
 
 #: What no file in the images is newer than.
 EPOCH = "1785542400"
-GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
 
 _BUILD_TIMEOUT = 2400.0
 # as Trove publishes it
@@ -178,25 +177,16 @@ def containers(
     host = debian.read_mirrors("debian")
     directory = pathlib.Path(tempfile.mkdtemp(dir=place("containers")))
     atexit.register(base.remove, directory)
-    epoch = int(EPOCH)
+    conditions = rootfs.Conditions(
+        "debian", "amd64", host, epoch=int(EPOCH), keep=keep
+    )
     obtained = [
-        prepare.obtain(
-            each,
-            directory,
-            guest=GUEST,
-            mirror=host.archive,
-            security=host.security,
-            log=lambda text: None,
-            epoch=epoch,
-            keep=keep,
-        )
+        prepare.obtain(each, directory, conditions, lambda text: None)
         for each in wanted
     ]
     return [
         (made, directory / made.container.file)
-        for made in prepare.write_archives(
-            obtained, directory, GUEST["arch"], epoch
-        )
+        for made in prepare.write_archives(obtained, directory, conditions)
     ]
 
 

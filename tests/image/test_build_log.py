@@ -13,7 +13,7 @@ _ONCE = {
     "initramfs": "update-initramfs: Generating /boot/",
     "locale": "UTF-8... done",
     "certificates": "Updating certificates in /etc/ssl/certs...",
-    "lists": f" {base.GUEST['release']}/main amd64 Packages [",
+    "lists": " trixie/main amd64 Packages [",
 }
 # before each line of a guest; those of containers are without
 _STAMP = " | "

@@ -218,7 +218,7 @@ def _make(
         run = _open_run(plan, space, cache, progress, python)
         timeline = run.timeline
         below = lower_layers.Stack(
-            plan.layers, cache, run, plan.guest, progress, remote
+            plan.layers, cache, run, progress, remote
         )
         last = plan.layers[-1]
         kind = "tar" if plan.output["format"] == "tar" else "raw"

@@ -183,23 +183,14 @@ class Archives:
 def prepare(
     containers: collections.abc.Iterable[sources.Container],
     run: dib.Run,
-    guest: collections.abc.Mapping[str, str],
+    conditions: rootfs.Conditions,
     progress: Lanes,
     at_once: int,
-    *,
-    mirror: str | None,
-    security: str | None,
-    epoch: int = 0,
-    is_snapshot: bool = False,
-    keep: rootfs.Keep | None = None,
 ) -> list[dict[str, typing.Any]]:
     """Make archives of containers.
 
     :param progress: the progress of the build.
     :param at_once: how many are made at a time.
-    :param epoch: the time stamp for the containers, seconds since 1970.
-    :param is_snapshot: the mirrors are snapshots of an earlier date.
-    :param keep: keeps an archive that the containers share.
     :returns: for every container: datastore, installed (the server's version)
         and container (as in the manifest).
     :raises BuildError: a container is not available or has another version.
@@ -210,22 +201,17 @@ def prepare(
         lane.state(container.title)
         try:
             found = _prepare.obtain(
-                container,
-                run.containers,
-                guest=guest,
-                mirror=mirror,
-                security=security,
-                log=run.write_log,
-                epoch=epoch,
-                is_snapshot=is_snapshot,
-                keep=keep,
+                container, run.containers, conditions, run.write_log
             )
         finally:
             lane.end()
         servers = () if container.backup else container.packages[:1]
         for server in servers:
             debian.require_version(
-                server, found.installed, container.version, mirror
+                server,
+                found.installed,
+                container.version,
+                conditions.mirrors.archive,
             )
         lane.advance()
         return found
@@ -239,6 +225,6 @@ def prepare(
             "container": each.as_dict(),
         }
         for each in _prepare.write_archives(
-            obtained, run.containers, guest["arch"], epoch
+            obtained, run.containers, conditions
         )
     ]

@@ -13,7 +13,9 @@ from trove_tools.build import cache as _cache
 from trove_tools.build import containers
 from trove_tools.build import dib
 from trove_tools.build import remote_cache
+from trove_tools.host import debian
 from trove_tools.plan import layers
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.native import prepare as _prepare
 from trove_tools.sources.native import sources
 
@@ -36,7 +38,6 @@ class Stack:
         chain: collections.abc.Sequence[layers.Layer],
         cache: _cache.Cache,
         run: dib.Run,
-        guest: collections.abc.Mapping[str, str],
         progress: containers.Lanes,
         remote: remote_cache.RemoteCache | None = None,
     ) -> None:
@@ -47,7 +48,6 @@ class Stack:
         self._roots: dict[str, pathlib.Path] = {}
         self._cache = cache
         self._run = run
-        self._guest = guest
 
     def describe_layers(self) -> list[manifest.Layer]:
         """Return how the image's layers were provided, the lowest first.
@@ -116,7 +116,7 @@ class Stack:
         if layer.natives:
             with timeline.within("step", "packages"):
                 facts["natives"] = prepare_natives(
-                    layer.natives, self._run, self._mirrors()["mirror"] or ""
+                    layer.natives, self._run, self._mirrors().archive or ""
                 )
         with contextlib.ExitStack() as stack:
             making = None
@@ -125,12 +125,9 @@ class Stack:
                 make = functools.partial(
                     containers.prepare,
                     layer.containers,
-                    guest=self._guest,
+                    conditions=self._conditions(archives),
                     progress=self._progress,
                     at_once=self._count_containers(number),
-                    keep=archives.keep,
-                    **self._mirrors(),
-                    **self._times(),
                 )
                 making = stack.enter_context(
                     containers.beside(self._run, make)
@@ -181,21 +178,22 @@ class Stack:
         below = missing(self.chain[: number + 1], self._cache, self._remote)
         return max(1, (os.cpu_count() or 1) - bool(below))
 
-    def _times(self) -> dict[str, typing.Any]:
+    def _conditions(self, archives: containers.Archives) -> rootfs.Conditions:
         known = self.chain[0].environment
-        return {
-            # without an explicit time, the time stamp is 0: the versions of
-            # the packages are more useful
-            "epoch": int(known.get(layers.EPOCH, 0)),
-            "is_snapshot": layers.SNAPSHOT in known,
-        }
+        return rootfs.Conditions(
+            self._run.distribution,
+            self._run.arch,
+            self._mirrors(),
+            is_snapshot=layers.SNAPSHOT in known,
+            epoch=int(known.get(layers.EPOCH, 0)),
+            keep=archives.keep,
+        )
 
-    def _mirrors(self) -> dict[str, typing.Any]:
+    def _mirrors(self) -> debian.Mirrors:
         known = self.chain[0].environment
-        return {
-            "mirror": known.get(layers.MIRROR),
-            "security": known.get(layers.SECURITY_MIRROR),
-        }
+        return debian.Mirrors(
+            known.get(layers.MIRROR), known.get(layers.SECURITY_MIRROR)
+        )
 
 
 def prepare_natives(

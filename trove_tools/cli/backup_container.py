@@ -16,6 +16,7 @@ from trove_tools.host import paths
 from trove_tools.host import requirements
 from trove_tools.plan import mirrors
 from trove_tools.sources.container import prepare
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 from trove_tools.sources.network import session
 
@@ -69,20 +70,14 @@ def make_container(call: common.Call) -> int:
         call.screen.progress(image),
         session.open_session(settings.ca_certificate),
     ):
+        conditions = rootfs.Conditions(
+            guest.distribution, settings.arch, chosen
+        )
         obtained = prepare.obtain(
-            container,
-            pathlib.Path(directory),
-            guest={
-                "distribution": guest.distribution,
-                "release": guest.release,
-                "arch": settings.arch,
-            },
-            mirror=chosen.archive,
-            security=chosen.security,
-            log=lambda text: None,
+            container, pathlib.Path(directory), conditions, lambda text: None
         )
         (prepared,) = prepare.write_archives(
-            [obtained], pathlib.Path(directory), settings.arch, epoch=0
+            [obtained], pathlib.Path(directory), conditions
         )
         shutil.move(pathlib.Path(directory, container.file), file)
     console.emit(

@@ -20,9 +20,10 @@ from trove_tools import errors
 from trove_tools.sources.container import lock
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import recipes
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 
-GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
+CONDITIONS = rootfs.Conditions("debian", "amd64")
 REFERENCE = "registry.example/openstack.trove/mysql:8.4"
 
 
@@ -57,11 +58,10 @@ class SourcesCase(base.TestCase):
 
     def prepare(self, container: sources.Container) -> prepare.Prepared:
         obtained = prepare.obtain(
-            container, self.place, guest=GUEST, mirror=None, security=None,
-            log=lambda text: None,
-        )  # fmt: skip
+            container, self.place, CONDITIONS, lambda text: None
+        )
         (prepared,) = prepare.write_archives(
-            [obtained], self.place, GUEST["arch"], 0
+            [obtained], self.place, CONDITIONS
         )
         return prepared
 

@@ -17,6 +17,7 @@ from trove_tools.build import lower_layers
 from trove_tools.build import timeline
 from trove_tools.plan import plan
 from trove_tools.sources.container import prepare
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 
 
@@ -107,9 +108,12 @@ class SeveralTest(RunCase):
     ) -> list[dict[str, typing.Any]]:
         self.patch_object(prepare, "obtain", obtain)
         return containers.prepare(
-            self.containers, self.run_, {"arch": "amd64"}, self.lanes, 2,
-            mirror=None, security=None,
-        )  # fmt: skip
+            self.containers,
+            self.run_,
+            rootfs.Conditions("debian", "amd64"),
+            self.lanes,
+            2,
+        )
 
     def test_at_the_same_time(self) -> None:
         both = threading.Barrier(2)
@@ -144,7 +148,7 @@ class SeveralTest(RunCase):
         self.patch_object(os, "cpu_count", lambda: 4)
         cache = _cache.Cache(self.temp_dir())
         chain = plan.make(samples.a_request()).layers
-        stack = lower_layers.Stack(chain, cache, self.run_, {}, self.lanes)
+        stack = lower_layers.Stack(chain, cache, self.run_, self.lanes)
         self.assertEqual(3, stack._count_containers(2))
         below = chain[1]
         with cache.partial() as place:

@@ -70,35 +70,21 @@ class Obtained:
 def obtain(
     container: sources.Container,
     directory: pathlib.Path,
-    *,
-    guest: collections.abc.Mapping[str, str],
-    mirror: str | None,
-    security: str | None,
+    conditions: rootfs.Conditions,
     log: collections.abc.Callable[[str], object],
-    epoch: int = 0,
-    is_snapshot: bool = False,
-    keep: rootfs.Keep | None = None,
 ) -> Obtained:
     """Copy a container, or make its root from packages.
 
     :param directory: the directory for the archive and temporary files.
-    :param guest: distribution, release and arch of the guest system.
-    :param mirror: the URL of the distribution's archive.
-    :param security: the URL of the distribution's security updates.
     :param log: called with the output of programs.
-    :param epoch: the time of the image and its files, in seconds since 1970;
-        0 by default, as the versions of the packages are more useful.
-    :param is_snapshot: the mirrors are snapshots of an earlier date.
-    :param keep: as for :func:`trove_tools.sources.container.rootfs.make`.
     :raises BuildError: the container is not available, or is not the wanted
         one.
     """
     if container.source != "packages":
-        image = skopeo.find(container, guest["arch"])
+        arch = conditions.arch
+        image = skopeo.find(container, arch)
         log(f"{image.transport} is {image.digest}\n")
-        skopeo.copy(
-            container, image, directory / container.file, guest["arch"]
-        )
+        skopeo.copy(container, image, directory / container.file, arch)
         # checked after copying: a file that is still as in the plan was not
         # replaced while it was copied
         sources.require_unchanged(container)
@@ -114,21 +100,17 @@ def obtain(
             )
         root, said = rootfs.make(
             _recipe(container),
-            suite=container.suite,
-            guest=guest,
-            packages=container.packages,
-            mirror=mirror,
-            security=security,
-            directory=work,
-            epoch=epoch,
-            is_snapshot=is_snapshot,
-            keep=keep,
+            container.suite,
+            container.packages,
+            conditions,
+            work,
         )
     log(said)
     if container.backup:
         version = backup.add_program(
-            root, container, program.result(), guest["arch"], work, epoch
-        )
+            root, container, program.result(), conditions.arch, work,
+            conditions.epoch,
+        )  # fmt: skip
     else:
         version = rootfs.installed(root).get(container.packages[0], "")
     return Obtained(container, version, root=root)
@@ -137,8 +119,7 @@ def obtain(
 def write_archives(
     containers: collections.abc.Sequence[Obtained],
     directory: pathlib.Path,
-    arch: str,
-    epoch: int,
+    conditions: rootfs.Conditions,
 ) -> list[Prepared]:
     """Write the archives of containers that an image has together.
 
@@ -172,9 +153,9 @@ def write_archives(
                     chain,
                     file,
                     names=container.names,
-                    arch=arch,
+                    arch=conditions.arch,
                     config=config,
-                    epoch=epoch,
+                    epoch=conditions.epoch,
                 )
                 # the top layer; the temporary directory may be in memory
                 chain[-1].unlink()

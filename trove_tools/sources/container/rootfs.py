@@ -11,6 +11,7 @@ as the mirrors serve the same ``InRelease`` files.
 
 import collections.abc
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -72,31 +73,40 @@ class Keep(typing.Protocol):
         """
 
 
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What all containers of an image have in common.
+
+    :param distribution: the distribution of the packages.
+    :param arch: their architecture, and that of the container.
+    :param mirrors: by default the distribution's.
+    :param is_snapshot: the mirrors are snapshots of an earlier date.
+    :param epoch: the time of the container and its files, in seconds since
+        1970; 0 by default, as the versions of the packages are more useful.
+    :param keep: keeps the archive that containers share; without it, the
+        essential packages are installed again.
+    """
+
+    distribution: str
+    arch: str
+    mirrors: debian.Mirrors = debian.Mirrors()
+    is_snapshot: bool = False
+    epoch: int = 0
+    keep: Keep | None = None
+
+
 def make(
     recipe: recipes.Recipe,
-    *,
     suite: str,
-    guest: collections.abc.Mapping[str, str],
     packages: collections.abc.Sequence[str],
-    mirror: str | None,
-    security: str | None,
+    conditions: Conditions,
     directory: pathlib.Path,
-    epoch: int = 0,
-    is_snapshot: bool = False,
-    keep: Keep | None = None,
 ) -> tuple[pathlib.Path, str]:
     """Make the root of a container.
 
     :param suite: the distribution's suite that has the packages.
-    :param guest: distribution and arch of the packages.
     :param packages: the packages to install.
-    :param mirror: the URL of the archive; by default the distribution's.
-    :param security: the URL of the mirror for security updates.
     :param directory: the directory for the result and temporary files.
-    :param epoch: the time of all files, in seconds since 1970.
-    :param is_snapshot: the mirrors are snapshots of an earlier date.
-    :param keep: keeps the archive that containers share; without it, the
-        essential packages are installed again.
     :returns: the root as a tar archive, and the output of mmdebstrap.
     :raises BuildError: the packages cannot be installed.
     """
@@ -107,15 +117,17 @@ def make(
     finish.chmod(0o755)
     root = directory / "root.tar"
     places = []
-    if mirror is not None:
+    if conditions.mirrors.archive is not None:
         places = debian.list_suites(
-            debian.Mirrors(mirror, security), guest["distribution"], suite
+            conditions.mirrors, conditions.distribution, suite
         )
-    sources = _sources(guest["distribution"], places)
+    sources = _sources(conditions.distribution, places)
+    epoch = conditions.epoch
+    old = conditions.is_snapshot or debian.takes_old_index()
     common = [
-        f"--architectures={guest['arch']}",
+        f"--architectures={conditions.arch}",
         '--aptopt=APT::Install-Recommends "false"',
-        *(_OLD_INDEX if is_snapshot or debian.takes_old_index() else ()),
+        *(_OLD_INDEX if old else ()),
         *(f"--dpkgopt={option}" for option in _DPKG),
     ]
 
@@ -148,13 +160,13 @@ def make(
     try:
         with contextlib.ExitStack() as stack:
             base: list[str] = []
-            if keep is not None and (states := _states(places)):
+            if conditions.keep and (states := _states(places)):
                 inputs = {
                     "options": common, "mirrors": places, "states": states,
                     "suite": suite, "epoch": epoch,
                 }  # fmt: skip
                 kept = stack.enter_context(
-                    keep(f"container {suite}", inputs, make_base)
+                    conditions.keep(f"container {suite}", inputs, make_base)
                 )
                 base = [f"--setup-hook={_unpack(kept)}"]
             said = run(

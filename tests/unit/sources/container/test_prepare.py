@@ -10,6 +10,7 @@ from trove_tools import errors
 from trove_tools.host import digests
 from trove_tools.sources.container import prepare
 from trove_tools.sources.container import recipes
+from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import skopeo
 from trove_tools.sources.container import sources
 
@@ -36,8 +37,7 @@ class PrepareTest(base.TestCase):
         self.patch_object(skopeo, "copy", copy)
         error = self.assertRaises(
             errors.BuildError, prepare.obtain, container, place,
-            guest={"arch": "amd64"}, mirror=None, security=None,
-            log=lambda text: None,
+            rootfs.Conditions("debian", "amd64"), lambda text: None,
         )  # fmt: skip
         self.assertIn(digest, error.message)
 

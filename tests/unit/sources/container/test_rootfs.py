@@ -3,6 +3,7 @@
 
 import collections.abc
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
@@ -18,7 +19,9 @@ from trove_tools.sources.container import recipes
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.network import session
 
-GUEST = {"distribution": "debian", "release": "trixie", "arch": "amd64"}
+CONDITIONS = rootfs.Conditions(
+    "debian", "amd64", debian.Mirrors("http://m.example", "http://s.example")
+)
 
 
 class RecipesTest(base.TestCase):
@@ -59,17 +62,16 @@ class RootfsTest(base.TestCase):
 
     def make(self, run: typing.Any, **changes: typing.Any) -> typing.Any:
         self.patch_object(process, "run", run)
-        values: dict[str, typing.Any] = {
-            "suite": "trixie",
-            "guest": GUEST,
-            "packages": ["server-core"],
-            "mirror": "http://m.example",
-            "security": "http://s.example",
-            "directory": self.temp_dir(),
-        }
         self.patch_object(debian, "takes_old_index", lambda: self.old)
         recipe = changes.pop("recipe", recipes.read("mariadb"))
-        return rootfs.make(recipe, **{**values, **changes})
+        suite = changes.pop("suite", "trixie")
+        return rootfs.make(
+            recipe,
+            suite,
+            ["server-core"],
+            dataclasses.replace(CONDITIONS, **changes),
+            self.temp_dir(),
+        )
 
     def argv(self, **changes: typing.Any) -> list[str]:
         return self.calls(**changes)[-1]
@@ -142,11 +144,12 @@ class RootfsTest(base.TestCase):
             )
 
     def test_without_a_mirror_mmdebstrap_knows(self) -> None:
-        argv = self.argv(mirror=None, security=None)
+        argv = self.argv(mirrors=debian.Mirrors())
         self.assertTrue(argv[-1].endswith("root.tar"))
 
     def test_without_security_updates_of_its_own(self) -> None:
-        lines = [w for w in self.argv(security=None) if w.startswith("deb ")]
+        argv = self.argv(mirrors=debian.Mirrors("http://m.example"))
+        lines = [word for word in argv if word.startswith("deb ")]
         self.assertEqual(2, len(lines))
 
     def test_time(self) -> None:
@@ -268,8 +271,9 @@ class RootfsTest(base.TestCase):
         self.index(fetch.AbsentError("x"))
         self.assertEqual(1, len(self.kept()))
         self.index(b"index")
-        self.assertEqual(1, len(self.kept(mirror="file:/srv/debian")))
-        self.assertEqual(1, len(self.kept(mirror=None, security=None)))
+        for archive in ("file:/srv/debian", None):
+            mirrors = debian.Mirrors(archive)
+            self.assertEqual(1, len(self.kept(mirrors=mirrors)))
         self.assertEqual([], self.read)
 
     def test_installed(self) -> None:
