@@ -200,11 +200,12 @@ class Benchmark:
         layer = made.layers[2]
         lower_layers.prepare_natives(layer.natives, run, made.mirror or "")
         containers.prepare(
-            layer.containers, run, made.guest,
-            containers.Lanes(run.progress), 1,
-            mirror=made.mirror,
-            security=made.layers[0].environment.get(layers.SECURITY_MIRROR),
-        )  # fmt: skip
+            layer.containers,
+            run,
+            lower_layers.read_conditions(made.layers[0], run),
+            containers.Lanes(run.progress),
+            1,
+        )
         prepared = time.monotonic() - begin
         variables: dict[str, str] = {}
         wanted: list[str] = []

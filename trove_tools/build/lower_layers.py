@@ -3,6 +3,7 @@
 
 import collections.abc
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -48,6 +49,7 @@ class Stack:
         self._roots: dict[str, pathlib.Path] = {}
         self._cache = cache
         self._run = run
+        self._conditions = read_conditions(chain[0], run)
 
     def describe_layers(self) -> list[manifest.Layer]:
         """Return how the image's layers were provided, the lowest first.
@@ -116,7 +118,9 @@ class Stack:
         if layer.natives:
             with timeline.within("step", "packages"):
                 facts["natives"] = prepare_natives(
-                    layer.natives, self._run, self._mirrors().archive or ""
+                    layer.natives,
+                    self._run,
+                    self._conditions.mirrors.archive or "",
                 )
         with contextlib.ExitStack() as stack:
             making = None
@@ -125,7 +129,9 @@ class Stack:
                 make = functools.partial(
                     containers.prepare,
                     layer.containers,
-                    conditions=self._conditions(archives),
+                    conditions=dataclasses.replace(
+                        self._conditions, keep=archives.keep
+                    ),
                     progress=self._progress,
                     at_once=self._count_containers(number),
                 )
@@ -178,22 +184,22 @@ class Stack:
         below = missing(self.chain[: number + 1], self._cache, self._remote)
         return max(1, (os.cpu_count() or 1) - bool(below))
 
-    def _conditions(self, archives: containers.Archives) -> rootfs.Conditions:
-        known = self.chain[0].environment
-        return rootfs.Conditions(
-            self._run.distribution,
-            self._run.arch,
-            self._mirrors(),
-            is_snapshot=layers.SNAPSHOT in known,
-            epoch=int(known.get(layers.EPOCH, 0)),
-            keep=archives.keep,
-        )
 
-    def _mirrors(self) -> debian.Mirrors:
-        known = self.chain[0].environment
-        return debian.Mirrors(
+def read_conditions(base: layers.Layer, run: dib.Run) -> rootfs.Conditions:
+    """Return what the containers of an image have in common.
+
+    :param base: the lowest layer, which has the mirrors of all.
+    """
+    known = base.environment
+    return rootfs.Conditions(
+        run.distribution,
+        run.arch,
+        debian.Mirrors(
             known.get(layers.MIRROR), known.get(layers.SECURITY_MIRROR)
-        )
+        ),
+        is_snapshot=layers.SNAPSHOT in known,
+        epoch=int(known.get(layers.EPOCH, 0)),
+    )
 
 
 def prepare_natives(
