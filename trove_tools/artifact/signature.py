@@ -211,7 +211,7 @@ def path(file: pathlib.Path) -> pathlib.Path:
 
 
 def find_signer(file: pathlib.Path) -> PublicKey | None:
-    """Return the key in the signature of a file, which is not verified.
+    """Return the key that signed a file, without verifying the signature.
 
     :returns: None if the file is not signed.
     """

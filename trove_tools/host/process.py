@@ -245,7 +245,7 @@ def _signal_group(child: Child, sign: int) -> None:
 
 
 def measure_load() -> float:
-    """Return the load average per processor: 1 if all are just busy."""
+    """Return the load average divided by the number of processors."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
