@@ -95,9 +95,9 @@ class Lane(console.Progress):
 @contextlib.contextmanager
 def beside(
     run: dib.Run,
-    make: collections.abc.Callable[[dib.Run], list[dict[str, typing.Any]]],
+    make: collections.abc.Callable[[dib.Run], list[_prepare.Prepared]],
 ) -> collections.abc.Iterator[
-    concurrent.futures.Future[list[dict[str, typing.Any]]]
+    concurrent.futures.Future[list[_prepare.Prepared]]
 ]:
     """Make archives of containers in parallel while this context lasts.
 
@@ -112,7 +112,7 @@ def beside(
     busy = run.containers / ".busy"
     busy.touch()
 
-    def work() -> list[dict[str, typing.Any]]:
+    def work() -> list[_prepare.Prepared]:
         try:
             return make(run)
         except BaseException:
@@ -186,13 +186,11 @@ def prepare(
     conditions: rootfs.Conditions,
     progress: Lanes,
     at_once: int,
-) -> list[dict[str, typing.Any]]:
+) -> list[_prepare.Prepared]:
     """Make archives of containers.
 
     :param progress: the progress of the build.
     :param at_once: how many are made at a time.
-    :returns: for every container: datastore, installed (the server's version)
-        and container (as in the manifest).
     :raises BuildError: a container is not available or has another version.
     """
 
@@ -218,13 +216,4 @@ def prepare(
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         obtained = list(pool.map(obtain, containers))
-    return [
-        {
-            "datastore": each.container.datastore,
-            "installed": each.installed,
-            "container": each.as_dict(),
-        }
-        for each in _prepare.write_archives(
-            obtained, run.containers, conditions
-        )
-    ]
+    return _prepare.write_archives(obtained, run.containers, conditions)

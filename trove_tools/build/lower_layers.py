@@ -148,7 +148,9 @@ class Stack:
             )
             self._progress.state(f"{layer.name}: store it in the cache")
             if making is not None:
-                facts["containers"] = making.result()
+                facts["containers"] = [
+                    container.as_dict() for container in making.result()
+                ]
             below = [*archives.used.values()]
             if parent:
                 below.append(parent.record)

@@ -20,6 +20,13 @@ from trove_tools.sources.container import prepare
 from trove_tools.sources.container import rootfs
 from trove_tools.sources.container import sources
 
+_PREPARED = prepare.Prepared(
+    sources.Container("mariadb", "11.8", "X", "archive", ("mariadb:11.8",)),
+    "sha256:1",
+    1,
+    "11.8.2",
+)
+
 
 class KeepTest(base.TestCase):
     def setUp(self) -> None:
@@ -105,7 +112,7 @@ class SeveralTest(RunCase):
 
     def prepare(
         self, obtain: typing.Callable[..., prepare.Obtained]
-    ) -> list[dict[str, typing.Any]]:
+    ) -> list[prepare.Prepared]:
         self.patch_object(prepare, "obtain", obtain)
         return containers.prepare(
             self.containers,
@@ -127,7 +134,7 @@ class SeveralTest(RunCase):
 
         self.assertEqual(
             ["db0:1", "db1:1"],
-            [one["installed"] for one in self.prepare(obtain)],
+            [one.installed for one in self.prepare(obtain)],
         )
         self.assertEqual(2, self.shown.steps)
         # the progress line names both
@@ -208,13 +215,13 @@ class BesideTest(RunCase):
             concurrent.futures.Future()
         )
 
-    def make(self, run: dib.Run) -> list[dict[str, typing.Any]]:
+    def make(self, run: dib.Run) -> list[prepare.Prepared]:
         lane = self.lanes.beside()
         lane.state("container of mariadb")
         self.begun.set_result(None)
         self.may_end.result(10)
         lane.end()
-        return [{}]
+        return [_PREPARED]
 
     def test_while_the_layer_waits(self) -> None:
         with containers.beside(self.run_, self.make) as future:
@@ -227,7 +234,7 @@ class BesideTest(RunCase):
             )
             waiting = self.shown.states[-1]
             self.may_end.set_result(None)
-            self.assertEqual([{}], future.result(10))
+            self.assertEqual([_PREPARED], future.result(10))
         self.assertEqual(
             "datastore: put the containers into the image;"
             " in the making: container of mariadb",

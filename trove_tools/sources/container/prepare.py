@@ -39,14 +39,18 @@ class Prepared:
     installed: str
 
     def as_dict(self) -> dict[str, typing.Any]:
-        """Return the container as plain data for a manifest."""
+        """Return plain data for the records of a layer and of an image."""
         return {
-            "names": list(self.container.names),
-            "digest": self.digest,
-            "source": self.container.source,
-            "reference": self.container.reference,
-            "size": self.size,
-            "backup": self.container.backup,
+            "datastore": self.container.datastore,
+            "installed": self.installed,
+            "container": {
+                "names": list(self.container.names),
+                "digest": self.digest,
+                "source": self.container.source,
+                "reference": self.container.reference,
+                "size": self.size,
+                "backup": self.container.backup,
+            },
         }
 
 
