@@ -194,7 +194,9 @@ def emit(
             print(f"{name}={shlex.quote(value)}")
     elif isinstance(data, collections.abc.Mapping):
         pairs = [
-            (_cell(str(name)), _cell(value)) for name, value in data.items()
+            (_cell(str(name).replace("_", " ")), _cell(value))
+            for name, value in data.items()
+            if value != ""
         ]
         _lines(table.pairs(pairs, _width(), ("field", "value")))
     elif data or columns:

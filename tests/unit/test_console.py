@@ -52,6 +52,13 @@ class EmitTest(base.TestCase):
         self.assertIn("os-type: x y", out)
         self.assertIn("1, 2", out)
 
+    def test_fields_are_words_and_have_a_value(self) -> None:
+        data = {"build_id": 0, "fetched_from": "", "log": None}
+        lines = self.emitted(data, "table").splitlines()[2:]
+        self.assertEqual(["build id   0", "log        -"],
+                         [line.strip() for line in lines])  # fmt: skip
+        self.assertEqual(data, json.loads(self.emitted(data, "json")))
+
     def test_nothing_in_a_table_steers_the_terminal(self) -> None:
         data = {"a\x1b[2J": "b\x1b]52;c;x\x07", "c": {"d\x9b": ["\x1b[1m"]}}
         for shown in (data, [data]):
