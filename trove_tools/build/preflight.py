@@ -222,7 +222,7 @@ def _check_agent(
         except errors.BuildError as exc:
             raise errors.BuildError(
                 exc.message,
-                hint=causes.find_remedy(exc.message)
+                hint=causes.find_remedy(exc.message, mirror=False)
                 or "check the network, and --constraints",
             ) from exc
         _agent.require_constraints(content, constraints)
@@ -255,7 +255,7 @@ def _check_git(url: str, ref: str) -> None:
         raise errors.BuildError(
             f"--agent git+{url}: the repository cannot be read:"
             + "".join(f"\n  | {line}" for line in lines or [exc.message]),
-            hint=causes.find_remedy(exc.output)
+            hint=causes.find_remedy(exc.output, mirror=False)
             or "check the network, the address, and git's credentials",
         ) from exc
     # the commits of a repository are only known after fetching
@@ -307,7 +307,7 @@ def _check_requirement(requirement: str, constraints: str) -> None:
         raise errors.BuildError(
             f"--agent {requirement}: the package index does not have it"
             + "".join(f"\n  | {line}" for line in lines or [exc.message]),
-            hint=causes.find_remedy(warnings)
+            hint=causes.find_remedy(warnings, mirror=False)
             or "check --agent and --constraints, the network, and pip's"
             " settings (PIP_INDEX_URL, pip.conf)",
         ) from exc

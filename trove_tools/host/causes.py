@@ -2,7 +2,7 @@
 """Finds the cause of a program's failure in its output, and a remedy.
 
 The programs that a build runs report one cause with many different messages.
-A table maps these messages to remedies.  The first matching entry is used, so
+Tables map these messages to remedies.  The first matching entry is used, so
 the entries for causes come before the entries for their consequences.
 """
 
@@ -36,7 +36,7 @@ CERTIFICATE = (
 )
 
 # messages of apt, curl, git, Go, OpenSSL, pip, Python, uv and wget
-_REMEDIES = (
+_OF_ANY_SERVER = (
     (
         re.compile(r"the proxy \S+ (cannot be reached|refuses|does not)|"
                    r"is not the URL of a proxy|"
@@ -74,6 +74,8 @@ _REMEDIES = (
                    re.IGNORECASE),
         CERTIFICATE,
     ),
+)  # fmt: skip
+_OF_MIRRORS = (
     (
         re.compile(r"404\s+Not Found|Release.*(not found|does not have)|"
                    r"Invalid Release|Failed getting release file|"
@@ -90,18 +92,20 @@ _REMEDIES = (
         " --mirror, --security-mirror or this host's apt sources",
     ),
     (
-        # the second message is tar's
-        re.compile(r"No space left on device|Wrote only \d+ of \d+ bytes"),
-        "the disk is full: give --work-dir and --cache-dir on a larger one,"
-        " or a larger --disk-size if the image itself was too small",
-    ),
-    (
         re.compile(r"NO_PUBKEY|EXPKEYSIG|signature.*(invalid|cannot)|"
                    r"not signed|Release signed by unknown key",
                    re.IGNORECASE),
         "a package index is not signed by a key this build trusts: check"
         " the mirror, and that the distribution's keyring package of this"
         " host is up to date",
+    ),
+)  # fmt: skip
+_OF_PROGRAMS = (
+    (
+        # the second message is tar's
+        re.compile(r"No space left on device|Wrote only \d+ of \d+ bytes"),
+        "the disk is full: give --work-dir and --cache-dir on a larger one,"
+        " or a larger --disk-size if the image itself was too small",
     ),
     (
         re.compile(r"No matching distribution found|ResolutionImpossible|"
@@ -112,19 +116,25 @@ _REMEDIES = (
 )  # fmt: skip
 
 
-def find_cause(text: str) -> Cause | None:
+def find_cause(text: str, *, mirror: bool = True) -> Cause | None:
     """Return why a program failed, found in its output.
 
-    :returns: None if the cause is not in the table.
+    :param mirror: the program uses package mirrors.  Otherwise, a server that
+        cannot be reached is another one, which only the caller knows.
+    :returns: None if the cause is not in the tables.
     """
-    for sign, remedy in _REMEDIES:
+    mirrors = _OF_MIRRORS if mirror else ()
+    for sign, remedy in (*_OF_ANY_SERVER, *mirrors, *_OF_PROGRAMS):
         for line in text.splitlines():
             if sign.search(line):
                 return Cause(line, remedy)
     return None
 
 
-def find_remedy(text: str) -> str | None:
-    """Return the remedy for a failure that a program's output reports."""
-    cause = find_cause(text)
+def find_remedy(text: str, *, mirror: bool = True) -> str | None:
+    """Return the remedy for a failure that a program's output reports.
+
+    :param mirror: as for :func:`find_cause`.
+    """
+    cause = find_cause(text, mirror=mirror)
     return cause and cause.remedy

@@ -80,14 +80,15 @@ def _blocks(
             raise AbsentError(f"{what}: there is no {location}") from exc
         raise errors.BuildError(
             f"{what}: {location} cannot be had: {exc}",
-            hint=causes.find_remedy(str(exc)),
+            hint=causes.find_remedy(str(exc), mirror=False),
         ) from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "reason", exc)
         raise errors.BuildError(
             f"{what}: {location} cannot be reached: {reason}",
-            hint=causes.find_remedy(str(reason))
-            or "check the network and the address; a mirror takes its"
-            " place with --repository DATASTORE=URL, a key with"
-            " --repository-key DATASTORE=FILE",
+            hint=causes.find_remedy(str(reason), mirror=False)
+            or "check the network and the address; --mirror and"
+            " --security-mirror name other mirrors of the guest system,"
+            " --repository DATASTORE=URL one of a vendor, and"
+            " --repository-key DATASTORE=FILE the vendor's key",
         ) from exc

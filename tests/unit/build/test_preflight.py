@@ -92,6 +92,26 @@ class PreflightTest(base.TestCase):
         self.assertIn("cannot be reached", error.message)
         self.assertIn("--mirror", error.hint or "")
 
+    def test_other_servers_that_do_not_answer(self) -> None:
+        """The hint is about this server, not about a package mirror."""
+        with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
+            url = f"http://127.0.0.1:{server.server_port}"
+        self.set_env(
+            PIP_INDEX_URL=f"{url}/simple", PIP_EXTRA_INDEX_URL=None,
+            PIP_CONFIG_FILE="/dev/null", PIP_FIND_LINKS=None,
+        )  # fmt: skip
+        constrained = agent.Agent(
+            "checkout", "/opt/trove", state="1", constraints=f"{url}/c.txt"
+        )
+        for source, word in (
+            (constrained, "--constraints"),
+            (agent.Agent("git", f"{url}/trove", ref="main"), "git"),
+            (agent.Agent("pypi", "trove==26.0.0"), "PIP_INDEX_URL"),
+        ):
+            error = self.refused(agent=source)
+            self.assertIn(word, error.hint or "", error.message)
+            self.assertNotIn("mirror", error.hint or "", error.message)
+
     def test_suite_of_a_container(self) -> None:
         choices = (
             samples.a_choice("mysql", source="packages", suite="sid"),

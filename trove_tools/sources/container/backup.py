@@ -169,7 +169,7 @@ def _pip(*argv: process.Argument, **variables: str) -> None:
         said = "".join(f"\n  | {line}" for line in told[-6:])
         raise errors.BuildError(
             f"the package index has not all of the backup program{said}",
-            hint=causes.find_remedy(exc.output)
+            hint=causes.find_remedy(exc.output, mirror=False)
             or "check pip's settings (PIP_INDEX_URL, pip.conf) and"
             " --constraints",
         ) from exc

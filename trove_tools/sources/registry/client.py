@@ -301,7 +301,9 @@ class Repository:
                     continue
                 raise RegistryError(
                     f"{self} cannot be reached: {reason}",
-                    hint=causes.find_remedy(reason),
+                    hint=causes.find_remedy(reason, mirror=False)
+                    or "check the network and the address; for a registry"
+                    " without TLS, write http:// before it",
                 ) from exc
             if response.status_code < 400:
                 return response

@@ -190,8 +190,10 @@ class RefusedTest(base.TestCase):
 
     def test_no_server(self) -> None:
         self.server.close()
-        said = self.refused(self.native(self.key()))
-        self.assertIn("cannot be reached", said)
+        native = self.native(self.key())
+        error = self.assertRaises(errors.BuildError, self.prepare, native)
+        self.assertIn("cannot be reached", error.message)
+        self.assertIn("--repository DATASTORE=URL", error.hint or "")
 
     def test_cannot_be_told_from_the_distribution(self) -> None:
         key = self.key()

@@ -7,6 +7,7 @@ import threading
 import time
 import typing
 
+import requests
 from requests_mock.contrib import fixture
 
 from tests import base
@@ -181,6 +182,17 @@ class RepositoryTest(base.TestCase):
             text='{"token": "t"}',
         )
         self.assertEqual(["x"], self.repository.list_tags())
+
+    def test_nobody_there(self) -> None:
+        self.mock.get(
+            f"{URL}/tags/list?n=1000",
+            exc=requests.ConnectionError("Connection refused"),
+        )
+        error = self.assertRaises(
+            client.RegistryError, self.repository.list_tags
+        )
+        self.assertIn("cannot be reached", error.message)
+        self.assertIn("without TLS, write http://", error.hint or "")
 
     def test_credentials_go_nowhere_without_tls(self) -> None:
         self.log_in()
