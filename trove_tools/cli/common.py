@@ -105,6 +105,10 @@ class Parser(argparse.ArgumentParser):
                     f"{self.prog}: unknown option {word}",
                     hint=_near_flag(word, flags, self.prog),
                 )
+        # here, and not by the parser of all commands, so that the message
+        # names the command
+        if rest:
+            self.error(f"unexpected argument {rest[0]}")
         return known, rest
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
