@@ -30,6 +30,17 @@ def make_container(call: common.Call) -> int:
     name, version = model.split_name(call.flags.datastore)
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
+    if "container" not in datastore.runtimes:
+        known = [
+            each.name
+            for each in catalog.datastores.values()
+            if "container" in each.runtimes
+        ]
+        raise errors.UsageError(
+            f"{datastore.name} does not run in a container, so Trove has no"
+            " backup container for it",
+            hint=f"datastores that run in a container: {', '.join(known)}",
+        )
     wanted = datastore.runtime("container").container
     known = list(wanted.packages.get(version, {})) if wanted else []
     guest = catalog.guest(

@@ -239,7 +239,7 @@ def _push(work: _Work) -> int:
         remote,
         work.screen,
     )
-    return _report(written, "push", work, remote.target)
+    return _report(written, "push", "written to", work, remote.target)
 
 
 def _pull(work: _Work) -> int:
@@ -250,23 +250,27 @@ def _pull(work: _Work) -> int:
             hint="name one: --cache-from HOST[:PORT]/REPOSITORY",
         )
     fetched = cache_maintenance.fetch_layers(work.cache, remote, work.screen)
-    return _report(fetched, "pull", work, *remote.sources)
+    return _report(fetched, "pull", "fetched from", work, *remote.sources)
 
 
 def _report(
     entries: collections.abc.Iterable[_cache.Entry],
     action: str,
+    done: str,
     work: _Work,
     *repositories: client.Repository,
 ) -> int:
     """Print the layers that were copied.
 
+    :param done: what was done with them, such as ``written to``.
     :returns: the exit status: whether all repositories have answered.
     """
     assert work.remote is not None
     rows = [_row(work.cache, entry) for entry in entries]
     _emit(rows, work.settings, results.CACHE[action])
     if all(map(work.remote.is_usable, repositories)):
+        named = ", ".join(map(str, repositories))
+        work.screen.say(f"{len(rows)} layers were {done} {named}")
         return errors.EXIT_OK
     return errors.EXIT_FAILED
 

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import typing
 
+from tests import commands
 from tests.functional import faultproxy
 from tests.functional import registries
 from trove_tools.artifact import signature
@@ -203,6 +204,24 @@ class CopyTest(CacheCase):
         )
         self.assertEqual([], again)
         self.assertEqual([], self.warnings())
+
+    def test_commands(self) -> None:
+        self.put(ONE)
+        self.put(TWO)
+        repository = f"127.0.0.1:{self.port}/trove/layers"
+        for action, option, cache, said in (
+            ("push", "--cache-to", "here", "2 layers were written to"),
+            ("push", "--cache-to", "here", "0 layers were written to"),
+            ("list", "--cache-from", "there", repository),
+            ("pull", "--cache-from", "there", "2 layers were fetched from"),
+            ("pull", "--cache-from", "there", "0 layers were fetched from"),
+        ):
+            done = commands.run(
+                "trove-image-builder", "cache", action, option, repository,
+                "--allow-unsigned", "--cache-dir", self.place / cache,
+            )  # fmt: skip
+            self.assertEqual(0, done.status, done.stderr)
+            self.assertIn(said, done.stdout + done.stderr)
 
     def test_archive_of_containers(self) -> None:
         def make(file: pathlib.Path) -> None:

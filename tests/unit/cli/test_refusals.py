@@ -70,6 +70,8 @@ NAMES = (
     ("trove-image-builder plan mariadb -f jsn", "did you mean json?"),
     ("trove-image-builder verify x --level bot", "did you mean boot?"),
     ("trove-image-builder plan mariadb --outptu-dir x", "unknown option"),
+    ("trove-image-builder backup-container redis",
+     "redis does not run in a container"),
     ("trove-image-builder cache push localhost/x",
      "trove-image-builder cache: unexpected argument localhost/x"),
     ("trove-devstack chekc mysql", "did you mean check?"),
