@@ -170,12 +170,15 @@ def _set_flag(device: str, flag: int) -> None:
             os.close(descriptor)
 
 
-def find_largest_partition(raw: pathlib.Path) -> tuple[int, int]:
+def find_largest_partition(
+    raw: pathlib.Path, image: pathlib.Path | None = None
+) -> tuple[int, int]:
     """Return the offset and size of the largest partition, in bytes.
 
     In the disk layouts of this project's elements, that is the root.
 
     :param raw: a raw disk image.
+    :param image: the image that the disk is a copy of, for the error.
     :raises ImageError: there is no partition.
     """
     argv: list[process.Argument] = [
@@ -191,7 +194,7 @@ def find_largest_partition(raw: pathlib.Path) -> tuple[int, int]:
     ]
     if not found:
         raise errors.ImageError(
-            f"{raw.name} has no partition table",
+            f"{image or raw} has no partition table",
             hint="give a disk image that `trove-image-builder build` made",
         )
     size, offset = max(found)

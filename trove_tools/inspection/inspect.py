@@ -135,7 +135,7 @@ def open_root(image: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
             yield root
             return
         raw = _as_raw(image, work / "raw")
-        _mount(raw, root)
+        _mount(raw, root, image)
         try:
             yield root
         finally:
@@ -157,8 +157,10 @@ def _as_raw(image: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
     return copy
 
 
-def _mount(raw: pathlib.Path, root: pathlib.Path) -> None:
-    offset, size = loopdevice.find_largest_partition(raw)
+def _mount(
+    raw: pathlib.Path, root: pathlib.Path, image: pathlib.Path
+) -> None:
+    offset, size = loopdevice.find_largest_partition(raw, image)
     where = f"loop,offset={offset},sizelimit={size}"
     # the option that prevents replaying the journal depends on the file system
     for word in ("noload", "norecovery"):
@@ -169,7 +171,7 @@ def _mount(raw: pathlib.Path, root: pathlib.Path) -> None:
         if done.status == 0:
             return
     raise errors.ImageError(
-        f"the root of {raw.name} cannot be mounted: {done.stderr.strip()}",
+        f"the root of {image} cannot be mounted: {done.stderr.strip()}",
         hint="build the image again",
     )
 

@@ -169,7 +169,7 @@ def attach_copy(
             [TOOL, "convert", "-f", disk.format, "-O", "raw",
              "-t", "unsafe", "-W", disk.path, path]
         )  # fmt: skip
-        offset, size = loopdevice.find_largest_partition(path)
+        offset, size = loopdevice.find_largest_partition(path, disk.path)
         return loopdevice.attach(copy, offset, size)
     finally:
         os.close(copy)

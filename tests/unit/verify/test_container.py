@@ -2,6 +2,7 @@
 """Where a container can be had, which machine is used, and partitions."""
 
 import os
+import pathlib
 import platform
 import shutil
 import socket
@@ -41,8 +42,11 @@ class RootTest(base.TestCase):
             errors.ImageError,
             loopdevice.find_largest_partition,
             self.temp_dir() / "x",
+            pathlib.Path("some/image.qcow2"),
         )
-        self.assertIn("no partition table", error.message)
+        self.assertIn(
+            "some/image.qcow2 has no partition table", error.message
+        )
 
 
 class RequireTest(base.TestCase):
