@@ -8,7 +8,9 @@ read it whatever happens to the guest.
 import json
 import pathlib
 import re
+import time
 import typing
+import uuid
 
 from trove_tools.verify import defects
 from trove_tools.verify import evidence
@@ -16,6 +18,8 @@ from trove_tools.verify import machine as _machine
 from trove_tools.verify import outcome
 
 _LOG_LINES = 12
+# seconds between two looks at the journal's file
+_LOOK = 0.2
 _TAIL = "40"
 # commands whose output may explain why a database does not start
 _COMMANDS = {
@@ -86,6 +90,26 @@ def read_logs(machine: _machine.Machine) -> dict[str, list[str]]:
     return logs
 
 
+def _await_journal(machine: _machine.Machine) -> None:
+    """Wait until the journal's file has what the guest has logged until now.
+
+    The guest's messages reach the file some seconds later than the agent's
+    report of a failure reaches verify.
+    """
+    marker = f"trove-verify {uuid.uuid4().hex}"
+    file = machine.directory / _machine.JOURNAL
+    end = time.monotonic() + machine.limits.scaled(_machine.PATIENCE)
+    try:
+        machine.run("logger", marker)
+        while marker not in file.read_text(errors="replace"):
+            if time.monotonic() > end:
+                return
+            time.sleep(_LOOK)
+    except (outcome.CheckError, OSError):
+        # a guest that does not answer logs nothing more, either
+        return
+
+
 def explain_failure(
     machine: _machine.Machine, failure: outcome.CheckError, secret: str
 ) -> outcome.CheckError:
@@ -95,6 +119,8 @@ def explain_failure(
     """
     machine.say("asking the guest for its logs")
     known = read_facts(machine)
+    if known is not None:
+        _await_journal(machine)
     logs = read_logs(machine)
     causes, lines = defects.explain(known, logs)
     if known is None:

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is picked out of a guest's journal."""
 
+import threading
+import time
+import types
+import typing
+
 from tests import base
 from trove_tools.verify import diagnosis
+from trove_tools.verify import machine as _machine
+from trove_tools.verify import outcome
 
 _JOURNAL = """\
 [    0.000000] kernel: Linux version 6.12
@@ -65,3 +72,49 @@ class JournalTest(base.TestCase):
                 file.write_text(f"[ 1.0] trove-guestagent[7]: {line}\n")
                 found = diagnosis.read_journal(file)
                 self.assertEqual(tells, diagnosis.AGENT_JOURNAL in found)
+
+
+class LateJournalTest(base.TestCase):
+    """What a guest logged reaches the file later than its answers do."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = self.temp_dir()
+        self.file = self.directory / _machine.JOURNAL
+        self.file.write_text(_JOURNAL)
+        self.patience = 10.0
+
+    def wait(self, log: typing.Callable[[str], None]) -> None:
+        machine: typing.Any = types.SimpleNamespace(
+            directory=self.directory,
+            limits=types.SimpleNamespace(scaled=lambda _: self.patience),
+            run=lambda program, text: log(text),
+        )
+        diagnosis._await_journal(machine)
+
+    def test_it_is_awaited(self) -> None:
+        def append(text: str) -> None:
+            time.sleep(0.3)
+            with self.file.open("a") as stream:
+                stream.write(f"[   99.000000] root[9]: {text}\n")
+
+        def log(text: str) -> None:
+            thread = threading.Thread(target=append, args=(text,))
+            thread.start()
+            self.addCleanup(thread.join)
+
+        self.wait(log)
+        self.assertIn("root[9]: trove-verify", self.file.read_text())
+
+    def test_not_for_ever(self) -> None:
+        self.patience = 0.1
+        self.wait(lambda text: None)
+        self.assertEqual(_JOURNAL, self.file.read_text())
+
+    def test_guest_that_is_gone(self) -> None:
+        def fail(text: str) -> None:
+            raise outcome.CheckError("it does not answer")
+
+        begin = time.monotonic()
+        self.wait(fail)
+        self.assertLess(time.monotonic() - begin, self.patience)
