@@ -3,7 +3,11 @@
 
 import fcntl
 import io
+import os
 import pathlib
+import signal
+import subprocess
+import time
 
 import subunit
 from testtools import matchers
@@ -65,16 +69,66 @@ class RunTestsTest(scripts.ScriptCase):
         self.assertEqual(
             "5 passed, 0 failed, 5 skipped", self.closing_line(done)
         )
-        runs = [line for line in self.recorded() if " run " in line]
-        for part, line in zip(PARTS, runs, strict=True):
-            self.assertIn(f"--test-path {self.checkout}/tests/{part} ", line)
+        self.assertEqual(sorted(PARTS), sorted(self.ran()))
+
+    def ran(self) -> list[str]:
+        """Return the parts whose tests ran, in their order."""
+        path = f"--test-path {self.checkout}/tests/"
+        return [
+            line.partition(path)[2].partition(" ")[0]
+            for line in self.recorded()
+            if " run " in line
+        ]
 
     def test_all_of_them(self) -> None:
         self.runner(a="success")
         self.run_script("tools/run-tests", "--all")
-        runs = [line for line in self.recorded() if " run " in line]
-        for part, line in zip((*PARTS, *MORE), runs, strict=True):
-            self.assertIn(f"--test-path {self.checkout}/tests/{part} ", line)
+        self.assertEqual(sorted((*PARTS, *MORE)), sorted(self.ran()))
+
+    def test_one_after_the_other(self) -> None:
+        self.runner(a="success")
+        self.run_script("tools/run-tests", "devstack", "functional", "lint")
+        self.assertEqual(["devstack", "functional", "lint"], self.ran())
+
+    def test_functional_tests_beside_the_image_tests(self) -> None:
+        """Each kind of tests waits here for the other one to begin."""
+        both = self.temp_dir()
+        self.runner(a="success")
+        self.stand_in(
+            "stestr",
+            'case "$*" in *" run "*) ;; *) exit 0 ;; esac\n'
+            'for part in functional image; do case "$*" in *"tests/$part "*)'
+            f' touch "{both}/$part" ;; esac; done\n'
+            "for _ in $(seq 300); do"
+            f' [ ! -e "{both}/functional" ] || [ ! -e "{both}/image" ] ||'
+            " { echo together; exit 0; }; sleep 0.1; done; exit 1",
+        )
+        done = self.run_script("tools/run-tests", "functional", "image")
+        self.assertEqual(2, done.stdout.count("together\n"), done.stdout)
+
+    def test_interrupt_ends_both(self) -> None:
+        self.stand_in(
+            "stestr",
+            f'case "$*" in *" run "*) echo run >>"{self.calls}";'
+            " exec sleep 60 ;; esac",
+        )
+        run = subprocess.Popen(
+            [self.checkout / "tools/run-tests", "functional", "image"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # an interrupt reaches a terminal's foreground process group only
+            process_group=0,
+        )
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        while self.recorded().count("run") < 2:
+            self.assertIsNone(run.poll())
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGINT)
+        self.assertEqual(130, run.wait(30))
+        place = f"{self.checkout}/.test-work/functional/minicloud"
+        self.assertEqual(f"minicloud stop {place}", self.recorded()[-1])
 
     def test_the_gate_runs_the_same(self) -> None:
         (self.checkout / ".ci").symlink_to(scripts.base.ROOT / ".ci")
@@ -132,7 +186,7 @@ class RunTestsTest(scripts.ScriptCase):
 
     def test_one_cloud_for_all_functional_tests(self) -> None:
         self.runner(a="success")
-        self.run_script("tools/run-tests", "unit", "functional", "image")
+        self.run_script("tools/run-tests", "unit", "functional", "devstack")
         place = f"{self.checkout}/.test-work/functional/minicloud"
         self.assertEqual(
             ["cloud: ", f"minicloud start {place}", f"cloud: {place}",

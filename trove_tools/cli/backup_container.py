@@ -31,7 +31,7 @@ def make_container(call: common.Call) -> int:
     datastore = catalog.datastore(name)
     version = datastore.version(version or None).version
     if "container" not in datastore.runtimes:
-        known = [
+        others = [
             each.name
             for each in catalog.datastores.values()
             if "container" in each.runtimes
@@ -39,12 +39,12 @@ def make_container(call: common.Call) -> int:
         raise errors.UsageError(
             f"{datastore.name} does not run in a container, so Trove has no"
             " backup container for it",
-            hint=f"datastores that run in a container: {', '.join(known)}",
+            hint=f"datastores that run in a container: {', '.join(others)}",
         )
     wanted = datastore.runtime("container").container
-    known = list(wanted.packages.get(version, {})) if wanted else []
+    systems = wanted.packages.get(version, {}) if wanted else {}
     guest = catalog.guest(
-        settings.guest or next(iter([*known, *catalog.guests]))
+        settings.guest or next(iter([*systems, *catalog.guests]))
     )
     container = sources.make_backup(
         datastore,
