@@ -6,6 +6,7 @@ Above every block with commands stands an RST comment::
     .. run: alone
     .. run: cloud
     .. run: cloud, after a new build
+    .. run: cloud, after verify
     .. not run: why this cannot be run by a test
 
 ``alone`` needs neither a build nor a cloud nor root; ``cloud`` needs a cloud
