@@ -7,8 +7,8 @@ it, and the guest itself has nothing of that suite.
 
 import os
 
+from tests.image import agent
 from tests.image import base
-from tests.image import test_verify_agent as agent
 from trove_tools.artifact import manifest
 
 

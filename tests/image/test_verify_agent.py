@@ -1,55 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify with Trove's own guest agent: a good image, and planted defects.
 
-Most run in a container, where it takes a minute; QEMU has what is the image's
-kernel's.  The image has three datastores, of which two publish the same port.
+They run in containers, where each takes a minute.  The image has three
+datastores, of which two publish the same port.
 """
 
-import collections.abc
 import concurrent.futures
-import contextlib
 import os
 import pathlib
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-import typing
 
 from tests import base as tests_base
 from tests import commands
+from tests.image import agent
 from tests.image import base
 from trove_tools.artifact import verification
 from trove_tools.host import digests
-from trove_tools.host import loopdevice
 from trove_tools.host import process
 from trove_tools.verify import broker
-from trove_tools.verify import checks
 from trove_tools.verify import defects
-from trove_tools.verify import disks
-from trove_tools.verify import machine
-from trove_tools.verify import qemu_command
 
-# on a host that has other things to do
-_TIMEOUT = 1800.0
-#: Of a guest that may be emulated.  Trove's code gives Docker no more than a
-#: minute for anything, so there must be no second processor to wait for.
-_SLOW = ("--timeout", "1800", "--cpus", "1", "--memory", "1536")
 _PASSWD = "etc/passwd"
-_DEPLOYMENTS = tests_base.ROOT / "tests/deployments"
 #: What no deployment names: Debian's own, and the ranges of our images.
 _UIDS = {*range(100), *range(200, 900), *range(2000, 3000), 65534}
 _UNIT = "etc/systemd/system/trove-guestagent.service"
-
-
-def list_checks(datastore: str) -> list[str]:
-    return [
-        f"{datastore}: {name}"
-        for name in (
-            "agent answers", "no known defect", "prepare", "SQL", "restart",
-        )
-    ]  # fmt: skip
 
 
 def remedy(name: str) -> str:
@@ -64,135 +41,7 @@ def replace(file: pathlib.Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-class AgentCase(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        if os.geteuid() != 0:
-            self.skipTest("containers and mounts need root")
-        self.need_container_machine()
-        self.good = self.container_image()
-        self.place = self.temp_dir()
-        self.scratch = self.temp_dir()
-        self.state = self.temp_dir()
-        self.set_env(TMPDIR=str(self.scratch), XDG_STATE_HOME=str(self.state))
-        self.patch_object(tempfile, "tempdir", str(self.scratch))
-        self.addCleanup(self.nothing_is_left)
-
-    def running(self) -> list[str]:
-        """Return the command lines of what works in this test's place."""
-        found = []
-        for entry in pathlib.Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_text()
-                here = os.readlink(entry / "cwd").startswith(str(self.scratch))
-                if here or str(self.scratch) in line:
-                    found.append(line)
-        return found
-
-    def wait_for_end(self) -> None:
-        """Wait for processes that end by themselves.
-
-        Erlang's program that starts others ends after the broker has ended.
-        """
-        deadline = time.monotonic() + 30
-        while self.running() and time.monotonic() < deadline:
-            time.sleep(0.2)
-
-    def nothing_is_left(self) -> None:
-        """See that no process, mount, loop device or file has stayed."""
-        place = str(self.scratch)
-        self.wait_for_end()
-        self.assertEqual([], self.running())
-        self.assertNotIn(place, pathlib.Path("/proc/mounts").read_text())
-        self.assertNotIn(place, process.run(["losetup", "--all"]).stdout)
-        self.assertEqual([], os.listdir(self.scratch))
-        # of this machine's memory, and not of another verify that runs
-        deleted = {
-            line.partition(":")[0]
-            for line in process.run(["losetup", "--all"]).stdout.splitlines()
-            if "/dev/shm/" in line
-        }
-        self.assertEqual(set(), deleted - self.opened())
-
-    def opened(self) -> set[str]:
-        """Return what all processes have open."""
-        found = set()
-        for entry in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
-            with contextlib.suppress(OSError):
-                found.add(os.readlink(entry))
-        return found
-
-    def verify(
-        self,
-        image: pathlib.Path,
-        *words: str | os.PathLike[str],
-        datastore: str = "mariadb",
-        kind: str = machine.CONTAINER,
-        level: str = "agent",
-    ) -> commands.Outcome:
-        return base.builder(
-            "verify", image, "--level", level, "--machine", kind,
-            "--datastore", datastore, "--format", "json", "--force",
-            *words,
-            timeout=_TIMEOUT,
-        )  # fmt: skip
-
-    @contextlib.contextmanager
-    def planted(
-        self, defect: str = "broken"
-    ) -> collections.abc.Iterator[pathlib.Path]:
-        """Return the root of a copy of the image, for a defect."""
-        raw = self.place / f"{defect}.raw"
-        process.run([disks.TOOL, "convert", "-O", "raw", self.good, raw])
-        offset, size = loopdevice.find_largest_partition(raw)
-        root = self.place / defect
-        root.mkdir()
-        options = f"loop,offset={offset},sizelimit={size}"
-        process.run(["mount", "-o", options, raw, root])
-        try:
-            yield root
-        finally:
-            process.run(["umount", root])
-        # smaller by all that was never written
-        process.run(
-            [disks.TOOL, "convert", "-O", "qcow2", raw, f"{root}.qcow2"]
-        )
-        raw.unlink()
-
-    def fails(
-        self, *words: str, defect: str = "broken", **how: str
-    ) -> dict[str, typing.Any]:
-        """Return the first failed check of the image that has a defect."""
-        broken = self.place / f"{defect}.qcow2"
-        outcome = self.verify(broken, *words, **how)
-        self.assertEqual(1, outcome.status, outcome.stderr)
-        self.assertNotIn("Traceback (most", outcome.stderr.split("error:")[0])
-        failed: list[dict[str, typing.Any]] = [
-            check for check in outcome.json()["checks"] if not check["ok"]
-        ]
-        return failed[0]
-
-    def uids(self, root: pathlib.Path) -> set[int]:
-        """Return the uids that an image occupies."""
-        lines = (root / _PASSWD).read_text().splitlines()
-        return {int(line.split(":")[2]) for line in lines}
-
-    def plant_user(self, root: pathlib.Path) -> None:
-        """Give somebody the uid that Trove's database user has."""
-        with open(root / _PASSWD, "a") as stream:
-            stream.write("planted:x:1001:100::/:/usr/sbin/nologin\n")
-
-    def of_the_container(self, root: pathlib.Path, name: str) -> None:
-        """Remove files from the containers in the image.
-
-        :param name: a pattern of their paths.
-        """
-        found = list(root.glob(f"var/lib/docker/overlay2/*/diff/{name}"))
-        self.assertNotEqual([], found)
-        process.run(["rm", "-r", *found])
-
-
-class GoodTest(AgentCase):
+class GoodTest(agent.AgentCase):
     def test_with_what_deployments_inject(self) -> None:
         """Several at a time, of which some have the same port.
 
@@ -209,7 +58,7 @@ class GoodTest(AgentCase):
         def look(deployment: str) -> commands.Outcome:
             return self.verify(
                 self.good,
-                "--guest-config", _DEPLOYMENTS / f"{deployment}.conf",
+                "--guest-config", agent.DEPLOYMENTS / f"{deployment}.conf",
                 # four databases start on two processors
                 "--timeout", "900",
                 datastore=deployments[deployment],
@@ -223,7 +72,9 @@ class GoodTest(AgentCase):
             self.assertEqual(0, outcome.status, outcome.stderr)
             found = outcome.json()
             checks = [check["name"] for check in found["checks"]]
-            self.assertEqual([*list_checks(name), "power off"], checks[-6:])
+            self.assertEqual(
+                [*agent.list_checks(name), "power off"], checks[-6:]
+            )
             self.assertIn("boot", found["missing"])
             self.assertGreater(found["facts"][name]["healthy"], 0)
         self.assertEqual(before, digests.compute(self.good))
@@ -231,75 +82,8 @@ class GoodTest(AgentCase):
         if kept is not None:
             self.assertIn("agent (container) without boot", str(kept))
 
-    def test_in_qemu(self) -> None:
-        """What only the image's own kernel shows, and disks on SCSI.
 
-        Two guests at a time: each waits for much of its life.  One processor
-        each: they have no more together.
-        """
-        with self.planted() as root:
-            for parser in root.glob("usr/sbin/apparmor_parser"):
-                parser.unlink()
-            (root / "etc/sysctl.d/zz-planted.conf").write_text(
-                "kernel.core_pattern = core\n"
-            )
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            good = pool.submit(
-                self.verify, self.good, *_SLOW, "--disk-bus", "scsi",
-                kind=machine.QEMU, level="boot",
-            )  # fmt: skip
-            bad = pool.submit(
-                self.fails, *_SLOW, kind=machine.QEMU, level="boot"
-            )
-        outcome = good.result()
-        if checks.SCSI_ORDER in outcome.stderr:
-            outcome = self.verify(
-                self.good, *_SLOW, "--disk-bus", "scsi", kind=machine.QEMU,
-                level="boot",
-            )  # fmt: skip
-        self.passes(outcome, [], [])
-        # the systemd of an image without AppArmor's program fails, too
-        wrong = bad.result()
-        self.assertIn(wrong["name"], ("systemd", "kernel settings"))
-        kept = self.state / "trove-tools" / "verify" / "broken" / "qemu-1"
-        text = (kept / machine.JOURNAL).read_text(errors="replace")
-        self.assertIn("systemd[1]", text)
-
-    def test_the_agent_in_qemu(self) -> None:
-        if not qemu_command.probe_kvm().usable:
-            self.need_time("some minutes without KVM")
-        outcome = self.verify(
-            self.good, *_SLOW, "--guest-config", _DEPLOYMENTS / "volume.conf",
-            "--disk-bus", "scsi",
-            kind=machine.QEMU,
-        )  # fmt: skip
-        self.passes(outcome, ["control plane"], list_checks("mariadb"))
-
-    def passes(
-        self, outcome: commands.Outcome, first: list[str], last: list[str]
-    ) -> None:
-        """Compare the checks of a good image in QEMU, whose disks are SCSI.
-
-        :param first: the checks before the guest is booted.
-        :param last: the checks before the guest is powered off.
-        """
-        self.assertEqual(0, outcome.status, outcome.stderr)
-        found = outcome.json()
-        self.assertEqual(
-            ["image", *first, "boot", "systemd", "network", "kernel settings",
-             "volume", "file systems", *last, "power off"],
-            [check["name"] for check in found["checks"]],
-        )  # fmt: skip
-        self.assertEqual({}, found["missing"])
-        details = {check["name"]: check["detail"] for check in found["checks"]}
-        self.assertEqual(
-            "ext3, ext4, xfs: created, mounted and grown",
-            details["file systems"],
-        )
-        self.assertEqual("/dev/sdb, 2 GiB", details["volume"])
-
-
-class LifeTest(AgentCase):
+class LifeTest(agent.AgentCase):
     """What happens when a verify ends early."""
 
     def end(self, sign: signal.Signals) -> int:
@@ -350,7 +134,26 @@ class LifeTest(AgentCase):
         ]
 
 
-class PlantedTest(AgentCase):
+class PlantedTest(agent.AgentCase):
+    def uids(self, root: pathlib.Path) -> set[int]:
+        """Return the uids that an image occupies."""
+        lines = (root / _PASSWD).read_text().splitlines()
+        return {int(line.split(":")[2]) for line in lines}
+
+    def plant_user(self, root: pathlib.Path) -> None:
+        """Give somebody the uid that Trove's database user has."""
+        with open(root / _PASSWD, "a") as stream:
+            stream.write("planted:x:1001:100::/:/usr/sbin/nologin\n")
+
+    def of_the_container(self, root: pathlib.Path, name: str) -> None:
+        """Remove files from the containers in the image.
+
+        :param name: a pattern of their paths.
+        """
+        found = list(root.glob(f"var/lib/docker/overlay2/*/diff/{name}"))
+        self.assertNotEqual([], found)
+        process.run(["rm", "-r", *found])
+
     def test_what_the_guest_itself_knows(self) -> None:
         """Five defects in one image, so that each is named beside others."""
         with self.planted() as root:
@@ -428,7 +231,7 @@ class PlantedTest(AgentCase):
         self.assertIn("trove-guestagent.service", "\n".join(last["log"]))
 
 
-class HostTest(AgentCase):
+class HostTest(agent.AgentCase):
     """What is wrong is not the image."""
 
     def test_the_brokers_port_is_in_use(self) -> None:
