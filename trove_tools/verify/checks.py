@@ -26,9 +26,10 @@ _GIB = 1 << 30
 _HEALTHY = "healthy"
 # these are seconds, except for _LONGEST_PING for a guest of usual speed
 
-# interval of the searches for a hopeless defect; a working database is ready
-# before the first search
-_LOOK_INTERVAL = 60.0
+# seconds until a search for a hopeless defect; on a host that is not busy, a
+# working database is ready before.  Searching takes at most a share of the
+# guest's time.
+_LOOK_INTERVAL, _LOOK_SHARE = 30.0, 0.1
 # timeout of a ping, and its maximum in a slow guest
 _PING, _LONGEST_PING = 3.0, 30.0
 # timeout of the test of one file system
@@ -208,7 +209,7 @@ def _prepare(subject: _subject.Subject) -> str:
     plane, _ = subject.control()
     limits = subject.machine.limits
     begin = time.monotonic()
-    next_look = begin + limits.scaled(_LOOK_INTERVAL)
+    next_look = begin + _LOOK_INTERVAL
     subject.say("asking the agent to prepare the instance")
     plane.call(
         "prepare",
@@ -225,9 +226,11 @@ def _prepare(subject: _subject.Subject) -> str:
         wait.require(
             f"the instance stays {status!r}", status, subject.machine.signs()
         )
-        if time.monotonic() > next_look:
-            next_look = time.monotonic() + limits.scaled(_LOOK_INTERVAL)
+        begun = time.monotonic()
+        if begun > next_look:
             _stop_if_hopeless(subject)
+            now = time.monotonic()
+            next_look = now + max(_LOOK_INTERVAL, (now - begun) / _LOOK_SHARE)
 
     status = control.wait_healthy(plane, between)
     took = time.monotonic() - begin

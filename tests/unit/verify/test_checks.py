@@ -4,6 +4,7 @@
 import contextlib
 import json
 import threading
+import time
 import types
 import typing
 
@@ -262,6 +263,33 @@ class AgentTest(LadderCase):
         self.assertIn(
             "mariadb: waiting for HEALTHY; the instance is building",
             self.machine.said,
+        )
+
+    def search_at_once(self) -> None:
+        self.plane.answers["status"] = {"status": "building", "faults": []}
+        self.patch_object(control, "_POLL", 0.01)
+        self.patch_object(checks, "_LOOK_INTERVAL", 0.01)
+
+    def test_a_database_that_cannot_start(self) -> None:
+        self.search_at_once()
+        # a busy host is no reason to search later
+        self.machine.limits.measure(1e6, 1.0)
+        self.machine.answers["docker inspect"] = (
+            'exec: "healthcheck.sh": executable file not found in $PATH'
+        )
+        check = self.fails(3600.0)
+        self.assertEqual("mariadb: prepare", check.name)
+        self.assertIn("has no health check that works", check.detail)
+
+    def test_a_search_that_takes_long_is_not_repeated_soon(self) -> None:
+        self.search_at_once()
+        self.patch_object(checks, "_LOOK_SHARE", 0.0001)
+        self.machine.answers["docker ps"] = lambda: time.sleep(0.01) or ""
+        check = self.fails()
+        self.assertIn("the instance stays 'building'", check.detail)
+        # once more to explain the failure
+        self.assertEqual(
+            2, self.machine.asked.count(("docker", "ps", "--all"))
         )
 
     def test_healthy_without_the_user(self) -> None:
