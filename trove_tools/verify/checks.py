@@ -207,7 +207,6 @@ def _defects(subject: _subject.Subject) -> str:
 
 def _prepare(subject: _subject.Subject) -> str:
     plane, _ = subject.control()
-    limits = subject.machine.limits
     begin = time.monotonic()
     next_look = begin + _LOOK_INTERVAL
     subject.say("asking the agent to prepare the instance")
@@ -217,7 +216,7 @@ def _prepare(subject: _subject.Subject) -> str:
         user=subject.user,
         password=subject.password,
     )
-    wait = limits.wait()
+    wait = subject.machine.limits.wait()
 
     def between(status: str) -> None:
         nonlocal next_look
