@@ -23,23 +23,19 @@ from trove_tools.verify import systemd
 QEMU, CONTAINER = _machine.QEMU, _machine.CONTAINER
 
 _GIB = 1 << 30
-_HEALTHY = "healthy"
-# these are seconds, except for _LONGEST_PING for a guest of usual speed
-
-# seconds until a search for a hopeless defect; on a host that is not busy, a
-# working database is ready before.  Searching takes at most a share of the
-# guest's time.
+# seconds between searches for a hopeless defect, and the share of the guest's
+# time that they may take
 _LOOK_INTERVAL, _LOOK_SHARE = 30.0, 0.1
-# timeout of a ping, and its maximum in a slow guest
+# timeout of a ping in seconds for a guest of usual speed, and the maximum
 _PING, _LONGEST_PING = 3.0, 30.0
-# timeout of the test of one file system
+# timeout of the test of one file system, in seconds for a guest of usual speed
 _FILE_SYSTEM = 240.0
 #: The kernel's driver sd probes disks in parallel.
 SCSI_ORDER = (
     "a kernel that is busy may name SCSI disks in another order: verify the"
     " image again; virtio disks always have the same names"
 )
-# maximum delay between the addresses of the first and the last interface
+# maximum seconds from the address of the first interface to that of the last
 _ADDRESS = 20.0
 
 
@@ -233,7 +229,7 @@ def _prepare(subject: _subject.Subject) -> str:
 
     status = control.wait_healthy(plane, between)
     took = time.monotonic() - begin
-    if status != _HEALTHY:
+    if status != "healthy":
         message = f"the instance is {status!r} after {took:.0f} s"
         faults = plane.call("status")["faults"]
         if faults:
